@@ -1,0 +1,332 @@
+//! Capture time from the camera's stamp and the arrival. Not for reading the stamp's text: that is `timestamp`.
+
+mod anchor;
+mod second;
+mod steps;
+
+use crate::timestamp::Stamp;
+use anchor::Anchor;
+use second::Second;
+use steps::Steps;
+
+/// A clock that is set moves at least so far; network delays and whole-second stamps stay below.
+const STEP_US: i64 = 1_000_000;
+/// A network stall delays arrivals up to here; what is later has a clock that was set back.
+const LATE_US: i64 = 60_000_000;
+/// How long a stamp may stand still: whole seconds do, and so do bursts that share one (camera-quirks row 60).
+const STILL_US: u64 = 3_000_000;
+
+/// Where a capture time comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClockKind {
+    /// The camera's stamp, exactly.
+    Camera,
+    /// The camera's stamp plus an offset found from arrivals.
+    Mapped,
+    /// The time of arrival.
+    Arrival,
+}
+
+impl ClockKind {
+    /// The name, as stored and printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            ClockKind::Camera => "camera",
+            ClockKind::Mapped => "mapped",
+            ClockKind::Arrival => "arrival",
+        }
+    }
+
+    /// The kind with this name, if it is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [ClockKind::Camera, ClockKind::Mapped, ClockKind::Arrival]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// How far to believe a camera's stamps: the setting `timestamps`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestampMode {
+    /// Use them where they can be right, map them where only their spacing can, else the arrival.
+    #[default]
+    Auto,
+    /// Use them as they are.
+    Camera,
+    /// Ignore them.
+    Arrival,
+}
+
+/// When a frame was taken, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// When the camera took the frame: microseconds since the Unix epoch, UTC.
+    pub captured_us: i64,
+    /// Where that comes from.
+    pub kind: ClockKind,
+    /// What was added to the stamp; 0 unless `kind` is `Mapped`. Constant between calls of [`Clock::new_segment`] unless `stepped`.
+    pub offset_us: i64,
+    /// The camera's clock jumped just before this frame, or what is trusted in it changed between `Camera` and `Mapped`
+    /// within a segment: a new segment starts here. Single frames of kind `Arrival` in between don't count.
+    pub stepped: bool,
+    /// Camera clock minus ours, microseconds, where the stamp is a wall time.
+    pub skew_us: Option<i64>,
+}
+
+/// One camera's clock, over one connection or many.
+///
+/// Invariants of a [`Reading`]: `Camera` is exactly the stamp, or lies within the wall second sent beside it; `Mapped` is
+/// the stamp plus `offset_us`, at most 60 s before the arrival and 1 s after it; `Arrival` is the arrival. No stamp, not
+/// even one at the ends of `i64`, makes it panic.
+///
+/// A clock that has stepped more than ten times, never 5 s apart, is not worth a segment for each step: until it has
+/// been steady for 5 s its steps are not reported, and where it would be mapped the arrival is used.
+///
+/// ```
+/// use framelog_core::clock::{Clock, ClockKind, TimestampMode};
+/// use framelog_core::timestamp::Stamp;
+///
+/// let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+/// let uptime = Stamp { stamp_us: Some(184_659_604_338), wall_second_us: None };
+/// let reading = clock.read(uptime, 1_700_000_000_000_000);
+/// assert_eq!((reading.kind, reading.captured_us), (ClockKind::Mapped, 1_700_000_000_000_000));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Clock {
+    mode: TimestampMode,
+    max_skew_us: i64,
+    track: Track,
+}
+
+/// What is known of the camera's clock since the connection began.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    /// The wall clock of a camera that sends whole seconds.
+    second: Second,
+    last: Option<Last>,
+    /// The least delay of late: arrival minus stamp.
+    anchor: Option<Anchor>,
+    steps: Steps,
+    /// What mapped stamps get in this segment.
+    offset_us: Option<i64>,
+    /// What the last frame of this segment that had a usable stamp was given.
+    given: Option<Given>,
+}
+
+/// The last stamp.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    stamp_us: i64,
+    is_wall: bool,
+    /// When it was new.
+    since_us: i64,
+    /// Whether another came before it.
+    has_moved: bool,
+}
+
+/// What a stamp did since the one before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Motion {
+    /// It stands still, and for longer than a good clock does.
+    is_still: bool,
+    went_back: bool,
+    /// It was a wall time and is none now, or the reverse.
+    kind_changed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Camera,
+    Mapped { offset_us: i64 },
+}
+
+impl Clock {
+    /// A clock that believes stamps within `max_skew_us` of the arrival.
+    pub fn new(mode: TimestampMode, max_skew_us: i64) -> Self {
+        Self {
+            mode,
+            max_skew_us,
+            track: Track::default(),
+        }
+    }
+
+    /// The capture time of the frame whose last byte arrived at `received_us`. Call once for each frame, in order of arrival.
+    pub fn read(&mut self, stamp: Stamp, received_us: i64) -> Reading {
+        let reading = match self.mode {
+            TimestampMode::Arrival => None,
+            TimestampMode::Auto => self.read_judged(stamp, received_us),
+            TimestampMode::Camera => self.read_trusted(stamp, received_us),
+        };
+        reading.unwrap_or(Reading {
+            captured_us: received_us,
+            kind: ClockKind::Arrival,
+            offset_us: 0,
+            stepped: false,
+            skew_us: None,
+        })
+    }
+
+    /// A new connection begins: the camera may have been restarted.
+    pub fn reconnected(&mut self) {
+        self.track = Track::default();
+    }
+
+    /// A new segment begins with the next frame to be read: the offset may be improved now.
+    ///
+    /// Not to be called for the segment that a `stepped` reading begins; that one has begun with the frame already read.
+    pub fn new_segment(&mut self) {
+        self.track.offset_us = None;
+        self.track.given = None;
+    }
+
+    fn read_trusted(&mut self, stamp: Stamp, received_us: i64) -> Option<Reading> {
+        let stamp_us = match (stamp.stamp_us, stamp.wall_second_us) {
+            (Some(boot_us), Some(second_us)) => self
+                .track
+                .second
+                .read(boot_us, second_us)
+                .unwrap_or(boot_us),
+            (stamp_us, second_us) => stamp_us.or(second_us)?,
+        };
+        let motion = self.track.follow(stamp_us, true, received_us);
+        Some(self.track.place(stamp_us, motion, received_us))
+    }
+
+    fn read_judged(&mut self, stamp: Stamp, received_us: i64) -> Option<Reading> {
+        let (stamp_us, is_wall) = match self.fused(stamp, received_us) {
+            Some(fused_us) => (fused_us, true),
+            None => {
+                let stamp_us = stamp.stamp_us.or(stamp.wall_second_us)?;
+                (stamp_us, is_within(stamp_us, received_us, self.max_skew_us))
+            }
+        };
+        let motion = self.track.follow(stamp_us, is_wall, received_us);
+        if motion.is_still {
+            None
+        } else if is_wall {
+            Some(self.track.place(stamp_us, motion, received_us))
+        } else {
+            self.track.map(stamp_us, motion, received_us)
+        }
+    }
+
+    /// The time made of a stamp that counts from some start and the wall second beside it, if that is believable (row 55).
+    fn fused(&mut self, stamp: Stamp, received_us: i64) -> Option<i64> {
+        let second_us = stamp.wall_second_us?;
+        is_within(
+            second_us,
+            received_us,
+            self.max_skew_us.saturating_add(1_000_000),
+        )
+        .then(|| self.track.second.read(stamp.stamp_us?, second_us))?
+    }
+}
+
+impl Track {
+    fn follow(&mut self, stamp_us: i64, is_wall: bool, received_us: i64) -> Motion {
+        let Some(last) = self.last else {
+            self.last = Some(Last {
+                stamp_us,
+                is_wall,
+                since_us: received_us,
+                has_moved: false,
+            });
+            return Motion::default();
+        };
+        let kind_changed = is_wall != last.is_wall;
+        if stamp_us != last.stamp_us {
+            self.last = Some(Last {
+                stamp_us,
+                is_wall,
+                since_us: received_us,
+                has_moved: true,
+            });
+            return Motion {
+                is_still: false,
+                went_back: stamp_us < last.stamp_us.saturating_sub(STEP_US),
+                kind_changed,
+            };
+        }
+        self.last = Some(Last { is_wall, ..last });
+        let is_still =
+            received_us.abs_diff(last.since_us) > STILL_US || (!is_wall && !last.has_moved);
+        Motion {
+            is_still,
+            went_back: false,
+            kind_changed,
+        }
+    }
+
+    /// The reading for a stamp that is a wall time.
+    fn place(&mut self, stamp_us: i64, motion: Motion, received_us: i64) -> Reading {
+        let delay_us = received_us.saturating_sub(stamp_us);
+        let went_ahead = self
+            .anchor
+            .is_some_and(|anchor| delay_us < anchor.least_us().saturating_sub(STEP_US));
+        let jumped = motion.went_back || went_ahead;
+        self.observe(delay_us, jumped, motion, received_us);
+        let changed = self.give(Given::Camera);
+        Reading {
+            captured_us: stamp_us,
+            kind: ClockKind::Camera,
+            offset_us: 0,
+            stepped: changed || (jumped && !self.steps.are_many(received_us)),
+            skew_us: Some(stamp_us.saturating_sub(received_us)),
+        }
+    }
+
+    /// The reading for a stamp that is only good for its spacing; `None` if it isn't even that.
+    fn map(&mut self, stamp_us: i64, motion: Motion, received_us: i64) -> Option<Reading> {
+        let delay_us = received_us.checked_sub(stamp_us)?;
+        let base_us = self
+            .offset_us
+            .or(self.anchor.map(|anchor| anchor.least_us()))
+            .unwrap_or(delay_us);
+        let went_ahead = delay_us < base_us.saturating_sub(STEP_US);
+        let fell_behind = delay_us > base_us.saturating_add(LATE_US);
+        let jumped = motion.went_back || went_ahead || fell_behind;
+        self.observe(delay_us, jumped, motion, received_us);
+        let offset_us = if jumped {
+            delay_us
+        } else {
+            self.offset_us.unwrap_or(base_us.min(delay_us))
+        };
+        self.offset_us = Some(offset_us);
+        if self.steps.are_many(received_us) {
+            return None;
+        }
+        let captured_us = stamp_us.checked_add(offset_us)?;
+        let changed = self.give(Given::Mapped { offset_us });
+        Some(Reading {
+            captured_us,
+            kind: ClockKind::Mapped,
+            offset_us,
+            stepped: changed || jumped,
+            skew_us: None,
+        })
+    }
+
+    fn observe(&mut self, delay_us: i64, jumped: bool, motion: Motion, received_us: i64) {
+        if jumped || motion.kind_changed {
+            self.steps.note(received_us);
+        }
+        match &mut self.anchor {
+            Some(anchor) if !jumped => anchor.observe(delay_us, received_us),
+            anchor => *anchor = Some(Anchor::new(delay_us, received_us)),
+        }
+    }
+
+    /// Notes what a frame is given; whether that is something else than the one before it in this segment had.
+    fn give(&mut self, given: Given) -> bool {
+        self.given
+            .replace(given)
+            .is_some_and(|before| before != given)
+    }
+}
+
+fn is_within(stamp_us: i64, received_us: i64, max_skew_us: i64) -> bool {
+    u64::try_from(max_skew_us).is_ok_and(|max| received_us.abs_diff(stamp_us) <= max)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Containers: the bytes that a segment holds around each payload. Not for files: those are the store's.
+
+pub mod mjpeg;

@@ -1,0 +1,266 @@
+//! Which lines separate parts (RFC 2046 §5.1.1, and what cameras make of it). Not for the order of things: that is `multipart`.
+
+use memchr::memmem;
+
+/// The longest line that is taken for a delimiter, in bytes.
+pub(crate) const LINE_MAX: usize = 300;
+
+/// What is known about a body's delimiter: what the Content-Type declared, and what the body really uses.
+#[derive(Debug)]
+pub(crate) struct Delimiter {
+    /// `--boundary`, then `boundary` itself: some values have their dashes in already, some bodies leave them out.
+    declared: Vec<Vec<u8>>,
+    learned: Option<Vec<u8>>,
+}
+
+/// What a line between parts is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// A delimiter; header lines begin at this offset of the line if no line end came before them.
+    Delimiter { headers_at: Option<usize> },
+    /// A part's header line.
+    Header,
+    /// Neither.
+    Other,
+}
+
+/// What comes after a position, line ends passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A delimiter.
+    Delimiter,
+    /// A part's header line, without a delimiter.
+    Field,
+    /// Something else.
+    Other,
+    /// Too little to tell.
+    Unknown,
+}
+
+/// Where a search for a delimiter ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The delimiter begins here.
+    At(usize),
+    /// None before this offset; look on from here when there are more bytes.
+    NotBefore(usize),
+}
+
+impl Delimiter {
+    pub fn new(boundary: Option<&[u8]>) -> Self {
+        let declared = match boundary {
+            Some(boundary) if !boundary.is_empty() => {
+                vec![[b"--", boundary].concat(), boundary.to_vec()]
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            declared,
+            learned: None,
+        }
+    }
+
+    /// Whether the body has shown a delimiter.
+    pub fn is_learned(&self) -> bool {
+        self.learned.is_some()
+    }
+
+    /// Whether a delimiter may come without dashes: then every header line has to be compared with it.
+    pub fn may_lack_dashes(&self) -> bool {
+        self.learned
+            .as_ref()
+            .map_or(!self.declared.is_empty(), |learned| {
+                !learned.starts_with(b"--")
+            })
+    }
+
+    fn known(&self) -> impl Iterator<Item = &[u8]> {
+        let declared: &[_] = if self.learned.is_some() {
+            &[]
+        } else {
+            &self.declared
+        };
+        self.learned.iter().chain(declared).map(Vec::as_slice)
+    }
+
+    /// Classifies a line (without its end) that stands between parts. With `clean`, nothing but line ends came since the last part, and
+    /// any line with two dashes is believed; it becomes the body's delimiter if there is none yet.
+    pub fn classify(&mut self, line: &[u8], clean: bool) -> Line {
+        let line = line.trim_ascii_end();
+        let known = self
+            .known()
+            .find_map(|needle| Some((needle.len(), rest_after(needle, line)?)));
+        if let Some((length, headers_at)) = known {
+            self.learn(&line[..length]);
+            return Line::Delimiter { headers_at };
+        }
+        if line.starts_with(b"--") && line.len() <= LINE_MAX && (clean || !self.is_learned()) {
+            let headers_at = find_part_field(line);
+            let name = line[..headers_at.unwrap_or(line.len())].trim_ascii_end();
+            let name = name.strip_suffix(b"--").unwrap_or(name);
+            // Two dashes alone would be found in any picture.
+            if self.learned.is_none() && name.len() > 2 {
+                self.learn(name);
+            }
+            return Line::Delimiter { headers_at };
+        }
+        if is_part_field(line) {
+            Line::Header
+        } else {
+            Line::Other
+        }
+    }
+
+    fn learn(&mut self, needle: &[u8]) {
+        if self.learned.as_deref() != Some(needle) {
+            self.learned = Some(needle.to_vec());
+        }
+    }
+
+    /// Whether a line among a part's headers is a delimiter after all.
+    pub fn interrupts_headers(&self, line: &[u8]) -> bool {
+        let line = line.trim_ascii_end();
+        line.starts_with(b"--")
+            || self
+                .known()
+                .any(|needle| rest_after(needle, line) == Some(None))
+    }
+
+    /// Judges the bytes behind a payload. `last` means that no more will come now.
+    pub fn next(&self, text: &[u8], last: bool) -> Next {
+        let Some(begin) = text.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+            return if text.len() < LINE_MAX {
+                Next::Unknown
+            } else {
+                Next::Other
+            };
+        };
+        let text = &text[begin..];
+        if self.known().any(|needle| text.starts_with(needle)) {
+            return Next::Delimiter;
+        }
+        let line_end = text.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+        let line = &text[..line_end.unwrap_or(text.len())];
+        if text.starts_with(b"--")
+            && is_text(line)
+            && (line_end.is_some() || text.len() >= LINE_MAX)
+        {
+            return Next::Delimiter;
+        }
+        if is_part_field(line) {
+            return Next::Field;
+        }
+        let undecided = self.known().any(|needle| needle.starts_with(text))
+            || could_be_part_field(text)
+            || (line_end.is_none()
+                && text.len() < LINE_MAX
+                && (text == b"-" || text.starts_with(b"--") && is_text(text)));
+        if undecided && !last {
+            Next::Unknown
+        } else {
+            Next::Other
+        }
+    }
+
+    /// Searches for a delimiter line inside a payload. `begins_line`: the byte before `bytes` was a line end (or there is none).
+    pub fn find(&self, bytes: &[u8], begins_line: bool, last: bool) -> Found {
+        let exact = match &self.learned {
+            Some(learned) => Some(learned.as_slice()),
+            None => self.declared.first().map(Vec::as_slice),
+        };
+        let needle = exact.unwrap_or(b"--");
+        for at in memmem::find_iter(bytes, needle) {
+            let after_line_end = if at == 0 {
+                begins_line
+            } else {
+                matches!(bytes[at - 1], b'\r' | b'\n')
+            };
+            let rest = &bytes[at + needle.len()..];
+            match delimits(rest, exact.is_some(), after_line_end) {
+                Some(true) => return Found::At(at),
+                None if !last && rest.len() < 2 * LINE_MAX => return Found::NotBefore(at),
+                _ => {}
+            }
+        }
+        Found::NotBefore(bytes.len().saturating_sub(needle.len()))
+    }
+}
+
+/// Whether what follows a needle makes it a delimiter line; `None` if there are too few bytes to tell. A needle that is not known exactly,
+/// or that does not begin a line, must be followed by a part's header.
+fn delimits(rest: &[u8], exact: bool, begins_line: bool) -> Option<bool> {
+    if is_part_field(rest) {
+        return Some(exact);
+    }
+    let line_end = rest
+        .iter()
+        .take(LINE_MAX)
+        .position(|byte| matches!(byte, b'\r' | b'\n'));
+    let line = &rest[..line_end.unwrap_or(rest.len().min(LINE_MAX))];
+    let plausible = if exact {
+        matches!(line.trim_ascii(), b"" | b"--" | b"-") || is_part_field(line)
+    } else {
+        is_text(line)
+    };
+    let Some(line_end) = line_end else {
+        return (!plausible && !could_be_part_field(line) || line.len() >= LINE_MAX)
+            .then_some(false);
+    };
+    if !plausible || (!exact && !begins_line) {
+        return Some(false);
+    }
+    if exact && begins_line {
+        return Some(true);
+    }
+    let next = rest[line_end..].trim_ascii_start();
+    if is_part_field(next) {
+        Some(true)
+    } else if could_be_part_field(next) {
+        None
+    } else {
+        Some(false)
+    }
+}
+
+/// If the line is the needle, where header lines begin in it, if any do.
+fn rest_after(needle: &[u8], line: &[u8]) -> Option<Option<usize>> {
+    let rest = line.strip_prefix(needle)?;
+    match rest.trim_ascii() {
+        b"" | b"--" => Some(None),
+        text if is_part_field(text) => Some(Some(line.len() - text.len())),
+        _ => None,
+    }
+}
+
+/// Names that a part's header lines begin with. Other names are fine too, but do not by themselves show that a part begins here.
+const PART_FIELDS: [&str; 3] = ["content-type", "content-length", "x-timestamp"];
+
+fn is_part_field(line: &[u8]) -> bool {
+    PART_FIELDS.iter().any(|name| {
+        line.get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+            && line[name.len()..].trim_ascii_start().first() == Some(&b':')
+    })
+}
+
+fn could_be_part_field(text: &[u8]) -> bool {
+    PART_FIELDS.iter().any(|name| {
+        let n = text.len().min(name.len());
+        text[..n].eq_ignore_ascii_case(&name.as_bytes()[..n])
+            && text[n..].trim_ascii_start().is_empty()
+    })
+}
+
+/// Whether a part's header line begins somewhere behind a line end.
+pub(crate) fn contains_part_field(bytes: &[u8]) -> bool {
+    memchr::memchr2_iter(b'\r', b'\n', bytes).any(|at| is_part_field(&bytes[at + 1..]))
+}
+
+fn find_part_field(line: &[u8]) -> Option<usize> {
+    (0..line.len()).find(|&at| is_part_field(&line[at..]))
+}
+
+fn is_text(line: &[u8]) -> bool {
+    line.iter()
+        .all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\t')
+}

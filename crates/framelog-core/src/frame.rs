@@ -1,0 +1,104 @@
+//! A frame: what everything downstream of the parser carries. Not for how it was received or where it is stored.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::clock::ClockKind;
+
+/// The bytes of one picture, as slices of the buffers they were received in.
+///
+/// Cloning and slicing share the buffers; nothing here copies a byte except [`Payload::to_vec`].
+#[derive(Clone, Debug, Default)]
+pub struct Payload {
+    slices: SmallVec<[Bytes; 4]>,
+    len: usize,
+}
+
+impl Payload {
+    /// Appends a slice behind what is there.
+    pub fn push(&mut self, slice: Bytes) {
+        if !slice.is_empty() {
+            self.len += slice.len();
+            self.slices.push(slice);
+        }
+    }
+
+    /// Number of bytes in all slices.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no byte.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The slices, in order; none is empty.
+    pub fn slices(&self) -> &[Bytes] {
+        &self.slices
+    }
+
+    /// All bytes in one piece: a copy.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.slices.concat()
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        let mut payload = Self::default();
+        payload.push(bytes);
+        payload
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len
+            && self
+                .slices
+                .iter()
+                .flatten()
+                .eq(other.slices.iter().flatten())
+    }
+}
+
+impl Eq for Payload {}
+
+/// How a picture is coded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Motion JPEG: every frame a JPEG of its own.
+    Mjpeg,
+}
+
+impl Codec {
+    /// The name that the index and the command line use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::Mjpeg => "mjpeg",
+        }
+    }
+}
+
+/// One picture of one camera, with its times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The picture, byte for byte as the camera sent it.
+    pub payload: Payload,
+    /// How it is coded.
+    pub codec: Codec,
+    /// When the camera took it: microseconds since the Unix epoch, UTC.
+    pub captured_us: i64,
+    /// When its last byte arrived here: microseconds since the Unix epoch, UTC.
+    pub received_us: i64,
+    /// Where `captured_us` comes from.
+    pub clock: ClockKind,
+    /// What was added to the camera's stamp to get `captured_us`, in microseconds; 0 unless `clock` is `Mapped`.
+    /// Constant within a segment.
+    pub offset_us: i64,
+    /// Whether it can be shown without another frame. Always true for JPEG.
+    pub keyframe: bool,
+    /// Whether the picture is whole; false for a JPEG without its end (EOI).
+    pub complete: bool,
+}

@@ -1,0 +1,782 @@
+//! What cameras send, whole and split at every byte.
+
+use super::*;
+use crate::jpeg::samples::{jpeg, scan};
+use proptest::prelude::*;
+
+/// Everything a stream gives, pushed in pieces of the given sizes (the last one over and over).
+fn events(boundary: Option<&str>, stream: &[u8], sizes: &[usize]) -> Vec<Event> {
+    events_within(Limits::default(), boundary, stream, sizes)
+}
+
+fn events_within(
+    limits: Limits,
+    boundary: Option<&str>,
+    stream: &[u8],
+    sizes: &[usize],
+) -> Vec<Event> {
+    let mut parser = Parser::new(boundary.map(str::as_bytes), limits);
+    let mut out = Vec::new();
+    let mut sizes = sizes
+        .iter()
+        .copied()
+        .chain(std::iter::repeat(*sizes.last().unwrap_or(&1)));
+    let mut rest = stream;
+    while !rest.is_empty() {
+        let n = sizes.next().unwrap_or(1).clamp(1, rest.len());
+        parser.push(Bytes::copy_from_slice(&rest[..n]), 7);
+        rest = &rest[n..];
+        while let Some(event) = parser.poll() {
+            out.push(event);
+        }
+    }
+    parser.finish();
+    while let Some(event) = parser.poll() {
+        out.push(event);
+    }
+    out
+}
+
+/// An event in a line, so that a difference can be read.
+fn told(events: &[Event]) -> Vec<String> {
+    let tell = |event: &Event| match event {
+        Event::Part(part) => format!(
+            "part at {} of {} ({:x}) {} {:?}",
+            part.offset,
+            part.payload.len(),
+            part.payload.to_vec().iter().fold(0u32, |sum, byte| sum
+                .wrapping_mul(31)
+                .wrapping_add(u32::from(*byte))),
+            part.complete,
+            part.headers.raw()
+        ),
+        Event::Skipped(skipped) => format!(
+            "{:?} of {} {:?} {:?}",
+            skipped.reason,
+            skipped.bytes,
+            skipped.beginning.slice(..skipped.beginning.len().min(20)),
+            skipped.headers.raw()
+        ),
+    };
+    events.iter().map(tell).collect()
+}
+
+fn payloads(events: &[Event]) -> Vec<Vec<u8>> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Part(part) => Some(part.payload.to_vec()),
+            Event::Skipped(_) => None,
+        })
+        .collect()
+}
+
+/// The frames of a stream, which must be the same whole, byte by byte, and split at each offset.
+fn frames(boundary: Option<&str>, stream: &[u8]) -> Vec<Vec<u8>> {
+    let whole = events(boundary, stream, &[stream.len()]);
+    for sizes in [vec![1], vec![2], vec![3, 700], vec![300]] {
+        assert_eq!(
+            told(&events(boundary, stream, &sizes)),
+            told(&whole),
+            "sizes {sizes:?}"
+        );
+    }
+    for cut in 1..stream.len() {
+        assert_eq!(
+            told(&events(boundary, stream, &[cut, stream.len()])),
+            told(&whole),
+            "cut at {cut}"
+        );
+    }
+    payloads(&whole)
+}
+
+fn picture(seed: u32) -> Vec<u8> {
+    jpeg(
+        &[(0xE0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0")],
+        &scan(300 + seed as usize % 90, seed),
+    )
+}
+
+/// `head` has `LEN` where the length goes.
+fn stream_of(pictures: &[Vec<u8>], head: &str, tail: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for picture in pictures {
+        out.extend_from_slice(head.replace("LEN", &picture.len().to_string()).as_bytes());
+        out.extend_from_slice(picture);
+        out.extend_from_slice(tail.as_bytes());
+    }
+    out
+}
+
+fn three() -> Vec<Vec<u8>> {
+    vec![picture(1), picture(2), picture(3)]
+}
+
+const TYPE: &str = "Content-Type: image/jpeg\r\n";
+
+/// Rows of the same kind: every picture comes out, whatever goes around it.
+#[test]
+fn three_pictures_come_out_of_every_framing() {
+    let cases: &[(&str, Option<&str>, &str, &str)] = &[
+        (
+            "plain",
+            Some("b"),
+            "--b\r\nContent-Type: image/jpeg\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "no length",
+            Some("b"),
+            "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "LF only",
+            Some("b"),
+            "--b\nContent-Type: image/jpeg\nContent-Length: LEN\n\n",
+            "\n",
+        ),
+        (
+            "LF only, no length",
+            Some("b"),
+            "--b\nContent-Type: image/jpeg\n\n",
+            "\n",
+        ),
+        (
+            "CRLF lines, LF empty line",
+            Some("b"),
+            "--b\r\nContent-Length: LEN\r\n\n",
+            "\r\n",
+        ),
+        ("CR only", Some("b"), "--b\rContent-Length: LEN\r\r", "\r"),
+        (
+            "CR CR LF",
+            Some("b"),
+            "--b\r\r\nContent-Length: LEN\r\r\n\r\r\n",
+            "\r\r\n",
+        ),
+        (
+            "dashes in the value (19)",
+            Some("--b"),
+            "--b\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "more dashes in the body",
+            Some("--b"),
+            "----b\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "no parameter (21)",
+            None,
+            "--b\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        ("no parameter, no length", None, "--b\r\n\r\n", "\r\n"),
+        (
+            "other boundary (22)",
+            Some("declared"),
+            "--real\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "other boundary, no length",
+            Some("declared"),
+            "--real\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "delimiter without dashes (23)",
+            Some("bound"),
+            "bound\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "delimiter without dashes or length",
+            Some("bound"),
+            "bound\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "letter case (25)",
+            Some("b"),
+            "--b\r\ncontent-TYPE:image/jpeg\r\nCONTENT-LENGTH:LEN\r\n\r\n",
+            "\r\n",
+        ),
+        ("no header at all (26)", Some("b"), "--b\r\n\r\n", "\r\n"),
+        (
+            "two line ends (28)",
+            Some("b"),
+            "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n\r\n",
+        ),
+        (
+            "no line end (28)",
+            Some("b"),
+            "--b\r\nContent-Length: LEN\r\n\r\n",
+            "",
+        ),
+        (
+            "no line end, no length",
+            Some("b"),
+            "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+            "",
+        ),
+        (
+            "two delimiters (29)",
+            Some("b"),
+            "--b\r\n--b\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "closing delimiter each time (31)",
+            Some("data-boundary--"),
+            "--data-boundary--\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "closing delimiter, value without (31)",
+            Some("data"),
+            "--data--\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "blank inside (31)",
+            Some("video boundary--"),
+            "--video boundary--\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "header in the delimiter line (32)",
+            Some("jpgboundary"),
+            "--jpgboundaryContent-type: image/jpeg\r\nContent-length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "the same, unknown boundary, no length",
+            None,
+            "--jpgboundaryContent-type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length zero (35)",
+            Some("b"),
+            "--b\r\nContent-Length: 0\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length negative (35)",
+            Some("b"),
+            "--b\r\nContent-Length: -1\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length no number (35)",
+            Some("b"),
+            "--b\r\nContent-Length: abc\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length of 2^64 (35)",
+            Some("b"),
+            "--b\r\nContent-Length: 18446744073709551617\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length twice in a list (35)",
+            Some("b"),
+            "--b\r\nContent-Length: LEN, LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "two lengths (36)",
+            Some("b"),
+            "--b\r\nContent-Length: 12\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "two lengths, the first right",
+            Some("b"),
+            "--b\r\nContent-Length: LEN\r\nContent-Length: 12\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length of a few (34)",
+            Some("b"),
+            "--b\r\nContent-Length: 20\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length of too many (33)",
+            Some("b"),
+            "--b\r\nContent-Length: 500\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "length far too large (33)",
+            Some("b"),
+            "--b\r\nContent-Length: 31000000\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "headers, no delimiter ever",
+            None,
+            "Content-Type: image/jpeg\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "headers, no delimiter or length",
+            None,
+            "Content-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "an empty line too many",
+            Some("b"),
+            "--b\r\nContent-Length: LEN\r\n\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "headers behind an empty line",
+            Some("b"),
+            "--b\r\n\r\nContent-Type: image/jpeg\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "no empty line",
+            Some("b"),
+            "--b\r\nContent-Length: LEN\r\n",
+            "\r\n",
+        ),
+        ("bare sequence (16)", None, "", ""),
+        ("bare sequence with line ends", None, "", "\r\n"),
+        (
+            "blocks of 50 bytes (17)",
+            Some("myboundary"),
+            "mjpeg 000123412345                                ",
+            "",
+        ),
+        (
+            "binary blocks between (17)",
+            None,
+            "MJPG\0\u{1}\u{2}\n\r\0--\0",
+            "",
+        ),
+        (
+            "boundary with odd characters",
+            Some("=_.*+?^$[](){}|'"),
+            "--=_.*+?^$[](){}|'\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+        (
+            "preamble",
+            Some("b"),
+            "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+            "\r\n",
+        ),
+    ];
+    let pictures = three();
+    let mut failures = Vec::new();
+    for (name, boundary, head, tail) in cases {
+        let stream = stream_of(&pictures, head, tail);
+        let stream = if *name == "preamble" {
+            [b"<html>\r\nbla: bla\r\n\r\n", stream.as_slice()].concat()
+        } else {
+            stream
+        };
+        let found = frames(*boundary, &stream);
+        if found != pictures {
+            failures.push((name, found.iter().map(Vec::len).collect::<Vec<_>>()));
+        }
+    }
+    assert!(
+        failures.is_empty(),
+        "{failures:?} of {:?}",
+        pictures.iter().map(Vec::len).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn first_part_without_a_delimiter_is_not_lost() {
+    let pictures = three();
+    for length in ["Content-Length: LEN\r\n", ""] {
+        let whole = stream_of(&pictures, &format!("--b\r\n{TYPE}{length}\r\n"), "\r\n");
+        for boundary in [Some("b"), None] {
+            assert_eq!(frames(boundary, &whole[5..]), pictures);
+        }
+    }
+}
+
+#[test]
+fn a_length_that_lies_costs_no_frame() {
+    let pictures: Vec<_> = (0..5).map(picture).collect();
+    for lie in (-30i64..30).chain([-1000, -200, 200, 333, 400, 1000]) {
+        let mut stream = Vec::new();
+        for (n, picture) in pictures.iter().enumerate() {
+            let length = picture.len() as i64 + if n == 1 { lie } else { 0 };
+            stream.extend_from_slice(
+                format!("--b\r\n{TYPE}Content-Length: {length}\r\n\r\n").as_bytes(),
+            );
+            stream.extend_from_slice(picture);
+            stream.extend_from_slice(b"\r\n");
+        }
+        let found = payloads(&events(Some("b"), &stream, &[97]));
+        assert!(
+            found == pictures,
+            "lie of {lie}: {:?}",
+            told(&events(Some("b"), &stream, &[97]))
+        );
+        assert_eq!(
+            told(&events(Some("b"), &stream, &[1])),
+            told(&events(Some("b"), &stream, &[97])),
+            "lie of {lie}, byte by byte"
+        );
+    }
+}
+
+#[test]
+fn a_good_length_covers_boundaries_and_thumbnails_inside() {
+    let thumbnail = picture(9);
+    let inside = jpeg(
+        &[
+            (0xE1, &thumbnail),
+            (
+                0xFE,
+                b"x\r\n--b\r\nContent-Type: image/jpeg\r\n\r\n\xFF\xD8\xFF",
+            ),
+        ],
+        &scan(200, 4),
+    );
+    let pictures = vec![picture(1), inside, picture(2)];
+    for head in [
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        assert_eq!(
+            frames(Some("b"), &stream_of(&pictures, head, "\r\n")),
+            pictures
+        );
+    }
+}
+
+#[test]
+fn a_length_that_ends_at_the_thumbnail_is_seen_through() {
+    let thumbnail = picture(9);
+    let outer = jpeg(
+        &[(0xE1, &[&thumbnail[..], b"more"].concat())],
+        &scan(200, 4),
+    );
+    let cut = outer
+        .windows(thumbnail.len())
+        .position(|w| w == thumbnail)
+        .map(|at| at + thumbnail.len())
+        .unwrap_or(0);
+    let mut stream = format!("--b\r\nContent-Length: {cut}\r\n\r\n").into_bytes();
+    stream.extend_from_slice(&outer);
+    stream.extend_from_slice(b"\r\n--b\r\n");
+    assert_eq!(frames(Some("b"), &stream), [outer]);
+}
+
+#[test]
+fn padding_behind_the_eoi_is_kept_whether_there_is_a_length_or_not() {
+    let padded: Vec<_> = three()
+        .into_iter()
+        .map(|picture| [&picture[..], &[0; 40], b"\r\n\xFF\xFF"].concat())
+        .collect();
+    for head in [
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        let stream = [stream_of(&padded, head, "\r\n"), b"--b\r\n".to_vec()].concat();
+        assert_eq!(frames(Some("b"), &stream), padded);
+        assert!(
+            events(Some("b"), &stream, &[50])
+                .iter()
+                .all(|event| matches!(event, Event::Part(part) if part.complete))
+        );
+    }
+}
+
+#[test]
+fn a_picture_without_eoi_is_kept_and_marked() {
+    let pictures: Vec<_> = three()
+        .into_iter()
+        .map(|picture| picture[..picture.len() - 2].to_vec())
+        .collect();
+    for head in [
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        let stream = [stream_of(&pictures, head, "\r\n"), b"--b\r\n".to_vec()].concat();
+        assert!(
+            frames(Some("b"), &stream) == pictures,
+            "{:?}",
+            told(&events(Some("b"), &stream, &[50]))
+        );
+        assert!(
+            events(Some("b"), &stream, &[50])
+                .iter()
+                .all(|event| matches!(event, Event::Part(part) if !part.complete))
+        );
+    }
+}
+
+#[test]
+fn a_torn_picture_leaves_the_next_one_whole() {
+    let [first, second, third] = [picture(1), picture(2), picture(3)];
+    for cut in [3, 8, 20, 25, 40, 100, 200, second.len() - 1] {
+        for length in ["Content-Length: LEN\r\n", ""] {
+            let head = |picture: &[u8]| {
+                format!("\r\n--b\r\n{TYPE}{length}\r\n")
+                    .replace("LEN", &picture.len().to_string())
+                    .into_bytes()
+            };
+            let stream = [
+                &head(&first)[..],
+                &first,
+                &head(&second),
+                &second[..cut],
+                &head(&third),
+                &third,
+                b"\r\n--b\r\n",
+            ]
+            .concat();
+            let found = frames(Some("b"), &stream);
+            assert!(
+                found.first() == Some(&first) && found.last() == Some(&third),
+                "cut at {cut}, {length:?}: {:?}",
+                told(&events(Some("b"), &stream, &[50]))
+            );
+            assert!(
+                found.len() == 2 || found[1] == second[..cut],
+                "cut at {cut}, {length:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_end_of_the_stream_keeps_a_whole_picture_and_drops_a_torn_one() {
+    let picture = picture(1);
+    for head in [
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "--b\r\n\r\n",
+        "--b\r\nContent-Length: 9999\r\n\r\n",
+        "",
+    ] {
+        let stream = stream_of(std::slice::from_ref(&picture), head, "");
+        assert_eq!(
+            frames(None, &stream),
+            std::slice::from_ref(&picture),
+            "{head:?}"
+        );
+        let torn = events(None, &stream[..stream.len() - 3], &[100]);
+        assert!(
+            matches!(
+                &torn[..],
+                [Event::Skipped(Skipped {
+                    reason: SkipReason::Torn,
+                    ..
+                })]
+            ),
+            "{torn:?}"
+        );
+    }
+}
+
+#[test]
+fn parts_that_are_no_pictures_are_skipped_and_told() {
+    let [first, second] = [picture(1), picture(2)];
+    let stream = [
+        &b"--b\r\nContent-Type: text/xml\r\n\r\n<state>started</state>\r\n--b\r\nContent-Length: 0\r\n\r\n\r\n--b\r\n"[..],
+        format!("{TYPE}\r\n").as_bytes(),
+        &first,
+        b"\r\n--b\r\nContent-Type: text/plain\r\n\r\nprogress 50 %\r\n",
+        format!("--b\r\n{TYPE}Content-Length: {}\r\n\r\n", second.len()).as_bytes(),
+        &second,
+        b"\r\n--b\r\nContent-Type: text/xml\r\n\r\n<state>closed</state>",
+    ]
+    .concat();
+    assert_eq!(frames(Some("b"), &stream), [first, second]);
+    let skipped: Vec<_> = events(Some("b"), &stream, &[33])
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Skipped(skipped) => Some((skipped.reason, skipped.beginning)),
+            Event::Part(_) => None,
+        })
+        .collect();
+    let expected = [
+        (SkipReason::NotPicture, &b"<state>started</state>\r\n"[..]),
+        (SkipReason::Empty, b""),
+        (SkipReason::NotPicture, b"progress 50 %\r\n"),
+        (SkipReason::NotPicture, b"<state>closed</state>"),
+    ];
+    assert_eq!(
+        skipped
+            .iter()
+            .map(|(reason, text)| (*reason, text.as_ref()))
+            .collect::<Vec<_>>(),
+        expected
+    );
+}
+
+#[test]
+fn a_garbled_or_missing_boundary_costs_at_most_its_own_part() {
+    let pictures: Vec<_> = (0..5).map(picture).collect();
+    for length in ["Content-Length: LEN\r\n", ""] {
+        for garbled in ["--garbled", "garbled", "\u{1}\u{2}garb", ""] {
+            let mut stream = Vec::new();
+            for (n, picture) in pictures.iter().enumerate() {
+                let line = if n == 2 { garbled } else { "--b" };
+                stream.extend_from_slice(
+                    format!("{line}\r\n{TYPE}{length}\r\n")
+                        .replace("LEN", &picture.len().to_string())
+                        .as_bytes(),
+                );
+                stream.extend_from_slice(picture);
+                stream.extend_from_slice(b"\r\n");
+            }
+            assert_eq!(
+                frames(Some("b"), &stream),
+                pictures,
+                "{garbled:?} {length:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn endless_headers_and_parts_are_cut_off_and_the_next_part_is_found() {
+    let limits = Limits {
+        part_bytes_max: 10_000,
+        header_bytes_max: 1000,
+    };
+    let picture = picture(1);
+    let mut parser = Parser::new(Some(b"b"), limits);
+    let mut reasons = Vec::new();
+    let endless_scan = [&picture[..100], &[b'x'; 20_000]].concat();
+    let good = stream_of(
+        std::slice::from_ref(&picture),
+        "\r\n--b\r\nContent-Length: LEN\r\n\r\n",
+        "\r\n",
+    );
+    for stream in [
+        &b"--b\r\n"[..],
+        &b"X: y\r\n".repeat(500),
+        &good,
+        b"--b\r\n\r\n",
+        &endless_scan,
+        &good,
+    ] {
+        for piece in stream.chunks(700) {
+            parser.push(Bytes::copy_from_slice(piece), 0);
+            while let Some(event) = parser.poll() {
+                match event {
+                    Event::Part(part) => assert_eq!(part.payload.to_vec(), picture),
+                    Event::Skipped(skipped) => reasons.push(skipped.reason),
+                }
+            }
+            assert!(parser.pending_bytes() < 12_000);
+        }
+    }
+    assert_eq!(reasons, [SkipReason::TooLarge, SkipReason::TooLarge]);
+}
+
+#[test]
+fn a_quiet_camera_gets_its_last_picture_out() {
+    let picture = picture(1);
+    for head in ["--b\r\n\r\n", "--b\r\nContent-Length: 2000\r\n\r\n"] {
+        let stream = stream_of(&[picture.clone(), picture.clone()], head, "\r\n");
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        parser.push(stream[..head.len() + picture.len()].to_vec().into(), 5);
+        assert_eq!(parser.poll(), None);
+        parser.settle();
+        assert!(
+            matches!(parser.poll(), Some(Event::Part(part)) if part.payload.to_vec() == picture && part.received_us == 5)
+        );
+        parser.push(stream[head.len() + picture.len()..].to_vec().into(), 9);
+        parser.settle();
+        assert!(
+            matches!(parser.poll(), Some(Event::Part(part)) if part.payload.to_vec() == picture)
+        );
+    }
+}
+
+#[test]
+fn offset_and_arrival_are_those_of_the_payload() {
+    let picture = picture(1);
+    let stream = stream_of(std::slice::from_ref(&picture), "--b\r\n\r\n", "\r\n");
+    let mut parser = Parser::new(None, Limits::default());
+    parser.push(stream[..300].to_vec().into(), 10);
+    parser.push(stream[300..stream.len() - 2].to_vec().into(), 20);
+    assert_eq!(parser.poll(), None);
+    parser.push(b"\r\n--b\r\n".to_vec().into(), 30);
+    assert!(
+        matches!(parser.poll(), Some(Event::Part(part)) if part.offset == 7 && part.received_us == 20)
+    );
+}
+
+#[test]
+fn with_a_good_length_the_payload_is_the_input_itself() {
+    let picture = jpeg(&[], &scan(20_000, 1));
+    let input = Bytes::from(stream_of(
+        std::slice::from_ref(&picture),
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "\r\n",
+    ));
+    let mut parser = Parser::new(Some(b"b"), Limits::default());
+    parser.push(input.clone(), 0);
+    let Some(Event::Part(part)) = parser.poll() else {
+        unreachable!("a part with both its ends is handed out at once")
+    };
+    let range = input.as_ptr() as usize..input.as_ptr() as usize + input.len();
+    assert!(
+        part.payload
+            .slices()
+            .iter()
+            .all(|slice| range.contains(&(slice.as_ptr() as usize)))
+    );
+    assert_eq!(part.payload.slices().len(), 1);
+}
+
+prop_compose! {
+    /// A stream of pieces that are each likely, in an order that is not.
+    fn odd_stream()(pieces in prop::collection::vec(prop_oneof![
+        Just(b"--b\r\n".to_vec()), Just(b"--b--\r\n".to_vec()), Just(b"--c\n".to_vec()), Just(b"\r\n".to_vec()), Just(b"\n".to_vec()), Just(b"\r".to_vec()),
+        Just(b"Content-Type: image/jpeg\r\n".to_vec()), Just(b"Content-Type: text/plain\r\n".to_vec()),
+        (0u32..700).prop_map(|n| format!("Content-Length: {n}\r\n").into_bytes()),
+        any::<u32>().prop_map(picture),
+        (any::<u32>(), 0usize..300).prop_map(|(seed, cut)| picture(seed)[..cut].to_vec()),
+        prop::collection::vec(any::<u8>(), 0..30),
+        Just(vec![0xFF; 5]), Just(vec![0; 70]), Just(b"Content-T".to_vec()), Just(b"--".to_vec()),
+    ], 0..20)) -> Vec<u8> { pieces.concat() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #[test]
+    fn any_split_gives_the_same_events(stream in odd_stream(), sizes in prop::collection::vec(1usize..400, 1..8), declared in any::<bool>()) {
+        let boundary = declared.then_some("b");
+        let whole = events(boundary, &stream, &[stream.len().max(1)]);
+        prop_assert_eq!(told(&events(boundary, &stream, &sizes)), told(&whole), "{}", stream.escape_ascii());
+        prop_assert_eq!(told(&events(boundary, &stream, &[1])), told(&whole), "{}", stream.escape_ascii());
+    }
+
+    #[test]
+    fn any_split_gives_the_same_events_at_every_limit(stream in odd_stream(), sizes in prop::collection::vec(1usize..400, 1..8), part_bytes_max in 1usize..800, header_bytes_max in 1usize..200) {
+        let limits = Limits { part_bytes_max, header_bytes_max };
+        let whole = events_within(limits, Some("b"), &stream, &[stream.len().max(1)]);
+        prop_assert_eq!(told(&events_within(limits, Some("b"), &stream, &sizes)), told(&whole), "{}", stream.escape_ascii());
+    }
+
+    #[test]
+    fn pictures_behind_junk_come_out(junk in prop::collection::vec(any::<u8>(), 0..200), seeds in prop::collection::vec(any::<u32>(), 4..6), with_length: bool) {
+        let pictures: Vec<_> = seeds.into_iter().map(picture).collect();
+        let head = if with_length { "\r\n--b\r\nContent-Length: LEN\r\n\r\n" } else { "\r\n--b\r\nContent-Type: image/jpeg\r\n\r\n" };
+        let stream = [junk, stream_of(&pictures, head, "\r\n")].concat();
+        let found = payloads(&events(Some("b"), &stream, &[64]));
+        prop_assert!(found.ends_with(&pictures[1..]), "{} frames", found.len());
+    }
+}

@@ -1,0 +1,164 @@
+//! X-Timestamp and its relatives: text to integer microseconds and back. Not for whether to believe them: that is `clock`.
+
+mod date;
+mod number;
+
+use crate::header::Headers;
+
+/// The longest stamp read, in bytes. Nothing real comes near it.
+const TEXT_BYTES_MAX: usize = 64;
+/// 2001-01-01: stamps before are not dates but counts from some start (camera-quirks row 52).
+const DATES_FROM_US: i64 = 978_307_200_000_000;
+
+/// What a part's headers say about when the frame was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The best stamp, in microseconds since an epoch that may or may not be Unix's; above 0.
+    pub stamp_us: Option<i64>,
+    /// A wall clock in whole seconds sent beside it (TP-Link Kasa `X-UtcTime`), in microseconds since the Unix epoch.
+    /// Only there when `stamp_us` is, and is no date itself.
+    pub wall_second_us: Option<i64>,
+}
+
+impl Stamp {
+    /// Reads the stamps from a part's (or a response's) headers; camera-quirks §4 has who sends what.
+    ///
+    /// In this order: `X-Time` (AxxonSoft, whose `X-Timestamp` counts from the start of the stream), `X-Timestamp`,
+    /// `X-UtcTime` (Kasa), `x-axis-dvr-frame-time`. `Date` is never used: in parts it is local time without a zone
+    /// (row 57). Nor are the `X-UStreamer-*` fields, which are monotonic.
+    pub fn read(headers: &Headers) -> Self {
+        if let Some(date) = headers.get("x-time").and_then(read_date) {
+            return Self {
+                stamp_us: Some(date),
+                wall_second_us: None,
+            };
+        }
+        let stamp = headers.get("x-timestamp").and_then(read_text);
+        if stamp.is_some_and(|us| us >= DATES_FROM_US) {
+            return Self {
+                stamp_us: stamp,
+                wall_second_us: None,
+            };
+        }
+        let second = headers
+            .get("x-utctime")
+            .and_then(read_text)
+            .map(|us| us - us % 1_000_000);
+        match (stamp, second) {
+            (Some(_), _) => Self {
+                stamp_us: stamp,
+                wall_second_us: second,
+            },
+            (None, Some(_)) => Self {
+                stamp_us: second,
+                wall_second_us: None,
+            },
+            (None, None) => {
+                let axis = headers
+                    .get("x-axis-dvr-frame-time")
+                    .and_then(read_axis_frame_time);
+                Self {
+                    stamp_us: axis,
+                    wall_second_us: None,
+                }
+            }
+        }
+    }
+
+    /// Reads the text of a JPEG's comment (COM segment), where Mobotix has the time: `TIT=1302498816.936` (row 79).
+    pub fn from_jpeg_comment(comment: &[u8]) -> Self {
+        let stamp_us = comment
+            .split(|byte| !byte.is_ascii_graphic() || matches!(byte, b';' | b','))
+            .filter_map(|word| word.strip_prefix(b"TIT="))
+            .find_map(read_text);
+        Self {
+            stamp_us,
+            wall_second_us: None,
+        }
+    }
+}
+
+/// A stamp in any of its spellings, above 0: an input that is never set is not the year 1970 (row 51).
+fn read_text(text: &[u8]) -> Option<i64> {
+    let text = trim(text)?;
+    number::read(text)
+        .or_else(|| date::read(text))
+        .filter(|&us| us > 0)
+}
+
+fn read_date(text: &[u8]) -> Option<i64> {
+    date::read(trim(text)?).filter(|&us| us > 0)
+}
+
+/// `seconds:hundredths` (Axis 250S manual, row 56).
+fn read_axis_frame_time(text: &[u8]) -> Option<i64> {
+    let text = trim(text)?;
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let hundredths: i64 = match &text[colon + 1..] {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
+            i64::from(tens - b'0') * 10 + i64::from(ones - b'0')
+        }
+        [ones @ b'0'..=b'9'] => i64::from(ones - b'0'),
+        _ => return None,
+    };
+    let seconds = &text[..colon];
+    if !seconds.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    parse_us(seconds)?
+        .checked_add(hundredths * 10_000)
+        .filter(|&us| us > 0)
+}
+
+/// Without the blanks, quotes and NULs around it; `None` if it is too long to be a stamp.
+fn trim(text: &[u8]) -> Option<&[u8]> {
+    let around = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | 0);
+    let start = text.iter().position(|byte| !around(byte))?;
+    let end = text.iter().rposition(|byte| !around(byte))?;
+    text.get(start..=end)
+        .filter(|text| text.len() <= TEXT_BYTES_MAX)
+}
+
+/// Writes microseconds as `seconds.micros` (`1700000000.123456`).
+pub fn format_us(us: i64) -> String {
+    format!(
+        "{}{}.{:06}",
+        if us < 0 { "-" } else { "" },
+        us.unsigned_abs() / 1_000_000,
+        us.unsigned_abs() % 1_000_000
+    )
+}
+
+/// Reads what [`format_us`] writes: a sign, digits, and up to six decimals. Exact; `None` for anything else.
+pub fn parse_us(text: &[u8]) -> Option<i64> {
+    let (negative, text) = match text.strip_prefix(b"-") {
+        Some(text) => (true, text),
+        None => (false, text),
+    };
+    let mut parts = text.splitn(2, |&byte| byte == b'.');
+    let whole = parts.next().filter(|whole| !whole.is_empty())?;
+    let decimals = match parts.next() {
+        Some(decimals) => Some(decimals).filter(|decimals| (1..=6).contains(&decimals.len()))?,
+        None => b"",
+    };
+    let padding = std::iter::repeat_n(&b'0', 6 - decimals.len());
+    // Counted downwards, for i64::MIN has no positive counterpart.
+    let below = whole
+        .iter()
+        .chain(decimals)
+        .chain(padding)
+        .try_fold(0i64, |us, &digit| {
+            if !digit.is_ascii_digit() {
+                return None;
+            }
+            us.checked_mul(10)?.checked_sub(i64::from(digit - b'0'))
+        })?;
+    if negative {
+        Some(below)
+    } else {
+        below.checked_neg()
+    }
+}
+
+#[cfg(test)]
+mod tests;

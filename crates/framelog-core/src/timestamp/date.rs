@@ -1,0 +1,117 @@
+//! A stamp as a date with a zone. Not for dates without one: a zone is never guessed.
+
+use chrono::{DateTime, NaiveDate};
+
+/// Reads RFC 3339 or ISO 8601 (`T` or a blank in the middle, `Z`, `+04:00`, `+0400` or `+04` at the end), or the date of
+/// HTTP (RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`), into microseconds. What is finer is cut off.
+pub(super) fn read(text: &[u8]) -> Option<i64> {
+    read_iso(&mut Cursor { rest: text }).or_else(|| read_http(text))
+}
+
+fn read_http(text: &[u8]) -> Option<i64> {
+    let zone = text.rsplit(u8::is_ascii_whitespace).next()?;
+    // The parser takes single letters for zones too, and there they mean nothing.
+    if !zone.eq_ignore_ascii_case(b"gmt") && !matches!(zone.first(), Some(b'+' | b'-')) {
+        return None;
+    }
+    Some(
+        DateTime::parse_from_rfc2822(std::str::from_utf8(text).ok()?)
+            .ok()?
+            .timestamp_micros(),
+    )
+}
+
+fn read_iso(text: &mut Cursor<'_>) -> Option<i64> {
+    let year = text.digits(4)?;
+    let dashes = text.eat(b"-");
+    let month = text.digits(2)?;
+    if text.eat(b"-") != dashes {
+        return None;
+    }
+    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, text.digits(2)?)?;
+    if !text.eat(b"Tt ") {
+        return None;
+    }
+    let (hour, colons) = (text.digits(2)?, text.eat(b":"));
+    let minute = text.digits(2)?;
+    if text.eat(b":") != colons {
+        return None;
+    }
+    let second = text.digits(2)?;
+    // A leap second (60) is the first of the next minute.
+    if hour > 23 || minute > 59 || second > 60 {
+        return None;
+    }
+    let micros = if text.eat(b".,") { text.micros()? } else { 0 };
+    let zone_seconds = text.zone()?;
+    let midnight = date.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
+    let seconds = midnight + i64::from(hour * 3_600 + minute * 60 + second) - zone_seconds;
+    Some(seconds * 1_000_000 + micros)
+}
+
+/// What is left of the text.
+struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl Cursor<'_> {
+    /// Takes one byte if it is one of these.
+    fn eat(&mut self, any_of: &[u8]) -> bool {
+        match self.rest.split_first() {
+            Some((first, rest)) if any_of.contains(first) => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A number of exactly so many digits.
+    fn digits(&mut self, count: usize) -> Option<u32> {
+        let (digits, rest) = self.rest.split_at_checked(count)?;
+        let value = digits.iter().try_fold(0, |value, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| value * 10 + u32::from(digit - b'0'))
+        })?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    /// Decimals of a second, at least one.
+    fn micros(&mut self) -> Option<i64> {
+        let count = self
+            .rest
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let (digits, rest) = self.rest.split_at(count);
+        self.rest = rest;
+        let padded = digits.iter().chain(std::iter::repeat(&b'0')).take(6);
+        (count > 0).then(|| padded.fold(0, |value, digit| value * 10 + i64::from(digit - b'0')))
+    }
+
+    /// The zone and the end of the text: seconds east of Greenwich.
+    fn zone(&mut self) -> Option<i64> {
+        self.rest = self.rest.trim_ascii_start();
+        if self.rest.eq_ignore_ascii_case(b"z") {
+            return Some(0);
+        }
+        let west = self.rest.first() == Some(&b'-');
+        if !self.eat(b"+-") {
+            return None;
+        }
+        let hours = self.digits(2)?;
+        self.eat(b":");
+        let minutes = if self.rest.is_empty() {
+            0
+        } else {
+            self.digits(2)?
+        };
+        if !self.rest.is_empty() || hours > 23 || minutes > 59 {
+            return None;
+        }
+        let seconds = i64::from(hours * 3_600 + minutes * 60);
+        Some(if west { -seconds } else { seconds })
+    }
+}

@@ -1,0 +1,69 @@
+//! A stamp as a number, however cameras print it. Not for dates.
+
+/// Reads decimal seconds, or whole milli-, micro- or nanoseconds, which their 13, 16 or 19 digits give away (until the
+/// year 2286), into microseconds. What is finer is cut off. No float on the way: it would lose microseconds.
+///
+/// Takes a comma for the point, an exponent, and a trailing `s`; `None` for anything else and for negative numbers.
+pub(super) fn read(text: &[u8]) -> Option<i64> {
+    let text = text
+        .strip_suffix(b"s")
+        .or(text.strip_suffix(b"S"))
+        .unwrap_or(text)
+        .trim_ascii_end();
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let mantissa_end = text
+        .iter()
+        .position(|byte| matches!(byte, b'e' | b'E'))
+        .unwrap_or(text.len());
+    let (mantissa, exponent) = text.split_at(mantissa_end);
+    let exponent = if exponent.is_empty() {
+        0
+    } else {
+        read_exponent(&exponent[1..])?
+    };
+    let point = mantissa.iter().position(|byte| matches!(byte, b'.' | b','));
+    let (whole, decimals) = match point {
+        Some(point) => (&mantissa[..point], &mantissa[point + 1..]),
+        None => (mantissa, &b""[..]),
+    };
+    let digits = || whole.iter().chain(decimals).copied();
+    if digits().next().is_none() || !digits().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let zeros = digits().take_while(|&digit| digit == b'0').count();
+    let whole_digits = i64::try_from(whole.len()).ok()? + exponent - i64::try_from(zeros).ok()?;
+    let significant = digits().skip(zeros).chain(std::iter::repeat(b'0'));
+    let wanted = usize::try_from(whole_digits + power_of_micros(whole_digits)?).unwrap_or(0);
+    // At most 18 digits: fits.
+    Some(
+        significant
+            .take(wanted)
+            .fold(0, |us, digit| us * 10 + i64::from(digit - b'0')),
+    )
+}
+
+/// By which power of ten a number with so many digits before its point becomes microseconds.
+fn power_of_micros(whole_digits: i64) -> Option<i64> {
+    match whole_digits {
+        ..=12 => Some(6),
+        13 => Some(3),
+        16 => Some(0),
+        19 => Some(-3),
+        _ => None,
+    }
+}
+
+fn read_exponent(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if !(1..=3).contains(&digits.len()) || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let exponent = digits
+        .iter()
+        .fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+    Some(if negative { -exponent } else { exponent })
+}

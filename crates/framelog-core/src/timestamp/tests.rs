@@ -1,0 +1,386 @@
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+
+const US: i64 = 1_700_000_000_123_456;
+
+fn read(lines: &str) -> Stamp {
+    Stamp::read(&Headers::new(Bytes::copy_from_slice(lines.as_bytes())))
+}
+
+fn x_timestamp(value: &str) -> Option<i64> {
+    read(&format!("X-Timestamp: {value}")).stamp_us
+}
+
+fn stamp(us: i64) -> Stamp {
+    Stamp {
+        stamp_us: Some(us),
+        wall_second_us: None,
+    }
+}
+
+#[test]
+fn seconds_are_read_with_any_number_of_decimals() {
+    for (text, us) in [
+        ("1700000000", 1_700_000_000_000_000),
+        ("1700000000.", 1_700_000_000_000_000),
+        ("1700000000.1", 1_700_000_000_100_000),
+        ("1700000000.12", 1_700_000_000_120_000),
+        ("1700000000.123", 1_700_000_000_123_000),
+        ("1700000000.1234", 1_700_000_000_123_400),
+        ("1700000000.12345", 1_700_000_000_123_450),
+        ("1700000000.123456", US),
+        ("1700000000.1234569", US),
+        ("1700000000.12345678", US),
+        ("1700000000.123456789", US),
+        ("1700000000.12345699999999999999", US),
+        ("0.152", 152_000),
+        (".5", 500_000),
+        ("0000000001.5", 1_500_000),
+        ("184659.604338", 184_659_604_338),
+        ("978307200.000001", 978_307_200_000_001),
+        ("4102444800.5", 4_102_444_800_500_000),
+        ("999999999999.999999", 999_999_999_999_999_999),
+    ] {
+        assert_eq!(x_timestamp(text), Some(us), "{text}");
+    }
+}
+
+#[test]
+fn no_microsecond_is_lost_to_rounding() {
+    assert_eq!(
+        x_timestamp("1700000000.999999999"),
+        Some(1_700_000_000_999_999)
+    );
+    assert_eq!(
+        x_timestamp("1763805164.000001"),
+        Some(1_763_805_164_000_001)
+    );
+    assert_eq!(
+        x_timestamp("1763805164.999999"),
+        Some(1_763_805_164_999_999)
+    );
+}
+
+#[test]
+fn the_unit_is_told_by_the_number_of_digits() {
+    for (text, us) in [
+        ("1700000000123", 1_700_000_000_123_000),
+        ("1700000000123.456", US),
+        ("1700000000123456", US),
+        ("1700000000123456.0", US),
+        ("1700000000123456789", US),
+        ("9999999999999999999", 9_999_999_999_999_999),
+    ] {
+        assert_eq!(x_timestamp(text), Some(us), "{text}");
+    }
+    for text in [
+        "20261122185244",
+        "170000000012345",
+        "17000000001234567",
+        "170000000012345678",
+        "17000000001234567890",
+    ] {
+        assert_eq!(x_timestamp(text), None, "{text}");
+    }
+}
+
+#[test]
+fn commas_exponents_blanks_quotes_and_units_are_read() {
+    for text in [
+        "1700000000,123456",
+        "1.700000000123456e9",
+        "1.700000000123456E+09",
+        "17000000001234.56e-4",
+        "1700000000123456e-6",
+        "1.700000000123456e15",
+        "1.700000000123456789e+18",
+        "  1700000000.123456\t",
+        "\"1700000000.123456\"",
+        "'1700000000.123456'",
+        "\" 1700000000.123456 \"",
+        "1700000000.123456s",
+        "1700000000.123456 s",
+        "1700000000.123456S",
+        "+1700000000.123456",
+        "1700000000.123456\0",
+    ] {
+        assert_eq!(x_timestamp(text), Some(US), "{text:?}");
+    }
+    assert_eq!(x_timestamp("1.7e9"), Some(1_700_000_000_000_000));
+    assert_eq!(x_timestamp("5e-7"), None);
+}
+
+#[test]
+fn dates_with_a_zone_are_read() {
+    let us = 1_363_330_304_314_000;
+    for (text, us) in [
+        ("2013-03-15T10:51:44.314+04:00", us),
+        ("2013-03-15T10:51:44.314+0400", us),
+        ("2013-03-15 10:51:44,314 +04", us),
+        ("2013-03-15 06:51:44.314 Z", us),
+        ("2013-03-15t06:51:44.314000999z", us),
+        ("2013-03-15T01:21:44.314-05:30", us),
+        ("20130315T065144.314Z", us),
+        ("2013-03-15T06:51:44Z", us - 314_000),
+        ("2016-12-31T23:59:60Z", 1_483_228_800_000_000),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784_111_777_000_000),
+        ("Sun, 06 Nov 1994 08:49:37 gmt", 784_111_777_000_000),
+        ("Sun, 06 Nov 1994 10:49:37 +0200", 784_111_777_000_000),
+    ] {
+        assert_eq!(x_timestamp(text), Some(us), "{text}");
+    }
+}
+
+#[test]
+fn a_date_without_a_zone_is_no_stamp() {
+    for text in [
+        "2013-03-15T10:51:44.314",
+        "2013-03-15 10:51:44",
+        "20130315105144",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 A",
+        "Sun Nov  6 08:49:37 1994",
+        "07-01-2018 11:00:43 PM",
+        "11:00:43",
+    ] {
+        assert_eq!(x_timestamp(text), None, "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_stamp_is_none() {
+    let digits = "1".repeat(400);
+    let decimals = format!("1.{digits}");
+    for text in [
+        "",
+        " ",
+        "\"\"",
+        "0",
+        "0.000000",
+        "0e9",
+        "-1",
+        "-1700000000.5",
+        "NaN",
+        "nan",
+        "inf",
+        "-Infinity",
+        "0x6553f100",
+        &digits,
+        &decimals,
+        "1e400",
+        "1e",
+        "1e9999999999",
+        "e9",
+        ".",
+        ",",
+        "s",
+        "1.2.3",
+        "1,700,000,000",
+        "1,2.3",
+        "12 34",
+        "+-1",
+        "--1",
+        "1700000000.12x",
+        "\u{0661}\u{0662}",
+        "none",
+        "2013-02-30T00:00:00Z",
+        "2013-13-01T00:00:00Z",
+        "2013-03-15T24:00:00Z",
+        "2013-03-15T10:51:44.Z",
+        "2013-03-15T10:51:44+4",
+        "2013-03-15T10:51:44+24:00",
+        "2013-03-15T10:51:44+04:60",
+        "2013-03-15T10:60:44Z",
+        "2013-03-15T10:51:61Z",
+        "2013-03-15T10:51:44+04:00x",
+        "1970-01-01T00:00:00Z",
+        "1969-12-31T23:59:59Z",
+        "2013-0315T10:51:44Z",
+        "2013-03-15T10:5144Z",
+    ] {
+        assert_eq!(x_timestamp(text), None, "{text:?}");
+    }
+    assert_eq!(
+        Stamp::read(&Headers::new(Bytes::from_static(b"X-Timestamp: 17\xb2.5"))),
+        Stamp::default()
+    );
+    assert_eq!(read("Content-Type: image/jpeg"), Stamp::default());
+}
+
+#[test]
+fn names_are_read_in_any_case_and_the_last_of_two_counts() {
+    assert_eq!(
+        read("x-timestamp:1.5\r\nX-TIMESTAMP: 2.5"),
+        stamp(2_500_000)
+    );
+}
+
+#[test]
+fn row_54_axxonsoft_has_the_date_in_x_time() {
+    let x_time = "X-Time: 2013-03-15T10:51:44.314+04:00\r\nX-Timestamp: 0.152";
+    assert_eq!(read(x_time), stamp(1_363_330_304_314_000));
+    assert_eq!(read("X-Time: soon\r\nX-Timestamp: 0.152"), stamp(152_000));
+    assert_eq!(read("X-Time: 12.5\r\nX-Timestamp: 0.152"), stamp(152_000));
+}
+
+#[test]
+fn row_55_kasa_has_the_second_in_x_utctime() {
+    let both = Stamp {
+        stamp_us: Some(295_528_317_000),
+        wall_second_us: Some(1_690_526_144_000_000),
+    };
+    assert_eq!(
+        read("X-UtcTime:1690526144\r\nX-Timestamp: 295528.317000"),
+        both
+    );
+    assert_eq!(
+        read("X-UtcTime:1690526144.9\r\nX-Timestamp: 295528.317000"),
+        both
+    );
+    assert_eq!(read("X-UtcTime:1690526144"), stamp(1_690_526_144_000_000));
+    assert_eq!(
+        read("X-UtcTime:1690526144\r\nX-Timestamp: 0.000000"),
+        stamp(1_690_526_144_000_000)
+    );
+    assert_eq!(
+        read("X-UtcTime:1690526144\r\nX-Timestamp: 1690526144.317"),
+        stamp(1_690_526_144_317_000)
+    );
+    assert_eq!(
+        read("X-UtcTime:never\r\nX-Timestamp: 295528.317000"),
+        stamp(295_528_317_000)
+    );
+}
+
+#[test]
+fn row_56_axis_counts_hundredths_behind_a_colon() {
+    assert_eq!(
+        read("x-axis-dvr-frame-time: 1003445674:23"),
+        stamp(1_003_445_674_230_000)
+    );
+    assert_eq!(
+        read("x-axis-dvr-frame-time: 1003445674:5"),
+        stamp(1_003_445_674_050_000)
+    );
+    assert_eq!(
+        read("x-axis-dvr-frame-time: 1003445674:23\r\nX-Timestamp: 1.5"),
+        stamp(1_500_000)
+    );
+    for value in [
+        "1003445674:",
+        ":23",
+        "1003445674:123",
+        "-1:23",
+        "1.5:23",
+        "0:0",
+        "a:b",
+        "99999999999999999999:00",
+    ] {
+        assert_eq!(
+            read(&format!("x-axis-dvr-frame-time: {value}")),
+            Stamp::default(),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn row_57_a_date_in_a_part_and_monotonic_fields_are_not_used() {
+    assert_eq!(
+        read("Date: 07-01-2018 11:00:43 PM IO_00000000_PT_005_000"),
+        Stamp::default()
+    );
+    assert_eq!(
+        read("Date: Sun, 06 Nov 1994 08:49:37 GMT"),
+        Stamp::default()
+    );
+    assert_eq!(
+        read("X-UStreamer-Send-Time: 184659.604338\r\nX-UStreamer-Grab-Time: 184659.6"),
+        Stamp::default()
+    );
+}
+
+#[test]
+fn row_79_mobotix_has_the_time_in_a_comment() {
+    let read = Stamp::from_jpeg_comment;
+    assert_eq!(
+        read(b"#:M1IMG\r\nVER=1.0\r\nTIT=1302498816.936\r\nTZN=EST\r\n"),
+        stamp(1_302_498_816_936_000)
+    );
+    assert_eq!(read(b"TIT=1302498816.936"), stamp(1_302_498_816_936_000));
+    assert_eq!(
+        read(b"A=1;TIT=1302498816.936;TZN=EST\0"),
+        stamp(1_302_498_816_936_000)
+    );
+    assert_eq!(
+        read(b"TIT=\nTIT=x\nXTIT=5.5\nTZN=EST\xff\xd8"),
+        Stamp::default()
+    );
+    assert_eq!(read(b"TIT=1302498816.936x"), Stamp::default());
+}
+
+#[test]
+fn only_what_format_us_writes_is_parsed_back() {
+    assert_eq!(format_us(i64::MIN), "-9223372036854.775808");
+    for (text, us) in [
+        ("-9223372036854.775808", i64::MIN),
+        ("9223372036854.775807", i64::MAX),
+        ("-0.5", -500_000),
+        ("7", 7_000_000),
+    ] {
+        assert_eq!(parse_us(text.as_bytes()), Some(us), "{text}");
+    }
+    for text in [
+        "",
+        "-",
+        ".",
+        "1.",
+        ".5",
+        "1.1234567",
+        "9223372036854.775808",
+        "-9223372036854.775809",
+        "+1.0",
+        "1,5",
+        " 1.5",
+        "1.5 ",
+        "1.5.5",
+        "1e3",
+        "--1",
+    ] {
+        assert_eq!(parse_us(text.as_bytes()), None, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn microseconds_survive_a_round_trip(us in prop_oneof![any::<i64>(), -3_000_000i64..3_000_000, Just(i64::MIN), Just(i64::MAX)]) {
+        prop_assert_eq!(parse_us(format_us(us).as_bytes()), Some(us));
+    }
+
+    #[test]
+    fn every_spelling_of_a_time_is_read_exactly(us in 1_000_000_000_000_000i64..10_000_000_000_000_000) {
+        let exponent = format!("{}.{:015}e9", us / 1_000_000_000_000_000, us % 1_000_000_000_000_000);
+        for text in [format_us(us), format!("{us}"), format!("{us}789"), format!("{}.{:03}", us / 1_000, us % 1_000), exponent] {
+            prop_assert_eq!(x_timestamp(&text), Some(us), "{}", text);
+        }
+        let date = chrono::DateTime::from_timestamp_micros(us).unwrap();
+        prop_assert_eq!(x_timestamp(&date.to_rfc3339()), Some(us));
+        prop_assert_eq!(x_timestamp(&date.format("%a, %d %b %Y %H:%M:%S GMT").to_string()), Some(us - us % 1_000_000));
+    }
+
+    #[test]
+    fn anything_is_read_without_panic_and_above_zero(
+        value in prop_oneof![
+            proptest::collection::vec(any::<u8>(), 0..80),
+            "[-+0-9.,eE: TZsGM]{0,70}".prop_map(String::into_bytes),
+        ]
+    ) {
+        let lines = [&b"X-Time: "[..], &value, b"\nX-Timestamp: ", &value, b"\nx-axis-dvr-frame-time: ", &value, b"\nX-UtcTime: ", &value].concat();
+        let read = Stamp::read(&Headers::new(lines.into()));
+        prop_assert!(read.stamp_us.is_none_or(|us| us > 0));
+        prop_assert!(Stamp::from_jpeg_comment(&value).stamp_us.is_none_or(|us| us > 0));
+        let _ = parse_us(&value);
+    }
+}
