@@ -1,0 +1,102 @@
+//! Why the store or a reader could not do what was asked. Not for dropped frames: those are counted, not errors.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the storage directory could not be opened, read or closed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A camera's name could not be part of a path.
+    #[error(
+        "camera name {name:?} is not allowed; use 1 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit"
+    )]
+    CameraName {
+        /// The name as it was given.
+        name: String,
+    },
+    /// Another recorder holds the directory.
+    #[error(
+        "{path}: another recorder is running on this directory; stop it or choose another storage.path"
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+    },
+    /// The identity file is damaged, or belongs to another directory's index.
+    #[error("{path}: {detail}; check that the right disk is mounted at storage.path")]
+    Identity {
+        /// The identity file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// There is nothing to read.
+    #[error("{path}: there is no index; check storage.path, or start `framelog run` first")]
+    NoIndex {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The index was made by a newer version of framelog.
+    #[error(
+        "{path}: the index has schema version {found}, newer than this program knows ({known}); use the newer framelog"
+    )]
+    NewerIndex {
+        /// The index.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// SQLite refused.
+    #[error("{path}: the index could not be {action}: {source}")]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What was being done: `opened`, `read`, `written`.
+        action: &'static str,
+        /// SQLite's reason.
+        source: sqlx::Error,
+    },
+    /// The index task has ended before its time: its cause is in the log.
+    #[error("the index has stopped; see the log for the cause, and restart the recorder")]
+    IndexStopped,
+    /// A file or directory could not be used.
+    #[error("{path}: could not be {action}: {source}")]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What was being done: `made`, `read`, `locked`.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err`: an I/O error with its file and what was being done to it.
+    pub(crate) fn io(
+        path: impl Into<PathBuf>,
+        action: &'static str,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Io {
+            path,
+            action,
+            source,
+        }
+    }
+
+    /// For `map_err`: an error of SQLite's with the index and what was being done to it.
+    pub(crate) fn index(
+        path: impl Into<PathBuf>,
+        action: &'static str,
+    ) -> impl FnOnce(sqlx::Error) -> Self {
+        let path = path.into();
+        move |source| Error::Index {
+            path,
+            action,
+            source,
+        }
+    }
+}

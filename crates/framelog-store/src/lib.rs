@@ -1,0 +1,45 @@
+//! Footage in dated directories, and its SQLite index. Everything that touches either is in this crate.
+//!
+//! What holds, at every moment:
+//!
+//! 1. **Bytes before rows.** A frame's row is committed only after its bytes were handed to the file; with `sync` up to
+//!    1 s, only after they were synced to the disk.
+//! 2. **Nothing is lost silently.** Each frame given to [`CameraLog::append`] is stored, or dropped and counted with a
+//!    reason, and the span is a gap.
+//! 3. **Order of arrival is kept.** Of two frames of a camera the later one has the greater (segment id, offset),
+//!    whatever their stamps say; equal and backward stamps are stored like any other.
+//! 4. **Footage is written once.** A segment's file is new when it is opened, only grows, and is never written again
+//!    after it is closed; the one thing cut off is the torn end of a failed write.
+//! 5. **One gap at a time.** A camera has at most one open gap, and `ended_us >= started_us` in every row.
+//! 6. **Memory is bounded.** Frames wait in queues that are bounded in bytes, per camera and in all; locations that wait
+//!    for the index are bounded in number. Past the bounds frames are dropped.
+//! 7. **Nobody waits for the index.** Writers hand locations over and go on; a slow or full index delays rows, never bytes.
+//! 8. **One recorder.** The directory is locked while a [`Store`] is open on it.
+//! 9. **No name escapes.** A path is made of a checked camera name and a time, and stays below the storage directory.
+//!
+//! Absent on purpose: deciding when a segment ends or a camera is lost (the daemon does), and decoding anything.
+
+mod budget;
+mod camera_log;
+mod container;
+mod dirty;
+mod disk;
+mod error;
+mod gaps;
+mod identity;
+mod index;
+mod layout;
+mod queue;
+mod rows;
+mod segment;
+mod session;
+mod store;
+mod wall;
+mod writer;
+
+pub mod query;
+
+pub use camera_log::{CameraLog, Counters, Dropped};
+pub use error::Error;
+pub use query::Reader;
+pub use store::{Layout, Options, Store};

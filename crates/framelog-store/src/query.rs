@@ -1,0 +1,378 @@
+//! Reading: cameras, frames, segments and gaps by time. Read-only, beside a running recorder or without one.
+
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, FromRow, Row as _};
+
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::{layout, session};
+
+/// Connections that read at the same time; more wait.
+const CONNECTIONS_MAX: u32 = 4;
+/// How long a query waits for a checkpoint to finish.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Columns of [`FrameRow`]; the conditions follow.
+const FRAMES: &str = "SELECT c.name AS camera, f.captured_us, f.captured_us + f.lag_us AS received_us, \
+        CASE f.flags & 3 WHEN 0 THEN 'camera' WHEN 1 THEN 'mapped' ELSE 'arrival' END AS clock, \
+        CASE f.flags & 3 WHEN 1 THEN s.offset_us ELSE 0 END AS clock_offset_us, s.codec, \
+        f.flags & 8 = 0 AS keyframe, f.flags & 4 = 0 AS complete, s.path, f.offset, f.length, f.segment_id \
+     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id CROSS JOIN segments s ON s.id = f.segment_id \
+     WHERE c.name = ?1 AND ";
+
+/// Columns of [`SegmentRow`]; the conditions follow.
+const SEGMENTS: &str = "SELECT s.id, c.name AS camera, s.path, s.codec, s.started_us, s.ended_us, s.frames, s.bytes, \
+        s.state = 'open' AS open \
+     FROM cameras c CROSS JOIN segments s ON s.camera_id = c.id WHERE ";
+
+/// Columns of [`GapRow`]; the conditions follow.
+const GAPS: &str = "SELECT c.name AS camera, g.started_us, g.ended_us, g.reason, g.detail \
+     FROM cameras c CROSS JOIN gaps g ON g.camera_id = c.id WHERE ";
+
+/// A reader of one storage directory. Opens `index.db` read-only. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    index: PathBuf,
+    pool: SqlitePool,
+    disk: Disk,
+}
+
+/// One frame as the index knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FrameRow {
+    /// Camera name.
+    pub camera: String,
+    /// When it was taken, microseconds since the Unix epoch, UTC.
+    pub captured_us: i64,
+    /// When its last byte arrived.
+    pub received_us: i64,
+    /// `camera`, `mapped` or `arrival`.
+    pub clock: String,
+    /// What was added to the camera's stamp to get `captured_us`; 0 unless `clock` is `mapped`.
+    pub clock_offset_us: i64,
+    /// `mjpeg`.
+    pub codec: String,
+    /// Can be shown by itself.
+    pub keyframe: bool,
+    /// Not torn.
+    pub complete: bool,
+    /// Relative to the storage directory.
+    pub path: PathBuf,
+    /// Where the payload begins in that file, bytes.
+    pub offset: u64,
+    /// Its length, bytes.
+    pub length: u64,
+    /// Id of the segment, growing in the order in which segments began.
+    pub segment_id: i64,
+}
+
+/// One segment: a file of consecutive frames of one camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentRow {
+    /// Id, growing in the order in which segments began.
+    pub id: i64,
+    /// Camera name.
+    pub camera: String,
+    /// Relative to the storage directory.
+    pub path: PathBuf,
+    /// `mjpeg`.
+    pub codec: String,
+    /// Earliest capture time in it, microseconds: that of its first frame unless stamps went backward.
+    pub started_us: i64,
+    /// Latest capture time in it so far, microseconds.
+    pub ended_us: i64,
+    /// Frames in it so far.
+    pub frames: u64,
+    /// Bytes of the file so far that hold indexed frames.
+    pub bytes: u64,
+    /// Still being written.
+    pub open: bool,
+}
+
+/// A span without footage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GapRow {
+    /// Camera name.
+    pub camera: String,
+    /// Microseconds since the Unix epoch.
+    pub started_us: i64,
+    /// `None` while it is open.
+    pub ended_us: Option<i64>,
+    /// One of the names in `framelog_core::gap`.
+    pub reason: String,
+    /// In words, without credentials.
+    pub detail: String,
+}
+
+impl Reader {
+    /// Opens the index of the storage directory for reading.
+    ///
+    /// # Errors
+    /// [`Error::NoIndex`] if nothing was ever recorded there, [`Error::NewerIndex`], [`Error::Index`].
+    pub async fn open(storage: &Path) -> Result<Self, Error> {
+        let index = storage.join(layout::INDEX);
+        if !index.exists() {
+            return Err(Error::NoIndex { path: index });
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&index)
+            .read_only(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging();
+        let pool = match connect(options.clone()).await {
+            // A directory that may not be written, and nobody recording: SQLite cannot make the shared memory that a log
+            // needs, but there is no log either.
+            Err(_) if !storage.join("index.db-wal").exists() => {
+                connect(options.immutable(true)).await
+            }
+            connected => connected,
+        };
+        let (pool, found) = pool.map_err(Error::index(&index, "opened"))?;
+        let known = session::schema_version();
+        match found {
+            0 => Err(Error::NoIndex { path: index }),
+            found if found > known => Err(Error::NewerIndex {
+                path: index,
+                found,
+                known,
+            }),
+            _ => Ok(Self {
+                index,
+                pool,
+                disk: Disk::new(storage),
+            }),
+        }
+    }
+
+    /// Names of all cameras, sorted.
+    pub async fn cameras(&self) -> Result<Vec<String>, Error> {
+        let names = sqlx::query_scalar("SELECT name FROM cameras ORDER BY name")
+            .fetch_all(&self.pool)
+            .await;
+        names.map_err(self.failed())
+    }
+
+    /// The frame captured nearest to `at_us`: of two equally near the earlier, of several at the same time the one that arrived
+    /// first.
+    pub async fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {
+        let found: Vec<FrameRow> = sqlx::query_as(AssertSqlSafe(nearest_sql()))
+            .bind(camera)
+            .bind(at_us)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())?;
+        Ok(found
+            .into_iter()
+            .min_by_key(|frame| (frame.captured_us.abs_diff(at_us), frame.captured_us)))
+    }
+
+    /// The next at most `limit` frames with `from_us <= captured_us < to_us`, in order of capture (ties: of arrival), after `after` if
+    /// given (a row of the previous page).
+    pub async fn frames(
+        &self,
+        camera: &str,
+        from_us: i64,
+        to_us: i64,
+        after: Option<&FrameRow>,
+        limit: u32,
+    ) -> Result<Vec<FrameRow>, Error> {
+        // Ids and offsets are positive: behind (from, -1, -1) is from `from`.
+        let key = |frame: &FrameRow| {
+            (
+                frame.captured_us,
+                frame.segment_id,
+                frame.offset.cast_signed(),
+            )
+        };
+        let (captured_us, segment_id, offset) =
+            after.map(key).into_iter().fold((from_us, -1, -1), Ord::max);
+        sqlx::query_as(AssertSqlSafe(frames_sql()))
+            .bind(camera)
+            .bind(captured_us)
+            .bind(segment_id)
+            .bind(offset)
+            .bind(to_us)
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
+    /// Segments that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`.
+    pub async fn segments(
+        &self,
+        camera: Option<&str>,
+        from_us: i64,
+        to_us: i64,
+    ) -> Result<Vec<SegmentRow>, Error> {
+        sqlx::query_as(AssertSqlSafe(segments_sql(camera.is_some())))
+            .bind(camera)
+            .bind(from_us)
+            .bind(to_us)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
+    /// Segments of a camera that began after the segment `id`, and that segment itself, in the order they began: what `tail` follows.
+    pub async fn segments_since(&self, camera: &str, id: i64) -> Result<Vec<SegmentRow>, Error> {
+        sqlx::query_as(AssertSqlSafe(segments_since_sql()))
+            .bind(camera)
+            .bind(id)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
+    /// Gaps that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`; a gap
+    /// that is open reaches beyond any.
+    pub async fn gaps(
+        &self,
+        camera: Option<&str>,
+        from_us: i64,
+        to_us: i64,
+    ) -> Result<Vec<GapRow>, Error> {
+        sqlx::query_as(AssertSqlSafe(gaps_sql(camera.is_some())))
+            .bind(camera)
+            .bind(from_us)
+            .bind(to_us)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
+    /// The frame's bytes, from its file. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file is gone or ends before the frame does.
+    pub fn payload(&self, frame: &FrameRow) -> Result<Vec<u8>, Error> {
+        let below = frame
+            .path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        let bytes = if below {
+            self.disk.read(&frame.path, frame.offset, frame.length)
+        } else {
+            Err(std::io::Error::other(
+                "the path leads out of the storage directory",
+            ))
+        };
+        bytes.map_err(Error::io(&frame.path, "read"))
+    }
+
+    fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
+        Error::index(&self.index, "read")
+    }
+}
+
+/// Connections, and the schema's version.
+async fn connect(options: SqliteConnectOptions) -> sqlx::Result<(SqlitePool, i64)> {
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS_MAX)
+        .connect_with(options)
+        .await?;
+    let version = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&pool)
+        .await?;
+    Ok((pool, version))
+}
+
+/// Two seeks: the last frame up to ?2 and the first from there on.
+fn nearest_sql() -> String {
+    format!(
+        "SELECT * FROM ({FRAMES} f.captured_us = (SELECT max(captured_us) FROM frames WHERE camera_id = c.id AND captured_us < ?2) \
+             ORDER BY f.segment_id, f.offset LIMIT 1) \
+         UNION ALL \
+         SELECT * FROM ({FRAMES} f.captured_us >= ?2 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT 1)"
+    )
+}
+
+fn frames_sql() -> String {
+    format!(
+        "{FRAMES} (f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
+         ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6"
+    )
+}
+
+/// A segment that overlaps the span begins before its end, and at most the camera's longest segment before its start.
+fn segments_sql(one_camera: bool) -> String {
+    let camera = camera_condition(one_camera);
+    format!(
+        "{SEGMENTS} {camera} AND s.started_us < ?3 AND s.ended_us >= ?2 AND s.started_us >= ?2 - max( \
+             coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'closed'), 0), \
+             coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'open'), 0)) \
+         ORDER BY c.name, s.started_us, s.id"
+    )
+}
+
+fn segments_since_sql() -> String {
+    format!("{SEGMENTS} c.name = ?1 AND s.id >= ?2 ORDER BY s.id")
+}
+
+fn gaps_sql(one_camera: bool) -> String {
+    let camera = camera_condition(one_camera);
+    format!(
+        "{GAPS} {camera} AND g.started_us < ?3 AND (g.ended_us IS NULL OR g.ended_us > ?2) ORDER BY c.name, g.started_us, g.id"
+    )
+}
+
+fn camera_condition(one_camera: bool) -> &'static str {
+    if one_camera {
+        "c.name = ?1"
+    } else {
+        "?1 IS NULL"
+    }
+}
+
+impl FromRow<'_, SqliteRow> for FrameRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            camera: row.try_get("camera")?,
+            captured_us: row.try_get("captured_us")?,
+            received_us: row.try_get("received_us")?,
+            clock: row.try_get("clock")?,
+            clock_offset_us: row.try_get("clock_offset_us")?,
+            codec: row.try_get("codec")?,
+            keyframe: row.try_get("keyframe")?,
+            complete: row.try_get("complete")?,
+            path: row.try_get::<String, _>("path")?.into(),
+            offset: row.try_get::<i64, _>("offset")?.cast_unsigned(),
+            length: row.try_get::<i64, _>("length")?.cast_unsigned(),
+            segment_id: row.try_get("segment_id")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for SegmentRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            id: row.try_get("id")?,
+            camera: row.try_get("camera")?,
+            path: row.try_get::<String, _>("path")?.into(),
+            codec: row.try_get("codec")?,
+            started_us: row.try_get("started_us")?,
+            ended_us: row.try_get("ended_us")?,
+            frames: row.try_get::<i64, _>("frames")?.cast_unsigned(),
+            bytes: row.try_get::<i64, _>("bytes")?.cast_unsigned(),
+            open: row.try_get("open")?,
+        })
+    }
+}
+
+impl FromRow<'_, SqliteRow> for GapRow {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        Ok(Self {
+            camera: row.try_get("camera")?,
+            started_us: row.try_get("started_us")?,
+            ended_us: row.try_get("ended_us")?,
+            reason: row.try_get("reason")?,
+            detail: row.try_get("detail")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,365 @@
+//! Reading: the right rows, by seeks alone, and what docs/schema.md promises.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use framelog_core::clock::ClockKind;
+use framelog_core::frame::{Codec, Frame};
+use framelog_core::gap::GapReason;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{Layout, Options, Store};
+
+/// 2026-11-22 10:00:00 UTC.
+const T: i64 = 1_795_341_600_000_000;
+const SECOND: i64 = 1_000_000;
+
+const SCHEMA_DOC: &str = include_str!("../../../../docs/schema.md");
+
+async fn store(dir: &TempDir) -> Store {
+    let path = dir.path().to_owned();
+    Store::open(Options {
+        path,
+        layout: Layout::Segments,
+        sync: Duration::from_millis(20),
+    })
+    .await
+    .unwrap()
+}
+
+fn frame(captured_us: i64) -> Frame {
+    Frame {
+        payload: Bytes::from_static(b"a picture").into(),
+        codec: Codec::Mjpeg,
+        captured_us,
+        received_us: captured_us + 40_000,
+        clock: ClockKind::Camera,
+        offset_us: 0,
+        keyframe: true,
+        complete: true,
+    }
+}
+
+/// Segments of these capture times, for each camera.
+async fn recorded(cameras: &[(&str, &[&[i64]])]) -> (TempDir, Reader) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    for (name, segments) in cameras {
+        let log = store.camera(name).await.unwrap();
+        for times in *segments {
+            for (n, captured_us) in times.iter().enumerate() {
+                log.append(frame(T + captured_us), n == 0).unwrap();
+            }
+        }
+    }
+    store.close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    (dir, reader)
+}
+
+#[tokio::test]
+async fn nearest_is_found_on_either_side_and_ties_go_to_the_earlier() {
+    let (_dir, reader) = recorded(&[("a", &[&[0, 0, 10, 20]]), ("b", &[&[11]])]).await;
+    let nearest = async |at_us: i64| {
+        reader
+            .nearest("a", T + at_us)
+            .await
+            .unwrap()
+            .map(|row| row.captured_us - T)
+    };
+    for (at_us, expected) in [
+        (-100, 0),
+        (4, 0),
+        (5, 0),
+        (6, 10),
+        (10, 10),
+        (19, 20),
+        (1000, 20),
+    ] {
+        assert_eq!(nearest(at_us).await, Some(expected), "{at_us}");
+    }
+    assert_eq!(reader.nearest("nobody", T).await.unwrap(), None);
+    let first = reader.frames("a", T, T + 1, None, 1).await.unwrap();
+    for at_us in [T, T + 3] {
+        assert_eq!(
+            reader.nearest("a", at_us).await.unwrap().as_ref(),
+            first.first(),
+            "the one that arrived first"
+        );
+    }
+}
+
+#[tokio::test]
+async fn pages_of_any_size_give_every_frame_once() {
+    let (_dir, reader) = recorded(&[("a", &[&[0, 5, 5, 3], &[5, 5, 9], &[3, 12]])]).await;
+    let whole = reader.frames("a", T + 3, T + 12, None, 100).await.unwrap();
+    assert_eq!(
+        whole
+            .iter()
+            .map(|row| row.captured_us - T)
+            .collect::<Vec<_>>(),
+        [3, 3, 5, 5, 5, 5, 9]
+    );
+    for limit in 1..=8 {
+        let mut pages: Vec<FrameRow> = Vec::new();
+        loop {
+            let page = reader
+                .frames("a", T + 3, T + 12, pages.last(), limit)
+                .await
+                .unwrap();
+            if page.is_empty() {
+                break;
+            }
+            pages.extend(page);
+        }
+        assert_eq!(pages, whole, "pages of {limit}");
+    }
+}
+
+#[tokio::test]
+async fn segments_that_overlap_a_span_are_found_however_long_they_are() {
+    let long: &[i64] = &[0, 1000];
+    let (_dir, reader) = recorded(&[
+        ("a", &[long, &[400, 410], &[2000, 2001]]),
+        ("b", &[&[900, 905]]),
+    ])
+    .await;
+    let found = async |camera, from_us: i64, to_us: i64| {
+        let segments = reader
+            .segments(camera, T + from_us, T + to_us)
+            .await
+            .unwrap();
+        segments
+            .into_iter()
+            .map(|s| (s.camera, s.started_us - T))
+            .collect::<Vec<_>>()
+    };
+    let row = |camera: &str, started_us| (camera.to_owned(), started_us);
+    assert_eq!(found(None, 905, 950).await, [row("a", 0), row("b", 900)]);
+    assert_eq!(
+        found(Some("a"), 410, 411).await,
+        [row("a", 0), row("a", 400)]
+    );
+    assert_eq!(found(Some("a"), 1000, 2000).await, [row("a", 0)]);
+    assert_eq!(found(Some("a"), 1001, 2000).await, []);
+    assert_eq!(found(Some("b"), 0, 900).await, []);
+}
+
+#[tokio::test]
+async fn segments_since_one_begin_with_it_in_the_order_they_began() {
+    let (_dir, reader) = recorded(&[("a", &[&[50], &[20], &[70]]), ("b", &[&[60]])]).await;
+    let all = reader.segments_since("a", 0).await.unwrap();
+    assert_eq!(
+        all.iter().map(|s| s.started_us - T).collect::<Vec<_>>(),
+        [50, 20, 70]
+    );
+    assert_eq!(
+        reader.segments_since("a", all[1].id).await.unwrap(),
+        all[1..]
+    );
+}
+
+#[tokio::test]
+async fn gaps_that_touch_a_span_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let log = store.camera("a").await.unwrap();
+    log.record_gap(T, T + 10, GapReason::Stalled, "one");
+    log.record_gap(T + 20, T + 30, GapReason::Busy, "two");
+    store.close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let found = async |from_us: i64, to_us: i64| {
+        let gaps = reader
+            .gaps(Some("a"), T + from_us, T + to_us)
+            .await
+            .unwrap();
+        gaps.into_iter().map(|gap| gap.detail).collect::<Vec<_>>()
+    };
+    assert_eq!(found(5, 25).await, ["one", "two"]);
+    assert_eq!(found(10, 20).await, [""; 0]);
+    assert_eq!(
+        reader.gaps(None, i64::MIN, i64::MAX).await.unwrap().len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn payload_of_a_row_that_lies_is_an_error() {
+    let (dir, reader) = recorded(&[("a", &[&[0]])]).await;
+    let row = reader.nearest("a", T).await.unwrap().unwrap();
+    assert_eq!(reader.payload(&row).unwrap(), b"a picture");
+    std::fs::write(dir.path().join("secret"), "secret").unwrap();
+    for lie in [
+        FrameRow {
+            length: u64::MAX,
+            ..row.clone()
+        },
+        FrameRow {
+            length: 1 << 40,
+            ..row.clone()
+        },
+        FrameRow {
+            offset: u64::MAX,
+            ..row.clone()
+        },
+        FrameRow {
+            path: "footage/../secret".into(),
+            offset: 0,
+            length: 1,
+            ..row.clone()
+        },
+        FrameRow {
+            path: dir.path().join("secret"),
+            offset: 0,
+            length: 1,
+            ..row.clone()
+        },
+    ] {
+        assert!(reader.payload(&lie).is_err(), "{lie:?}");
+    }
+}
+
+#[tokio::test]
+async fn directory_without_an_index_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        Reader::open(dir.path()).await,
+        Err(Error::NoIndex { .. })
+    ));
+    std::fs::write(dir.path().join("index.db"), "").unwrap();
+    assert!(matches!(
+        Reader::open(dir.path()).await,
+        Err(Error::NoIndex { .. })
+    ));
+}
+
+/// The steps of a query's plan.
+async fn plan(reader: &Reader, sql: &str) -> Vec<String> {
+    let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+        .fetch_all(&reader.pool)
+        .await
+        .unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+#[tokio::test]
+async fn every_query_of_one_camera_is_seeks_alone() {
+    let (_dir, reader) = recorded(&[("a", &[&[0]])]).await;
+    for sql in [
+        nearest_sql(),
+        frames_sql(),
+        segments_sql(true),
+        segments_since_sql(),
+        gaps_sql(true),
+    ] {
+        let plan = plan(&reader, &sql).await;
+        let slow = |step: &&String| {
+            step.starts_with("SCAN") && !step.starts_with("SCAN (subquery")
+                || step.contains("TEMP B-TREE FOR ORDER BY")
+        };
+        assert_eq!(plan.iter().find(slow), None, "{sql}: {plan:#?}");
+        assert!(
+            plan.iter().any(|step| step.starts_with("SEARCH")),
+            "{sql}: {plan:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn queries_of_all_cameras_scan_nothing_but_cameras() {
+    let (_dir, reader) = recorded(&[("a", &[&[0]])]).await;
+    for sql in [segments_sql(false), gaps_sql(false)] {
+        let plan = plan(&reader, &sql).await;
+        assert_eq!(
+            plan.iter()
+                .find(|step| step.starts_with("SCAN") && !step.starts_with("SCAN c")),
+            None,
+            "{plan:#?}"
+        );
+    }
+}
+
+/// A day on which everything happened that the documented queries look for; some of it never ended.
+async fn eventful_day() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let log = store.camera("front-door").await.unwrap();
+    for n in 0..50 {
+        log.append(frame(T + n * SECOND / 10), n == 25).unwrap();
+    }
+    log.record_gap(
+        T - 60 * SECOND,
+        T,
+        GapReason::Unreachable,
+        "connection refused",
+    );
+    log.open_gap(T + 5 * SECOND, GapReason::Stalled, "no frame for 10 s");
+    let reader = Reader::open(dir.path()).await.unwrap();
+    for _ in 0..1000 {
+        let (gaps, segments) = (
+            reader.gaps(None, T, T + 1),
+            reader.segments(None, T, i64::MAX),
+        );
+        if gaps.await.unwrap().len() + segments.await.unwrap().len() == 2
+            && reader
+                .gaps(None, T + 6 * SECOND, i64::MAX)
+                .await
+                .unwrap()
+                .len()
+                == 1
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(store);
+    dir
+}
+
+#[tokio::test]
+async fn documented_queries_give_rows() {
+    let queries: Vec<&str> = SCHEMA_DOC
+        .split("```sql\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(queries.len(), 10);
+    let dir = eventful_day().await;
+    let reader = Reader::open(dir.path()).await.unwrap();
+    for sql in queries {
+        let rows = sqlx::query(sql).fetch_all(&reader.pool).await;
+        assert!(
+            !rows
+                .unwrap_or_else(|error| panic!("{sql}: {error}"))
+                .is_empty(),
+            "{sql}"
+        );
+        let plan = plan(&reader, sql).await;
+        assert!(
+            !plan.iter().any(|step| step.starts_with("SCAN f")),
+            "scans all frames: {sql} {plan:#?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn documentation_names_every_table_column_and_gap_reason() {
+    let (_dir, reader) = recorded(&[]).await;
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c \
+         WHERE t.type IN ('table', 'view') AND t.name NOT GLOB '*sq*' AND c.name <> 'one' \
+         UNION SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB '*sq*'",
+    )
+    .fetch_all(&reader.pool)
+    .await
+    .unwrap();
+    assert!(names.len() > 30, "{names:?}");
+    let reasons = GapReason::ALL.iter().map(|reason| reason.name());
+    for name in names.iter().map(String::as_str).chain(reasons) {
+        assert!(
+            SCHEMA_DOC.contains(&format!("`{name}`")),
+            "docs/schema.md does not name `{name}`"
+        );
+    }
+}

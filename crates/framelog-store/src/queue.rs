@@ -1,0 +1,115 @@
+//! What waits for one writer thread, and when the thread is woken: seldom, because each wake-up costs. Not for how much may
+//! wait: that is `budget`.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use framelog_core::frame::Frame;
+
+use crate::camera_log::Camera;
+
+/// How long frames are gathered before they are written. The bytes are in the file within 250 ms of their arrival.
+const GATHER: Duration = Duration::from_millis(100);
+/// So many bytes are written at once: more in one call gains nothing, and the processor's cache forgets them.
+const GATHER_BYTES: usize = 1 << 20;
+
+/// What a writer thread is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Append a frame.
+    Append {
+        /// The frame.
+        frame: Frame,
+        /// Begin a segment with it.
+        new_segment: bool,
+    },
+    /// Close the open segment.
+    EndSegment,
+}
+
+/// A command for one camera.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub camera: Arc<Camera>,
+    pub command: Command,
+    /// What it counts against the budget.
+    pub bytes: usize,
+}
+
+/// The queue of one writer thread. Pushing takes a lock for as long as a `Vec::push`.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    bytes: usize,
+    since: Option<Instant>,
+    closed: bool,
+}
+
+impl Queue {
+    /// Adds an entry; false if the queue is closed.
+    pub fn push(&self, entry: Entry) -> bool {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return false;
+        }
+        let before = waiting.bytes;
+        waiting.bytes += entry.bytes;
+        let many = before < GATHER_BYTES && waiting.bytes >= GATHER_BYTES;
+        let first = waiting.entries.is_empty();
+        if first {
+            waiting.since = Some(Instant::now());
+        }
+        waiting.entries.push(entry);
+        drop(waiting);
+        if first || many {
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    /// No more entries; what is there is still handed out.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for entries, gathers for a while, and takes all in the order in which they were pushed; `None` when the queue
+    /// is closed and empty.
+    pub fn take(&self) -> Option<Vec<Entry>> {
+        let mut waiting = self.lock();
+        while waiting.entries.is_empty() {
+            if waiting.closed {
+                return None;
+            }
+            waiting = self
+                .changed
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        while !waiting.closed && waiting.bytes < GATHER_BYTES {
+            let left = GATHER.saturating_sub(waiting.since.map_or(GATHER, |since| since.elapsed()));
+            if left.is_zero() {
+                break;
+            }
+            waiting = self
+                .changed
+                .wait_timeout(waiting, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        waiting.bytes = 0;
+        waiting.since = None;
+        Some(std::mem::take(&mut waiting.entries))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing panics while it is held.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,334 @@
+//! Rows of the index as values, and the statements that write them. Not for when they are written: that is `index`.
+
+use std::sync::{Arc, LazyLock};
+
+use framelog_core::clock::ClockKind;
+use framelog_core::frame::Codec;
+use framelog_core::gap::GapReason;
+use sqlx::sqlite::{Sqlite, SqliteArguments};
+use sqlx::{AssertSqlSafe, SqliteConnection, query::Query};
+
+/// Rows in one statement. Fewer cost more each; more gain nothing.
+const ROWS_PER_STATEMENT: usize = 250;
+
+/// `flags`: the payload is torn.
+pub(crate) const TORN: i64 = 4;
+/// `flags`: the frame needs others to be shown.
+pub(crate) const NOT_KEYFRAME: i64 = 8;
+
+/// A row of `cameras`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Camera {
+    pub id: i64,
+    pub name: Arc<str>,
+    pub added_us: i64,
+    pub removed_us: Option<i64>,
+}
+
+/// A row of `segments`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub id: i64,
+    pub camera_id: i64,
+    pub path: Arc<str>,
+    pub codec: Codec,
+    pub started_us: i64,
+    pub ended_us: i64,
+    pub frames: i64,
+    pub bytes: i64,
+    pub open: bool,
+    pub offset_us: i64,
+}
+
+/// A row of `frames`. Ordered as the index clusters it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Frame {
+    pub camera_id: i64,
+    pub captured_us: i64,
+    pub segment_id: i64,
+    pub offset: i64,
+    pub length: i64,
+    pub flags: i64,
+    pub lag_us: i64,
+}
+
+/// A row of `gaps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub id: i64,
+    pub camera_id: i64,
+    pub started_us: i64,
+    pub ended_us: Option<i64>,
+    pub reason: GapReason,
+    pub detail: Arc<str>,
+}
+
+/// The column `flags` of a frame: 0 for the commonest.
+pub(crate) fn flags(frame: &framelog_core::frame::Frame) -> i64 {
+    let clock = match frame.clock {
+        ClockKind::Camera => 0,
+        ClockKind::Mapped => 1,
+        ClockKind::Arrival => 2,
+    };
+    clock + if frame.complete { 0 } else { TORN } + if frame.keyframe { 0 } else { NOT_KEYFRAME }
+}
+
+/// A kind of row: how it is written. Writing the same row again is harmless, except for frames.
+pub(crate) trait Row {
+    /// What precedes `VALUES`.
+    const INTO: &'static str;
+    /// Number of columns.
+    const COLUMNS: usize;
+    /// What follows the values.
+    const CONFLICT: &'static str;
+
+    /// The statement for [`ROWS_PER_STATEMENT`] rows, made once.
+    fn full_statement() -> Arc<String>;
+
+    /// Binds the columns, in the order of `INTO`.
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments>;
+}
+
+/// Writes rows in the order given, many at a time.
+pub(crate) async fn write<'r, R: Row + 'r>(
+    connection: &mut SqliteConnection,
+    rows: impl IntoIterator<Item = &'r R>,
+) -> sqlx::Result<()> {
+    let mut rows = rows.into_iter();
+    loop {
+        let group: Vec<&R> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
+        if group.is_empty() {
+            return Ok(());
+        }
+        let whole = group.len() == ROWS_PER_STATEMENT;
+        let sql = if whole {
+            R::full_statement()
+        } else {
+            Arc::new(statement::<R>(group.len()))
+        };
+        // Only the whole statement comes again, so only that is kept prepared.
+        let query = sqlx::query(AssertSqlSafe(sql)).persistent(whole);
+        group
+            .into_iter()
+            .fold(query, |query, row| row.bind(query))
+            .execute(&mut *connection)
+            .await?;
+    }
+}
+
+/// The statement that writes `rows` rows.
+fn statement<R: Row>(rows: usize) -> String {
+    let row = format!("({})", vec!["?"; R::COLUMNS].join(","));
+    format!(
+        "{} VALUES {} {}",
+        R::INTO,
+        vec![row; rows].join(","),
+        R::CONFLICT
+    )
+}
+
+impl Row for Frame {
+    // OR IGNORE: a commit whose outcome is unknown is repeated; and where a statement may abort, SQLite keeps a journal of it
+    // that costs as much as the rows.
+    const INTO: &'static str = "INSERT OR IGNORE INTO frames (camera_id, captured_us, segment_id, offset, length, flags, lag_us)";
+    const COLUMNS: usize = 7;
+    const CONFLICT: &'static str = "";
+
+    fn full_statement() -> Arc<String> {
+        static SQL: LazyLock<Arc<String>> =
+            LazyLock::new(|| Arc::new(statement::<Frame>(ROWS_PER_STATEMENT)));
+        SQL.clone()
+    }
+
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        query
+            .bind(self.camera_id)
+            .bind(self.captured_us)
+            .bind(self.segment_id)
+            .bind(self.offset)
+            .bind(self.length)
+            .bind(self.flags)
+            .bind(self.lag_us)
+    }
+}
+
+impl Row for Segment {
+    const INTO: &'static str = "INSERT INTO segments \
+        (id, camera_id, path, codec, started_us, ended_us, frames, bytes, state, offset_us)";
+    const COLUMNS: usize = 10;
+    const CONFLICT: &'static str = "ON CONFLICT (id) DO UPDATE SET started_us = excluded.started_us, \
+        ended_us = excluded.ended_us, frames = excluded.frames, bytes = excluded.bytes, state = excluded.state";
+
+    fn full_statement() -> Arc<String> {
+        static SQL: LazyLock<Arc<String>> =
+            LazyLock::new(|| Arc::new(statement::<Segment>(ROWS_PER_STATEMENT)));
+        SQL.clone()
+    }
+
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        query
+            .bind(self.id)
+            .bind(self.camera_id)
+            .bind(&*self.path)
+            .bind(self.codec.name())
+            .bind(self.started_us)
+            .bind(self.ended_us)
+            .bind(self.frames)
+            .bind(self.bytes)
+            .bind(if self.open { "open" } else { "closed" })
+            .bind(self.offset_us)
+    }
+}
+
+impl Row for Gap {
+    const INTO: &'static str =
+        "INSERT INTO gaps (id, camera_id, started_us, ended_us, reason, detail)";
+    const COLUMNS: usize = 6;
+    const CONFLICT: &'static str =
+        "ON CONFLICT (id) DO UPDATE SET ended_us = excluded.ended_us, detail = excluded.detail";
+
+    fn full_statement() -> Arc<String> {
+        static SQL: LazyLock<Arc<String>> =
+            LazyLock::new(|| Arc::new(statement::<Gap>(ROWS_PER_STATEMENT)));
+        SQL.clone()
+    }
+
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        query
+            .bind(self.id)
+            .bind(self.camera_id)
+            .bind(self.started_us)
+            .bind(self.ended_us)
+            .bind(self.reason.name())
+            .bind(&*self.detail)
+    }
+}
+
+impl Row for Camera {
+    const INTO: &'static str = "INSERT INTO cameras (id, name, added_us, removed_us)";
+    const COLUMNS: usize = 4;
+    const CONFLICT: &'static str =
+        "ON CONFLICT (id) DO UPDATE SET removed_us = excluded.removed_us";
+
+    fn full_statement() -> Arc<String> {
+        static SQL: LazyLock<Arc<String>> =
+            LazyLock::new(|| Arc::new(statement::<Camera>(ROWS_PER_STATEMENT)));
+        SQL.clone()
+    }
+
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        query
+            .bind(self.id)
+            .bind(&*self.name)
+            .bind(self.added_us)
+            .bind(self.removed_us)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use sqlx::Connection as _;
+
+    use super::*;
+    use crate::session;
+
+    /// Rows as 500 cameras at 10 fps make them, committed each second, `seconds` long: bytes and microseconds a row.
+    async fn cost(seconds: i64) -> (f64, f64) {
+        const CAMERAS: i64 = 500;
+        const FPS: i64 = 10;
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = session::begin(dir.path(), 0).await.unwrap().connection;
+        let began = Instant::now();
+        for second in 0..seconds {
+            let frames: Vec<Frame> = (0..CAMERAS * FPS)
+                .map(|n| {
+                    let (camera_id, frame) = (n / FPS + 1, n % FPS);
+                    let age = (second + camera_id) % 60; // of the segment, seconds
+                    Frame {
+                        camera_id,
+                        captured_us: 1_795_341_600_000_000
+                            + second * 1_000_000
+                            + frame * 100_000
+                            + n % 7001,
+                        segment_id: 1_000_000 + (second + camera_id) / 60 * CAMERAS + camera_id,
+                        offset: (age * FPS + frame) * 24_000 + 222,
+                        length: 18_000 + n * 7919 % 12_000,
+                        flags: 0,
+                        lag_us: 3_000 + n * 104_729 % 57_000,
+                    }
+                })
+                .collect();
+            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+            write(&mut transaction, &frames).await.unwrap();
+            transaction.commit().await.unwrap();
+            if second % 10 == 0 {
+                sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
+            }
+        }
+        let rows = (seconds * CAMERAS * FPS) as f64;
+        let elapsed_us = began.elapsed().as_micros() as f64;
+        let count = |sql: &'static str| sqlx::query_scalar::<_, i64>(sql);
+        let stored = count("SELECT count(*) FROM frames")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(stored as f64, rows);
+        let pages = count("PRAGMA page_count")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        (pages as f64 * 4096.0 / rows, elapsed_us / rows)
+    }
+
+    #[tokio::test]
+    #[ignore = "a measurement: 3 million rows"]
+    async fn a_row_costs_36_bytes_at_most() {
+        let (bytes, us) = cost(600).await;
+        println!("{bytes:.1} bytes and {us:.1} us a row");
+        assert!(bytes <= 36.0);
+    }
+
+    #[tokio::test]
+    async fn a_repeated_commit_adds_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = session::begin(dir.path(), 0).await.unwrap().connection;
+        let frame = |offset| Frame {
+            camera_id: 1,
+            captured_us: 5,
+            segment_id: 1,
+            offset,
+            length: 1,
+            flags: 0,
+            lag_us: 0,
+        };
+        let frames: Vec<Frame> = (0..600).map(frame).collect();
+        for _ in 0..2 {
+            write(&mut connection, &frames).await.unwrap();
+        }
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM frames")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        assert_eq!(rows, 600);
+    }
+}

@@ -1,0 +1,300 @@
+//! One open segment: appends frames to its file and says where they are. Not for when a segment begins or ends.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use framelog_core::clock::ClockKind;
+use framelog_core::frame::Frame;
+
+use crate::container::Container;
+use crate::disk::Disk;
+use crate::layout::SegmentName;
+use crate::rows;
+
+/// A segment that is being written.
+#[derive(Debug)]
+pub(crate) struct OpenSegment {
+    row: rows::Segment,
+    container: Container,
+    file: Arc<File>,
+    /// Where the next frame goes: everything before is whole frames.
+    end: u64,
+}
+
+/// What became of frames that were appended.
+#[derive(Debug, Default)]
+pub(crate) struct Appended {
+    /// Where the written frames are: the first so many of those given.
+    pub locations: Vec<rows::Frame>,
+    /// Why the others were not written.
+    pub failure: Option<io::Error>,
+}
+
+impl OpenSegment {
+    /// Makes the file of a segment whose first frame will be `first`. A file that is already there gets a neighbour.
+    pub fn create(
+        disk: &Disk,
+        camera: (i64, &str),
+        id: i64,
+        container: Container,
+        first: &Frame,
+    ) -> io::Result<Self> {
+        let mut name = SegmentName {
+            camera: camera.1.to_owned(),
+            started_us: first.captured_us,
+            duplicate: 0,
+            container,
+        };
+        let file = loop {
+            match disk.create(&name.path()) {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists
+                        && name.duplicate < u32::MAX =>
+                {
+                    name.duplicate += 1;
+                }
+                created => break created?,
+            }
+        };
+        let row = rows::Segment {
+            id,
+            camera_id: camera.0,
+            path: name.path().into(),
+            codec: first.codec,
+            started_us: first.captured_us,
+            ended_us: first.captured_us,
+            frames: 0,
+            bytes: 0,
+            open: true,
+            offset_us: first.offset_us,
+        };
+        Ok(Self {
+            row,
+            container,
+            file: Arc::new(file),
+            end: 0,
+        })
+    }
+
+    /// Whether the frame may follow: codec and clock offset are constant within a segment.
+    pub fn takes(&self, frame: &Frame) -> bool {
+        !(self.container.holds_one() && self.row.frames > 0)
+            && self.row.codec == frame.codec
+            && self.row.offset_us == frame.offset_us
+    }
+
+    /// Appends frames, as few calls as the system allows; `heads` is scratch space, reused.
+    ///
+    /// After a failure the file ends behind the last whole frame, if the disk lets it be cut.
+    pub fn append(&mut self, disk: &Disk, frames: &[&Frame], heads: &mut Vec<u8>) -> Appended {
+        heads.clear();
+        let head_ends: Vec<usize> = frames
+            .iter()
+            .map(|frame| {
+                self.container.write_head(frame, heads);
+                heads.len()
+            })
+            .collect();
+        let tail = self.container.tail();
+        let mut slices = Vec::with_capacity(frames.len() * 4);
+        let mut locations = Vec::with_capacity(frames.len());
+        let (mut end, mut head_start) = (self.end, 0);
+        for (frame, head_end) in frames.iter().zip(head_ends) {
+            let head = heads.get(head_start..head_end).unwrap_or_default();
+            head_start = head_end;
+            slices.push(IoSlice::new(head));
+            slices.extend(
+                frame
+                    .payload
+                    .slices()
+                    .iter()
+                    .map(|slice| IoSlice::new(slice)),
+            );
+            slices.push(IoSlice::new(tail));
+            let offset = end + head.len() as u64;
+            end = offset + (frame.payload.len() + tail.len()) as u64;
+            locations.push((self.location(frame, offset), end));
+        }
+        let (written, failure) = write_all(disk, &self.file, &mut slices);
+        let limit = self.end + written;
+        locations.retain(|(_, end)| *end <= limit);
+        for ((_, end), frame) in locations.iter().zip(frames) {
+            self.count(frame, *end);
+        }
+        if failure.is_some() {
+            self.cut_torn_end(disk);
+        }
+        Appended {
+            locations: locations
+                .into_iter()
+                .map(|(location, _)| location)
+                .collect(),
+            failure,
+        }
+    }
+
+    fn location(&self, frame: &Frame, offset: u64) -> rows::Frame {
+        rows::Frame {
+            camera_id: self.row.camera_id,
+            captured_us: frame.captured_us,
+            segment_id: self.row.id,
+            offset: offset.cast_signed(),
+            length: frame.payload.len() as i64,
+            flags: rows::flags(frame),
+            lag_us: frame.received_us.saturating_sub(frame.captured_us),
+        }
+    }
+
+    fn count(&mut self, frame: &Frame, end: u64) {
+        self.end = end;
+        self.row.frames += 1;
+        self.row.bytes = end.cast_signed();
+        self.row.started_us = self.row.started_us.min(frame.captured_us);
+        self.row.ended_us = self.row.ended_us.max(frame.captured_us);
+    }
+
+    /// Nothing follows the last whole frame; a file without any is removed.
+    fn cut_torn_end(&self, disk: &Disk) {
+        let cut = if self.row.frames == 0 {
+            disk.remove(&self.row.path)
+        } else {
+            disk.cut(&self.file, self.end)
+        };
+        if let Err(error) = cut {
+            tracing::warn!(path = %self.row.path, end = self.end, %error, "torn end of a segment could not be cut");
+        }
+    }
+
+    /// Ends the segment: no more frames. What a `.jpg` cannot hold of its frame goes into the file's modification time:
+    /// `received_us` in nanoseconds, plus 0, 1 or 2 for the clock (camera, mapped, arrival).
+    pub fn seal(&mut self, disk: &Disk, only: Option<&Frame>) {
+        self.row.open = false;
+        let Some(frame) = only.filter(|_| self.container.holds_one()) else {
+            return;
+        };
+        let kind = match frame.clock {
+            ClockKind::Camera => 0,
+            ClockKind::Mapped => 1,
+            ClockKind::Arrival => 2,
+        };
+        let ns = frame.received_us.saturating_mul(1000).saturating_add(kind);
+        if let Err(error) = disk.set_modified(&self.file, ns) {
+            tracing::warn!(path = %self.row.path, %error, "arrival time could not be kept in the file");
+        }
+    }
+
+    /// The segment's row as it is now.
+    pub fn row(&self) -> &rows::Segment {
+        &self.row
+    }
+
+    /// The file, for syncing it later.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+}
+
+/// Writes until all is written or the system refuses: the number of bytes that went in, and why no more did.
+fn write_all(disk: &Disk, file: &File, mut slices: &mut [IoSlice<'_>]) -> (u64, Option<io::Error>) {
+    let mut written = 0;
+    IoSlice::advance_slices(&mut slices, 0); // empty slices away
+    while !slices.is_empty() {
+        match disk.write(file, slices) {
+            Ok(0) => return (written, Some(io::ErrorKind::WriteZero.into())),
+            Ok(n) => {
+                written += n as u64;
+                IoSlice::advance_slices(&mut slices, n);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Some(error)),
+        }
+    }
+    (written, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::SeqCst;
+
+    use bytes::Bytes;
+    use framelog_core::frame::{Codec, Payload};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(n: usize, sizes: &[usize]) -> Frame {
+        let mut payload = Payload::default();
+        for size in sizes {
+            payload.push(Bytes::from(vec![n as u8; *size]));
+        }
+        Frame {
+            payload,
+            codec: Codec::Mjpeg,
+            captured_us: n as i64,
+            received_us: n as i64 + 5,
+            clock: ClockKind::Camera,
+            offset_us: 0,
+            keyframe: true,
+            complete: true,
+        }
+    }
+
+    /// Frames in batches that a disk with so much room takes: what it kept of each, checked against the file.
+    fn check(batches: &[Vec<Vec<usize>>], room: usize) -> Result<(), TestCaseError> {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::new(dir.path());
+        let frames: Vec<Vec<Frame>> = batches
+            .iter()
+            .map(|batch| {
+                batch
+                    .iter()
+                    .enumerate()
+                    .map(|(n, sizes)| frame(n, sizes))
+                    .collect()
+            })
+            .collect();
+        let mut segment =
+            OpenSegment::create(&disk, (1, "a"), 1, Container::Mjpeg, &frames[0][0]).unwrap();
+        disk.faults.room.store(room, SeqCst);
+        let mut heads = Vec::new();
+        for batch in &frames {
+            let appended = segment.append(&disk, &batch.iter().collect::<Vec<_>>(), &mut heads);
+            let (kept, whole) = (appended.locations.len(), appended.failure.is_none());
+            prop_assert_eq!(kept == batch.len(), whole);
+            let file = std::fs::read(dir.path().join(&*segment.row().path)).unwrap_or_default();
+            prop_assert_eq!(
+                file.len() as i64,
+                segment.row().bytes,
+                "it ends behind the last whole frame"
+            );
+            for (location, frame) in appended.locations.iter().zip(batch) {
+                let (start, length) = (location.offset as usize, location.length as usize);
+                prop_assert_eq!(&file[start..start + length], frame.payload.to_vec());
+            }
+            if !whole {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn frames_are_where_their_locations_say_and_nothing_torn_stays(
+            batches in prop::collection::vec(
+                prop::collection::vec(prop::collection::vec(0usize..3000, 0..4), 1..5), 1..4),
+            room in prop_oneof![Just(usize::MAX), 0usize..20_000],
+        ) {
+            check(&batches, room)?;
+        }
+    }
+
+    #[test]
+    fn more_slices_than_one_call_takes_are_written_by_several() {
+        let batch = vec![vec![3, 2, 1]; 1000];
+        check(&[batch], usize::MAX).unwrap();
+    }
+}

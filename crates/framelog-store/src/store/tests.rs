@@ -1,0 +1,738 @@
+//! The store as a whole: what is appended is found again, or counted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::Ordering::SeqCst;
+
+use bytes::Bytes;
+use framelog_core::clock::ClockKind;
+use framelog_core::frame::{Codec, Frame, Payload};
+use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use super::*;
+use crate::camera_log::Counters;
+use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
+
+/// 2023-11-14 22:13:20 UTC.
+const T: i64 = 1_700_000_000_000_000;
+
+fn options(path: &Path) -> Options {
+    Options {
+        path: path.to_owned(),
+        layout: Layout::Segments,
+        sync: Duration::from_millis(20),
+    }
+}
+
+async fn open(path: &Path) -> Store {
+    Store::open(options(path)).await.unwrap()
+}
+
+fn payload(text: &str) -> Payload {
+    // In two slices, as a network delivers it.
+    let bytes = Bytes::copy_from_slice(text.as_bytes());
+    let mut payload = Payload::from(bytes.slice(..bytes.len() / 2));
+    payload.push(bytes.slice(bytes.len() / 2..));
+    payload
+}
+
+fn frame(captured_us: i64, text: &str) -> Frame {
+    Frame {
+        payload: payload(text),
+        codec: Codec::Mjpeg,
+        captured_us,
+        received_us: captured_us.saturating_add(40_000),
+        clock: ClockKind::Camera,
+        offset_us: 0,
+        keyframe: true,
+        complete: true,
+    }
+}
+
+async fn frames(reader: &Reader, camera: &str) -> Vec<FrameRow> {
+    reader
+        .frames(camera, i64::MIN, i64::MAX, None, u32::MAX)
+        .await
+        .unwrap()
+}
+
+async fn all_segments(reader: &Reader) -> Vec<SegmentRow> {
+    reader.segments(None, i64::MIN, i64::MAX).await.unwrap()
+}
+
+async fn gaps(path: &Path, camera: &str) -> Vec<GapRow> {
+    Reader::open(path)
+        .await
+        .unwrap()
+        .gaps(Some(camera), i64::MIN, i64::MAX)
+        .await
+        .unwrap()
+}
+
+/// (captured, text) of every frame of a camera, read from the files.
+async fn stored(path: &Path, camera: &str) -> Vec<(i64, String)> {
+    let reader = Reader::open(path).await.unwrap();
+    let text = |frame: FrameRow| {
+        (
+            frame.captured_us,
+            String::from_utf8(reader.payload(&frame).unwrap()).unwrap(),
+        )
+    };
+    frames(&reader, camera)
+        .await
+        .into_iter()
+        .map(text)
+        .collect()
+}
+
+async fn wait_for(mut condition: impl AsyncFnMut() -> bool) {
+    for _ in 0..1000 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited 10 s in vain");
+}
+
+async fn index(path: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new()
+        .filename(path.join(layout::INDEX))
+        .connect()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn every_frame_is_found_byte_for_byte_with_its_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("front-door").await.unwrap();
+    assert_eq!(log.last_captured_us(), None);
+    let torn = Frame {
+        complete: false,
+        clock: ClockKind::Arrival,
+        received_us: T + 1,
+        ..frame(T + 1, "torn")
+    };
+    log.append(frame(T, "one"), false).unwrap();
+    log.append(torn, false).unwrap();
+    log.append(frame(T + 2, ""), false).unwrap();
+    let mapped = Frame {
+        clock: ClockKind::Mapped,
+        offset_us: 7,
+        ..frame(T + 3, "four")
+    };
+    log.append(mapped, true).unwrap();
+    assert_eq!(log.last_captured_us(), Some(T + 3));
+    store.close().await.unwrap();
+    assert_eq!(
+        log.counters(),
+        Counters {
+            stored_frames: 4,
+            stored_bytes: 11,
+            ..Counters::default()
+        }
+    );
+
+    assert!(
+        !dir.path().join("index.db-wal").exists(),
+        "a clean stop leaves one file"
+    );
+    let texts = ["one", "torn", "", "four"].map(str::to_owned);
+    let expected: Vec<_> = (T..).zip(texts).collect();
+    assert_eq!(stored(dir.path(), "front-door").await, expected);
+    let reader = Reader::open(dir.path()).await.unwrap();
+    assert_eq!(reader.cameras().await.unwrap(), ["front-door"]);
+    let rows = frames(&reader, "front-door").await;
+    let kinds: Vec<_> = rows
+        .iter()
+        .map(|row| (row.clock.as_str(), row.complete, row.received_us - T))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("camera", true, 40_000),
+            ("arrival", false, 1),
+            ("camera", true, 40_002),
+            ("mapped", true, 40_003)
+        ]
+    );
+    assert!(rows.iter().all(|row| row.keyframe && row.codec == "mjpeg"));
+
+    let segments = all_segments(&reader).await;
+    let counts: Vec<_> = segments
+        .iter()
+        .map(|s| (s.started_us - T, s.ended_us - T, s.frames, s.open))
+        .collect();
+    assert_eq!(counts, [(0, 2, 3, false), (3, 3, 1, false)]);
+    for segment in segments {
+        let file = fs::read(dir.path().join(&segment.path)).unwrap();
+        assert!(file.starts_with(b"--framelog\r\nContent-Type: image/jpeg\r\n"));
+        assert_eq!(file.len() as u64, segment.bytes);
+    }
+}
+
+#[tokio::test]
+async fn rows_are_committed_while_recording_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+    log.append(frame(T + 1, "two"), false).unwrap();
+    wait_for(async || frames(&reader, "a").await.len() == 2).await;
+    let segments = all_segments(&reader).await;
+    assert_eq!(segments.len(), 1);
+    assert_eq!((segments[0].frames, segments[0].open), (2, true));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn equal_and_backward_stamps_are_kept_in_order_of_arrival() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    for (captured_us, text) in [(T + 5, "1"), (T, "2"), (T + 5, "3"), (T, "4")] {
+        log.append(frame(captured_us, text), text == "3").unwrap();
+    }
+    assert_eq!(
+        log.last_captured_us(),
+        Some(T),
+        "the newest is the one that came last"
+    );
+    store.close().await.unwrap();
+    let expected = [(T, "2"), (T, "4"), (T + 5, "1"), (T + 5, "3")];
+    assert_eq!(
+        stored(dir.path(), "a").await,
+        expected.map(|(us, text)| (us, text.to_owned()))
+    );
+    let segments = all_segments(&Reader::open(dir.path()).await.unwrap()).await;
+    assert!(
+        segments
+            .iter()
+            .all(|segment| (segment.started_us, segment.ended_us) == (T, T + 5))
+    );
+}
+
+#[tokio::test]
+async fn absurd_times_are_exact_in_the_index_and_harmless_in_paths() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    let times = [i64::MIN, -1, 0, 253_402_300_800_000_000, i64::MAX];
+    for captured_us in times {
+        log.append(
+            Frame {
+                received_us: T,
+                ..frame(captured_us, "x")
+            },
+            true,
+        )
+        .unwrap();
+    }
+    store.close().await.unwrap();
+    let found: Vec<i64> = stored(dir.path(), "a")
+        .await
+        .into_iter()
+        .map(|(captured_us, _)| captured_us)
+        .collect();
+    assert_eq!(found, times[..4], "a span does not hold its end");
+    let reader = Reader::open(dir.path()).await.unwrap();
+    assert_eq!(
+        reader
+            .nearest("a", i64::MAX)
+            .await
+            .unwrap()
+            .unwrap()
+            .captured_us,
+        i64::MAX
+    );
+    let captured: Vec<Option<String>> = sqlx::query_scalar(
+        "SELECT captured FROM footage WHERE captured_us BETWEEN -1 AND 0 ORDER BY captured_us",
+    )
+    .fetch_all(&mut index(dir.path()).await)
+    .await
+    .unwrap();
+    assert_eq!(
+        captured,
+        [
+            Some("1969-12-31T23:59:59.999999Z".into()),
+            Some("1970-01-01T00:00:00.000000Z".into())
+        ]
+    );
+}
+
+#[tokio::test]
+async fn segments_of_the_same_moment_never_overwrite_each_other() {
+    let dir = tempfile::tempdir().unwrap();
+    for run in 0..3 {
+        let store = open(dir.path()).await;
+        store
+            .camera("a")
+            .await
+            .unwrap()
+            .append(frame(T, &run.to_string()), false)
+            .unwrap();
+        store.close().await.unwrap();
+    }
+    let expected = ["0", "1", "2"].map(|text| (T, text.to_owned()));
+    assert_eq!(stored(dir.path(), "a").await, expected);
+    let paths: Vec<_> = all_segments(&Reader::open(dir.path()).await.unwrap())
+        .await
+        .into_iter()
+        .map(|s| s.path)
+        .collect();
+    let day = Path::new("footage/a/2023-11-14");
+    assert_eq!(
+        paths,
+        [
+            "221320.000000Z.mjpeg",
+            "221320.000000Z.1.mjpeg",
+            "221320.000000Z.2.mjpeg"
+        ]
+        .map(|f| day.join(f))
+    );
+}
+
+#[tokio::test]
+async fn layout_files_makes_a_jpg_of_each_frame_that_keeps_its_arrival() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Options {
+        layout: Layout::Files,
+        ..options(dir.path())
+    })
+    .await
+    .unwrap();
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    log.append(
+        Frame {
+            clock: ClockKind::Arrival,
+            ..frame(T + 1, "two")
+        },
+        false,
+    )
+    .unwrap();
+    store.close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let segments = all_segments(&reader).await;
+    let files: Vec<_> = segments
+        .iter()
+        .map(|s| fs::read(dir.path().join(&s.path)).unwrap())
+        .collect();
+    assert_eq!(files, [b"one", b"two"]);
+    assert!(
+        segments
+            .iter()
+            .all(|segment| segment.frames == 1 && !segment.open)
+    );
+    let meta = fs::metadata(dir.path().join(&segments[1].path)).unwrap();
+    assert_eq!(
+        meta.mtime() * 1_000_000_000 + meta.mtime_nsec(),
+        (T + 40_001) * 1000 + 2
+    );
+    assert_eq!(
+        stored(dir.path(), "a").await,
+        [(T, "one".to_owned()), (T + 1, "two".to_owned())]
+    );
+}
+
+#[tokio::test]
+async fn segments_end_with_the_connection_and_where_the_clock_offset_changes() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "1"), false).unwrap();
+    log.append(frame(T + 1, "2"), false).unwrap();
+    log.end_segment();
+    log.append(frame(T + 2, "3"), false).unwrap();
+    log.append(
+        Frame {
+            offset_us: 9,
+            ..frame(T + 3, "4")
+        },
+        false,
+    )
+    .unwrap();
+    let again = store.camera("a").await.unwrap();
+    again
+        .append(
+            Frame {
+                offset_us: 9,
+                ..frame(T + 4, "5")
+            },
+            false,
+        )
+        .unwrap();
+    store.close().await.unwrap();
+    let counts: Vec<_> = all_segments(&Reader::open(dir.path()).await.unwrap())
+        .await
+        .iter()
+        .map(|segment| segment.frames)
+        .collect();
+    assert_eq!(counts, [2, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn second_recorder_is_refused_and_welcome_after_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let first = open(dir.path()).await;
+    let uuid = first.uuid().to_owned();
+    assert!(matches!(
+        Store::open(options(dir.path())).await,
+        Err(Error::Locked { .. })
+    ));
+    first.close().await.unwrap();
+    let second = open(dir.path()).await;
+    assert_eq!(second.uuid(), uuid, "the directory keeps its identity");
+    second.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn index_of_another_directory_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).await.close().await.unwrap();
+    identity::write(dir.path(), uuid::Uuid::new_v4()).unwrap();
+    assert!(matches!(
+        Store::open(options(dir.path())).await,
+        Err(Error::Identity { .. })
+    ));
+}
+
+#[tokio::test]
+async fn newer_index_is_refused_by_recorder_and_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    open(dir.path()).await.close().await.unwrap();
+    let mut connection = index(dir.path()).await;
+    for statement in [
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (9999, 'of the future', 1, x'00', 0)",
+        "PRAGMA user_version = 9999",
+    ] {
+        sqlx::query(statement)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
+    assert!(matches!(
+        Store::open(options(dir.path())).await,
+        Err(Error::NewerIndex { found: 9999, .. })
+    ));
+    assert!(matches!(
+        Reader::open(dir.path()).await,
+        Err(Error::NewerIndex { found: 9999, .. })
+    ));
+}
+
+#[tokio::test]
+async fn bad_camera_names_make_no_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    assert!(matches!(
+        store.camera("../etc").await,
+        Err(Error::CameraName { .. })
+    ));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn gap_is_seen_open_then_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.open_gap(T, GapReason::Starting, "");
+    let open_gap = async || gaps(dir.path(), "a").await.first().cloned();
+    wait_for(async || open_gap().await.is_some()).await;
+    assert_eq!(open_gap().await.unwrap().ended_us, None);
+    log.close_gap(T + 5);
+    log.record_gap(T + 6, T + 7, GapReason::ClockStepped, "by 1 s");
+    log.open_gap(T + 8, GapReason::Stalled, "");
+    store.close().await.unwrap();
+    let gaps = gaps(dir.path(), "a").await;
+    let reasons: Vec<_> = gaps.iter().map(|gap| gap.reason.as_str()).collect();
+    assert_eq!(reasons, ["starting", "clock_stepped", "stalled"]);
+    assert_eq!((gaps[0].started_us, gaps[0].ended_us), (T, Some(T + 5)));
+    assert!(gaps[2].ended_us.unwrap() > T + 8, "a stop closes open gaps");
+}
+
+#[tokio::test]
+async fn restart_leaves_a_recorder_down_gap_from_the_last_footage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    store.camera("removed").await.unwrap();
+    store.camera("no-frames").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    log.append(frame(wall::now_us(), "two"), false).unwrap();
+    let last = log.last_captured_us();
+    store
+        .forget_open_gaps(&["a".into(), "no-frames".into()], wall::now_us())
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+
+    let store = open(dir.path()).await;
+    for camera in ["a", "a", "removed", "no-frames", "new"] {
+        store.camera(camera).await.unwrap();
+    }
+    assert_eq!(store.camera("a").await.unwrap().last_captured_us(), last);
+    store.close().await.unwrap();
+    let down = gaps(dir.path(), "a").await;
+    assert_eq!(down.len(), 1, "once a run: {down:?}");
+    assert_eq!(
+        (Some(down[0].started_us), down[0].reason.as_str()),
+        (last, "recorder_down")
+    );
+    assert_eq!(gaps(dir.path(), "no-frames").await.len(), 1);
+    assert_eq!(
+        gaps(dir.path(), "removed").await,
+        [],
+        "it was not configured"
+    );
+    assert_eq!(gaps(dir.path(), "new").await, [], "it never was before");
+}
+
+#[tokio::test]
+async fn gap_and_segment_left_open_by_a_crash_are_closed_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (a, b) = (
+        store.camera("a").await.unwrap(),
+        store.camera("b").await.unwrap(),
+    );
+    let started_us = wall::now_us();
+    a.open_gap(started_us, GapReason::Unreachable, "");
+    b.append(frame(started_us, "one"), false).unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || {
+        !frames(&reader, "b").await.is_empty() && !gaps(dir.path(), "a").await.is_empty()
+    })
+    .await;
+    drop(store); // no clean end
+
+    let alive_us: i64 = sqlx::query_scalar("SELECT alive_us FROM sessions")
+        .fetch_one(&mut index(dir.path()).await)
+        .await
+        .unwrap();
+    let store = open(dir.path()).await;
+    store.camera("a").await.unwrap();
+    store.close().await.unwrap();
+    let gaps = gaps(dir.path(), "a").await;
+    let spans: Vec<_> = gaps
+        .iter()
+        .map(|gap| (gap.reason.as_str(), gap.started_us))
+        .collect();
+    assert_eq!(
+        spans,
+        [
+            ("unreachable", started_us),
+            ("recorder_down", gaps[0].ended_us.unwrap())
+        ]
+    );
+    assert!(gaps[0].ended_us.unwrap() >= alive_us);
+    assert!(
+        all_segments(&reader)
+            .await
+            .iter()
+            .all(|segment| !segment.open)
+    );
+}
+
+#[tokio::test]
+async fn full_queue_drops_with_a_count_and_a_gap_and_spares_other_cameras() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        camera_bytes_max: 100_000,
+        ..Limits::default()
+    };
+    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+        .await
+        .unwrap();
+    let (a, b) = (
+        store.camera("a").await.unwrap(),
+        store.camera("b").await.unwrap(),
+    );
+    let text = "x".repeat(60_000);
+    // Gathering takes 100 ms; these come at once.
+    a.append(frame(T, &text), false).unwrap();
+    let dropped = a.append(frame(T + 1, &text), true).unwrap_err();
+    assert_eq!(dropped.reason, GapReason::DiskSlow);
+    b.append(frame(T, &text), false).unwrap();
+    wait_for(async || {
+        a.counters().stored_frames == 1 && a.append(frame(T + 2, "small"), false).is_ok()
+    })
+    .await;
+    store.close().await.unwrap();
+    let counters = a.counters();
+    assert_eq!(
+        (
+            counters.stored_frames,
+            counters.dropped_disk_slow,
+            counters.dropped_disk_full
+        ),
+        (2, 1, 0)
+    );
+    assert_eq!(b.counters().stored_frames, 1);
+    let gaps = gaps(dir.path(), "a").await;
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(
+        (
+            gaps[0].started_us,
+            gaps[0].ended_us,
+            gaps[0].reason.as_str()
+        ),
+        (T + 1, Some(T + 2), "disk_slow")
+    );
+    let reader = Reader::open(dir.path()).await.unwrap();
+    assert_eq!(
+        reader
+            .segments(Some("a"), i64::MIN, i64::MAX)
+            .await
+            .unwrap()
+            .len(),
+        2,
+        "the new segment is owed"
+    );
+}
+
+#[tokio::test]
+async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(dir.path());
+    let room = disk.faults.room.clone();
+    let store = Store::open_on(disk, options(dir.path()), Limits::default())
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    room.store(1000, SeqCst);
+    for (n, text) in ["x".repeat(600), "y".repeat(600), "z".repeat(600)]
+        .iter()
+        .enumerate()
+    {
+        log.append(frame(T + n as i64, text), false).unwrap();
+    }
+    wait_for(async || log.counters().dropped_disk_full == 2).await;
+    log.append(frame(T + 3, "lost too"), false).unwrap();
+    wait_for(async || log.counters().dropped_disk_full == 3).await;
+    room.store(usize::MAX, SeqCst);
+    log.append(frame(T + 4, "good again"), false).unwrap();
+    store.close().await.unwrap();
+
+    let counters = log.counters();
+    assert_eq!((counters.stored_frames, counters.dropped_disk_full), (2, 3));
+    assert_eq!(
+        stored(dir.path(), "a").await,
+        [(T, "x".repeat(600)), (T + 4, "good again".into())]
+    );
+    let segments = all_segments(&Reader::open(dir.path()).await.unwrap()).await;
+    for segment in &segments {
+        let length = fs::metadata(dir.path().join(&segment.path)).unwrap().len();
+        assert_eq!(length, segment.bytes, "the torn end is cut off");
+    }
+    let files: usize = fs::read_dir(dir.path().join("footage/a/2023-11-14"))
+        .unwrap()
+        .count();
+    assert_eq!(
+        files,
+        segments.len(),
+        "a file without a frame does not stay"
+    );
+    let gaps = gaps(dir.path(), "a").await;
+    let spans: Vec<_> = gaps
+        .iter()
+        .map(|gap| (gap.started_us, gap.ended_us, gap.reason.as_str()))
+        .collect();
+    assert_eq!(spans, [(T + 1, Some(T + 4), "disk_full")]);
+}
+
+#[tokio::test]
+async fn rows_wait_for_a_failing_sync_and_are_committed_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(dir.path());
+    let sync_fails = disk.faults.sync_fails.clone();
+    let store = Store::open_on(disk, options(dir.path()), Limits::default())
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    sync_fails.store(true, SeqCst);
+    log.append(frame(T, "one"), false).unwrap();
+    wait_for(async || log.counters().stored_frames == 1).await;
+    assert_eq!(frames(&reader, "a").await, []);
+    sync_fails.store(false, SeqCst);
+    wait_for(async || frames(&reader, "a").await.len() == 1).await;
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_wait_while_a_foreign_program_holds_the_index() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    let mut foreign = index(dir.path()).await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut foreign)
+        .await
+        .unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    wait_for(async || log.counters().stored_frames == 1).await;
+    log.append(frame(T + 1, "two"), false).unwrap();
+    wait_for(async || log.counters().stored_frames == 2).await;
+    sqlx::query("ROLLBACK").execute(&mut foreign).await.unwrap();
+    store.close().await.unwrap();
+    assert_eq!(stored(dir.path(), "a").await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_cameras_at_once_are_all_accounted_for() {
+    const CAMERAS: usize = 50;
+    const FRAMES: i64 = 200;
+    let dir = tempfile::tempdir().unwrap();
+    // So small that frames are dropped, too.
+    let limits = Limits {
+        camera_bytes_max: 200_000,
+        total_bytes_max: 4_000_000,
+        ..Limits::default()
+    };
+    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+        .await
+        .unwrap();
+    let mut tasks = Vec::new();
+    for camera in 0..CAMERAS {
+        let log = store.camera(&format!("camera-{camera}")).await.unwrap();
+        tasks.push(tokio::spawn(async move {
+            let mut taken = BTreeMap::new();
+            for n in 0..FRAMES {
+                let text = format!(
+                    "{camera}:{n}:{}",
+                    "x".repeat(500 + (n as usize * 37) % 3000)
+                );
+                if log.append(frame(T + n, &text), n % 50 == 0).is_ok() {
+                    taken.insert(T + n, text);
+                }
+                tokio::task::yield_now().await;
+            }
+            (log, taken)
+        }));
+    }
+    let mut done = Vec::new();
+    for task in tasks {
+        done.push(task.await.unwrap());
+    }
+    store.close().await.unwrap();
+    for (camera, (log, taken)) in done.into_iter().enumerate() {
+        let counters = log.counters();
+        assert_eq!(counters.stored_frames, taken.len() as u64);
+        assert_eq!(
+            counters.stored_frames + counters.dropped_disk_slow,
+            FRAMES as u64
+        );
+        assert_eq!(
+            stored(dir.path(), &format!("camera-{camera}")).await,
+            Vec::from_iter(taken)
+        );
+    }
+}

@@ -1,0 +1,331 @@
+//! Writer threads: take what waits, append it to the segments, tell the index where it is. Not for when a segment ends (its
+//! camera's task says so) nor for rows.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use framelog_core::frame::Frame;
+use framelog_core::gap::GapReason;
+
+use crate::budget::Budget;
+use crate::camera_log::Camera;
+use crate::container::Container;
+use crate::disk::Disk;
+use crate::gaps::GapChange;
+use crate::index::{Change, Changes, Written};
+use crate::queue::{Command, Entry, Queue};
+use crate::segment::OpenSegment;
+
+/// More threads than this gain nothing: one fills a disk.
+const THREADS_MAX: usize = 4;
+/// A failing disk is in the log this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// What all writer threads share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub disk: Disk,
+    pub container: Container,
+    pub budget: Arc<Budget>,
+    pub changes: Changes,
+    /// Id of the next segment: grows in the order in which segments begin.
+    pub next_segment_id: Arc<AtomicI64>,
+}
+
+/// The writer threads. A camera's frames always go to the same one.
+#[derive(Debug)]
+pub(crate) struct Writers {
+    queues: Vec<Arc<Queue>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Writers {
+    /// Starts the threads.
+    pub fn start(shared: &Shared) -> io::Result<Self> {
+        let count = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(THREADS_MAX);
+        let mut writers = Self {
+            queues: Vec::new(),
+            threads: Vec::new(),
+        };
+        for n in 0..count {
+            let queue = Arc::new(Queue::default());
+            let mut writer = Writer::new(shared.clone());
+            writers.queues.push(queue.clone());
+            let thread = thread::Builder::new()
+                .name(format!("writer-{n}"))
+                .spawn(move || {
+                    while let Some(entries) = queue.take() {
+                        writer.write(entries);
+                    }
+                    writer.end_all();
+                })?;
+            writers.threads.push(thread);
+        }
+        Ok(writers)
+    }
+
+    /// The queue of the thread that writes this camera's frames.
+    pub fn queue(&self, camera_id: i64) -> Arc<Queue> {
+        let n = usize::try_from(camera_id).unwrap_or(0) % self.queues.len();
+        self.queues[n].clone()
+    }
+
+    /// Takes no more frames, writes those that wait, closes all segments. Blocking.
+    pub fn finish(mut self) {
+        self.close();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("writer thread panicked: frames were lost");
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.queues.iter().for_each(|queue| queue.close());
+    }
+}
+
+impl Drop for Writers {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// One thread's cameras.
+#[derive(Debug)]
+struct Writer {
+    shared: Shared,
+    recordings: HashMap<i64, Recording>,
+    /// Scratch space for what goes before the payloads.
+    heads: Vec<u8>,
+    failures: Failures,
+}
+
+/// What is being written of one camera.
+#[derive(Debug, Default)]
+struct Recording {
+    open: Option<OpenSegment>,
+    /// The last write failed: a gap is open.
+    failed: bool,
+}
+
+impl Writer {
+    fn new(shared: Shared) -> Self {
+        Self {
+            shared,
+            recordings: HashMap::new(),
+            heads: Vec::new(),
+            failures: Failures::default(),
+        }
+    }
+
+    /// Writes everything, camera by camera; buffers and their budget are free as soon as their camera is done.
+    fn write(&mut self, mut entries: Vec<Entry>) {
+        entries.sort_by_key(|entry| entry.camera.id); // stable: within a camera the order is that of arrival
+        let mut changes = Vec::new();
+        let mut entries = entries.into_iter().peekable();
+        while let Some(first) = entries.next() {
+            let camera = first.camera.clone();
+            let mut commands = vec![first];
+            while let Some(next) = entries.next_if(|next| next.camera.id == camera.id) {
+                commands.push(next);
+            }
+            self.write_camera(&camera, &commands, &mut changes);
+            let bytes = commands.iter().map(|entry| entry.bytes).sum();
+            drop(commands);
+            self.shared.budget.give_back(&camera.waiting_bytes, bytes);
+        }
+        changes
+            .into_iter()
+            .for_each(|change| self.shared.changes.send(change));
+    }
+
+    fn write_camera(&mut self, camera: &Camera, entries: &[Entry], changes: &mut Vec<Change>) {
+        let recording = self.recordings.entry(camera.id).or_default();
+        let mut run = Run {
+            shared: &self.shared,
+            camera,
+            recording,
+            heads: &mut self.heads,
+            changes,
+        };
+        let mut frames: Vec<&Frame> = Vec::new();
+        for entry in entries {
+            let ends = match &entry.command {
+                Command::EndSegment => true,
+                Command::Append { frame, new_segment } => {
+                    *new_segment || !run.takes(frames.last(), frame)
+                }
+            };
+            if ends {
+                run.append(&frames, &mut self.failures);
+                frames.clear();
+                run.end_segment();
+            }
+            if let Command::Append { frame, .. } = &entry.command {
+                frames.push(frame);
+            }
+        }
+        run.append(&frames, &mut self.failures);
+    }
+
+    fn end_all(&mut self) {
+        for recording in self.recordings.values_mut() {
+            if let Some(change) = recording.end(&self.shared.disk) {
+                self.shared.changes.send(change);
+            }
+        }
+    }
+}
+
+impl Recording {
+    /// Closes the open segment, if there is one.
+    fn end(&mut self, disk: &Disk) -> Option<Change> {
+        let mut segment = self.open.take()?;
+        segment.seal(disk, None);
+        (segment.row().frames > 0).then(|| {
+            Change::Written(Written {
+                segment: segment.row().clone(),
+                frames: Vec::new(),
+                file: None,
+            })
+        })
+    }
+}
+
+/// One camera's turn.
+struct Run<'a> {
+    shared: &'a Shared,
+    camera: &'a Camera,
+    recording: &'a mut Recording,
+    heads: &'a mut Vec<u8>,
+    changes: &'a mut Vec<Change>,
+}
+
+impl Run<'_> {
+    /// Whether the frame goes into the same segment as the one before it in this turn, or into the open segment.
+    fn takes(&self, before: Option<&&Frame>, frame: &Frame) -> bool {
+        match (before, &self.recording.open) {
+            (Some(before), _) => {
+                !self.shared.container.holds_one()
+                    && before.codec == frame.codec
+                    && before.offset_us == frame.offset_us
+            }
+            (None, Some(open)) => open.takes(frame),
+            (None, None) => true, // nothing to end
+        }
+    }
+
+    /// Appends frames that share a segment.
+    fn append(&mut self, frames: &[&Frame], failures: &mut Failures) {
+        let Some(&first) = frames.first() else { return };
+        if let Err((error, lost)) = self.try_append(first, frames) {
+            self.camera
+                .count_dropped(GapReason::DiskFull, lost.len() as u64);
+            failures.warn(&self.camera.name, &error, lost.len());
+            self.end_segment();
+            if !std::mem::replace(&mut self.recording.failed, true) {
+                let started_us = lost
+                    .first()
+                    .map_or(first.captured_us, |frame| frame.captured_us);
+                let detail = format!("write failed: {error}").into();
+                self.change_gap(GapChange::Open {
+                    started_us,
+                    reason: GapReason::DiskFull,
+                    detail,
+                });
+            }
+        }
+    }
+
+    /// Appends the frames to the open segment or a new one; the frames that were lost, if any.
+    fn try_append<'f>(
+        &mut self,
+        first: &Frame,
+        frames: &'f [&'f Frame],
+    ) -> Result<(), (io::Error, &'f [&'f Frame])> {
+        let open = match self.recording.open.take() {
+            Some(open) => open,
+            None => self.create(first).map_err(|error| (error, frames))?,
+        };
+        let segment = self.recording.open.insert(open);
+        let appended = segment.append(&self.shared.disk, frames, self.heads);
+        let stored = appended.locations.len();
+        let holds_one = self.shared.container.holds_one();
+        if holds_one && stored > 0 {
+            segment.seal(&self.shared.disk, Some(first));
+        }
+        if stored > 0 {
+            let bytes = appended
+                .locations
+                .iter()
+                .map(|location| location.length.cast_unsigned())
+                .sum();
+            self.camera.count_stored(stored as u64, bytes);
+            self.shared.budget.rows_wait(stored);
+            self.changes.push(Change::Written(Written {
+                segment: segment.row().clone(),
+                frames: appended.locations,
+                file: (!holds_one).then(|| segment.file().clone()),
+            }));
+            if std::mem::take(&mut self.recording.failed) {
+                self.change_gap(GapChange::Close {
+                    ended_us: first.captured_us,
+                    only: Some(GapReason::DiskFull),
+                });
+            }
+        }
+        if holds_one {
+            self.recording.open = None;
+        }
+        match appended.failure {
+            Some(error) => Err((error, frames.get(stored..).unwrap_or_default())),
+            None => Ok(()),
+        }
+    }
+
+    fn create(&self, first: &Frame) -> io::Result<OpenSegment> {
+        let id = self.shared.next_segment_id.fetch_add(1, Relaxed);
+        let camera = (self.camera.id, &*self.camera.name);
+        OpenSegment::create(&self.shared.disk, camera, id, self.shared.container, first)
+    }
+
+    fn end_segment(&mut self) {
+        let ended = self.recording.end(&self.shared.disk);
+        self.changes.extend(ended);
+    }
+
+    fn change_gap(&mut self, change: GapChange) {
+        self.changes.push(Change::Gap {
+            camera_id: self.camera.id,
+            change,
+        });
+    }
+}
+
+/// Write errors in the log: the first at once, then one line an interval with what was lost since.
+#[derive(Debug, Default)]
+struct Failures {
+    warned: Option<Instant>,
+    dropped: usize,
+}
+
+impl Failures {
+    fn warn(&mut self, camera: &str, error: &io::Error, dropped: usize) {
+        self.dropped += dropped;
+        if self
+            .warned
+            .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
+        {
+            self.warned = Some(Instant::now());
+            let dropped = std::mem::take(&mut self.dropped);
+            tracing::warn!(camera, %error, dropped, "footage could not be written");
+        }
+    }
+}
