@@ -1,0 +1,158 @@
+//! The supervisor: one task per camera, WHERE A RECONNECT IS DECIDED. It opens and closes gaps through the recorder.
+//! Not for reading from a camera: a source does that once and says why it ended.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use framelog_core::gap::GapReason;
+use futures_util::FutureExt as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use crate::config::Camera;
+use crate::recorder::{Recorder, Run};
+use crate::source::Ended;
+use crate::source::http::{HttpSource, Memory};
+
+mod failure_log;
+mod retry;
+
+use failure_log::FailureLog;
+use retry::{Retry, ends_well};
+
+/// A camera's running task.
+#[derive(Debug)]
+pub struct Task {
+    stop: CancellationToken,
+    /// Ends with whether the camera was recording until now.
+    handle: JoinHandle<bool>,
+}
+
+impl Task {
+    /// Starts it. Needs a tokio runtime.
+    pub fn start(camera: Camera, recorder: Recorder) -> Self {
+        let stop = CancellationToken::new();
+        let span = tracing::info_span!("camera", name = camera.name);
+        let task = supervise(camera, recorder, stop.clone()).instrument(span);
+        Self {
+            stop,
+            handle: tokio::spawn(task),
+        }
+    }
+
+    /// Asks it to end; returns at once.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until its connection is closed and its segment ended. Returns whether it was recording until then.
+    pub async fn ended(self) -> bool {
+        self.handle.await.unwrap_or(false)
+    }
+}
+
+async fn supervise(camera: Camera, mut recorder: Recorder, stop: CancellationToken) -> bool {
+    if camera.enabled {
+        stop.run_until_cancelled(keep_recording(&camera, &mut recorder))
+            .await;
+    }
+    recorder.finish()
+}
+
+/// Connects again and again. Dropping the future closes the connection.
+async fn keep_recording(camera: &Camera, recorder: &mut Recorder) -> Infallible {
+    let mut memory = Memory::default();
+    let mut retry = Retry::new();
+    let mut failures = FailureLog::default();
+    loop {
+        let began = Instant::now();
+        recorder.begin_run();
+        let connection = connect_once(camera, &mut memory, recorder, &mut failures);
+        let ended = match unwound(connection).await {
+            Ok(ended) => ended,
+            Err(ended) => {
+                // It may be what caused the panic; the recorder begins its run anew by itself.
+                memory = Memory::default();
+                recorder.count_panic();
+                ended
+            }
+        };
+        let run = recorder.run();
+        let pause = retry.pause(&ended, run, began.elapsed(), fastrand::u32(..));
+        if let Some(times) = failures.failed(Instant::now()) {
+            let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            report(&ended, run, retry.attempts(), times, retry_in_ms);
+        }
+        recorder.end_run(ended.reason, &ended.detail);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Catches a panic, which is a bug in framelog: it ends one connection of one camera, and nothing else.
+async fn unwound(connection: impl Future<Output = Ended>) -> Result<Ended, Ended> {
+    AssertUnwindSafe(connection)
+        .catch_unwind()
+        .await
+        .map_err(|_| Ended {
+            reason: GapReason::BadResponse,
+            detail: "internal error".to_owned(),
+            retry_after: None,
+        })
+}
+
+/// One connection, from its beginning to its end, which is the value. Dropping the future closes it.
+async fn connect_once(
+    camera: &Camera,
+    memory: &mut Memory,
+    recorder: &mut Recorder,
+    failures: &mut FailureLog,
+) -> Ended {
+    let mut source = match HttpSource::connect(camera, memory).await {
+        Ok(source) => source,
+        Err(ended) => return ended,
+    };
+    recorder.connected();
+    let mut deliveries = Vec::new();
+    loop {
+        let step = source.next(memory, &mut deliveries).await;
+        let is_first = recorder.run().pictures == 0;
+        recorder.take(&mut deliveries);
+        if is_first && recorder.run().pictures > 0 {
+            report_recovery(camera, failures);
+        }
+        if let Err(ended) = step {
+            return ended;
+        }
+    }
+}
+
+fn report(ended: &Ended, run: Run, attempt: u32, times: u32, retry_in_ms: u64) {
+    let (reason, detail, pictures) = (ended.reason.name(), &ended.detail, run.pictures);
+    if ends_well(ended, run) {
+        tracing::info!(reason, %detail, pictures, times, retry_in_ms, "connection ended");
+    } else {
+        tracing::warn!(reason, %detail, pictures, attempt, times, retry_in_ms, "connection ended");
+    }
+}
+
+fn report_recovery(camera: &Camera, failures: &mut FailureLog) {
+    if let Some(failures) = failures.recovered() {
+        tracing::info!(failures, url = %camera.url, "recording");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_ends_the_connection_and_nothing_else() {
+        let ended = unwound(async { panic!("on purpose") }).await.unwrap_err();
+        assert_eq!(
+            (ended.reason, ended.detail.as_str()),
+            (GapReason::BadResponse, "internal error")
+        );
+    }
+}

@@ -1,0 +1,231 @@
+//! The command line: arguments to a command, its outcome to an exit code. One file per command.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Problem;
+
+mod check;
+mod demo;
+mod export;
+mod find;
+mod frame;
+mod known_camera;
+mod output;
+mod part;
+mod probe;
+mod progress;
+mod run;
+mod stanza;
+mod storage;
+mod stretch;
+mod tail;
+mod testcam;
+mod time;
+mod words;
+
+use storage::Stored;
+
+/// Records every frame of every camera, and knows when each one was taken.
+#[derive(Debug, Parser)]
+#[command(name = "framelog", version, arg_required_else_help = true)]
+struct Cli {
+    /// The configuration file
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "FRAMELOG_CONFIG",
+        default_value = "/etc/framelog/framelog.toml"
+    )]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Record until SIGTERM or SIGINT; SIGHUP re-reads the configuration
+    Run(run::Args),
+    /// Check the configuration and, with --connect, the cameras
+    Check(check::Args),
+    /// Say in words what a camera sends, and how to record it
+    Probe(probe::Args),
+    /// List footage and gaps
+    Find(Stored<find::Args>),
+    /// Write the picture nearest to a time
+    Frame(Stored<frame::Args>),
+    /// Write a span of footage to a file or folder
+    Export(Stored<export::Args>),
+    /// Write frames as they are stored to standard output
+    Tail(Stored<tail::Args>),
+    /// Be a camera
+    Testcam(testcam::Args),
+    /// Record test cameras: needs nothing
+    Demo(demo::Args),
+}
+
+/// Why a command failed: one line each, without an end, and the exit code.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What goes to standard error, each line behind `framelog: `.
+    pub lines: Vec<String>,
+    /// 1: it was tried and failed. 2: usage or configuration.
+    pub code: u8,
+}
+
+impl Failure {
+    /// It was tried and failed.
+    pub fn failed(why: impl fmt::Display) -> Self {
+        Self {
+            lines: vec![why.to_string()],
+            code: 1,
+        }
+    }
+
+    /// It can't be tried like this.
+    pub fn usage(why: impl fmt::Display) -> Self {
+        Self {
+            lines: vec![why.to_string()],
+            code: 2,
+        }
+    }
+
+    /// The configuration is wrong.
+    pub fn configuration(problems: &[Problem]) -> Self {
+        Self {
+            lines: problems.iter().map(ToString::to_string).collect(),
+            code: 2,
+        }
+    }
+}
+
+/// Runs the command that the arguments name, the program's own name first.
+pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return explain(&error),
+    };
+    match cli.command {
+        Command::Run(args) => run::run(args, cli.config).await,
+        Command::Check(args) => check::run(args, cli.config).await,
+        Command::Probe(args) => probe::run(args).await,
+        Command::Find(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            find::run(args, &storage).await
+        }
+        Command::Frame(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            frame::run(args, &storage).await
+        }
+        Command::Export(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            export::run(args, &storage).await
+        }
+        Command::Tail(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            tail::run(args, &storage).await
+        }
+        Command::Testcam(args) => testcam::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+    }
+}
+
+/// Help and version are answers; anything else is an error, made one line.
+fn explain(error: &clap::Error) -> Result<(), Failure> {
+    if error.use_stderr()
+        && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    {
+        return Err(Failure::usage(one_line(&error.render().to_string())));
+    }
+    // A closed pipe is the reader's choice.
+    let _ = error.print();
+    match error.use_stderr() {
+        true => Err(Failure {
+            lines: Vec::new(),
+            code: 2,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// clap's message without its usage block.
+fn one_line(message: &str) -> String {
+    let words: Vec<&str> = message
+        .lines()
+        .filter(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    let text = words.join(" ");
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    format!("{text}; see framelog --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("framelog").chain(args.split_whitespace()))
+    }
+
+    fn failure(args: &str) -> Failure {
+        explain(&parsed(args).unwrap_err()).unwrap_err()
+    }
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn configuration_is_named_before_or_after_the_command() {
+        for args in [
+            "-c f.toml run",
+            "run -c f.toml",
+            "--config f.toml check",
+            "check --config=f.toml",
+        ] {
+            assert_eq!(
+                parsed(args).unwrap().config,
+                PathBuf::from("f.toml"),
+                "{args}"
+            );
+        }
+    }
+
+    #[test]
+    fn usage_errors_are_one_line_and_exit_with_two() {
+        for (args, line) in [
+            (
+                "rum",
+                "unrecognized subcommand 'rum' tip: a similar subcommand exists: 'run'; see framelog --help",
+            ),
+            (
+                "run --fast",
+                "unexpected argument '--fast' found tip: to pass '--fast' as a value, use '-- --fast'; see framelog --help",
+            ),
+        ] {
+            assert_eq!(
+                failure(args),
+                Failure {
+                    lines: vec![line.to_owned()],
+                    code: 2
+                }
+            );
+        }
+        assert_eq!(failure("").code, 2);
+    }
+
+    #[test]
+    fn help_and_version_succeed() {
+        for args in ["--version", "--help", "run --help"] {
+            assert_eq!(explain(&parsed(args).unwrap_err()), Ok(()));
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `framelog check`: is the configuration right and, with `--connect`, do the cameras give pictures?
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::cli::Failure;
+use crate::config::{Camera, Config};
+use crate::source::Delivery;
+use crate::source::http::{HttpSource, Memory};
+
+/// On top of its stall timeout, a camera has so long to connect and answer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+
+/// `framelog check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file, in place of --config
+    #[arg(value_name = "CONFIG")]
+    file: Option<PathBuf>,
+    /// Connect to each camera and wait for a picture. A recorder that runs has its own connection: cameras with room for one may refuse
+    #[arg(long)]
+    connect: bool,
+    /// Print one JSON object for each camera
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is said of one camera.
+#[derive(Debug, serde::Serialize)]
+struct Line {
+    camera: String,
+    url: String,
+    credentials: String,
+    enabled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect: Option<Outcome>,
+}
+
+/// What came of connecting.
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
+enum Outcome {
+    Picture {
+        picture_bytes: usize,
+        after_ms: u64,
+    },
+    Failure {
+        reason: &'static str,
+        detail: String,
+    },
+}
+
+/// Checks, and prints a line for each camera.
+///
+/// # Errors
+/// The configuration is wrong, or a camera gave no picture.
+pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
+    let file = args.file.unwrap_or(config);
+    let (config, warnings) = Config::load(&file).map_err(|p| Failure::configuration(&p))?;
+    for warning in &warnings {
+        eprintln!("framelog: warning: {warning}");
+    }
+    if !args.connect {
+        for camera in &config.cameras {
+            print(&Line::of(camera, None), args.json);
+        }
+        return Ok(());
+    }
+    let mut tries = JoinSet::new();
+    for camera in config.cameras.into_iter().filter(|camera| camera.enabled) {
+        tries.spawn(async move { Line::of(&camera, Some(first_picture(&camera).await)) });
+    }
+    let (count, mut failed) = (tries.len(), 0);
+    while let Some(line) = tries.join_next().await {
+        let line = line.map_err(|_| Failure::failed("internal error; please report it"))?;
+        failed += usize::from(matches!(line.connect, Some(Outcome::Failure { .. })));
+        print(&line, args.json);
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::failed(format!(
+            "{failed} of {count} cameras gave no picture"
+        ))),
+    }
+}
+
+impl Line {
+    fn of(camera: &Camera, connect: Option<Outcome>) -> Self {
+        Self {
+            camera: camera.name.clone(),
+            url: camera.url.to_string(),
+            credentials: credentials(camera),
+            enabled: camera.enabled,
+            connect,
+        }
+    }
+
+    fn text(&self) -> String {
+        let Self {
+            camera,
+            url,
+            credentials,
+            enabled,
+            connect,
+        } = self;
+        match connect {
+            None if *enabled => format!("{camera}  {url}  {credentials}"),
+            None => format!("{camera}  {url}  {credentials}  disabled"),
+            Some(Outcome::Picture {
+                picture_bytes,
+                after_ms,
+            }) => {
+                format!("{camera}  ok: a picture of {picture_bytes} bytes after {after_ms} ms")
+            }
+            Some(Outcome::Failure { reason, detail }) => format!("{camera}  {reason}: {detail}"),
+        }
+    }
+}
+
+fn credentials(camera: &Camera) -> String {
+    match (&camera.username, &camera.password_source) {
+        (None, _) => "no credentials".to_owned(),
+        (Some(user), Some(source)) => format!("user {user:?}, {source}"),
+        (Some(user), None) => format!("user {user:?}, empty password"),
+    }
+}
+
+fn print(line: &Line, json: bool) {
+    use std::io::Write as _;
+    let text = match json {
+        true => serde_json::to_string(line).unwrap_or_default(),
+        false => line.text(),
+    };
+    // A closed pipe is the reader's choice.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+async fn first_picture(camera: &Camera) -> Outcome {
+    let limit = camera.stall_timeout.saturating_add(CONNECT_LIMIT);
+    match tokio::time::timeout(limit, wait_for_picture(camera)).await {
+        Ok(outcome) => outcome,
+        Err(_) => Outcome::Failure {
+            reason: "stalled",
+            detail: format!(
+                "no picture within {} s; is it the right url?",
+                limit.as_secs()
+            ),
+        },
+    }
+}
+
+async fn wait_for_picture(camera: &Camera) -> Outcome {
+    let began = Instant::now();
+    let mut memory = Memory::default();
+    let mut deliveries = Vec::new();
+    let mut ended = None;
+    let mut source = match HttpSource::connect(camera, &mut memory).await {
+        Ok(source) => source,
+        Err(ended) => return ended.into(),
+    };
+    loop {
+        for delivery in deliveries.drain(..) {
+            if let Delivery::Picture(picture) = delivery {
+                let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+                return Outcome::Picture {
+                    picture_bytes: picture.payload.len(),
+                    after_ms,
+                };
+            }
+        }
+        if let Some(ended) = ended {
+            return Outcome::from(ended);
+        }
+        ended = source.next(&mut memory, &mut deliveries).await.err();
+    }
+}
+
+impl From<crate::source::Ended> for Outcome {
+    fn from(ended: crate::source::Ended) -> Self {
+        Outcome::Failure {
+            reason: ended.reason.name(),
+            detail: ended.detail,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::password::PasswordSource;
+    use crate::config::secret::Password;
+    use crate::config::url::CameraUrl;
+
+    #[test]
+    fn a_line_names_the_source_of_the_password_and_never_the_password() {
+        let (url, _) = CameraUrl::parse("http://admin:s3cr3t@c/?pwd=s3cr3t").unwrap();
+        let camera = Camera {
+            username: Some("admin".to_owned()),
+            password: Some(Password::new("s3cr3t".to_owned())),
+            password_source: Some(PasswordSource::File(PathBuf::from("/etc/p"))),
+            ..Camera::new("gate", url)
+        };
+        let line = Line::of(&camera, None);
+        assert!(
+            line.text()
+                .ends_with("  user \"admin\", password from /etc/p"),
+            "{}",
+            line.text()
+        );
+        let json = serde_json::to_string(&line).unwrap();
+        assert!(!(line.text() + &json).contains("s3cr3t"), "{json}");
+    }
+}

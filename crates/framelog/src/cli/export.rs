@@ -1,0 +1,236 @@
+//! `framelog export`: a span of one camera's footage as a file or a folder that others can use.
+
+mod archive;
+mod destination;
+mod folder;
+mod mjpeg;
+mod picture_name;
+mod summary;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use framelog_store::Reader;
+use framelog_store::query::FrameRow;
+
+use super::progress::Progress;
+use super::{Failure, known_camera, time};
+use destination::{Destination, Kind};
+use summary::Summary;
+
+const PAGE_FRAMES: u32 = 500;
+
+/// Arguments of `framelog export`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The camera
+    camera: String,
+    /// First time, as in "10:00", "-5min", "2026-11-22 10:00"
+    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
+    from: i64,
+    /// Time after the last
+    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
+    to: i64,
+    /// FILE.mjpeg, FILE.zip, or a folder for .jpg files
+    #[arg(short, long, value_name = "FILE|DIR")]
+    output: PathBuf,
+    /// Overwrite what is there
+    #[arg(long)]
+    force: bool,
+    /// Pictures as stored, without adding Huffman tables that the camera left out
+    #[arg(long)]
+    raw: bool,
+    /// Times in UTC instead of local time
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Something that takes frames one by one.
+trait Sink {
+    /// Takes the next frame.
+    fn put(&mut self, frame: &FrameRow, payload: Vec<u8>) -> io::Result<()>;
+    /// There are no more.
+    fn finish(self: Box<Self>) -> io::Result<()>;
+}
+
+/// Exports page by page; the output has its name only when it is whole.
+///
+/// # Errors
+/// If nothing is in the span, the output is there already or can't be written, or some of the footage could not be read (the rest is exported).
+pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+    if args.from >= args.to {
+        return Err(Failure::usage("--from is not before --to"));
+    }
+    let kind = Kind::of(&args.output).map_err(Failure::usage)?;
+    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    known_camera::require(&reader, &args.camera).await?;
+    let first = reader
+        .frames(&args.camera, args.from, args.to, None, 1)
+        .await
+        .map_err(Failure::failed)?;
+    if first.is_empty() {
+        return Err(nothing_there(&reader, &args).await);
+    }
+    let (destination, sink) =
+        Destination::create(kind, &args.output, args.force, args.raw).map_err(Failure::failed)?;
+    let mut export = Export {
+        args: &args,
+        reader: &reader,
+        sink,
+        summary: Summary::default(),
+        damaged: Damaged::default(),
+    };
+    let progress = Progress::over(args.from, args.to);
+    let copied = export.copy(&progress).await;
+    progress.finish();
+    copied?;
+    let Export {
+        sink,
+        mut summary,
+        damaged,
+        ..
+    } = export;
+    sink.finish()
+        .and_then(|()| destination.keep())
+        .map_err(|error| cannot_write(&args.output, &error))?;
+    summary.gaps = reader
+        .gaps(Some(&args.camera), args.from, args.to)
+        .await
+        .map_err(Failure::failed)?;
+    println_to_stdout(&summary.text(&args.camera, &args.output, args.utc));
+    damaged.verdict()
+}
+
+struct Export<'a> {
+    args: &'a Args,
+    reader: &'a Reader,
+    sink: Box<dyn Sink>,
+    summary: Summary,
+    damaged: Damaged,
+}
+
+impl Export<'_> {
+    async fn copy(&mut self, progress: &Progress) -> Result<(), Failure> {
+        let mut after = None;
+        loop {
+            let page = self.reader.frames(
+                &self.args.camera,
+                self.args.from,
+                self.args.to,
+                after.as_ref(),
+                PAGE_FRAMES,
+            );
+            let page = page.await.map_err(Failure::failed)?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            for frame in &page {
+                self.copy_frame(frame, progress)?;
+            }
+            progress.reach(last.captured_us, self.summary.frames, self.summary.bytes);
+            after = Some(last.clone());
+        }
+    }
+
+    fn copy_frame(&mut self, frame: &FrameRow, progress: &Progress) -> Result<(), Failure> {
+        match self
+            .reader
+            .payload(frame)
+            .map_err(|error| error.to_string())
+            .and_then(check_begins_as_jpeg)
+        {
+            Ok(payload) => {
+                self.sink
+                    .put(frame, payload)
+                    .map_err(|error| cannot_write(&self.args.output, &error))?;
+                self.summary.add(frame);
+            }
+            Err(reason) => {
+                if self.damaged.add(frame) {
+                    progress.say(&format!(
+                        "framelog: {}: {reason}; its frames are left out",
+                        frame.path.display()
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes in the place of a frame that are no frame: the file was damaged.
+fn check_begins_as_jpeg(payload: Vec<u8>) -> Result<Vec<u8>, String> {
+    if payload.starts_with(&[0xff, 0xd8]) {
+        Ok(payload)
+    } else {
+        Err("no picture where the index has one; the file is damaged".to_owned())
+    }
+}
+
+/// What could not be read.
+#[derive(Default)]
+struct Damaged {
+    frames: u64,
+    files: BTreeSet<PathBuf>,
+}
+
+impl Damaged {
+    /// Counts a frame; whether it is the first of its file.
+    fn add(&mut self, frame: &FrameRow) -> bool {
+        self.frames += 1;
+        self.files.insert(frame.path.clone())
+    }
+
+    fn verdict(self) -> Result<(), Failure> {
+        match self.frames {
+            0 => Ok(()),
+            frames => Err(Failure::failed(format!(
+                "{frames} frames in {} files could not be read and are not in the export; `framelog verify` says more",
+                self.files.len()
+            ))),
+        }
+    }
+}
+
+fn cannot_write(output: &Path, error: &io::Error) -> Failure {
+    let remedy = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space there or choose another place"
+        }
+        _ => "check the place and its permissions",
+    };
+    Failure::failed(format!(
+        "{}: cannot write: {error}; {remedy}",
+        output.display()
+    ))
+}
+
+async fn nothing_there(reader: &Reader, args: &Args) -> Failure {
+    let camera = &args.camera;
+    let first = reader
+        .frames(camera, i64::MIN, i64::MAX, None, 1)
+        .await
+        .ok()
+        .and_then(|mut page| page.pop());
+    let last = reader.nearest(camera, i64::MAX).await.ok().flatten();
+    let there_is = match (first, last) {
+        (Some(first), Some(last)) => format!(
+            "there is footage from {} to {}",
+            time::format(first.captured_us, args.utc),
+            time::format(last.captured_us, args.utc)
+        ),
+        _ => "there is none at all yet".to_owned(),
+    };
+    let from = time::format(args.from, args.utc);
+    let to = time::format(args.to, args.utc);
+    Failure::failed(format!(
+        "{camera}: no footage from {from} to {to}; {there_is} (`framelog find {camera}` lists it)"
+    ))
+}
+
+/// A reader of standard output that went away does not make the export a failure.
+fn println_to_stdout(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(io::stdout(), "{line}");
+}

@@ -1,0 +1,254 @@
+//! Where an export goes: under a temporary name beside its place until it is whole. Not for what is in it.
+
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, TempDir, TempPath};
+
+use super::Sink;
+use super::archive::Archive;
+use super::folder::Folder;
+use super::mjpeg::Mjpeg;
+use super::picture_name::PictureNames;
+
+/// What is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Mjpeg,
+    Zip,
+    Folder,
+}
+
+/// An extension that nothing can be made for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum KindError {
+    #[error(
+        "{output}: export to .{extension} comes with a later version; use .mjpeg, .zip or a folder"
+    )]
+    Later { output: String, extension: String },
+    #[error("{output}: cannot export to .{extension}; use .mjpeg, .zip or a folder")]
+    Unknown { output: String, extension: String },
+}
+
+impl Kind {
+    /// By the extension; a name without one, with a slash at the end, or of a folder that is there means a folder.
+    pub(super) fn of(output: &Path) -> Result<Self, KindError> {
+        let text = output.to_string_lossy().into_owned();
+        if text.ends_with('/') || output.is_dir() {
+            return Ok(Kind::Folder);
+        }
+        let Some(extension) = output.extension() else {
+            return Ok(Kind::Folder);
+        };
+        let extension = extension.to_string_lossy().to_lowercase();
+        match extension.as_str() {
+            "mjpeg" | "mjpg" => Ok(Kind::Mjpeg),
+            "zip" => Ok(Kind::Zip),
+            "mp4" | "mkv" => Err(KindError::Later {
+                output: text,
+                extension,
+            }),
+            _ => Err(KindError::Unknown {
+                output: text,
+                extension,
+            }),
+        }
+    }
+}
+
+/// Why an export did not begin.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DestinationError {
+    #[error("{}: is there already; choose another name or add --force", output.display())]
+    Exists { output: PathBuf },
+    #[error("{}: cannot be made: {error}; check the place and its permissions", output.display())]
+    Create { output: PathBuf, error: io::Error },
+}
+
+/// The temporary file or folder, removed unless it is kept.
+#[derive(Debug)]
+pub(super) enum Destination {
+    File {
+        temporary: TempPath,
+        output: PathBuf,
+        force: bool,
+    },
+    Folder {
+        temporary: TempDir,
+        output: PathBuf,
+    },
+}
+
+impl Destination {
+    /// Makes the temporary file or folder, and what writes to it.
+    pub(super) fn create(
+        kind: Kind,
+        output: &Path,
+        force: bool,
+        raw: bool,
+    ) -> Result<(Self, Box<dyn Sink>), DestinationError> {
+        if !force && is_taken(kind, output) {
+            return Err(DestinationError::Exists {
+                output: output.to_owned(),
+            });
+        }
+        let made = match kind {
+            Kind::Folder => create_folder(output, raw),
+            Kind::Mjpeg | Kind::Zip => create_file(kind, output, force, raw),
+        };
+        made.map_err(|error| DestinationError::Create {
+            output: output.to_owned(),
+            error,
+        })
+    }
+
+    /// Gives it its name. Without force, what has taken that name in the meantime stays.
+    pub(super) fn keep(self) -> io::Result<()> {
+        match self {
+            Destination::File {
+                temporary,
+                output,
+                force: true,
+            } => Ok(temporary.persist(output)?),
+            Destination::File {
+                temporary,
+                output,
+                force: false,
+            } => Ok(temporary.persist_noclobber(output)?),
+            Destination::Folder { temporary, output } => keep_folder(temporary, &output),
+        }
+    }
+}
+
+/// An empty folder may be filled.
+fn is_taken(kind: Kind, output: &Path) -> bool {
+    let empty = kind == Kind::Folder
+        && std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    output.symlink_metadata().is_ok() && !empty
+}
+
+fn create_file(
+    kind: Kind,
+    output: &Path,
+    force: bool,
+    raw: bool,
+) -> io::Result<(Destination, Box<dyn Sink>)> {
+    // The umask applies, as for any new file.
+    let temporary = builder(0o666).tempfile_in(parent(output))?;
+    let (file, temporary) = temporary.into_parts();
+    let sink: Box<dyn Sink> = match kind {
+        Kind::Zip => Box::new(Archive::new(file, raw)),
+        Kind::Mjpeg | Kind::Folder => Box::new(Mjpeg::new(file)),
+    };
+    Ok((
+        Destination::File {
+            temporary,
+            output: output.to_owned(),
+            force,
+        },
+        sink,
+    ))
+}
+
+fn create_folder(output: &Path, raw: bool) -> io::Result<(Destination, Box<dyn Sink>)> {
+    let temporary = builder(0o777).tempdir_in(parent(output))?;
+    let sink = Box::new(Folder {
+        path: temporary.path().to_owned(),
+        raw,
+        names: PictureNames::default(),
+    });
+    Ok((
+        Destination::Folder {
+            temporary,
+            output: output.to_owned(),
+        },
+        sink,
+    ))
+}
+
+fn builder(mode: u32) -> Builder<'static, 'static> {
+    let mut builder = Builder::new();
+    builder
+        .prefix(".framelog-export-")
+        .permissions(Permissions::from_mode(mode));
+    builder
+}
+
+/// The folder in which a name stands.
+fn parent(output: &Path) -> &Path {
+    match output.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => output,
+    }
+}
+
+/// One rename where nothing is there; else the pictures move into the folder that is, in place of those of the same name.
+fn keep_folder(temporary: TempDir, output: &Path) -> io::Result<()> {
+    if !output.is_dir() || std::fs::read_dir(output)?.next().is_none() {
+        return std::fs::rename(temporary.keep(), output);
+    }
+    for entry in std::fs::read_dir(temporary.path())? {
+        let entry = entry?;
+        std::fs::rename(entry.path(), output.join(entry.file_name()))?;
+    }
+    temporary.close()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_says_what_is_made() {
+        let kind = |name: &str| Kind::of(Path::new(name));
+        assert_eq!(kind("a.MJPEG"), Ok(Kind::Mjpeg));
+        assert_eq!(kind("a.zip"), Ok(Kind::Zip));
+        assert_eq!(kind("pictures"), Ok(Kind::Folder));
+        assert_eq!(kind("2026.11/"), Ok(Kind::Folder));
+        assert!(kind("a.mp4").is_err_and(|error| error.to_string().contains("later version")));
+        assert!(matches!(kind("a.avi"), Err(KindError::Unknown { .. })));
+    }
+
+    #[test]
+    fn an_export_has_its_name_only_when_it_is_kept() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["a.mjpeg", "a.zip", "a"] {
+            let output = place.path().join(name);
+            let kind = Kind::of(&output).unwrap();
+            let (destination, sink) = Destination::create(kind, &output, false, false).unwrap();
+            assert!(!output.exists());
+            sink.finish().unwrap();
+            destination.keep().unwrap();
+            assert!(output.exists());
+        }
+        let (dropped, _) =
+            Destination::create(Kind::Zip, &place.path().join("b.zip"), false, false).unwrap();
+        drop(dropped);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 3);
+    }
+
+    #[test]
+    fn what_is_there_stays_without_force() {
+        let place = tempfile::tempdir().unwrap();
+        let output = place.path().join("pictures");
+        std::fs::create_dir(&output).unwrap();
+        assert!(Destination::create(Kind::Folder, &output, false, false).is_ok());
+        std::fs::write(output.join("mine.txt"), "x").unwrap();
+        assert!(matches!(
+            Destination::create(Kind::Folder, &output, false, false),
+            Err(DestinationError::Exists { .. })
+        ));
+        let (destination, _) = Destination::create(Kind::Folder, &output, true, false).unwrap();
+        destination.keep().unwrap();
+        assert!(output.join("mine.txt").exists());
+        let file = place.path().join("a.zip");
+        std::fs::write(&file, "mine").unwrap();
+        assert!(matches!(
+            Destination::create(Kind::Zip, &file, false, false),
+            Err(DestinationError::Exists { .. })
+        ));
+    }
+}

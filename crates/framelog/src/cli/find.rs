@@ -1,0 +1,381 @@
+//! `framelog find`: which footage there is, and which gaps, by time.
+
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use framelog_store::Reader;
+use framelog_store::query::{FrameRow, GapRow};
+use serde_json::{Value, json};
+
+use super::output::{Stop, ended};
+use super::stretch::{Stretch, merge};
+use super::{Failure, known_camera, time, words};
+use crate::wall::now_us;
+
+const DEFAULT_SPAN_US: i64 = 24 * 3_600 * 1_000_000;
+const PAGE_FRAMES: u32 = 1_000;
+
+/// Arguments of `framelog find`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Only this camera
+    camera: Option<String>,
+    /// Only footage after this time [default: 24 hours ago]
+    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
+    from: Option<i64>,
+    /// Only footage before this time
+    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
+    to: Option<i64>,
+    /// Only the gaps
+    #[arg(long, conflicts_with = "frames")]
+    gaps: bool,
+    /// One line for each frame, camera by camera
+    #[arg(long)]
+    frames: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// At most so many lines
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Times in UTC instead of local time
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Lists what is in the storage directory.
+///
+/// # Errors
+/// If the index can't be read, or doesn't know the camera, or the span is empty.
+pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+    let listing = Listing::new(args)?;
+    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let cameras = match &listing.args.camera {
+        Some(camera) => {
+            known_camera::require(&reader, camera).await?;
+            vec![camera.clone()]
+        }
+        None => reader.cameras().await.map_err(Failure::failed)?,
+    };
+    let mut out = BufWriter::new(std::io::stdout());
+    ended(listing.write(&reader, &cameras, storage, &mut out).await)
+}
+
+/// One thing in the list.
+enum Item {
+    Footage(Stretch),
+    Gap(GapRow),
+}
+
+impl Item {
+    fn order(&self) -> (i64, &str) {
+        match self {
+            Item::Footage(stretch) => (stretch.started_us, &stretch.camera),
+            Item::Gap(gap) => (gap.started_us, &gap.camera),
+        }
+    }
+}
+
+struct Listing {
+    args: Args,
+    from_us: i64,
+    to_us: i64,
+    lines_left: u64,
+}
+
+impl Listing {
+    fn new(args: Args) -> Result<Self, Failure> {
+        let to_us = args.to.unwrap_or(i64::MAX);
+        let from_us = args.from.unwrap_or_else(|| {
+            args.to
+                .unwrap_or_else(now_us)
+                .saturating_sub(DEFAULT_SPAN_US)
+        });
+        if from_us >= to_us {
+            return Err(Failure::usage("--from is not before --to"));
+        }
+        let lines_left = args.limit.unwrap_or(u64::MAX);
+        Ok(Self {
+            args,
+            from_us,
+            to_us,
+            lines_left,
+        })
+    }
+
+    async fn write(
+        mut self,
+        reader: &Reader,
+        cameras: &[String],
+        storage: &Path,
+        out: &mut impl Write,
+    ) -> Result<(), Stop> {
+        if !self.args.json {
+            writeln!(out, "{}", self.header(storage))?;
+        }
+        let width = cameras.iter().map(String::len).max().unwrap_or(0);
+        let any = if self.args.frames {
+            self.write_frames(reader, cameras, width, out).await?
+        } else {
+            self.write_items(reader, cameras, width, out).await?
+        };
+        out.flush()?;
+        if !any {
+            eprintln!("nothing in this span");
+        } else if self.lines_left == 0 {
+            eprintln!(
+                "stopped after {}; there may be more",
+                words::count(self.args.limit.unwrap_or(0), "line")
+            );
+        }
+        Ok(())
+    }
+
+    fn header(&self, storage: &Path) -> String {
+        let end = self
+            .args
+            .to
+            .map(|to| format!(" to {}", time::format(to, self.args.utc)))
+            .unwrap_or_default();
+        let default = if self.args.from.is_none() {
+            " (24 hours; see --from and --to)"
+        } else {
+            ""
+        };
+        format!(
+            "{}: from {}{end}{default}",
+            storage.display(),
+            time::format(self.from_us, self.args.utc)
+        )
+    }
+
+    async fn write_items(
+        &mut self,
+        reader: &Reader,
+        cameras: &[String],
+        width: usize,
+        out: &mut impl Write,
+    ) -> Result<bool, Stop> {
+        let mut items = Vec::new();
+        for camera in cameras {
+            let gaps = reader.gaps(Some(camera), self.from_us, self.to_us).await?;
+            if !self.args.gaps {
+                let segments = reader
+                    .segments(Some(camera), self.from_us, self.to_us)
+                    .await?;
+                items.extend(merge(segments, &gaps).into_iter().map(Item::Footage));
+            }
+            items.extend(gaps.into_iter().map(Item::Gap));
+        }
+        items.sort_by(|a, b| a.order().cmp(&b.order()));
+        for item in items.iter() {
+            if !self.take_line() {
+                break;
+            }
+            match (item, self.args.json) {
+                (_, true) => writeln!(out, "{}", item_json(item))?,
+                (Item::Footage(stretch), false) => {
+                    writeln!(out, "{}", footage_line(stretch, width, self.args.utc))?
+                }
+                (Item::Gap(gap), false) => {
+                    writeln!(out, "{}", gap_line(gap, width, self.args.utc))?
+                }
+            }
+        }
+        Ok(!items.is_empty())
+    }
+
+    async fn write_frames(
+        &mut self,
+        reader: &Reader,
+        cameras: &[String],
+        width: usize,
+        out: &mut impl Write,
+    ) -> Result<bool, Stop> {
+        let mut any = false;
+        for camera in cameras {
+            let mut after = None;
+            loop {
+                let page = reader
+                    .frames(
+                        camera,
+                        self.from_us,
+                        self.to_us,
+                        after.as_ref(),
+                        PAGE_FRAMES,
+                    )
+                    .await?;
+                for frame in &page {
+                    any = true;
+                    if !self.take_line() {
+                        return Ok(any);
+                    }
+                    if self.args.json {
+                        writeln!(out, "{}", frame_json(frame))?;
+                    } else {
+                        writeln!(out, "{}", frame_line(frame, width, self.args.utc))?;
+                    }
+                }
+                after = match page.last() {
+                    Some(last) => Some(last.clone()),
+                    None => break,
+                };
+            }
+        }
+        Ok(any)
+    }
+
+    /// Whether another line may be written.
+    fn take_line(&mut self) -> bool {
+        let may = self.lines_left > 0;
+        self.lines_left = self.lines_left.saturating_sub(1);
+        may
+    }
+}
+
+fn footage_line(stretch: &Stretch, width: usize, utc: bool) -> String {
+    let more = match stretch.files {
+        1 => String::new(),
+        files => format!(
+            " and {} more to {}",
+            files - 1,
+            file_name(&stretch.last_path)
+        ),
+    };
+    format!(
+        "{:width$}  {}  {}  {:>12}  {}, {}{}  {}{more}",
+        stretch.camera,
+        time::format(stretch.started_us, utc),
+        time::format(stretch.ended_us, utc),
+        words::duration(stretch.ended_us.saturating_sub(stretch.started_us)),
+        words::count(stretch.frames, "frame"),
+        words::bytes(stretch.bytes),
+        if stretch.open { ", recording" } else { "" },
+        stretch.first_path.display(),
+    )
+}
+
+fn gap_line(gap: &GapRow, width: usize, utc: bool) -> String {
+    let started = time::format(gap.started_us, utc);
+    let ended = match gap.ended_us {
+        Some(end) => time::format(end, utc),
+        // As wide as a time, so that the columns stay.
+        None => format!(
+            "{:columns$}",
+            "until now",
+            columns = started.chars().count()
+        ),
+    };
+    let duration_us = gap
+        .ended_us
+        .unwrap_or_else(now_us)
+        .saturating_sub(gap.started_us);
+    let detail = if gap.detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", words::plain(&gap.detail))
+    };
+    format!(
+        "{:width$}  {started}  {ended}  {:>12}  no footage, {}{detail}",
+        gap.camera,
+        words::duration(duration_us),
+        gap.reason
+    )
+}
+
+fn frame_line(frame: &FrameRow, width: usize, utc: bool) -> String {
+    format!(
+        "{:width$}  {}  {:7}  {:>8}  {}:{}{}",
+        frame.camera,
+        time::format(frame.captured_us, utc),
+        frame.clock,
+        words::bytes(frame.length),
+        frame.path.display(),
+        frame.offset,
+        if frame.complete { "" } else { "  torn" },
+    )
+}
+
+fn item_json(item: &Item) -> Value {
+    match item {
+        Item::Footage(stretch) => json!({
+            "kind": "footage",
+            "camera": stretch.camera,
+            "started": time::format(stretch.started_us, true),
+            "started_us": stretch.started_us,
+            "ended": time::format(stretch.ended_us, true),
+            "ended_us": stretch.ended_us,
+            "frames": stretch.frames,
+            "bytes": stretch.bytes,
+            "recording": stretch.open,
+            "path": stretch.first_path.to_string_lossy(),
+            "last_path": stretch.last_path.to_string_lossy(),
+            "files": stretch.files,
+        }),
+        Item::Gap(gap) => json!({
+            "kind": "gap",
+            "camera": gap.camera,
+            "started": time::format(gap.started_us, true),
+            "started_us": gap.started_us,
+            "ended": gap.ended_us.map(|end| time::format(end, true)),
+            "ended_us": gap.ended_us,
+            "reason": gap.reason,
+            "detail": gap.detail,
+        }),
+    }
+}
+
+/// The columns of the view `footage`.
+fn frame_json(frame: &FrameRow) -> Value {
+    json!({
+        "kind": "frame",
+        "camera": frame.camera,
+        "captured": time::format(frame.captured_us, true),
+        "captured_us": frame.captured_us,
+        "received_us": frame.received_us,
+        "clock": frame.clock,
+        "codec": frame.codec,
+        "keyframe": frame.keyframe,
+        "complete": frame.complete,
+        "path": frame.path.to_string_lossy(),
+        "offset": frame.offset,
+        "length": frame.length,
+    })
+}
+
+fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gap(ended_us: Option<i64>, detail: &str) -> GapRow {
+        GapRow {
+            camera: "gate".into(),
+            started_us: 0,
+            ended_us,
+            reason: "stalled".into(),
+            detail: detail.into(),
+        }
+    }
+
+    #[test]
+    fn a_gap_is_told_with_its_reason_and_what_the_camera_said_cannot_move_the_cursor() {
+        let line = gap_line(&gap(Some(4_200_000), "silent\x1b[2J"), 6, true);
+        assert_eq!(
+            line,
+            "gate    1970-01-01T00:00:00.000000Z  1970-01-01T00:00:04.200000Z         4.2 s  no footage, stalled: silent\u{fffd}[2J"
+        );
+        assert!(gap_line(&gap(None, ""), 4, true).contains("until now  "));
+    }
+
+    #[test]
+    fn json_has_null_for_the_end_of_an_open_gap() {
+        assert_eq!(
+            item_json(&Item::Gap(gap(None, "")))["ended_us"],
+            Value::Null
+        );
+    }
+}

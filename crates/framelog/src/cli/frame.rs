@@ -1,0 +1,160 @@
+//! `framelog frame`: the one picture nearest to a time.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use framelog_core::huffman;
+use framelog_store::Reader;
+use framelog_store::query::{FrameRow, GapRow};
+
+use super::output::{Stop, ended};
+use super::{Failure, known_camera, time, words};
+
+/// Arguments of `framelog frame`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The camera
+    camera: String,
+    /// When, as in "10:00", "-5min", "2026-11-22 10:00"
+    #[arg(value_parser = time::argument, allow_hyphen_values = true)]
+    time: i64,
+    /// Write the picture here; "-" is standard output [default: standard output, or a file in the working directory if that is a terminal]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The bytes as stored, without adding Huffman tables that the camera left out
+    #[arg(long)]
+    raw: bool,
+    /// Times in UTC instead of local time
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Writes the frame that was captured nearest to the time, and says on standard error which one it is.
+///
+/// # Errors
+/// If there is no footage of the camera, or the picture can't be read or written.
+pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    known_camera::require(&reader, &args.camera).await?;
+    let gaps = reader
+        .gaps(Some(&args.camera), args.time, args.time.saturating_add(1))
+        .await
+        .map_err(Failure::failed)?;
+    for gap in gaps.iter().filter(|gap| gap.started_us < args.time) {
+        eprintln!("{}", in_gap(gap, args.utc));
+    }
+    let nearest = reader
+        .nearest(&args.camera, args.time)
+        .await
+        .map_err(Failure::failed)?;
+    let frame =
+        nearest.ok_or_else(|| Failure::failed(format!("{}: no footage yet", args.camera)))?;
+    let stored = reader.payload(&frame).map_err(Failure::failed)?;
+    let picture = if args.raw {
+        stored.into()
+    } else {
+        huffman::with_tables(&stored)
+    };
+    eprintln!("{}", which(&frame, args.time, args.utc));
+    match destination(&args, &frame) {
+        None => ended(print(&picture)),
+        Some(path) => {
+            save(&path, &picture)?;
+            eprintln!("{}", path.display());
+            Ok(())
+        }
+    }
+}
+
+/// The file to write, or `None` for standard output.
+fn destination(args: &Args, frame: &FrameRow) -> Option<PathBuf> {
+    match &args.output {
+        Some(path) if path.as_os_str() == "-" => None,
+        Some(path) => Some(path.clone()),
+        None if std::io::stdout().is_terminal() => Some(PathBuf::from(format!(
+            "{}-{}.jpg",
+            frame.camera,
+            time::format_for_name(frame.captured_us)
+        ))),
+        None => None,
+    }
+}
+
+fn print(picture: &[u8]) -> Result<(), Stop> {
+    let mut out = std::io::stdout();
+    out.write_all(picture)?;
+    Ok(out.flush()?)
+}
+
+fn save(path: &Path, picture: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, picture).map_err(|error| {
+        Failure::failed(format!(
+            "{}: cannot write the picture: {error}",
+            path.display()
+        ))
+    })
+}
+
+/// Which frame it is, and how far from the time asked for.
+fn which(frame: &FrameRow, asked_us: i64, utc: bool) -> String {
+    let off_us = frame.captured_us.saturating_sub(asked_us);
+    let off = match off_us {
+        0 => "exactly then".to_owned(),
+        ..0 => format!("{} before", words::duration(off_us.saturating_neg())),
+        _ => format!("{} after", words::duration(off_us)),
+    };
+    let torn = if frame.complete { "" } else { ", torn" };
+    format!(
+        "{}: frame of {} ({off}; clock: {}{torn})",
+        frame.camera,
+        time::format(frame.captured_us, utc),
+        frame.clock
+    )
+}
+
+fn in_gap(gap: &GapRow, utc: bool) -> String {
+    let end = gap
+        .ended_us
+        .map_or("now".to_owned(), |end| time::format(end, utc));
+    let detail = if gap.detail.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", words::plain(&gap.detail))
+    };
+    format!(
+        "{}: no footage then: {}{detail}, from {} to {end}",
+        gap.camera,
+        gap.reason,
+        time::format(gap.started_us, utc)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distance_from_the_time_asked_for_is_said() {
+        let frame = FrameRow {
+            camera: "gate".into(),
+            captured_us: 1_500_000,
+            received_us: 0,
+            clock: "camera".into(),
+            clock_offset_us: 0,
+            codec: "mjpeg".into(),
+            keyframe: true,
+            complete: true,
+            path: PathBuf::new(),
+            offset: 0,
+            length: 0,
+            segment_id: 1,
+        };
+        assert_eq!(
+            which(&frame, 0, true),
+            "gate: frame of 1970-01-01T00:00:01.500000Z (1.5 s after; clock: camera)"
+        );
+        assert!(which(&frame, 2_000_000, true).contains("500 ms before"));
+        assert!(which(&frame, 1_500_000, true).contains("exactly then"));
+        assert!(which(&frame, i64::MIN, true).contains("after"));
+    }
+}

@@ -1,0 +1,226 @@
+//! `framelog tail`: a camera's frames as they are stored, as multipart on standard output, for a person's own program.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use framelog_store::Reader;
+use framelog_store::query::{FrameRow, SegmentRow};
+
+use super::output::{Stop, ended};
+use super::{Failure, known_camera, part, time};
+
+/// How often the index is asked for new rows; they are committed within a second.
+const POLL: Duration = Duration::from_millis(200);
+/// How long to wait before an index that could not be read is opened again.
+const REOPEN: Duration = Duration::from_secs(1);
+const PAGE_FRAMES: u32 = 500;
+/// How far stamps within a segment may go back and their frames still be found.
+const SLACK_US: i64 = 10_000_000;
+
+/// Arguments of `framelog tail`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The camera
+    camera: String,
+    /// Begin with the footage after this time [default: with the next frame]
+    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
+    from: Option<i64>,
+}
+
+/// Writes frames until nobody reads them any more, in the order in which they were stored.
+///
+/// # Errors
+/// If standard output is a terminal, the index can't be opened, or doesn't know the camera.
+pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+    if io::stdout().is_terminal() {
+        return Err(Failure::usage(
+            "tail writes pictures, not text; pipe it into a program, as in `framelog tail CAMERA | ffplay -f mpjpeg -`",
+        ));
+    }
+    let mut reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    known_camera::require(&reader, &args.camera).await?;
+    let mut position = Position::begin(&reader, &args)
+        .await
+        .map_err(Failure::failed)?;
+    loop {
+        match position
+            .advance(&reader, &args.camera, &mut io::stdout())
+            .await
+        {
+            Ok(()) => tokio::time::sleep(POLL).await,
+            Err(Interrupted::Output(stop)) => return ended(Err(stop)),
+            Err(Interrupted::Index(error)) => {
+                eprintln!("framelog: {error}; trying again");
+                reader = reopen(storage).await;
+            }
+        }
+    }
+}
+
+/// Opens the index, however long that takes.
+async fn reopen(storage: &Path) -> Reader {
+    loop {
+        tokio::time::sleep(REOPEN).await;
+        if let Ok(reader) = Reader::open(storage).await {
+            return reader;
+        }
+    }
+}
+
+/// Why a round of reading and writing ended early.
+enum Interrupted {
+    Index(framelog_store::Error),
+    Output(Stop),
+}
+
+impl From<framelog_store::Error> for Interrupted {
+    fn from(error: framelog_store::Error) -> Self {
+        Interrupted::Index(error)
+    }
+}
+
+impl From<io::Error> for Interrupted {
+    fn from(error: io::Error) -> Self {
+        Interrupted::Output(error.into())
+    }
+}
+
+/// How far the camera's footage has been written out.
+#[derive(Debug)]
+struct Position {
+    /// The segment being followed; 0 before the first.
+    segment_id: i64,
+    /// Frames at smaller offsets in it are done.
+    next_offset: u64,
+    /// Newest capture time of the frames done in it.
+    captured_us: Option<i64>,
+    /// Frames captured before are not wanted.
+    from_us: i64,
+    /// The last file that could not be read, so that it is reported once.
+    unreadable: Option<PathBuf>,
+}
+
+impl Position {
+    async fn begin(reader: &Reader, args: &Args) -> Result<Self, framelog_store::Error> {
+        let mut position = Self {
+            segment_id: 0,
+            next_offset: 0,
+            captured_us: None,
+            from_us: i64::MIN,
+            unreadable: None,
+        };
+        match args.from {
+            Some(from_us) => {
+                let segments = reader
+                    .segments(Some(&args.camera), from_us, i64::MAX)
+                    .await?;
+                position.from_us = from_us;
+                position.segment_id = segments.iter().map(|segment| segment.id).min().unwrap_or(0);
+                if position.segment_id == 0 {
+                    position.skip_to_newest(reader, &args.camera).await?;
+                }
+            }
+            None => position.skip_to_newest(reader, &args.camera).await?,
+        }
+        Ok(position)
+    }
+
+    /// Takes everything that is stored now as done.
+    async fn skip_to_newest(
+        &mut self,
+        reader: &Reader,
+        camera: &str,
+    ) -> Result<(), framelog_store::Error> {
+        let Some(newest) = reader.nearest(camera, i64::MAX).await? else {
+            return Ok(());
+        };
+        if let Some(segment) = reader
+            .segments_since(camera, newest.segment_id)
+            .await?
+            .last()
+        {
+            self.enter(segment.id);
+            self.new_frames(reader, segment)
+                .await?
+                .iter()
+                .for_each(|frame| self.pass(frame));
+        }
+        Ok(())
+    }
+
+    /// Writes all frames that are new.
+    async fn advance(
+        &mut self,
+        reader: &Reader,
+        camera: &str,
+        out: &mut impl Write,
+    ) -> Result<(), Interrupted> {
+        for segment in reader.segments_since(camera, self.segment_id).await? {
+            if segment.id != self.segment_id {
+                self.enter(segment.id);
+            }
+            for frame in self.new_frames(reader, &segment).await? {
+                self.write(reader, &frame, out)?;
+                self.pass(&frame);
+            }
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, segment_id: i64) {
+        self.segment_id = segment_id;
+        self.next_offset = 0;
+        self.captured_us = None;
+    }
+
+    fn pass(&mut self, frame: &FrameRow) {
+        self.next_offset = frame.offset + 1;
+        self.captured_us = self.captured_us.max(Some(frame.captured_us));
+    }
+
+    /// The segment's frames that are not done, in the order in which they were stored.
+    ///
+    /// The index is in order of capture. Stamps may go back within a segment, so frames from a little earlier are looked at again.
+    async fn new_frames(
+        &self,
+        reader: &Reader,
+        segment: &SegmentRow,
+    ) -> Result<Vec<FrameRow>, framelog_store::Error> {
+        let from_us = self.captured_us.map_or(segment.started_us, |captured_us| {
+            captured_us.saturating_sub(SLACK_US)
+        });
+        let to_us = segment.ended_us.saturating_add(1);
+        let is_new =
+            |frame: &FrameRow| frame.segment_id == segment.id && frame.offset >= self.next_offset;
+        let mut frames = Vec::new();
+        let mut page = reader
+            .frames(&segment.camera, from_us, to_us, None, PAGE_FRAMES)
+            .await?;
+        while let Some(last) = page.last().cloned() {
+            frames.extend(page.into_iter().filter(is_new));
+            page = reader
+                .frames(&segment.camera, from_us, to_us, Some(&last), PAGE_FRAMES)
+                .await?;
+        }
+        frames.sort_by_key(|frame| frame.offset);
+        Ok(frames)
+    }
+
+    fn write(&mut self, reader: &Reader, frame: &FrameRow, out: &mut impl Write) -> io::Result<()> {
+        if frame.captured_us < self.from_us {
+            return Ok(());
+        }
+        match reader.payload(frame) {
+            Ok(payload) => out.write_all(&part::bytes(frame, payload)),
+            Err(error) => {
+                if self.unreadable.as_ref() != Some(&frame.path) {
+                    eprintln!("framelog: {error}; its frames are left out");
+                    self.unreadable = Some(frame.path.clone());
+                }
+                Ok(())
+            }
+        }
+    }
+}

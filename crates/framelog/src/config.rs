@@ -1,0 +1,302 @@
+//! The TOML file as values that have been checked. Sees no other module of the daemon.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use framelog_store::Layout;
+use toml::de::DeTable;
+
+mod camera;
+pub mod name;
+pub mod password;
+mod problem;
+pub mod secret;
+mod section;
+mod syntax;
+pub mod units;
+pub mod url;
+
+pub use camera::{Camera, Tls, fingerprint};
+pub use problem::Problem;
+
+use password::{PasswordSource, Surroundings};
+use problem::Report;
+use section::{Section, address, duration, kind, one_of, path, printable, size, table};
+
+const TOP_KEYS: [&str; 3] = ["storage", "http", "cameras"];
+const STORAGE_KEYS: [&str; 7] = [
+    "path", "retain", "max_size", "min_free", "segment", "layout", "sync",
+];
+const HTTP_KEYS: [&str; 1] = ["listen"];
+
+const DAY: Duration = Duration::from_secs(86_400);
+const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
+
+/// A whole configuration file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    /// `[storage]`.
+    pub storage: Storage,
+    /// `[http]`.
+    pub http: Http,
+    /// `[cameras.…]`, by name.
+    pub cameras: Vec<Camera>,
+}
+
+/// Where footage goes, and how much of it stays.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    /// The storage directory. In the file, a relative path begins at the file's own directory.
+    pub path: PathBuf,
+    /// Footage older than this goes; `None`: age is no reason.
+    pub retain: Option<Duration>,
+    /// The most bytes of footage of all cameras; `None`: as much as fits.
+    pub max_size: Option<u64>,
+    /// Bytes of the disk that are left free.
+    pub min_free: u64,
+    /// How long a segment is.
+    pub segment: Duration,
+    /// One file per segment or per frame.
+    pub layout: Layout,
+    /// How often footage and index are synced to the disk.
+    pub sync: Duration,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("/var/lib/framelog"),
+            retain: None,
+            max_size: None,
+            min_free: 5_000_000_000,
+            segment: Duration::from_secs(60),
+            layout: Layout::Segments,
+            sync: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The daemon's own web server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http {
+    /// Where it listens; port 0 takes a free one, which the log names.
+    pub listen: SocketAddr,
+    /// Whether the file says so. If it doesn't, a taken port is no reason not to record.
+    pub configured: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            configured: false,
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file, and fetches the passwords it names. On success the second value holds warnings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of its lines.
+    pub fn load(file: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let unreadable = |e: std::io::Error| {
+            let message = format!("can't read the configuration: {e}");
+            vec![Problem {
+                file: file.to_owned(),
+                at: None,
+                key: String::new(),
+                message,
+            }]
+        };
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let base = std::path::absolute(file).map_err(unreadable)?;
+        let env = |name: &str| std::env::var(name).ok();
+        let surroundings = Surroundings {
+            base: base.parent().unwrap_or(&base),
+            env: &env,
+        };
+        let (config, mut warnings) = parse(file, &text, &surroundings)?;
+        if config.holds_password() && readable_by_all(file) {
+            warnings.push(Problem {
+                file: file.to_owned(),
+                at: None,
+                key: String::new(),
+                message: "holds a password and every user can read it: chmod o-r it, or use password = { file = \"…\" }".to_owned(),
+            });
+        }
+        Ok((config, warnings))
+    }
+
+    fn holds_password(&self) -> bool {
+        self.cameras.iter().any(|camera| {
+            matches!(
+                camera.password_source,
+                Some(PasswordSource::Text | PasswordSource::Url)
+            )
+        })
+    }
+}
+
+fn readable_by_all(file: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
+}
+
+fn parse(
+    file: &Path,
+    text: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let mut report = Report::new(file, text);
+    let (document, syntax_errors) = DeTable::parse_recoverable(text);
+    let top = document.get_ref();
+    // A table that was recovered from worse than a duplicate lacks keys that the file has.
+    if syntax_errors.iter().all(syntax::is_duplicate) {
+        Section::new(&mut report, "", 0, top, &TOP_KEYS);
+        let config = Config {
+            storage: storage(&mut report, top, surroundings.base),
+            http: http(&mut report, top),
+            cameras: cameras(&mut report, top, surroundings),
+        };
+        if report.errors.is_empty() && syntax_errors.is_empty() {
+            return Ok((config, report.warnings));
+        }
+    }
+    syntax::report(&mut report, text, &syntax_errors);
+    report.errors.sort_by_key(|problem| problem.at);
+    Err(report.errors)
+}
+
+/// A top table by its key; a value of another type is reported.
+fn top_table<'v>(
+    report: &mut Report<'_>,
+    top: &'v DeTable<'v>,
+    key: &str,
+) -> Option<(usize, &'v DeTable<'v>)> {
+    let value = top.get(key)?;
+    let at = value.span().start;
+    if table(value).is_none() {
+        let message = format!("must be a section [{key}], not {}", kind(value.get_ref()));
+        report.error(at, key, message);
+    }
+    Some((at, table(value)?))
+}
+
+fn storage(report: &mut Report<'_>, top: &DeTable<'_>, base: &Path) -> Storage {
+    let default = Storage::default();
+    let Some((at, table)) = top_table(report, top, "storage") else {
+        return default;
+    };
+    let mut section = Section::new(report, "storage", at, table, &STORAGE_KEYS);
+    Storage {
+        path: section
+            .take("path", path)
+            .map_or(default.path, |path| base.join(path)),
+        retain: section.take("retain", duration(Duration::from_secs(1)..=CENTURY)),
+        max_size: section.take("max_size", size),
+        min_free: section.take("min_free", size).unwrap_or(default.min_free),
+        segment: section
+            .take("segment", duration(Duration::from_secs(1)..=DAY))
+            .unwrap_or(default.segment),
+        layout: section
+            .take(
+                "layout",
+                one_of(&[("segments", Layout::Segments), ("files", Layout::Files)]),
+            )
+            .unwrap_or(default.layout),
+        sync: section
+            .take(
+                "sync",
+                duration(Duration::from_millis(10)..=Duration::from_secs(3600)),
+            )
+            .unwrap_or(default.sync),
+    }
+}
+
+fn http(report: &mut Report<'_>, top: &DeTable<'_>) -> Http {
+    let Some((at, table)) = top_table(report, top, "http") else {
+        return Http::default();
+    };
+    let mut section = Section::new(report, "http", at, table, &HTTP_KEYS);
+    let listen = section.take("listen", address);
+    if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
+        section.warn("listen", "is open to the network, without a password: anyone can ask for the health of the cameras");
+    }
+    Http {
+        listen: listen.unwrap_or(Http::default().listen),
+        configured: listen.is_some(),
+    }
+}
+
+fn cameras(
+    report: &mut Report<'_>,
+    top: &DeTable<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Vec<Camera> {
+    let mut cameras = Vec::new();
+    if let Some((_, sections)) = top_table(report, top, "cameras") {
+        for (key, value) in sections {
+            let name = key.get_ref().as_ref();
+            if !name::is_valid(name) {
+                report.error(key.span().start, "cameras", bad_name(name));
+            }
+            match table(value) {
+                Some(table) => {
+                    let at = value.span().start;
+                    let name = printable(name);
+                    cameras.extend(camera::read(report, &name, at, table, surroundings));
+                }
+                None => report.error(
+                    value.span().start,
+                    format!("cameras.{}", printable(name)),
+                    not_a_camera(name),
+                ),
+            }
+        }
+        warn_of_shared_urls(report, sections, &cameras);
+    }
+    if cameras.is_empty() {
+        report.warn(
+            None,
+            "cameras",
+            "there are none: add [cameras.front-door] with url = \"http://…\"",
+        );
+    }
+    cameras
+}
+
+fn bad_name(name: &str) -> String {
+    let remedy = match name::suggest(name) {
+        Some(suggestion) => format!("write [cameras.{suggestion}]"),
+        None => "write one like [cameras.front-door]".to_owned(),
+    };
+    format!(
+        "{name:?} is no camera name (a-z, 0-9, - and _, at most 64, not - or _ first): {remedy}"
+    )
+}
+
+fn not_a_camera(name: &str) -> String {
+    let name = name::suggest(name).unwrap_or_else(|| "front-door".to_owned());
+    format!("must be a section: write [cameras.{name}] and url = \"…\" below it")
+}
+
+fn warn_of_shared_urls(report: &mut Report<'_>, sections: &DeTable<'_>, cameras: &[Camera]) {
+    let mut first: BTreeMap<String, &str> = BTreeMap::new();
+    for camera in cameras.iter().filter(|camera| camera.enabled) {
+        // Not what is printed: two URLs that differ in a masked query are two.
+        let url = format!("{:?}", camera.url);
+        if let Some(other) = first.insert(url, &camera.name) {
+            let at = sections
+                .get(camera.name.as_str())
+                .map(|value| value.span().start);
+            let message = format!("has the same url as {other}: two connections to one camera");
+            report.warn(at, format!("cameras.{}", camera.name), message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

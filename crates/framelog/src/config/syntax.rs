@@ -1,0 +1,30 @@
+//! What TOML's own parser complains about, as problems. Its own rendering is not used: it prints the line, password included.
+
+use super::problem::Report;
+use super::section::printable;
+
+/// Whether it is only a key or section that is there twice.
+pub(super) fn is_duplicate(error: &toml::de::Error) -> bool {
+    error.message() == "duplicate key"
+}
+
+/// Reports each syntax error, at most one a line: further ones on a line follow from the first.
+pub(super) fn report(report: &mut Report<'_>, text: &str, errors: &[toml::de::Error]) {
+    let mut lines_seen = Vec::new();
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let line = text.get(..span.start).unwrap_or(text).matches('\n').count();
+        if lines_seen.contains(&line) {
+            continue;
+        }
+        lines_seen.push(line);
+        let (key, message) = match text.get(span.clone()) {
+            Some(key) if is_duplicate(error) => (
+                printable(key.trim_matches('"')),
+                "is there twice: take one out".to_owned(),
+            ),
+            _ => (String::new(), error.message().to_owned()),
+        };
+        report.error(span.start, key, message);
+    }
+}

@@ -1,0 +1,354 @@
+use super::*;
+use proptest::prelude::*;
+
+const MANUAL: &str = include_str!("../../../../config/framelog.toml");
+
+fn parsed(text: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let env = |name: &str| (name == "GATE_PASSWORD").then(|| "from-env".to_owned());
+    let surroundings = Surroundings {
+        base: Path::new("/etc/framelog"),
+        env: &env,
+    };
+    parse(Path::new("f.toml"), text, &surroundings)
+}
+
+fn errors(text: &str) -> Vec<String> {
+    match parsed(text) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn warnings(text: &str) -> Vec<String> {
+    parsed(text)
+        .unwrap()
+        .1
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+fn only_camera(text: &str) -> Camera {
+    parsed(text).unwrap().0.cameras.remove(0)
+}
+
+/// The manual with its examples (`#key = …`, `#[section]`) made real; its prose begins with `# `.
+fn manual_with_examples() -> String {
+    MANUAL
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(example) if example.starts_with(|c: char| c == '[' || c.is_alphabetic()) => {
+                example
+            }
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn shipped_configuration_is_the_defaults() {
+    let (config, _) = parsed(MANUAL).unwrap();
+    let http = Http {
+        configured: true,
+        ..Http::default()
+    };
+    assert_eq!(
+        config,
+        Config {
+            http,
+            ..Config::default()
+        }
+    );
+}
+
+#[test]
+fn shipped_configuration_explains_every_key_and_its_examples_are_right() {
+    let text = manual_with_examples();
+    let (config, _) = parsed(&text.replace("password = { file", "#password = { file")).unwrap();
+    assert_eq!(config.cameras.len(), 1);
+    for key in STORAGE_KEYS.iter().chain(&HTTP_KEYS).chain(&camera::KEYS) {
+        assert!(
+            text.lines()
+                .any(|line| line.starts_with(&format!("{key} ="))),
+            "{key}"
+        );
+    }
+}
+
+#[test]
+fn cameras_defaults_in_the_manual_are_the_defaults() {
+    let text = manual_with_examples();
+    let shown = only_camera(&text.replace("password = { file", "#password = { file"));
+    let default = Camera::new(&shown.name, shown.url.clone());
+    assert_eq!(
+        (
+            shown.timestamps,
+            shown.stall_timeout,
+            shown.poll_interval,
+            shown.max_skew,
+            shown.tls,
+            shown.enabled
+        ),
+        (
+            default.timestamps,
+            default.stall_timeout,
+            default.poll_interval,
+            default.max_skew,
+            default.tls,
+            default.enabled
+        )
+    );
+}
+
+#[test]
+fn each_error_says_where_what_and_what_to_do() {
+    for (text, expected) in [
+        (
+            "[storag]\n",
+            r#"f.toml:1:2: storag: unknown key (did you mean "storage"?)"#,
+        ),
+        (
+            "[storage]\nsegments = '1 min'\n",
+            r#"f.toml:2:1: storage.segments: unknown key (did you mean "segment"?)"#,
+        ),
+        (
+            "[storage]\nsegment = '2 days'\n",
+            r#"f.toml:2:11: storage.segment: "2 days" is out of range: use 1 s to 1 day"#,
+        ),
+        (
+            "[storage]\nsync = 1\n",
+            r#"f.toml:2:8: storage.sync: 1 has no unit: write "1 s""#,
+        ),
+        (
+            "[storage]\nretain = '0 s'\n",
+            r#"f.toml:2:10: storage.retain: "0 s" is out of range: use 1 s to 36500 days"#,
+        ),
+        (
+            "[storage]\nmax_size = '2 terabyte'\n",
+            r#"f.toml:2:12: storage.max_size: "terabyte" is not a unit: use one of B, kB, MB, GB, TB, PB, KiB, MiB, GiB, TiB, PiB"#,
+        ),
+        (
+            "[storage]\nlayout = 'file'\n",
+            r#"f.toml:2:10: storage.layout: "file" is none of "segments", "files" (did you mean "files"?)"#,
+        ),
+        (
+            "[storage]\npath = ''\n",
+            "f.toml:2:8: storage.path: is empty: name a directory or file",
+        ),
+        (
+            "storage = 3\n",
+            "f.toml:1:11: storage: must be a section [storage], not a whole number",
+        ),
+        (
+            "[http]\nlisten = '8080'\n",
+            r#"f.toml:2:10: http.listen: "8080" is no address with a port: write "127.0.0.1:8080" or "[::1]:8080""#,
+        ),
+        (
+            "[cameras.gate]\nenabled = true\n",
+            r#"f.toml:1:1: cameras.gate.url: is missing: write url = "http://…""#,
+        ),
+        (
+            "[cameras.'Front Door']\nurl = 'http://c/'\n",
+            r#"f.toml:1:10: cameras: "Front Door" is no camera name (a-z, 0-9, - and _, at most 64, not - or _ first): write [cameras.front-door]"#,
+        ),
+        (
+            "[cameras]\ngate = 'http://u:secret@c/'\n",
+            r#"f.toml:2:8: cameras.gate: must be a section: write [cameras.gate] and url = "…" below it"#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nstall_timeout = '-5 s'\n",
+            r#"f.toml:3:17: cameras.g.stall_timeout: "-5 s" does not begin with a number: write a number and a unit, such as "10 s""#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\ntimestamps = 'Camera'\n",
+            r#"f.toml:3:14: cameras.g.timestamps: "Camera" is none of "auto", "camera", "arrival" (did you mean "camera"?)"#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nenabled = 'yes'\n",
+            "f.toml:3:11: cameras.g.enabled: must be true or false, not text",
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\ntransport = 'multicast'\n",
+            r#"f.toml:3:13: cameras.g.transport: "multicast" is none of "tcp", "udp""#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://u:p@c/'\nusername = 'u'\n",
+            "f.toml:3:12: cameras.g.username: is in the url too: take it out of the url",
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\npassword = 'p'\n",
+            r#"f.toml:3:12: cameras.g.password: has no username: write username = "…""#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { env = 'NOT_SET' }\n",
+            r#"f.toml:4:12: cameras.g.password: the environment variable "NOT_SET" is not set: set it or use { file = "…" }"#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { file = '/nowhere/x' }\n",
+            "f.toml:4:12: cameras.g.password: can't read /nowhere/x: No such file or directory (os error 2)",
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { credential = 'x' }\n",
+            "f.toml:4:12: cameras.g.password: no $CREDENTIALS_DIRECTORY: add LoadCredential=x:/path/to/file to the systemd unit",
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = 12345\n",
+            r#"f.toml:4:12: cameras.g.password: must be text in quotes, { file = "…" }, { env = "…" } or { credential = "…" }, not a whole number"#,
+        ),
+        (
+            "[cameras.g]\nurl = 'https://c/'\ntls = { fingerprint = 'AB:CD' }\n",
+            "f.toml:3:7: cameras.g.tls: the fingerprint has 4 hexadecimal digits, not 64: use the SHA-256 one",
+        ),
+        (
+            "[cameras.g]\nurl = 'https://c/'\ntls = 'ignore'\n",
+            r#"f.toml:3:7: cameras.g.tls: "ignore" is none of "verify", "accept" or { fingerprint = "AB:CD:…" }"#,
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\nurl = 'http://d/'\n",
+            "f.toml:3:1: url: is there twice: take one out",
+        ),
+        (
+            "[cameras.g]\nurl = 'http://c/'\n[cameras.g]\nenabled = true\n",
+            "f.toml:3:10: g: is there twice: take one out",
+        ),
+    ] {
+        assert_eq!(errors(text), [expected], "{text}");
+    }
+}
+
+#[test]
+fn all_errors_are_reported_in_the_order_of_their_lines() {
+    let text = "[http]\nlisten = 1\n[cameras.a]\nurl = 'gopher://x'\nstall = '1 s'\n\
+                enabled = 1\nenabled = 2\n[cameras.b]\n";
+    let lines: Vec<_> = errors(text)
+        .iter()
+        .map(|e| e.split(':').nth(1).unwrap().to_owned())
+        .collect();
+    assert_eq!(lines, ["2", "4", "5", "6", "7", "8"]);
+}
+
+#[test]
+fn syntax_errors_do_not_show_the_line() {
+    for text in [
+        "[cameras.g]\nurl = \"http://u:s3cr3t@c/\n",
+        "[cameras.g]\npassword = s3cr3t\n",
+        "[cameras.g]\npassword = 's3cr3t' x\n",
+        "password 's3cr3t'\n",
+        "[cameras.g]\npassword = { file = 's3cr3t'\n",
+        "[cameras.g]\nusername = 's3cr3t'\nusername = 's3cr3t'\n",
+    ] {
+        let errors = errors(text);
+        assert!(!errors.is_empty(), "{text}");
+        assert!(!errors.concat().contains("s3cr3t"), "{errors:?}");
+        assert!(
+            errors
+                .iter()
+                .all(|error| error.starts_with("f.toml:") && error.lines().count() == 1),
+            "{errors:?}"
+        );
+    }
+}
+
+#[test]
+fn credentials_in_the_url_become_username_and_password() {
+    let camera = only_camera("[cameras.g]\nurl = 'http://admin:pa%23ss@c/x?y'\n");
+    assert_eq!(camera.username.as_deref(), Some("admin"));
+    assert_eq!(camera.password.unwrap().expose(), "pa#ss");
+    assert_eq!(camera.password_source, Some(PasswordSource::Url));
+    assert!(!camera.url.to_string().contains("admin"));
+}
+
+#[test]
+fn passwords_come_from_where_the_file_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p");
+    std::fs::write(&file, "p w \r\n").unwrap();
+    let shown = file.display();
+    for (value, password) in [
+        ("'plain'".to_owned(), "plain"),
+        ("{ env = 'GATE_PASSWORD' }".to_owned(), "from-env"),
+        (format!("{{ file = '{shown}' }}"), "p w "),
+    ] {
+        let text = format!("[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = {value}\n");
+        assert_eq!(only_camera(&text).password.unwrap().expose(), password);
+    }
+    let camera = only_camera("[cameras.g]\nurl = 'http://c/'\nusername = 'u'\n");
+    assert_eq!(camera.password.unwrap().expose(), "");
+}
+
+#[test]
+fn certificates_are_verified_pinned_or_accepted() {
+    let tls =
+        |value: &str| only_camera(&format!("[cameras.g]\nurl = 'https://c/'\ntls = {value}\n")).tls;
+    assert_eq!(tls("'verify'"), Tls::Verify);
+    assert_eq!(tls("'accept'"), Tls::Accept);
+    let pairs = ["aB"; 32].join(":");
+    assert_eq!(
+        tls(&format!("{{ fingerprint = '{pairs}' }}")),
+        Tls::Pin([0xab; 32])
+    );
+}
+
+#[test]
+fn paths_begin_at_the_directory_of_the_file() {
+    let path = |text: &str| parsed(text).unwrap().0.storage.path;
+    assert_eq!(
+        path("[storage]\npath = 'footage'\n"),
+        Path::new("/etc/framelog/footage")
+    );
+    assert_eq!(path("[storage]\npath = '/srv/x'\n"), Path::new("/srv/x"));
+}
+
+#[test]
+fn doubtful_files_are_warned_of() {
+    assert_eq!(
+        warnings(""),
+        [r#"f.toml: cameras: there are none: add [cameras.front-door] with url = "http://…""#]
+    );
+    assert_eq!(
+        warnings("[cameras.a]\nurl = 'http://c/'\n[cameras.b]\nurl = 'http://c/'\n"),
+        ["f.toml:3:1: cameras.b: has the same url as a: two connections to one camera"]
+    );
+    assert_eq!(
+        warnings("[http]\nlisten = '0.0.0.0:80'\n[cameras.a]\nurl = 'http://c/'\ntls = 'accept'\n"),
+        [
+            "f.toml:2:10: http.listen: is open to the network, without a password: anyone can ask for the health of the cameras",
+            "f.toml:5:7: cameras.a.tls: has no effect on a http:// url",
+        ]
+    );
+    assert_eq!(
+        warnings("[cameras.a]\nurl = 'http://c/'\n"),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn unreadable_file_is_named() {
+    let problems = Config::load(Path::new("/nowhere/framelog.toml")).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "/nowhere/framelog.toml: can't read the configuration: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn plain_password_that_everyone_can_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("framelog.toml");
+    std::fs::write(&file, "[cameras.a]\nurl = 'http://u:p@c/'\n").unwrap();
+    for (mode, warnings) in [(0o644, 1), (0o640, 0)] {
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(Config::load(&file).unwrap().1.len(), warnings);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in "([a-z0-9.'\"={}\\[\\]#,:/ \n-]{0,12}|\\[cameras\\.|url|\\PC){0,20}") {
+        for error in errors(&text) {
+            prop_assert_eq!(error.lines().count(), 1);
+        }
+    }
+}

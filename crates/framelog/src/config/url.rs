@@ -1,0 +1,602 @@
+//! A camera's URL, read as people write it: passwords with `@`, `#`, `%` in them, zone ids, queries kept byte for byte.
+//! Not for what is at the other end of it.
+
+use std::fmt;
+use std::net::Ipv6Addr;
+
+/// A camera's URL without its credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CameraUrl {
+    /// `http` or `https`.
+    pub scheme: Scheme,
+    /// Name or IPv4 address in lower case, or IPv6 address without brackets; a zone id after `%` is kept.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Path and query, byte for byte, beginning with `/`.
+    pub target: String,
+}
+
+/// How to talk to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain.
+    Http,
+    /// Over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As written in a URL.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// The port that a URL without one means.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
+}
+
+/// User name and password, as found in a URL.
+pub type UserInfo = (String, String);
+
+/// Why a text is not a camera's URL. No variant carries the text: any piece of it may be a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Nothing before `://`.
+    #[error("the url has no scheme; write http://… or https://…")]
+    MissingScheme,
+    /// `rtsp://` and its kin.
+    #[error("rtsp cameras come in a later version; use the camera's http:// url")]
+    Rtsp,
+    /// Anything else before `://`.
+    #[error("the url's scheme is not supported; write http://… or https://…")]
+    UnknownScheme,
+    /// Nothing between `://` and the path.
+    #[error("the url has no host; write http://HOST/…")]
+    MissingHost,
+    /// A character that no host has.
+    #[error(
+        "the url's host has a character that no host has; write a name or an address, an IPv6 address in brackets, \
+         and a / in a password as %2F"
+    )]
+    BadHost,
+    /// Brackets around something else, or IPv6 without them.
+    #[error("the url's IPv6 address can't be read; write it as in http://[fe80::1%eth0]/")]
+    BadIpv6,
+    /// Not 1 to 65535.
+    #[error("the url's port is not a number from 1 to 65535; a / in a password is written %2F")]
+    BadPort,
+    /// A line end or the like.
+    #[error("the url has a control character in it; remove it")]
+    ControlCharacter,
+}
+
+impl CameraUrl {
+    /// Reads a URL; credentials in it are handed out beside it, percent-decoded where that is possible, else as they stand.
+    ///
+    /// The credentials end at the last `@` before the path, so that `@ # ? % ^ ! :` in a password work (mediamtx #2069).
+    /// A fragment is dropped; a missing path becomes `/`.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`], for a text that names no HTTP camera. No message repeats a part of the text.
+    pub fn parse(text: &str) -> Result<(Self, Option<UserInfo>), UrlError> {
+        let text = text.trim();
+        if text.chars().any(char::is_control) {
+            return Err(UrlError::ControlCharacter);
+        }
+        let (scheme, rest) = text.split_once("://").ok_or(UrlError::MissingScheme)?;
+        let scheme = read_scheme(scheme)?;
+        let (user, rest) = split_user(rest);
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        let (host, port) = read_authority(authority)?;
+        let url = Self {
+            scheme,
+            host,
+            port: port.unwrap_or(scheme.default_port()),
+            target: read_target(target),
+        };
+        Ok((url, user.and_then(read_user)))
+    }
+
+    /// Where a Location field of a response from here points (RFC 3986 §5.2): absolute, without scheme, without host, relative.
+    /// Credentials in it are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`UrlError`], where it leads to no HTTP server.
+    pub fn join(&self, location: &str) -> Result<Self, UrlError> {
+        let location = location.trim();
+        if let Some((scheme, rest)) = split_scheme(location) {
+            if rest.starts_with("//") && !rest.starts_with("///") {
+                return Self::parse(location).map(|(url, _)| url);
+            }
+            // `http:/path` and `http:///path`: a server that left its own name out.
+            read_scheme(scheme)?;
+            let path = rest.trim_start_matches('/');
+            return Ok(self.with_target(&format!("/{path}")));
+        }
+        if location.starts_with("//") {
+            return Self::parse(&format!("{}:{location}", self.scheme.name())).map(|(url, _)| url);
+        }
+        if location.chars().any(char::is_control) {
+            return Err(UrlError::ControlCharacter);
+        }
+        let path = self.target.split('?').next().unwrap_or("/");
+        if location.starts_with('/') {
+            Ok(self.with_target(location))
+        } else if location.starts_with('?') {
+            Ok(self.with_target(&format!("{path}{location}")))
+        } else {
+            let folder = &path[..=path.rfind('/').unwrap_or(0)];
+            Ok(self.with_target(&format!("{folder}{location}")))
+        }
+    }
+
+    /// Whether requests to both go to the same server: scheme, host and port are equal.
+    pub fn has_same_origin(&self, other: &Self) -> bool {
+        (self.scheme, &self.host, self.port) == (other.scheme, &other.host, other.port)
+    }
+
+    /// Host and port as a Host field has them (RFC 9110 §7.2): brackets around IPv6, no zone id, no default port.
+    pub fn authority(&self) -> String {
+        let host = self.host.split('%').next().unwrap_or_default();
+        self.with_port(if host.contains(':') {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        })
+    }
+
+    /// The texts in this URL that are not for eyes: what `Display` masks.
+    pub fn secrets(&self) -> Vec<&str> {
+        pieces(&self.target)
+            .into_iter()
+            .filter(|(_, secret)| *secret)
+            .map(|(text, _)| text)
+            .collect()
+    }
+
+    fn with_target(&self, target: &str) -> Self {
+        let target = read_target(target);
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target.as_str(), None),
+        };
+        let mut target = remove_dots(path);
+        if let Some(query) = query {
+            target.push('?');
+            target.push_str(query);
+        }
+        Self {
+            target,
+            ..self.clone()
+        }
+    }
+
+    fn with_port(&self, host: String) -> String {
+        if self.port == self.scheme.default_port() {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+}
+
+/// Prints the URL for logs: what may be a secret in path and query is masked.
+impl fmt::Display for CameraUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        write!(f, "{}://{}", self.scheme.name(), self.with_port(host))?;
+        for (text, secret) in pieces(&self.target) {
+            f.write_str(if secret { "***" } else { text })?;
+        }
+        Ok(())
+    }
+}
+
+fn read_scheme(scheme: &str) -> Result<Scheme, UrlError> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" => Ok(Scheme::Http),
+        "https" => Ok(Scheme::Https),
+        "rtsp" | "rtsps" | "rtspu" => Err(UrlError::Rtsp),
+        "" => Err(UrlError::MissingScheme),
+        _ => Err(UrlError::UnknownScheme),
+    }
+}
+
+/// Scheme and the rest after its colon, where there is a scheme and not just a colon somewhere in a path.
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = text.split_once(':')?;
+    let plain = scheme
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    (plain
+        && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && rest.starts_with('/'))
+    .then_some((scheme, rest))
+}
+
+/// What stands before the last `@` of the authority, and the rest after it.
+fn split_user(rest: &str) -> (Option<&str>, &str) {
+    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
+    let Some(at) = authority.rfind('@') else {
+        return (None, rest);
+    };
+    let user = &rest[..at];
+    // `host:80?mail=me@example.org` has an `@` too, but in its query: there, no password precedes the question mark.
+    if let Some(mark) = user.find(['?', '#']) {
+        let before = &user[..mark];
+        let port_or_nothing = before
+            .rsplit(':')
+            .next()
+            .is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+        if !before.contains(':') || port_or_nothing && !before.contains('@') {
+            return (None, rest);
+        }
+    }
+    (Some(user), &rest[at + 1..])
+}
+
+fn read_user(user: &str) -> Option<UserInfo> {
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    (!user.is_empty()).then(|| (decode(name), decode(password)))
+}
+
+/// Percent-decoded; as it stands, if it was not percent-encoded to begin with.
+fn decode(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let mut digit = || bytes.next().and_then(|byte| char::from(byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return text.to_owned();
+        };
+        decoded.push((high * 16 + low) as u8);
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+fn read_authority(authority: &str) -> Result<(String, Option<u16>), UrlError> {
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, port) = rest.split_once(']').ok_or(UrlError::BadIpv6)?;
+        let port = match port {
+            "" => None,
+            port => read_port(port.strip_prefix(':').ok_or(UrlError::BadPort)?)?,
+        };
+        return Ok((read_ipv6(address)?, port));
+    }
+    if authority.parse::<Ipv6Addr>().is_ok() {
+        return Err(UrlError::BadIpv6);
+    }
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, read_port(port)?),
+        None => (authority, None),
+    };
+    if host.is_empty() {
+        return Err(UrlError::MissingHost);
+    }
+    if !host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    {
+        return Err(UrlError::BadHost);
+    }
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+fn read_port(port: &str) -> Result<Option<u16>, UrlError> {
+    match port {
+        "" => Ok(None),
+        port if port.bytes().all(|byte| byte.is_ascii_digit()) => match port.parse() {
+            Ok(0) | Err(_) => Err(UrlError::BadPort),
+            Ok(port) => Ok(Some(port)),
+        },
+        _ => Err(UrlError::BadPort),
+    }
+}
+
+/// Address and zone id, whose `%` may be encoded as `%25` (RFC 6874) or not.
+fn read_ipv6(text: &str) -> Result<String, UrlError> {
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (text, None),
+    };
+    let address: Ipv6Addr = address.parse().map_err(|_| UrlError::BadIpv6)?;
+    let Some(zone) = zone else {
+        return Ok(address.to_string());
+    };
+    let zone = zone
+        .strip_prefix("25")
+        .filter(|zone| !zone.is_empty())
+        .unwrap_or(zone);
+    if zone.is_empty()
+        || !zone
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    {
+        return Err(UrlError::BadIpv6);
+    }
+    Ok(format!("{address}%{zone}"))
+}
+
+fn read_target(text: &str) -> String {
+    let text = text.split('#').next().unwrap_or_default();
+    if text.starts_with('/') {
+        text.to_owned()
+    } else {
+        format!("/{text}")
+    }
+}
+
+/// A path without `.` and `..` (RFC 3986 §5.2.4).
+fn remove_dots(path: &str) -> String {
+    if !path.split('/').any(|part| part == "." || part == "..") {
+        return path.to_owned();
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for part in path.split('/').skip(1) {
+        match part {
+            "." => {}
+            ".." => drop(kept.pop()),
+            part => kept.push(part),
+        }
+    }
+    if path.ends_with("/.") || path.ends_with("/..") {
+        kept.push("");
+    }
+    format!("/{}", kept.join("/"))
+}
+
+/// Query keys whose values say which stream, not who asks.
+const HARMLESS_KEYS: [&str; 14] = [
+    "action",
+    "camera",
+    "channel",
+    "cmd",
+    "fps",
+    "height",
+    "quality",
+    "rate",
+    "resolution",
+    "size",
+    "stream",
+    "subtype",
+    "type",
+    "width",
+];
+
+/// Beginnings of path parts from which on a path is not for eyes: `/user=admin_password=…_channel=1`.
+const SECRET_WORDS: [&str; 8] = [
+    "user=", "usr=", "login", "pass", "pwd=", "token", "key=", "auth",
+];
+
+/// The target in order, as texts to print and texts to mask.
+fn pieces(target: &str) -> Vec<(&str, bool)> {
+    let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+    let mut pieces = Vec::new();
+    match secret_start(path) {
+        Some(start) => pieces.extend([(&path[..start], false), (&path[start..], true)]),
+        None => pieces.push((path, false)),
+    }
+    let mut rest = query;
+    while !rest.is_empty() {
+        let (mark, field) = rest.split_at(1);
+        let (field, after) = field.split_at(field.find('&').unwrap_or(field.len()));
+        pieces.push((mark, false));
+        match field.split_once('=') {
+            Some((key, value)) if is_harmless(key, value) => pieces.push((field, false)),
+            Some((key, value)) if is_word(key) => {
+                pieces.push((&field[..=key.len()], false));
+                pieces.push((value, true));
+            }
+            _ => pieces.push((field, true)),
+        }
+        rest = after;
+    }
+    pieces.retain(|(text, _)| !text.is_empty());
+    pieces
+}
+
+/// Where in a path a word like `password` is followed by `=`: the value begins there, and nobody knows where it ends.
+fn secret_start(path: &str) -> Option<usize> {
+    let lower = path.to_ascii_lowercase();
+    let word = SECRET_WORDS
+        .iter()
+        .filter_map(|word| lower.find(word))
+        .filter(|&at| lower[at..].contains('='))
+        .min()?;
+    Some(word + lower[word..].find('=')? + 1)
+}
+
+fn is_harmless(key: &str, value: &str) -> bool {
+    HARMLESS_KEYS.contains(&key.to_ascii_lowercase().as_str())
+        && value.len() <= 16
+        && is_word(value)
+}
+
+fn is_word(text: &str) -> bool {
+    text.len() <= 32
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn url(text: &str) -> CameraUrl {
+        CameraUrl::parse(text).unwrap().0
+    }
+
+    fn user(text: &str) -> Option<(String, String)> {
+        CameraUrl::parse(text).unwrap().1
+    }
+
+    fn pair(name: &str, password: &str) -> Option<(String, String)> {
+        Some((name.to_owned(), password.to_owned()))
+    }
+
+    #[test]
+    fn passwords_with_marks_in_them_are_read_to_the_last_at() {
+        assert_eq!(
+            user("http://admin:p@ss#w%rd!@host/path"),
+            pair("admin", "p@ss#w%rd!")
+        );
+        assert_eq!(url("http://admin:p@ss#w%rd!@host/path").target, "/path");
+        assert_eq!(user("http://a:b?c:d^@host:81/x@y"), pair("a", "b?c:d^"));
+        assert_eq!(user("http://a:p%40s@host"), pair("a", "p@s"));
+        assert_eq!(user("http://a:%zz@host"), pair("a", "%zz"));
+        assert_eq!(user("http://a:100%é@host"), pair("a", "100%é"));
+        assert_eq!(user("http://admin@host"), pair("admin", ""));
+        assert_eq!(user("http://host/a:b@c"), None);
+    }
+
+    #[test]
+    fn an_at_in_a_query_is_no_password() {
+        let (found, user) = CameraUrl::parse("http://host:81?mail=me@example.org").unwrap();
+        assert_eq!(
+            (found.host.as_str(), found.port, found.target.as_str()),
+            ("host", 81, "/?mail=me@example.org")
+        );
+        assert_eq!(user, None);
+        assert_eq!(url("http://host?mail=me@example.org").host, "host");
+    }
+
+    #[test]
+    fn ports_paths_and_schemes_have_defaults() {
+        assert_eq!(url("HTTP://Host").port, 80);
+        assert_eq!(url("https://host?x#frag").target, "/?x");
+        assert_eq!(url("https://host").port, 443);
+        assert_eq!(url("http://host:/a").port, 80);
+        assert_eq!(
+            url("http://host/a%20b?c=d|e&f=%zz").target,
+            "/a%20b?c=d|e&f=%zz"
+        );
+    }
+
+    #[test]
+    fn ipv6_keeps_its_zone_but_not_in_the_host_field() {
+        for text in [
+            "http://[fe80::1%25eth0]:8080/",
+            "http://[FE80::1%eth0]:8080",
+        ] {
+            let found = url(text);
+            assert_eq!(found.host, "fe80::1%eth0");
+            assert_eq!(found.authority(), "[fe80::1]:8080");
+            assert_eq!(found.to_string(), "http://[fe80::1%eth0]:8080/");
+        }
+        assert_eq!(url("http://[::1]").authority(), "[::1]");
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_with_a_remedy() {
+        let error = |text: &str| CameraUrl::parse(text).unwrap_err();
+        assert_eq!(error("192.168.0.5/stream"), UrlError::MissingScheme);
+        assert_eq!(error("rtsp://admin:secret@host/"), UrlError::Rtsp);
+        assert_eq!(error("ftp://host"), UrlError::UnknownScheme);
+        assert_eq!(error("http:///path"), UrlError::MissingHost);
+        assert_eq!(error("http://host:99999/"), UrlError::BadPort);
+        assert_eq!(error("http://host:0/"), UrlError::BadPort);
+        assert_eq!(error("http://admin:a/b@host/"), UrlError::BadPort);
+        assert_eq!(error("http://::1/"), UrlError::BadIpv6);
+        assert_eq!(error("http://[::1/"), UrlError::BadIpv6);
+        assert_eq!(error("http://[::1%]/"), UrlError::BadIpv6);
+        assert_eq!(error("http://ho st/"), UrlError::BadHost);
+        assert_eq!(error("http://host/a\r\nb"), UrlError::ControlCharacter);
+    }
+
+    #[test]
+    fn locations_are_resolved_as_cameras_write_them() {
+        let base = url("http://cam:81/a/b?c=d");
+        let joined = |location: &str| base.join(location).unwrap();
+        assert_eq!(joined("https://cam/x"), url("https://cam/x"));
+        assert_eq!(joined("http://u:p@cam:81/x"), url("http://cam:81/x"));
+        assert_eq!(joined("//other/x"), url("http://other/x"));
+        assert_eq!(joined("/x y"), url("http://cam:81/x y"));
+        assert_eq!(joined("x"), url("http://cam:81/a/x"));
+        assert_eq!(joined("../x/./y?z=.."), url("http://cam:81/x/y?z=.."));
+        assert_eq!(joined("?e=f"), url("http://cam:81/a/b?e=f"));
+        assert_eq!(joined("http:/x"), url("http://cam:81/x"));
+        assert_eq!(joined("http:///x"), url("http://cam:81/x"));
+        assert_eq!(joined("x?t=12:30"), url("http://cam:81/a/x?t=12:30"));
+        assert_eq!(base.join("rtsp://cam/x"), Err(UrlError::Rtsp));
+    }
+
+    #[test]
+    fn secrets_in_query_and_path_are_masked() {
+        let shown = |text: &str| url(text).to_string();
+        assert_eq!(
+            shown("http://u:p@h/?action=stream"),
+            "http://h/?action=stream"
+        );
+        assert_eq!(
+            shown("http://h/v.cgi?usr=me&pwd=s3cret&channel=1"),
+            "http://h/v.cgi?usr=***&pwd=***&channel=1"
+        );
+        assert_eq!(shown("http://h/?s3cret"), "http://h/?***");
+        assert_eq!(
+            shown("http://h/?action=stream;pwd=x"),
+            "http://h/?action=***"
+        );
+        assert_eq!(
+            shown("http://h/user=admin_password=s3_cret_channel=1"),
+            "http://h/user=***"
+        );
+        assert_eq!(
+            url("http://h/v.cgi?usr=me&pwd=s3cret&channel=1").secrets(),
+            ["me", "s3cret"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parse_never_panics(text in "\\PC{0,60}", prefix in "(http://|HTTPS://|)") {
+            if let Ok((found, _)) = CameraUrl::parse(&format!("{prefix}{text}")) {
+                let _ = found.to_string();
+                let _ = found.join(&text);
+            }
+        }
+
+        #[test]
+        fn a_planted_password_is_never_shown(password in "[A-Z@#?%^!:&=]{6,20}", place in 0usize..4) {
+            let password = format!("Q{password}Q");
+            let text = match place {
+                0 => format!("http://admin:{password}@host/video?channel=1"),
+                1 => format!("http://host/video?user=admin&pwd={password}"),
+                2 => format!("http://host/user=admin_password={password}_channel=1"),
+                _ => format!("http://host?loginuse={password}"),
+            };
+            match CameraUrl::parse(&text) {
+                Ok((found, _)) => prop_assert!(!found.to_string().contains(&password), "{found}"),
+                Err(error) => prop_assert!(!error.to_string().contains(&password)),
+            }
+        }
+
+        #[test]
+        fn any_password_without_a_slash_survives_percent_encoding(password in "\\PC{0,20}") {
+            let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let (_, found) = CameraUrl::parse(&format!("http://u:{encoded}@h/")).unwrap();
+            prop_assert_eq!(found, Some(("u".to_owned(), password)));
+        }
+    }
+}

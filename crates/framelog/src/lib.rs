@@ -1,0 +1,47 @@
+//! framelog: the daemon and its command line. Network, tasks and people; pure logic is in `framelog-core`, disk in `framelog-store`.
+
+mod camera;
+pub mod cli;
+pub mod config;
+mod logging;
+mod recorder;
+pub mod run;
+pub mod source;
+pub mod status;
+pub mod testcam;
+mod wall;
+mod web;
+
+use std::process::ExitCode;
+
+/// More threads than this gain nothing: the work is waiting for cameras.
+const WORKERS_MAX: usize = 4;
+
+/// Runs the program: arguments in, exit code out.
+pub fn main() -> ExitCode {
+    let workers = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(WORKERS_MAX);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => {
+            let outcome = runtime.block_on(cli::main(std::env::args_os()));
+            // A name lookup that hangs must not keep the program.
+            runtime.shutdown_background();
+            outcome
+        }
+        Err(e) => Err(cli::Failure::failed(format!("can't start threads: {e}"))),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in &failure.lines {
+                eprintln!("framelog: {line}");
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The log on standard error: what is logged at all, how a line looks, and that nothing from outside can forge one.
+//! Not for which repeats are left out: who logs decides that.
+
+use std::fmt::{self, Write as _};
+use std::io::{self, IsTerminal as _};
+
+use tracing::field::Field;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+
+/// The variable that says what is logged, as `info` or `warn,framelog::camera=debug`.
+pub const FILTER_VARIABLE: &str = "FRAMELOG_LOG";
+
+/// Starts logging. Later calls change nothing.
+///
+/// # Errors
+/// A filter that can't be read, in words.
+pub fn start() -> Result<(), String> {
+    let filter = match std::env::var(FILTER_VARIABLE) {
+        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|e| {
+            format!("{FILTER_VARIABLE}={text:?} is no filter: {e}; write info, debug or warn")
+        })?,
+        _ => EnvFilter::new("info"),
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .fmt_fields(debug_fn(write_field).delimited(" "));
+    // systemd's journal has times of its own.
+    let started = match std::env::var_os("JOURNAL_STREAM") {
+        Some(_) => subscriber.without_time().try_init(),
+        None => subscriber.try_init(),
+    };
+    if started.is_ok() {
+        log_panics();
+    }
+    Ok(())
+}
+
+/// A panic is a line like any other, in the span of the camera that it struck.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or_default();
+        tracing::error!(message, place, "internal error; please report it");
+    }));
+}
+
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let mut escaped = Escaped(writer);
+    match field.name() {
+        "message" => write!(escaped, "{value:?}"),
+        name => write!(escaped, "{name}={value:?}"),
+    }
+}
+
+/// Passes text on with control characters escaped: a camera's words can't begin a new line or colour the terminal.
+struct Escaped<'w, W>(&'w mut W);
+
+impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            let mut rest = piece.chars();
+            match rest.next_back() {
+                Some(last) if last.is_control() => {
+                    write!(self.0, "{}{}", rest.as_str(), last.escape_default())?;
+                }
+                _ => self.0.write_str(piece)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_are_escaped_and_all_else_is_kept() {
+        let mut line = String::new();
+        Escaped(&mut line)
+            .write_str("a\r\nb\u{1b}[31mü\u{85}\n")
+            .unwrap();
+        assert_eq!(line, "a\\r\\nb\\u{1b}[31mü\\u{85}\\n");
+    }
+}

@@ -1,0 +1,331 @@
+//! The daemon: what starts in which order, what a changed configuration changes, what stops in which order. Sees all, decides nothing
+//! about cameras.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use framelog_store::{CameraLog, Options, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::camera::Task;
+use crate::config::{Camera, Config, Http};
+use crate::recorder::Recorder;
+use crate::status::Status;
+use crate::wall;
+use crate::web::Server;
+
+/// On top of its stall timeout, a camera may take so long to have a frame on disk before it counts as failing.
+const HEALTH_GRACE: Duration = Duration::from_secs(5);
+
+/// What a running daemon can be told.
+#[derive(Debug)]
+pub enum Order {
+    /// Record as this configuration says from now on.
+    Apply(Config),
+    /// Stop, with everything written.
+    Stop,
+}
+
+/// Why the daemon could not start, go on, or stop cleanly.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The storage directory or the index.
+    #[error("{0}")]
+    Store(#[from] framelog_store::Error),
+    /// The web server's address.
+    #[error("can't listen on {address} ([http] listen): {source}; use a free port, or port 0")]
+    Listen {
+        /// As configured.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more.
+///
+/// # Errors
+/// The storage can't be opened, a configured address can't be listened on, or the last commit failed.
+pub async fn record(
+    config: Config,
+    status: Arc<Status>,
+    mut orders: mpsc::Receiver<Order>,
+) -> Result<(), Error> {
+    let store = Store::open(Options {
+        path: config.storage.path.clone(),
+        layout: config.storage.layout,
+        sync: config.storage.sync,
+    })
+    .await?;
+    let web = start_web(config.http, &status).await?;
+    let mut cameras = Cameras::new(&store, &status, config.storage.segment);
+    cameras.apply(&config.cameras).await?;
+    tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), "started");
+
+    while let Some(Order::Apply(new)) = orders.recv().await {
+        warn_of_restart(&config, &new);
+        match cameras.apply(&new.cameras).await {
+            Ok(Changes {
+                added,
+                removed,
+                changed,
+            }) => {
+                tracing::info!(?added, ?removed, ?changed, "configuration applied");
+            }
+            Err(error) => {
+                tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
+            }
+        }
+    }
+
+    tracing::info!("stopping");
+    cameras.stop().await;
+    drop(web);
+    store.close().await?;
+    log_totals(&status);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The running web server; dropping it stops it.
+struct Web(JoinHandle<()>);
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn start_web(http: Http, status: &Arc<Status>) -> Result<Option<Web>, Error> {
+    let server = match Server::bind(http.listen).await {
+        Ok(server) => server,
+        Err(source) if http.configured => {
+            return Err(Error::Listen {
+                address: http.listen,
+                source,
+            });
+        }
+        Err(error) => {
+            tracing::warn!(address = %http.listen, %error, "no web server; set [http] listen to a free port");
+            return Ok(None);
+        }
+    };
+    tracing::info!(
+        url = format_args!("http://{}", server.address()),
+        "listening"
+    );
+    let status = Arc::clone(status);
+    Ok(Some(Web(tokio::spawn(async move {
+        server.serve(status).await;
+    }))))
+}
+
+/// The cameras that are being recorded, by name.
+struct Cameras<'d> {
+    store: &'d Store,
+    status: &'d Status,
+    segment: Duration,
+    running: BTreeMap<String, Running>,
+}
+
+struct Running {
+    camera: Camera,
+    log: CameraLog,
+    task: Task,
+}
+
+impl<'d> Cameras<'d> {
+    fn new(store: &'d Store, status: &'d Status, segment: Duration) -> Self {
+        Self {
+            store,
+            status,
+            segment,
+            running: BTreeMap::new(),
+        }
+    }
+
+    /// Starts what is new, stops what is gone, restarts what changed, leaves alone what did not.
+    async fn apply(&mut self, cameras: &[Camera]) -> Result<Changes, framelog_store::Error> {
+        let changes = Changes::between(
+            self.running.values().map(|running| &running.camera),
+            cameras,
+        );
+        for name in changes.removed.iter().chain(&changes.changed) {
+            if let Some(running) = self.running.get(name) {
+                running.task.stop();
+            }
+        }
+        for name in &changes.removed {
+            if let Some(running) = self.running.remove(name) {
+                running.task.ended().await;
+                running.log.close_gap(wall::now_us());
+                self.status.camera(name).expect_nothing();
+            }
+        }
+        let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
+        self.store.forget_open_gaps(&names, wall::now_us()).await?;
+        for camera in cameras {
+            if changes.changed.contains(&camera.name) {
+                self.restart(camera).await;
+            } else if changes.added.contains(&camera.name) {
+                let log = self.store.camera(&camera.name).await?;
+                self.start(camera, log, false);
+            }
+        }
+        Ok(changes)
+    }
+
+    async fn restart(&mut self, camera: &Camera) {
+        if let Some(old) = self.running.remove(&camera.name) {
+            // Only when the old connection is closed may the new one be made.
+            let was_recording = old.task.ended().await;
+            self.start(camera, old.log, was_recording);
+        }
+    }
+
+    fn start(&mut self, camera: &Camera, log: CameraLog, was_recording: bool) {
+        let status = self.status.camera(&camera.name);
+        if camera.enabled {
+            let silence_max = camera.stall_timeout.max(camera.poll_interval) + HEALTH_GRACE;
+            status.expect(log.clone(), silence_max, Instant::now());
+        } else {
+            status.expect_nothing();
+        }
+        let recorder = Recorder::new(
+            camera,
+            self.segment,
+            log.clone(),
+            status,
+            was_recording,
+            wall::now_us(),
+        );
+        let task = Task::start(camera.clone(), recorder);
+        self.running.insert(
+            camera.name.clone(),
+            Running {
+                camera: camera.clone(),
+                log,
+                task,
+            },
+        );
+    }
+
+    async fn stop(self) {
+        for running in self.running.values() {
+            running.task.stop();
+        }
+        for running in self.running.into_values() {
+            running.task.ended().await;
+        }
+    }
+}
+
+/// How one list of cameras differs from another, by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Changes {
+    added: Vec<String>,
+    removed: Vec<String>,
+    changed: Vec<String>,
+}
+
+impl Changes {
+    fn between<'c>(old: impl Iterator<Item = &'c Camera>, new: &[Camera]) -> Self {
+        let mut old: BTreeMap<&str, &Camera> =
+            old.map(|camera| (camera.name.as_str(), camera)).collect();
+        let mut changes = Self::default();
+        for camera in new {
+            match old.remove(camera.name.as_str()) {
+                None => changes.added.push(camera.name.clone()),
+                Some(before) if before != camera => changes.changed.push(camera.name.clone()),
+                Some(_) => {}
+            }
+        }
+        changes.removed = old.into_keys().map(str::to_owned).collect();
+        changes
+    }
+}
+
+fn warn_of_restart(old: &Config, new: &Config) {
+    for (section, is_changed) in [
+        ("storage", old.storage != new.storage),
+        ("http", old.http != new.http),
+    ] {
+        if is_changed {
+            tracing::warn!(section, "section changed; restart framelog to apply it");
+        }
+    }
+}
+
+/// Says what became of every part: guarantee 1, at the end of the run.
+fn log_totals(status: &Status) {
+    for camera in status.snapshots(Instant::now()) {
+        let (counts, stored) = (camera.counts, camera.stored);
+        tracing::info!(
+            camera = camera.name,
+            parts = counts.parts,
+            stored = stored.stored_frames,
+            bytes = stored.stored_bytes,
+            skipped_empty = counts.skipped_empty,
+            skipped_not_picture = counts.skipped_not_picture,
+            skipped_torn = counts.skipped_torn,
+            skipped_too_large = counts.skipped_too_large,
+            disk_slow = stored.dropped_disk_slow,
+            disk_full = stored.dropped_disk_full,
+            connections = counts.connections,
+            panics = counts.panics,
+            "totals"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::secret::Password;
+    use crate::config::url::CameraUrl;
+
+    fn camera(name: &str, url: &str) -> Camera {
+        Camera::new(name, CameraUrl::parse(url).unwrap().0)
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn only_what_differs_is_touched() {
+        let old = [
+            camera("a", "http://a/"),
+            camera("b", "http://b/"),
+            camera("c", "http://c/"),
+        ];
+        let new = [
+            camera("d", "http://d/"),
+            camera("c", "http://c/new"),
+            camera("a", "http://a/"),
+        ];
+        assert_eq!(
+            Changes::between(old.iter(), &new),
+            Changes {
+                added: names(&["d"]),
+                removed: names(&["b"]),
+                changed: names(&["c"])
+            }
+        );
+        assert_eq!(Changes::between(old.iter(), &old), Changes::default());
+    }
+
+    #[test]
+    fn another_password_in_the_same_file_is_a_change() {
+        let with = |password: &str| Camera {
+            password: Some(Password::new(password.to_owned())),
+            ..camera("a", "http://a/")
+        };
+        let changes = Changes::between([with("old")].iter(), &[with("new")]);
+        assert_eq!(changes.changed, names(&["a"]));
+    }
+}

@@ -1,0 +1,223 @@
+//! A response's body, read straight from the connection into buffers that are passed on, not copied. Takes the chunk layer off.
+//! Not for what the bytes are, nor for Content-Length, which cameras get wrong and only the reader of the payload can judge.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use framelog_core::chunked::{self, Decoder};
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, timeout_at};
+
+use crate::source::dial::Stream;
+use crate::source::exchange::Answer;
+
+/// What is allocated when a buffer is used up. Several frames share one.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Less room than this is not worth a read.
+const ROOM_BYTES_MIN: usize = 4 << 10;
+
+/// The most that one wake-up reads, so that one camera can't keep others waiting.
+const ROUND_BYTES_MAX: usize = 256 << 10;
+
+/// Limits on reading over a body that nobody wants, to use its connection again.
+const DRAIN_BYTES_MAX: usize = 64 << 10;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+/// Why no more bytes will come.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyEnd {
+    /// The last chunk is here. The connection goes on.
+    #[error("the response ended")]
+    Complete,
+    /// The camera closed.
+    #[error("the camera closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[from] io::Error),
+    /// The chunk layer can't be followed.
+    #[error("{0}")]
+    Chunks(#[from] chunked::Error),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Body {
+    stream: Stream,
+    buffer: BytesMut,
+    pieces: Vec<Bytes>,
+    /// Whether the connection had no more to give when last asked: only then is its socket's readiness the whole truth.
+    drained: bool,
+    end: Option<BodyEnd>,
+    chunks: Option<Decoder>,
+    /// Payload bytes so far.
+    received: u64,
+    content_length: Option<u64>,
+    keep_alive: bool,
+}
+
+impl Body {
+    /// The body of an answer.
+    pub fn new(answer: Answer) -> Self {
+        let Answer {
+            stream,
+            early,
+            mended,
+            ..
+        } = answer;
+        // Row 8's servers and their imitators: some say chunked and are not.
+        let bare = early.starts_with(b"--") || early.starts_with(b"\xff\xd8");
+        Self {
+            stream,
+            buffer: early,
+            pieces: Vec::new(),
+            drained: false,
+            end: None,
+            chunks: (mended.chunked && !bare).then(Decoder::new),
+            received: 0,
+            content_length: mended.content_length,
+            keep_alive: mended.keep_alive,
+        }
+    }
+
+    /// Waits for payload and appends it to `out`: all that is there already, up to 256 KiB. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`BodyEnd`], once all payload before it has been handed out.
+    pub async fn read(&mut self, out: &mut Vec<Bytes>) -> Result<(), BodyEnd> {
+        let before = out.len();
+        loop {
+            if self.buffer.is_empty() && self.pieces.is_empty() {
+                if let Some(end) = self.end.take() {
+                    return Err(end);
+                }
+                poll_fn(|cx| self.poll_round(cx)).await;
+            }
+            self.take_buffer();
+            self.unwrap_pieces(out);
+            if out.len() > before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads over the rest of the body; the connection, if it can be used for another request after that.
+    pub async fn drain(mut self) -> Result<Stream, Stream> {
+        let limit = Instant::now() + DRAIN_TIME;
+        let mut read_over = Vec::new();
+        while self.keep_alive {
+            if self.is_complete() {
+                return Ok(self.stream);
+            }
+            read_over.clear();
+            match timeout_at(limit, self.read(&mut read_over)).await {
+                Ok(Ok(())) if self.received <= DRAIN_BYTES_MAX as u64 => {}
+                Ok(Err(BodyEnd::Complete)) => return Ok(self.stream),
+                _ => break,
+            }
+        }
+        Err(self.stream)
+    }
+
+    /// The connection after its response has been read: `Ok` if it can be used again.
+    pub fn into_stream(self) -> Result<Stream, Stream> {
+        if self.keep_alive && self.end.is_none() {
+            Ok(self.stream)
+        } else {
+            Err(self.stream)
+        }
+    }
+
+    /// How many bytes of payload the head announced, where the chunk layer does not say so itself.
+    pub fn content_length(&self) -> Option<u64> {
+        self.content_length.filter(|_| self.chunks.is_none())
+    }
+
+    fn is_complete(&self) -> bool {
+        match &self.chunks {
+            Some(chunks) => chunks.is_done(),
+            None => self
+                .content_length
+                .is_some_and(|length| self.received + self.buffer.len() as u64 == length),
+        }
+    }
+
+    /// Reads what is there. One wake-up for a whole frame, if the frame is all there.
+    fn poll_round(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.drained {
+            // No buffer is allocated for a camera that is silent: a thousand of them wait here.
+            if let Err(error) = ready!(self.stream.poll_arrived(cx)) {
+                self.end = Some(error.into());
+                return Poll::Ready(());
+            }
+            self.drained = false;
+        }
+        let mut got = 0;
+        while got < ROUND_BYTES_MAX && self.end.is_none() {
+            if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
+                self.take_buffer();
+                self.buffer.reserve(BUFFER_BYTES);
+            }
+            match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
+                Poll::Ready(Ok(0)) => self.end = Some(BodyEnd::Closed),
+                Poll::Ready(Ok(count)) => got += count,
+                Poll::Ready(Err(error)) => self.end = Some(closed_or_broken(error)),
+                Poll::Pending => {
+                    self.drained = true;
+                    if got == 0 {
+                        return Poll::Pending;
+                    }
+                    break;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn take_buffer(&mut self) {
+        if !self.buffer.is_empty() {
+            self.pieces.push(self.buffer.split().freeze());
+        }
+    }
+
+    fn unwrap_pieces(&mut self, out: &mut Vec<Bytes>) {
+        for mut piece in self.pieces.drain(..) {
+            let Some(chunks) = &mut self.chunks else {
+                self.received += piece.len() as u64;
+                out.push(piece);
+                continue;
+            };
+            loop {
+                match chunks.decode(&mut piece) {
+                    Ok(Some(slice)) => {
+                        self.received += slice.len() as u64;
+                        out.push(slice);
+                    }
+                    Ok(None) => break,
+                    Err(error) => {
+                        self.end = Some(error.into());
+                        break;
+                    }
+                }
+            }
+        }
+        if self.chunks.as_ref().is_some_and(Decoder::is_done) && self.end.is_none() {
+            self.end = Some(BodyEnd::Complete);
+        }
+    }
+}
+
+/// A TLS peer that closes without saying so has closed.
+fn closed_or_broken(error: io::Error) -> BodyEnd {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        BodyEnd::Closed
+    } else {
+        BodyEnd::Broken(error)
+    }
+}

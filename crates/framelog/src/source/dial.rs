@@ -1,0 +1,229 @@
+//! A connection to a camera: name lookup, TCP, TLS, each within its time. Not for what is said over it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Tls;
+use crate::config::url::{CameraUrl, Scheme};
+use crate::source::tls::{CertificateCheck, Fingerprint};
+
+/// Limit on lookup, TCP and TLS together.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+/// How long a camera may take to close its side before we go on.
+const CLOSE_TIME: Duration = Duration::from_millis(250);
+
+/// How many bytes are read over while waiting for a camera to close.
+const CLOSE_BYTES_MAX: u64 = 256 << 10;
+
+/// Why there is no connection. Every case is `unreachable`.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name has no address.
+    #[error("{host} has no address: {cause}; check the name in url")]
+    Lookup {
+        /// The host, as configured.
+        host: String,
+        /// The resolver's word.
+        cause: io::Error,
+    },
+    /// No address took the connection.
+    #[error("{address}: {cause}; check that the camera is on and url is right")]
+    Connect {
+        /// The last that was tried.
+        address: SocketAddr,
+        /// Why it failed.
+        cause: io::Error,
+    },
+    /// The limit passed.
+    #[error("no connection to {host} within {} s; check that the camera is on and url is right", CONNECT_TIME.as_secs())]
+    Slow {
+        /// The host, as configured.
+        host: String,
+    },
+    /// The camera's certificate was refused.
+    #[error(
+        "the certificate was refused: {cause}; if it is the camera's own, pin it by its fingerprint (sha-256) {seen}"
+    )]
+    Certificate {
+        /// Why.
+        cause: rustls::Error,
+        /// The one that the camera showed.
+        seen: Fingerprint,
+    },
+    /// TLS failed before or after the certificate.
+    #[error("tls to {host} failed: {cause}; cameras with TLS 1.0 or 1.1 only need http://")]
+    Tls {
+        /// The host, as configured.
+        host: String,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// An open connection, with or without TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// Plain TCP.
+    Plain(TcpStream),
+    /// TLS over TCP, and how the certificate was checked: `verified`, `pinned` or `unverified`.
+    Tls(Box<TlsStream<TcpStream>>, &'static str),
+}
+
+impl Stream {
+    /// Connects to the URL's host, by all its addresses in turn, within 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`DialError`], after the last address.
+    pub async fn dial(url: &CameraUrl, tls: &Tls) -> Result<Self, DialError> {
+        let limit = Instant::now() + CONNECT_TIME;
+        let slow = |_| DialError::Slow {
+            host: url.host.clone(),
+        };
+        let tcp = timeout_at(limit, connect(url, limit))
+            .await
+            .map_err(slow)??;
+        match url.scheme {
+            Scheme::Http => Ok(Self::Plain(tcp)),
+            Scheme::Https => timeout_at(limit, encrypt(tcp, url, tls))
+                .await
+                .map_err(slow)?,
+        }
+    }
+
+    /// `verified`, `pinned` or `unverified`; `None` without TLS.
+    pub fn tls(&self) -> Option<&'static str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(_, check) => Some(check),
+        }
+    }
+
+    /// Waits until something arrived, without a buffer to put it into. Only right when all that came before has been read.
+    pub fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(tcp) => tcp.poll_read_ready(cx),
+            Self::Tls(tls, _) => tls.get_ref().0.poll_read_ready(cx),
+        }
+    }
+
+    /// Closes in order: says so, and gives the camera a moment to close too, because many serve one client only (row 81).
+    pub async fn close(mut self) {
+        let closing = async {
+            self.shutdown().await?;
+            let mut rest = self.take(CLOSE_BYTES_MAX);
+            tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+        };
+        // Whatever went wrong, the connection is gone after this.
+        let _ = timeout(CLOSE_TIME, closing).await;
+    }
+}
+
+/// Tries all addresses, each for its share of what is left until `limit`.
+async fn connect(url: &CameraUrl, limit: Instant) -> Result<TcpStream, DialError> {
+    let lookup = |cause| DialError::Lookup {
+        host: url.host.clone(),
+        cause,
+    };
+    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((url.host.as_str(), url.port))
+        .await
+        .map_err(lookup)?
+        .collect();
+    let mut failed = lookup(io::ErrorKind::NotFound.into());
+    for (index, &address) in addresses.iter().enumerate() {
+        let share =
+            limit.saturating_duration_since(Instant::now()) / (addresses.len() - index) as u32;
+        let opened = timeout(share, TcpStream::connect(address)).await;
+        match opened
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
+        {
+            Ok(tcp) => return Ok(tcp),
+            Err(cause) => failed = DialError::Connect { address, cause },
+        }
+    }
+    Err(failed)
+}
+
+async fn encrypt(tcp: TcpStream, url: &CameraUrl, tls: &Tls) -> Result<Stream, DialError> {
+    let failed = |cause| DialError::Tls {
+        host: url.host.clone(),
+        cause,
+    };
+    let check = CertificateCheck::new(tls).await;
+    let config = check
+        .config()
+        .map_err(|cause| failed(io::Error::other(cause)))?;
+    let host = url.host.split('%').next().unwrap_or_default();
+    let name =
+        ServerName::try_from(host.to_owned()).map_err(|cause| failed(io::Error::other(cause)))?;
+    match TlsConnector::from(std::sync::Arc::new(config))
+        .connect(name, tcp)
+        .await
+    {
+        Ok(tls) => Ok(Stream::Tls(Box::new(tls), check.name())),
+        Err(cause) => Err(match (refusal(&cause), check.seen()) {
+            (Some(cause), Some(seen)) => DialError::Certificate { cause, seen },
+            _ => failed(cause),
+        }),
+    }
+}
+
+/// The certificate's fault, if it was that.
+fn refusal(error: &io::Error) -> Option<rustls::Error> {
+    match error.get_ref()?.downcast_ref::<rustls::Error>()? {
+        error @ rustls::Error::InvalidCertificate(_) => Some(error.clone()),
+        _ => None,
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Self::Tls(tls, _) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Tls(tls, _) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls, _) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls, _) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! MJPEG over HTTP: multipart streams, bare JPEG sequences, and snapshot URLs that are polled. Reads what the camera sends and
+//! says why it ended. Not for opening connections (`request`), nor for opening them again (the supervisor's).
+
+use bytes::Bytes;
+use hyper::header;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::Camera;
+use crate::config::url::CameraUrl;
+use crate::source::auth::Challenge;
+use crate::source::body::Body;
+use crate::source::exchange::Answer;
+use crate::source::quote::Quoter;
+use crate::source::reading::{Progress, Reading, begins_jpeg};
+use crate::source::request::Attempt;
+use crate::source::{Delivery, Ended};
+
+/// What is worth keeping from one connection to the next: authentication state. The supervisor holds it for as long as the camera's
+/// configuration stays the same.
+#[derive(Debug, Default)]
+pub struct Memory {
+    /// The last challenge that was to be answered; answered in advance from then on.
+    pub(super) challenge: Option<Challenge>,
+    /// Whether the credentials were ever accepted.
+    pub(super) worked: bool,
+    /// How often in a row they have been refused since.
+    pub(super) refusals: u32,
+    /// SHA-256 of the certificate that was refused last.
+    pub(crate) refused_certificate: Option<[u8; 32]>,
+    /// What the log last said about TLS.
+    pub(super) logged_tls: Option<Option<&'static str>>,
+}
+
+/// What a response's head says, for people. Escaped and without credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadFacts {
+    /// The URL that gave the response, after redirects, as it may be shown.
+    pub url: String,
+    /// As it came; empty if the camera sent no head at all.
+    pub status_line: String,
+    /// As it came.
+    pub content_type: Option<String>,
+    /// The boundary that Content-Type names.
+    pub boundary: Option<String>,
+    /// `chunked`, `length 1234` or `until close`.
+    pub framing: String,
+    /// Who it says it is.
+    pub server: Option<String>,
+    /// `Basic`, `Digest MD5`, …, if credentials were asked for.
+    pub auth: Option<&'static str>,
+    /// `verified`, `pinned` or `unverified`; `None` over plain TCP.
+    pub tls: Option<&'static str>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct HttpSource {
+    camera: Camera,
+    quoter: Quoter,
+    /// Where the pictures are, after redirects.
+    url: CameraUrl,
+    head: HeadFacts,
+    state: State,
+    /// When the last request began.
+    asked_at: Instant,
+    /// When the source ends unless a picture comes before.
+    stalls_at: Instant,
+}
+
+#[derive(Debug)]
+enum State {
+    Reading(Box<Reading>),
+    Waiting(Box<Waiting>),
+}
+
+/// Between two snapshots.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The connection, as long as it is open and silent.
+    body: Option<Body>,
+    /// What came after the picture.
+    beginning: Vec<Bytes>,
+    /// Whether there was a picture: torn ones don't put off the stall.
+    progressed: bool,
+}
+
+impl HttpSource {
+    /// Connects, authenticates, follows redirects, and reads the response's head. The connection is closed when the source is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no response to read, within some 20 s for each request that takes part.
+    pub async fn connect(camera: &Camera, memory: &mut Memory) -> Result<Self, Ended> {
+        let quoter = Quoter::new(camera);
+        let asked_at = Instant::now();
+        let (answer, url) = Attempt::new(camera, &quoter, memory, camera.url.clone(), None)
+            .run()
+            .await?;
+        let head = HeadFacts::new(&answer, &url, &quoter, memory);
+        Ok(Self {
+            state: State::Reading(Box::new(Reading::new(answer))),
+            stalls_at: Instant::now() + camera.stall_timeout,
+            camera: camera.clone(),
+            quoter,
+            url,
+            head,
+            asked_at,
+        })
+    }
+
+    /// What the head of the last response said.
+    pub fn head(&self) -> &HeadFacts {
+        &self.head
+    }
+
+    /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.
+    /// Returns with nothing appended now and then. No picture is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended or is to be ended: `Stalled` or `NotVideo` after `stall_timeout` without a picture, whatever else came.
+    pub async fn next(
+        &mut self,
+        memory: &mut Memory,
+        out: &mut Vec<Delivery>,
+    ) -> Result<(), Ended> {
+        match &mut self.state {
+            State::Reading(_) => self.read(out).await,
+            State::Waiting(waiting) => {
+                let due = self.asked_at + self.camera.poll_interval;
+                match timeout_at(due, waiting.listen()).await {
+                    Err(_) => self.poll(memory).await,
+                    Ok(()) => {
+                        self.go_on_as_sequence();
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self, out: &mut Vec<Delivery>) -> Result<(), Ended> {
+        let State::Reading(reading) = &mut self.state else {
+            return Ok(());
+        };
+        let pictures = reading.pictures();
+        let ended = timeout_at(self.stalls_at, reading.advance(out)).await;
+        if ended.is_err() {
+            reading.finish(out);
+        }
+        reading.log_text(&self.quoter);
+        if reading.pictures() > pictures {
+            self.stalls_at = Instant::now() + self.camera.stall_timeout;
+        }
+        let fault = match ended {
+            Ok(Ok(Progress::More)) if Instant::now() < self.stalls_at => return Ok(()),
+            Ok(Ok(Progress::Snapshot)) if Instant::now() < self.stalls_at => {
+                self.wait();
+                return Ok(());
+            }
+            Ok(Ok(_)) | Err(_) => reading.describe_stall(&self.quoter, self.camera.stall_timeout),
+            Ok(Err(fault)) => reading.describe(fault, &self.quoter),
+        };
+        let (reason, detail) = fault;
+        Err(Ended {
+            reason,
+            detail: format!("{}: {detail}", self.url),
+            retry_after: None,
+        })
+    }
+
+    /// A snapshot is complete: what is left of its response stays open until the next.
+    fn wait(&mut self) {
+        let State::Reading(reading) =
+            std::mem::replace(&mut self.state, State::Waiting(Box::default()))
+        else {
+            return;
+        };
+        let progressed = reading.pictures() > 0;
+        let (body, beginning) = reading.into_rest();
+        self.state = State::Waiting(Box::new(Waiting {
+            body,
+            beginning,
+            progressed,
+        }));
+    }
+
+    /// Row 16: what follows the announced picture is the next one.
+    fn go_on_as_sequence(&mut self) {
+        let State::Waiting(waiting) = &mut self.state else {
+            return;
+        };
+        if let Some(body) = waiting.body.take() {
+            self.stalls_at = Instant::now() + self.camera.stall_timeout;
+            let beginning = std::mem::take(&mut waiting.beginning);
+            self.state = State::Reading(Box::new(Reading::sequence(body, beginning)));
+        }
+    }
+
+    /// Asks for the next snapshot, over the same connection if that is possible.
+    async fn poll(&mut self, memory: &mut Memory) -> Result<(), Ended> {
+        let State::Waiting(waiting) = &mut self.state else {
+            return Ok(());
+        };
+        let kept = match waiting.body.take().map(Body::into_stream) {
+            Some(Ok(stream)) => Some(stream),
+            Some(Err(stream)) => {
+                stream.close().await;
+                None
+            }
+            None => None,
+        };
+        waiting.beginning.clear();
+        self.asked_at = Instant::now();
+        if waiting.progressed {
+            self.stalls_at = self.asked_at + self.camera.stall_timeout;
+        }
+        let (answer, url) =
+            Attempt::new(&self.camera, &self.quoter, memory, self.url.clone(), kept)
+                .run()
+                .await?;
+        self.head = HeadFacts::new(&answer, &url, &self.quoter, memory);
+        self.url = url;
+        self.state = State::Reading(Box::new(Reading::new(answer)));
+        Ok(())
+    }
+}
+
+impl Waiting {
+    /// Listens for the next picture of a sequence; never returns if none begins. Other bytes and the camera's close end the
+    /// connection: the next poll opens another.
+    async fn listen(&mut self) {
+        while let Some(body) = &mut self.body {
+            match begins_jpeg(&self.beginning.concat()) {
+                Some(true) => return,
+                Some(false) => self.body = None,
+                None => {
+                    if body.read(&mut self.beginning).await.is_err() {
+                        self.body = None;
+                    }
+                }
+            }
+        }
+        self.beginning.clear();
+        std::future::pending().await
+    }
+}
+
+impl HeadFacts {
+    fn new(answer: &Answer, url: &CameraUrl, quoter: &Quoter, memory: &Memory) -> Self {
+        let field = |name| {
+            answer
+                .headers
+                .get(name)
+                .map(|value| quoter.quote(value.as_bytes()))
+        };
+        let boundary = answer.content_type().boundary;
+        Self {
+            url: url.to_string(),
+            status_line: quoter.quote(&answer.mended.status_line),
+            content_type: field(header::CONTENT_TYPE),
+            boundary: boundary.map(|boundary| quoter.quote(&boundary)),
+            framing: match (answer.mended.chunked, answer.mended.content_length) {
+                (true, _) => "chunked".to_owned(),
+                (false, Some(length)) => format!("length {length}"),
+                (false, None) => "until close".to_owned(),
+            },
+            server: field(header::SERVER),
+            auth: memory.challenge.as_ref().map(Challenge::name),
+            tls: answer.stream.tls(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,806 @@
+//! The source against real sockets on loopback: one scripted camera a test.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use framelog_core::gap::GapReason;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::config::Tls;
+use crate::config::secret::Password;
+use crate::source::dial::Stream;
+use crate::source::exchange::{self, ExchangeError};
+
+/// A camera that answers the n-th request, over whatever connection, with the n-th script, and then goes on with the same connection
+/// or closes it.
+struct Script {
+    address: SocketAddr,
+    requests: tokio::sync::mpsc::UnboundedReceiver<String>,
+    connections: Arc<AtomicUsize>,
+    open_max: Arc<AtomicUsize>,
+}
+
+#[derive(Clone)]
+enum Then {
+    Keep,
+    Close,
+    Hang,
+}
+
+type Step = (Vec<u8>, Then);
+
+impl Script {
+    async fn start(steps: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, requests) = tokio::sync::mpsc::unbounded_channel();
+        let (connections, open_max) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (count, max) = (connections.clone(), open_max.clone());
+        tokio::spawn(async move {
+            let open = Arc::new(AtomicUsize::new(0));
+            let steps = Arc::new(tokio::sync::Mutex::new(steps.into_iter()));
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                max.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                let (open, steps, sender) = (open.clone(), steps.clone(), sender.clone());
+                tokio::spawn(async move {
+                    let _ = play(stream, steps, sender).await;
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        Self {
+            address,
+            requests,
+            connections,
+            open_max,
+        }
+    }
+
+    fn camera(&self) -> Camera {
+        camera(&format!("http://{}/video?channel=1", self.address))
+    }
+
+    fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    fn request(&mut self) -> String {
+        self.requests.try_recv().unwrap()
+    }
+}
+
+async fn play(
+    mut stream: TcpStream,
+    steps: Arc<tokio::sync::Mutex<std::vec::IntoIter<Step>>>,
+    sender: tokio::sync::mpsc::UnboundedSender<String>,
+) -> std::io::Result<()> {
+    loop {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            request.push(stream.read_u8().await?);
+        }
+        let _ = sender.send(String::from_utf8_lossy(&request).into_owned());
+        let Some((answer, then)) = steps.lock().await.next() else {
+            return Ok(());
+        };
+        stream.write_all(&answer).await?;
+        match then {
+            Then::Keep => {}
+            Then::Close => return stream.shutdown().await,
+            Then::Hang => while stream.read_u8().await.is_ok() {},
+        }
+    }
+}
+
+fn camera(url: &str) -> Camera {
+    Camera {
+        stall_timeout: Duration::from_millis(400),
+        poll_interval: Duration::from_millis(20),
+        ..Camera::new("test", CameraUrl::parse(url).unwrap().0)
+    }
+}
+
+fn with_password(mut camera: Camera) -> Camera {
+    camera.username = Some("admin".to_owned());
+    camera.password = Some(Password::new("s3cret!".to_owned()));
+    camera
+}
+
+/// A small JPEG that is whole: one component, one scan, no restart markers.
+fn jpeg(mark: u8) -> Vec<u8> {
+    let mut jpeg = vec![0xff, 0xd8, 0xff, 0xe0, 0, 4, b'J', mark];
+    jpeg.extend([0xff, 0xc0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0]);
+    jpeg.extend([0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0]);
+    jpeg.extend([mark & 0x7f; 300]);
+    jpeg.extend([0xff, 0xd9]);
+    jpeg
+}
+
+fn part(mark: u8) -> Vec<u8> {
+    let jpeg = jpeg(mark);
+    let head = format!(
+        "--b\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: 1700000000.{mark:06}\r\n\r\n",
+        jpeg.len()
+    );
+    [head.as_bytes(), &jpeg, b"\r\n"].concat()
+}
+
+fn stream(head: &str, marks: &[u8]) -> Vec<u8> {
+    let parts: Vec<u8> = marks.iter().flat_map(|mark| part(*mark)).collect();
+    [
+        format!("{head}\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n").as_bytes(),
+        &parts,
+    ]
+    .concat()
+}
+
+fn snapshot(extra: &str, mark: u8) -> Vec<u8> {
+    let jpeg = jpeg(mark);
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n{extra}\r\n",
+        jpeg.len()
+    );
+    [head.as_bytes(), &jpeg].concat()
+}
+
+fn text(text: &str) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+/// Reads to the end; the pictures' marks, and the end.
+async fn run(camera: &Camera, memory: &mut Memory) -> (Vec<u8>, Ended) {
+    let mut out = Vec::new();
+    let ended = run_until(camera, memory, &mut out, usize::MAX).await;
+    (marks(&out), ended.expect("an end"))
+}
+
+async fn run_until(
+    camera: &Camera,
+    memory: &mut Memory,
+    out: &mut Vec<Delivery>,
+    pictures: usize,
+) -> Option<Ended> {
+    let mut source = match HttpSource::connect(camera, memory).await {
+        Ok(source) => source,
+        Err(ended) => return Some(ended),
+    };
+    while marks(out).len() < pictures {
+        if let Err(ended) = source.next(memory, out).await {
+            return Some(ended);
+        }
+    }
+    None
+}
+
+fn marks(out: &[Delivery]) -> Vec<u8> {
+    let mark = |delivery: &Delivery| match delivery {
+        Delivery::Picture(picture) => {
+            let bytes = picture.payload.to_vec();
+            assert_eq!(bytes, jpeg(bytes[7]), "byte for byte");
+            Some(bytes[7])
+        }
+        Delivery::Skipped(_) => None,
+    };
+    out.iter().filter_map(mark).collect()
+}
+
+async fn run_steps(steps: Vec<Step>) -> (Vec<u8>, Ended, Script) {
+    let script = Script::start(steps).await;
+    let (marks, ended) = run(&script.camera(), &mut Memory::default()).await;
+    (marks, ended, script)
+}
+
+#[tokio::test]
+async fn a_stream_is_read_to_its_end() {
+    let (marks, ended, mut script) =
+        run_steps(vec![(stream("HTTP/1.0 200 OK", &[1, 2, 3]), Then::Close)]).await;
+    assert_eq!(
+        (marks, ended.reason),
+        (vec![1, 2, 3], GapReason::Disconnected)
+    );
+    let request = script.request();
+    assert!(
+        request.starts_with("GET /video?channel=1 HTTP/1.1\r\nHost: 127.0.0.1:"),
+        "{request}"
+    );
+    assert!(
+        request.contains("\r\nUser-Agent: framelog/")
+            && !request.to_lowercase().contains("encoding"),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn sloppy_heads_are_mended() {
+    for head in [
+        "ICY 200 OK",
+        "http/1.1 200",
+        "RTSP/1.0 200 OK",
+        "\r\nHTTP/2.0  200 OK",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: -1\r\nContent-Length: 7\r\nno colon\r\nA:\0",
+    ] {
+        let (marks, ended, _) = run_steps(vec![(stream(head, &[1, 2]), Then::Close)]).await;
+        assert_eq!(
+            (marks, ended.reason),
+            (vec![1, 2], GapReason::Disconnected),
+            "{head}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_a_head_is_read() {
+    for body in [part(1), jpeg(1)] {
+        let (marks, _, _) = run_steps(vec![(body, Then::Close)]).await;
+        assert_eq!(marks, [1]);
+    }
+}
+
+#[tokio::test]
+async fn chunks_are_taken_off_under_any_version() {
+    for head in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked",
+        "HTTP/1.0 200 OK\r\ntransfer-encoding:Chunked",
+    ] {
+        let body = [part(1), part(2)].concat();
+        let mut answer = stream(head, &[]);
+        for chunk in body.chunks(100) {
+            answer.extend(
+                [
+                    format!("{:X};x=y\r\n", chunk.len()).as_bytes(),
+                    chunk,
+                    b"\r\n",
+                ]
+                .concat(),
+            );
+        }
+        answer.extend_from_slice(b"0\r\n\r\n");
+        let (marks, ended, _) = run_steps(vec![(answer, Then::Hang)]).await;
+        assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::Disconnected));
+    }
+}
+
+#[tokio::test]
+async fn the_length_of_a_multipart_response_is_ignored() {
+    let (marks, _, _) = run_steps(vec![(
+        stream("HTTP/1.1 200 OK\r\nContent-Length: 400", &[1, 2, 3]),
+        Then::Close,
+    )])
+    .await;
+    assert_eq!(marks, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn snapshots_are_polled_over_one_connection() {
+    let steps = vec![
+        (snapshot("X-Timestamp: 1700000000.5\r\n", 1), Then::Keep),
+        (snapshot("", 2), Then::Keep),
+        (snapshot("", 3), Then::Keep),
+        (
+            text("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\n"),
+            Then::Close,
+        ),
+    ];
+    let script = Script::start(steps).await;
+    let mut out = Vec::new();
+    let ended = run_until(
+        &script.camera(),
+        &mut Memory::default(),
+        &mut out,
+        usize::MAX,
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        (marks(&out), ended.reason, ended.retry_after),
+        (vec![1, 2, 3], GapReason::Busy, Some(Duration::from_secs(7)))
+    );
+    assert_eq!(script.connections(), 1);
+    let Delivery::Picture(first) = &out[0] else {
+        panic!()
+    };
+    assert_eq!(first.stamp.stamp_us, Some(1_700_000_000_500_000));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_closes_is_asked_for_again_one_connection_at_a_time() {
+    let closing = |mark| {
+        [
+            &b"HTTP/1.0 200 OK\r\nContent-Type: image/jpg\r\n\r\n"[..],
+            &jpeg(mark),
+        ]
+        .concat()
+    };
+    let steps = vec![
+        (closing(1), Then::Close),
+        (closing(2), Then::Close),
+        (text("HTTP/1.0 500 No\r\n\r\n"), Then::Close),
+    ];
+    let (marks, ended, script) = run_steps(steps).await;
+    assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::BadResponse));
+    assert_eq!(
+        (script.connections(), script.open_max.load(Ordering::SeqCst)),
+        (3, 1)
+    );
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_without_notice_is_replaced_silently() {
+    let steps = vec![
+        (snapshot("", 1), Then::Keep),
+        (Vec::new(), Then::Close),
+        (snapshot("", 2), Then::Keep),
+        (text("HTTP/1.1 404 No\r\n\r\n"), Then::Close),
+    ];
+    let (marks, ended, script) = run_steps(steps).await;
+    assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::BadResponse));
+    assert_eq!(script.connections(), 2);
+}
+
+#[tokio::test]
+async fn pictures_after_the_announced_one_are_a_sequence() {
+    let steps = vec![([snapshot("", 1), jpeg(2), jpeg(3)].concat(), Then::Close)];
+    let (marks, ended, script) = run_steps(steps).await;
+    assert_eq!(
+        (marks, ended.reason, script.connections()),
+        (vec![1, 2, 3], GapReason::Disconnected, 1)
+    );
+}
+
+#[tokio::test]
+async fn an_error_in_place_of_a_snapshot_is_not_video() {
+    let json = r#"[{"cmd":"Snap","error":{"detail":"please login first s3cret!"}}]"#;
+    for (kind, then) in [("image/jpeg", Then::Keep), ("text/html", Then::Close)] {
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{json}",
+            json.len()
+        );
+        let script = Script::start(vec![(text(&answer), then)]).await;
+        let (_, ended) = run(&with_password(script.camera()), &mut Memory::default()).await;
+        assert_eq!(ended.reason, GapReason::NotVideo);
+        assert!(
+            ended.detail.contains("please login first ***") && !ended.detail.contains("s3cret"),
+            "{}",
+            ended.detail
+        );
+    }
+    let (_, ended, _) = run_steps(vec![(text("HTTP/1.1 200 OK\r\n\r\n"), Then::Close)]).await;
+    assert_eq!(ended.reason, GapReason::NotVideo);
+}
+
+#[tokio::test]
+async fn a_page_without_end_is_not_video() {
+    let page = [
+        &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"[..],
+        &b"<p>hello</p>\n".repeat(10_000),
+    ]
+    .concat();
+    let (_, ended, _) = run_steps(vec![(page, Then::Hang)]).await;
+    assert_eq!(ended.reason, GapReason::NotVideo);
+    assert!(ended.detail.contains("<p>hello</p>"), "{}", ended.detail);
+}
+
+#[tokio::test]
+async fn silence_is_a_stall_and_empty_parts_are_no_progress() {
+    let (marks, ended, _) = run_steps(vec![(stream("HTTP/1.1 200 OK", &[1]), Then::Hang)]).await;
+    assert_eq!((marks, ended.reason), (vec![1], GapReason::Stalled));
+    let empty = [
+        stream("HTTP/1.1 200 OK", &[]),
+        b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: 0\r\n\r\n\r\n".repeat(20),
+    ]
+    .concat();
+    let (_, ended, _) = run_steps(vec![(empty, Then::Hang)]).await;
+    assert_eq!(ended.reason, GapReason::NotVideo);
+    let (_, ended, _) = run_steps(vec![(stream("HTTP/1.1 200 OK", &[]), Then::Hang)]).await;
+    assert_eq!(ended.reason, GapReason::Stalled);
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_silence() {
+    let script = Script::start(vec![(text("HTTP/1.1 200 OK\r\nX: "), Then::Hang)]).await;
+    let url = script.camera().url;
+    let stream = Stream::dial(&url, &Tls::Verify).await.unwrap();
+    let request = exchange::get(&url, exchange::wire_target(&url.target), None);
+    let ended = exchange::exchange(stream, request, Duration::from_millis(50)).await;
+    assert!(matches!(ended, Err(ExchangeError::Silent)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn statuses_have_their_reasons() {
+    for (status, reason) in [
+        ("401 No", GapReason::Unauthorized),
+        ("403 No", GapReason::Unauthorized),
+        ("406 Privacy", GapReason::Busy),
+        ("429 Slow", GapReason::Busy),
+        ("503 Busy", GapReason::Busy),
+        ("404 None", GapReason::BadResponse),
+        ("500 Oops", GapReason::BadResponse),
+        ("302 Found", GapReason::BadResponse),
+        ("99 What", GapReason::BadResponse),
+        ("204 Nothing", GapReason::NotVideo),
+    ] {
+        let (_, ended, _) = run_steps(vec![(
+            text(&format!("HTTP/1.1 {status}\r\n\r\n")),
+            Then::Close,
+        )])
+        .await;
+        assert_eq!(ended.reason, reason, "{status}: {}", ended.detail);
+    }
+    let (_, ended, _) = run_steps(vec![(Vec::new(), Then::Close)]).await;
+    assert_eq!(ended.reason, GapReason::BadResponse);
+    let (_, ended, _) = run_steps(vec![(text("SSH-2.0-x\r\n"), Then::Close)]).await;
+    assert_eq!(ended.reason, GapReason::BadResponse);
+}
+
+#[tokio::test]
+async fn a_closed_port_and_an_unknown_name_are_unreachable() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    for url in [url.as_str(), "http://camera.invalid/"] {
+        let (_, ended) = run(&camera(url), &mut Memory::default()).await;
+        assert_eq!(ended.reason, GapReason::Unreachable, "{}", ended.detail);
+    }
+}
+
+const DIGEST: &str = "HTTP/1.1 401 No\r\nWWW-Authenticate: Basic realm=\"x\"\r\nWWW-Authenticate: Digest realm=\"cam\" nonce=\"";
+
+fn challenge(nonce: &str, extra: &str) -> Vec<u8> {
+    text(&format!(
+        "{DIGEST}{nonce}\", qop=\"auth\", algorithm=md5\r\nContent-Length: 2\r\n{extra}\r\nno"
+    ))
+}
+
+#[tokio::test]
+async fn a_challenge_is_answered_and_remembered() {
+    let steps = vec![
+        (challenge("n1", ""), Then::Keep),
+        (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
+        (stream("HTTP/1.1 200 OK", &[2]), Then::Close),
+    ];
+    let mut script = Script::start(steps).await;
+    let mut memory = Memory::default();
+    let camera = with_password(script.camera());
+    assert_eq!(run(&camera, &mut memory).await.0, [1]);
+    assert_eq!(run(&camera, &mut memory).await.0, [2]);
+    assert_eq!(script.connections(), 2);
+    assert!(!script.request().contains("Authorization"));
+    let second = script.request();
+    assert!(
+        second.contains("Authorization: Digest username=\"admin\"")
+            && second.contains("nonce=\"n1\""),
+        "{second}"
+    );
+    assert!(
+        second.contains("uri=\"/video?channel=1\"") && second.contains("nc=00000001"),
+        "{second}"
+    );
+    assert!(script.request().contains("nc=00000002"));
+    assert!(!format!("{memory:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_stale_nonce_is_answered_once_more_and_no_further() {
+    let steps = vec![
+        (challenge("n1", "Connection: close\r\n"), Then::Close),
+        (challenge("n2", "Connection: close\r\n"), Then::Close),
+        (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
+    ];
+    let script = Script::start(steps).await;
+    assert_eq!(
+        run(&with_password(script.camera()), &mut Memory::default())
+            .await
+            .0,
+        [1]
+    );
+    assert_eq!(
+        (script.connections(), script.open_max.load(Ordering::SeqCst)),
+        (3, 1)
+    );
+
+    let mut script = Script::start(
+        (0..9)
+            .map(|n| (challenge(&format!("n{n}"), ""), Then::Keep))
+            .collect(),
+    )
+    .await;
+    let (_, ended) = run(&with_password(script.camera()), &mut Memory::default()).await;
+    assert_eq!(ended.reason, GapReason::Unauthorized);
+    assert!(!ended.detail.contains("s3cret"));
+    let requests = std::iter::from_fn(|| script.requests.try_recv().ok()).count();
+    assert_eq!(requests, 3);
+
+    let mut script = Script::start(
+        (0..9)
+            .map(|_| (challenge("same", ""), Then::Keep))
+            .collect(),
+    )
+    .await;
+    run(&with_password(script.camera()), &mut Memory::default()).await;
+    assert_eq!(
+        std::iter::from_fn(|| script.requests.try_recv().ok()).count(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn a_refusal_of_credentials_that_worked_is_busy_twice_and_then_unauthorized() {
+    let mut steps = vec![
+        (challenge("n", ""), Then::Keep),
+        (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
+    ];
+    steps.extend((0..20).map(|_| (challenge("n", "Connection: close\r\n"), Then::Close)));
+    let script = Script::start(steps).await;
+    let mut memory = Memory::default();
+    let camera = with_password(script.camera());
+    let mut reasons = Vec::new();
+    for _ in 0..4 {
+        reasons.push(run(&camera, &mut memory).await.1.reason);
+    }
+    assert_eq!(
+        reasons,
+        [
+            GapReason::Disconnected,
+            GapReason::Busy,
+            GapReason::Busy,
+            GapReason::Unauthorized
+        ]
+    );
+}
+
+#[tokio::test]
+async fn redirects_are_followed_but_loops_end() {
+    let to = |location: &str| {
+        (
+            text(&format!(
+                "HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+            )),
+            Then::Keep,
+        )
+    };
+    let mut script = Script::start(vec![
+        to("other stream?a=b"),
+        to("/third"),
+        (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
+    ])
+    .await;
+    assert_eq!(run(&script.camera(), &mut Memory::default()).await.0, [1]);
+    assert_eq!(script.connections(), 1);
+    script.request();
+    assert!(
+        script
+            .request()
+            .starts_with("GET /other%20stream?a=b HTTP/1.1\r\n")
+    );
+
+    let (_, ended, _) = run_steps((0..30).map(|_| to("/again")).collect()).await;
+    assert_eq!(ended.reason, GapReason::BadResponse);
+    let (_, ended, script) = run_steps((0..30).map(|n| to(&format!("/{n}"))).collect()).await;
+    assert_eq!(
+        (ended.reason, script.requests.len()),
+        (GapReason::BadResponse, 11)
+    );
+}
+
+#[tokio::test]
+async fn credentials_never_follow_a_redirect_to_another_host() {
+    let mut stranger = Script::start(vec![(challenge("n", ""), Then::Keep)]).await;
+    let location = format!("http://{}/x?token=abc", stranger.address);
+    let moved = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    let home = Script::start(vec![
+        (challenge("m", ""), Then::Keep),
+        (text(&moved), Then::Keep),
+    ])
+    .await;
+    let (_, ended) = run(&with_password(home.camera()), &mut Memory::default()).await;
+    assert_eq!(ended.reason, GapReason::Unauthorized);
+    assert!(!ended.detail.contains("abc"), "{}", ended.detail);
+    assert!(!stranger.request().contains("Authorization"));
+}
+
+#[tokio::test]
+async fn a_sequence_may_begin_late_and_in_pieces() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut camera = camera(&format!("http://{}/", listener.local_addr().unwrap()));
+    camera.poll_interval = Duration::from_secs(60);
+    let mut memory = Memory::default();
+    let mut out = Vec::new();
+    let connecting = HttpSource::connect(&camera, &mut memory);
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 1000]).await.unwrap() > 0);
+        stream.write_all(&snapshot("", 1)).await.unwrap();
+        stream
+    };
+    let (source, mut stream) = tokio::join!(connecting, serving);
+    let mut source = source.unwrap();
+    while marks(&out).is_empty() {
+        source.next(&mut memory, &mut out).await.unwrap();
+    }
+    let next = jpeg(2);
+    stream.write_all(b"\r\n\xff").await.unwrap();
+    assert!(
+        tokio::time::timeout(
+            Duration::from_millis(30),
+            source.next(&mut memory, &mut out)
+        )
+        .await
+        .is_err()
+    );
+    stream.write_all(&next[1..]).await.unwrap();
+    drop(stream);
+    while source.next(&mut memory, &mut out).await.is_ok() {}
+    assert_eq!(marks(&out), [1, 2]);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_within_a_picture_is_disconnected() {
+    let mut torn = stream("HTTP/1.1 200 OK", &[1, 2]);
+    torn.truncate(torn.len() - 50);
+    let (marks, ended, _) = run_steps(vec![(torn, Then::Close)]).await;
+    assert_eq!((marks, ended.reason), (vec![1], GapReason::Disconnected));
+}
+
+/// A camera with a certificate of its own, which sends one picture to each who asks. The certificate's fingerprint too.
+async fn tls_camera() -> (String, [u8; 32]) {
+    use sha2::Digest;
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let certificate = key.cert.der().clone();
+    let fingerprint = sha2::Sha256::digest(&certificate).into();
+    let private =
+        rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(crate::source::tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], private)
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            if let Ok(mut tls) = acceptor.accept(tcp).await {
+                let _ = tls.write_all(&stream("HTTP/1.1 200 OK", &[1, 2])).await;
+                let _ = tls.shutdown().await;
+            }
+        }
+    });
+    (url, fingerprint)
+}
+
+#[tokio::test]
+async fn certificates_are_verified_pinned_or_accepted() {
+    let (url, fingerprint) = tls_camera().await;
+    let with = |tls| Camera {
+        tls,
+        ..camera(&url)
+    };
+    for tls in [Tls::Accept, Tls::Pin(fingerprint)] {
+        assert_eq!(run(&with(tls), &mut Memory::default()).await.0, [1, 2]);
+    }
+    for tls in [Tls::Verify, Tls::Pin([7; 32])] {
+        let (_, ended) = run(&with(tls), &mut Memory::default()).await;
+        let hex: String = fingerprint
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(ended.reason, GapReason::Unreachable);
+        assert!(ended.detail.contains(&hex), "{}", ended.detail);
+    }
+    let source = HttpSource::connect(&with(Tls::Pin(fingerprint)), &mut Memory::default())
+        .await
+        .unwrap();
+    assert_eq!(source.head().tls, Some("pinned"));
+}
+
+#[tokio::test]
+async fn ipv6_is_dialled_and_named_in_brackets() {
+    let Ok(listener) = TcpListener::bind("[::1]:0").await else {
+        return;
+    };
+    let port = listener.local_addr().unwrap().port();
+    let camera = camera(&format!("http://[::1]:{port}/"));
+    let mut memory = Memory::default();
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 1000];
+        let length = stream.read(&mut request).await.unwrap();
+        request.truncate(length);
+        stream
+            .write_all(&super::tests::stream("HTTP/1.1 200 OK", &[1]))
+            .await
+            .unwrap();
+        String::from_utf8(request).unwrap()
+    };
+    let (request, (marks, _)) = tokio::join!(serving, run(&camera, &mut memory));
+    assert_eq!(marks, [1]);
+    assert!(
+        request.contains(&format!("Host: [::1]:{port}\r\n")),
+        "{request}"
+    );
+}
+
+#[tokio::test]
+async fn the_head_is_told_for_people() {
+    let script = Script::start(vec![(
+        stream("ICY 200 OK\r\nServer: cam\x1b[31m", &[1]),
+        Then::Close,
+    )])
+    .await;
+    let source = HttpSource::connect(&script.camera(), &mut Memory::default())
+        .await
+        .unwrap();
+    let head = source.head();
+    assert_eq!(
+        (head.status_line.as_str(), head.framing.as_str()),
+        ("ICY 200 OK", "until close")
+    );
+    assert_eq!(
+        (head.boundary.as_deref(), head.auth, head.tls),
+        (Some("b"), None, None)
+    );
+    assert_eq!(head.server.as_deref(), Some("cam [31m"));
+}
+
+#[tokio::test]
+
+async fn a_picture_without_length_is_delivered_when_the_camera_falls_quiet() {
+    for length in [None, Some(5000)] {
+        let mut body =
+            text("HTTP/1.1 200 OK\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n");
+        if let Some(length) = length {
+            body.extend(text(&format!("Content-Length: {length}\r\n")));
+        }
+        body.extend(text("\r\n"));
+        body.extend(jpeg(7));
+        let script = Script::start(vec![(body, Then::Hang)]).await;
+        let mut out = Vec::new();
+        let ended = run_until(&script.camera(), &mut Memory::default(), &mut out, 1).await;
+        assert_eq!((marks(&out), ended), (vec![7], None), "{length:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_time_is_read_from_a_comment_where_no_header_has_it() {
+    let mut picture = jpeg(1);
+    let comment = b"\xff\xfe\x00\x1b#:MX\nTIT=1302498816.936\r\n";
+    picture.splice(8..8, comment.iter().copied());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n",
+        picture.len()
+    );
+    let script = Script::start(vec![([head.as_bytes(), &picture].concat(), Then::Hang)]).await;
+    let (mut memory, mut out) = (Memory::default(), Vec::new());
+    let mut source = HttpSource::connect(&script.camera(), &mut memory)
+        .await
+        .unwrap();
+    while out.is_empty() {
+        source.next(&mut memory, &mut out).await.unwrap();
+    }
+    let [Delivery::Picture(picture)] = &out[..] else {
+        panic!("{out:?}")
+    };
+    assert_eq!(picture.stamp.stamp_us, Some(1_302_498_816_936_000));
+}
+
+#[tokio::test]
+async fn torn_snapshots_don_t_put_off_the_stall() {
+    let torn = [
+        &b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: 9\r\n\r\n"[..],
+        &jpeg(1)[..9],
+    ]
+    .concat();
+    let (marks, ended, script) =
+        run_steps((0..200).map(|_| (torn.clone(), Then::Keep)).collect()).await;
+    assert_eq!(
+        (marks, ended.reason, script.connections()),
+        (vec![], GapReason::NotVideo, 1)
+    );
+}

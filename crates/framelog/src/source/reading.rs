@@ -1,0 +1,366 @@
+//! One response's body on its way through the parser: what it turns out to be, and why it ended. Not for connections, nor for
+//! when to ask again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use framelog_core::gap::GapReason;
+use framelog_core::header::Headers;
+use framelog_core::jpeg;
+use framelog_core::multipart::{Event, Limits, Parser, Part, SkipReason, Skipped};
+use framelog_core::timestamp::Stamp;
+
+use tokio::time::timeout;
+
+use crate::source::body::{Body, BodyEnd};
+use crate::source::exchange::Answer;
+use crate::source::quote::Quoter;
+use crate::source::{Delivery, Picture};
+use crate::wall;
+
+/// After so many bytes without anything that looks like pictures, none are expected any more.
+const EVIDENCE_BYTES_MAX: u64 = 64 << 10;
+
+/// After so long without bytes a picture that is whole is handed out, though what would confirm its length has not come.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How much of a body's beginning is kept for saying what it was.
+const BEGINNING_BYTES: usize = 256;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Reading {
+    /// `None` once it ended.
+    body: Option<Body>,
+    parser: Parser,
+    /// What arrived and is not parsed yet; in the end, what came after a snapshot.
+    surplus: Vec<Bytes>,
+    kind: Kind,
+    /// Payload bytes until the announced length is reached; `None` if there is none to believe.
+    left: Option<u64>,
+    /// The stamp in the response's own head, for a snapshot.
+    stamp: Stamp,
+    received: u64,
+    pictures: u64,
+    skipped: u64,
+    /// Nothing has come since the parser was told to settle.
+    settled: bool,
+    beginning: Vec<u8>,
+    /// The first part that was text.
+    text: Option<Bytes>,
+    text_logged: bool,
+}
+
+/// What a body is taken for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Not of a multipart type; the first bytes will tell.
+    Unknown,
+    /// Parts, or pictures one after the other, until the connection ends.
+    Stream,
+    /// Began with SOI, not under a multipart type: one picture, as far as is known.
+    Picture,
+}
+
+/// What a round of reading came to.
+#[derive(Debug, PartialEq)]
+pub enum Progress {
+    /// There is more to come.
+    More,
+    /// A snapshot is complete.
+    Snapshot,
+}
+
+/// Why a body is read no further.
+#[derive(Debug)]
+pub enum Fault {
+    /// It ended.
+    End(BodyEnd),
+    /// It has no pictures.
+    NotVideo,
+}
+
+impl Reading {
+    /// Of an answer whose body has not been touched.
+    pub fn new(answer: Answer) -> Self {
+        let content_type = answer.content_type();
+        let stamp = Stamp::read(&Headers::new(answer.mended.fields.clone()));
+        let body = Body::new(answer);
+        // Row 7: the length of a multipart response is a fantasy.
+        let multipart = content_type.essence.starts_with("multipart/");
+        let (kind, left) = if multipart {
+            (Kind::Stream, None)
+        } else {
+            (Kind::Unknown, body.content_length())
+        };
+        let parser = Parser::new(content_type.boundary.as_deref(), Limits::default());
+        Self {
+            kind,
+            left,
+            stamp,
+            ..Self::with(body, parser)
+        }
+    }
+
+    /// Of what follows a picture that turned out not to be the only one (row 16).
+    pub fn sequence(body: Body, beginning: Vec<Bytes>) -> Self {
+        Self {
+            surplus: beginning,
+            pictures: 1,
+            ..Self::with(body, Parser::new(None, Limits::default()))
+        }
+    }
+
+    fn with(body: Body, parser: Parser) -> Self {
+        Self {
+            body: Some(body),
+            parser,
+            surplus: Vec::new(),
+            kind: Kind::Stream,
+            left: None,
+            stamp: Stamp::default(),
+            received: 0,
+            pictures: 0,
+            skipped: 0,
+            settled: false,
+            beginning: Vec::new(),
+            text: None,
+            text_logged: false,
+        }
+    }
+
+    /// How many pictures there were.
+    pub fn pictures(&self) -> u64 {
+        self.pictures
+    }
+
+    /// The connection, if it is still open, and what came after the snapshot.
+    pub fn into_rest(self) -> (Option<Body>, Vec<Bytes>) {
+        (self.body, self.surplus)
+    }
+
+    /// Waits for bytes and parses all that are there. Nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`]; what was whole before it is in `out`.
+    pub async fn advance(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
+        if self.left == Some(0) {
+            return self.meet_length(out);
+        }
+        if self.surplus.is_empty() {
+            let Some(body) = &mut self.body else {
+                return Err(Fault::End(BodyEnd::Closed));
+            };
+            let read = body.read(&mut self.surplus);
+            let read = if self.parser.holds_picture() && !self.settled {
+                timeout(SETTLE, read).await.ok()
+            } else {
+                Some(read.await)
+            };
+            self.settled = read.is_none();
+            match read {
+                Some(Ok(())) => {}
+                Some(Err(end)) => return self.meet_end(end, out),
+                None => self.parser.settle(),
+            }
+        }
+        self.parse(out);
+        if self.left == Some(0) {
+            return self.meet_length(out);
+        }
+        if self.pictures == 0 && self.received > EVIDENCE_BYTES_MAX && !self.parser.has_evidence() {
+            return Err(Fault::NotVideo);
+        }
+        Ok(Progress::More)
+    }
+
+    /// No more will be read: what is whole is handed out.
+    pub fn finish(&mut self, out: &mut Vec<Delivery>) {
+        self.parser.finish();
+        self.deliver(out);
+    }
+
+    /// Parses what arrived, up to the announced length.
+    fn parse(&mut self, out: &mut Vec<Delivery>) {
+        let now_us = wall::now_us();
+        let mut beyond = Vec::new();
+        for mut piece in std::mem::take(&mut self.surplus) {
+            if let Some(left) = &mut self.left {
+                let within = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(piece.len());
+                let rest = piece.split_off(within);
+                *left -= within as u64;
+                if !rest.is_empty() {
+                    beyond.push(rest);
+                }
+            }
+            self.push(piece, now_us);
+        }
+        self.surplus = beyond;
+        self.deliver(out);
+    }
+
+    fn push(&mut self, piece: Bytes, now_us: i64) {
+        self.received += piece.len() as u64;
+        let missing = BEGINNING_BYTES - self.beginning.len();
+        self.beginning
+            .extend_from_slice(&piece[..missing.min(piece.len())]);
+        if self.kind == Kind::Unknown {
+            self.kind = match begins_jpeg(&self.beginning) {
+                None => Kind::Unknown,
+                Some(true) => Kind::Picture,
+                Some(false) => Kind::Stream,
+            };
+        }
+        if !piece.is_empty() {
+            self.parser.push(piece, now_us);
+        }
+    }
+
+    fn deliver(&mut self, out: &mut Vec<Delivery>) {
+        while let Some(event) = self.parser.poll() {
+            out.push(match event {
+                Event::Part(part) => self.take_part(part),
+                Event::Skipped(skipped) => self.take_skipped(skipped),
+            });
+        }
+    }
+
+    fn take_part(&mut self, part: Part) -> Delivery {
+        let mut stamp = Stamp::read(&part.headers);
+        if self.kind == Kind::Picture && self.pictures == 0 && stamp == Stamp::default() {
+            stamp = self.stamp;
+        }
+        if stamp == Stamp::default() {
+            stamp = stamp_in_comment(&part);
+        }
+        self.pictures += 1;
+        Delivery::Picture(Picture {
+            payload: part.payload,
+            headers: part.headers,
+            stamp,
+            received_us: part.received_us,
+            complete: part.complete,
+        })
+    }
+
+    fn take_skipped(&mut self, skipped: Skipped) -> Delivery {
+        self.skipped += 1;
+        if skipped.reason == SkipReason::NotPicture && self.text.is_none() {
+            self.text = Some(skipped.beginning.clone());
+        }
+        Delivery::Skipped(skipped)
+    }
+
+    /// The announced length is here. That of a picture is believed; that of anything else only if there is no sign of pictures.
+    fn meet_length(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
+        self.left = None;
+        if self.kind == Kind::Picture {
+            self.finish(out);
+            return Ok(Progress::Snapshot);
+        }
+        if self.received > 0 && self.parser.has_evidence() {
+            return Ok(Progress::More);
+        }
+        self.finish(out);
+        Err(Fault::NotVideo)
+    }
+
+    fn meet_end(&mut self, end: BodyEnd, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
+        self.finish(out);
+        let whole = matches!(end, BodyEnd::Complete | BodyEnd::Closed);
+        if !matches!(end, BodyEnd::Complete) {
+            self.body = None;
+        }
+        if whole && self.kind == Kind::Picture && self.pictures == 1 {
+            Ok(Progress::Snapshot)
+        } else {
+            Err(Fault::End(end))
+        }
+    }
+
+    /// Says once in the log what a camera says in words where pictures are expected (row 39).
+    pub fn log_text(&mut self, quoter: &Quoter) {
+        if let (Some(text), false) = (&self.text, self.text_logged) {
+            self.text_logged = true;
+            tracing::info!(
+                text = quoter.quote(text),
+                "camera sent text among the pictures"
+            );
+        }
+    }
+
+    /// Reason and words for a connection that gave no picture for `silence`.
+    pub fn describe_stall(&self, quoter: &Quoter, silence: Duration) -> (GapReason, String) {
+        let detail = format!("no complete picture within {silence:?}");
+        let other = self.skipped > 0 || self.received > 0 && !self.parser.has_evidence();
+        if self.pictures == 0 && other {
+            (
+                GapReason::NotVideo,
+                format!("{detail}, but {}", self.words(quoter)),
+            )
+        } else {
+            (
+                GapReason::Stalled,
+                format!(
+                    "{detail}; {} pictures and {} bytes before",
+                    self.pictures, self.received
+                ),
+            )
+        }
+    }
+
+    /// Reason and words for a fault.
+    pub fn describe(&self, fault: Fault, quoter: &Quoter) -> (GapReason, String) {
+        match fault {
+            Fault::End(end @ BodyEnd::Chunks(_)) => (GapReason::BadResponse, end.to_string()),
+            Fault::End(end @ BodyEnd::Broken(_)) => (GapReason::Disconnected, end.to_string()),
+            Fault::End(end) if self.pictures > 0 => (
+                GapReason::Disconnected,
+                format!("{end} after {} pictures", self.pictures),
+            ),
+            Fault::End(end) if self.kind == Kind::Picture => {
+                (GapReason::Disconnected, format!("{end} within a picture"))
+            }
+            Fault::End(_) | Fault::NotVideo => (
+                GapReason::NotVideo,
+                format!(
+                    "the response has no pictures, but {}; check url",
+                    self.words(quoter)
+                ),
+            ),
+        }
+    }
+
+    /// What came instead of pictures.
+    fn words(&self, quoter: &Quoter) -> String {
+        match &self.text {
+            Some(text) => format!("says \"{}\"", quoter.quote(text)),
+            None if self.received == 0 => "is empty".to_owned(),
+            None => format!("begins with \"{}\"", quoter.quote(&self.beginning)),
+        }
+    }
+}
+
+/// Row 79: the time in a JPEG comment, where no header has it.
+fn stamp_in_comment(part: &Part) -> Stamp {
+    let beginning = part.payload.slices().first();
+    jpeg::comments(beginning.map_or(&[], Bytes::as_ref))
+        .map(Stamp::from_jpeg_comment)
+        .find(|stamp| *stamp != Stamp::default())
+        .unwrap_or_default()
+}
+
+/// Whether these bytes, after line ends, begin with SOI; `None` while there are too few.
+pub fn begins_jpeg(bytes: &[u8]) -> Option<bool> {
+    let ends = bytes
+        .iter()
+        .take_while(|byte| b"\r\n".contains(byte))
+        .count();
+    match &bytes[ends..] {
+        [] | [0xff] => None,
+        rest => Some(rest.starts_with(b"\xff\xd8")),
+    }
+}

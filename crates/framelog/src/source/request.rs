@@ -1,0 +1,343 @@
+//! From a camera's URL to a response worth reading: one try, with the redirects and the challenges that belong to it.
+//! Not for the body of that response, nor for trying again.
+
+use std::time::Duration;
+
+use framelog_core::gap::GapReason;
+use hyper::header::{self, HeaderMap, HeaderValue};
+
+use crate::config::Camera;
+use crate::config::url::{CameraUrl, Scheme};
+use crate::source::Ended;
+use crate::source::auth::{Challenge, Credentials};
+use crate::source::body::Body;
+use crate::source::dial::{DialError, Stream};
+use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
+use crate::source::http::Memory;
+use crate::source::quote::Quoter;
+use crate::wall;
+
+/// The most redirects that are followed (row 13).
+const REDIRECTS_MAX: usize = 10;
+
+/// The most answers to challenges: a second one, if the nonce was new. More would lock the account (row 72).
+const ANSWERS_MAX: usize = 2;
+
+/// How often in a row a refusal of credentials that have worked is taken for a lack of free connections (row 75).
+const REFUSALS_EXCUSED: u32 = 2;
+
+/// One try.
+pub struct Attempt<'a> {
+    camera: &'a Camera,
+    quoter: &'a Quoter,
+    memory: &'a mut Memory,
+    url: CameraUrl,
+    /// A connection to `url`'s origin that is still open.
+    kept: Option<Stream>,
+    redirects: Vec<CameraUrl>,
+    /// How many requests carried credentials.
+    answers: usize,
+    /// Whether the last request did.
+    answered: bool,
+    renewed: bool,
+}
+
+impl<'a> Attempt<'a> {
+    /// A try at `url`, over `kept` if that is open still.
+    pub fn new(
+        camera: &'a Camera,
+        quoter: &'a Quoter,
+        memory: &'a mut Memory,
+        url: CameraUrl,
+        kept: Option<Stream>,
+    ) -> Self {
+        Self {
+            camera,
+            quoter,
+            memory,
+            url,
+            kept,
+            redirects: Vec::new(),
+            answers: 0,
+            answered: false,
+            renewed: false,
+        }
+    }
+
+    /// Makes it. Returns the response with status 200 to 299 and the URL that gave it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none; all connections are closed then.
+    pub async fn run(mut self) -> Result<(Answer, CameraUrl), Ended> {
+        loop {
+            let reused = self.kept.is_some();
+            let stream = match self.kept.take() {
+                Some(stream) => stream,
+                None => self.dial().await?,
+            };
+            let target = exchange::wire_target(&self.url.target);
+            let authorization = self.authorize(target.as_str())?;
+            self.answered = authorization.is_some();
+            self.answers += usize::from(self.answered);
+            let request = exchange::get(&self.url, target, authorization);
+            match exchange(stream, request, HEAD_TIME).await {
+                // Row 15: a kept connection may have been closed without notice, once.
+                Err(ExchangeError::Closed) if reused && !self.renewed => {
+                    self.renewed = true;
+                    self.answers -= usize::from(self.answered);
+                }
+                Err(error) => return Err(self.ended(exchange_reason(&error), error.to_string())),
+                Ok(answer) => {
+                    if let Some(answer) = self.judge(answer).await? {
+                        return Ok((answer, self.url));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn dial(&mut self) -> Result<Stream, Ended> {
+        let stream =
+            Stream::dial(&self.url, &self.camera.tls)
+                .await
+                .map_err(|error: DialError| {
+                    if let DialError::Certificate { seen, .. } = &error {
+                        self.memory.refused_certificate = Some(seen.0);
+                    }
+                    self.ended(GapReason::Unreachable, error.to_string())
+                })?;
+        let tls = stream.tls();
+        if self.memory.logged_tls != Some(tls) {
+            self.memory.logged_tls = Some(tls);
+            tracing::info!(url = %self.url, tls = tls.unwrap_or("none"), "connected");
+        }
+        Ok(stream)
+    }
+
+    /// The answer, if it is the one that was wanted; `None` if another request is due.
+    async fn judge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
+        match answer.status.as_u16() {
+            200..=299 => {
+                if self.answered {
+                    self.memory.worked = true;
+                    self.memory.refusals = 0;
+                }
+                Ok(Some(answer))
+            }
+            401 => self.meet_challenge(answer).await,
+            301 | 302 | 303 | 307 | 308 => self.follow(answer).await,
+            status => {
+                let reason = match status {
+                    403 | 407 => GapReason::Unauthorized,
+                    406 | 429 | 453 | 503 | 509 => GapReason::Busy,
+                    304 => GapReason::NotVideo,
+                    _ => GapReason::BadResponse,
+                };
+                let detail = format!("{} answered {}", self.url, self.status_line(&answer));
+                let retry_after = retry_after(&answer.headers, wall::now_us());
+                Err(Ended {
+                    retry_after,
+                    ..self.ended(reason, detail)
+                })
+            }
+        }
+    }
+
+    /// Credentials for the present URL, if there are some, if they may go there, and if it is known in what form.
+    fn authorize(&mut self, target: &str) -> Result<Option<HeaderValue>, Ended> {
+        let trusted = self.is_trusted();
+        let (Some(credentials), Some(challenge)) =
+            (credentials(self.camera), &mut self.memory.challenge)
+        else {
+            return Ok(None);
+        };
+        if !trusted {
+            return Ok(None);
+        }
+        let value = HeaderValue::from_bytes(&challenge.answer(credentials, target));
+        let unfit = |_| {
+            self.ended(
+                GapReason::Unauthorized,
+                "username has a character that no header may have; check it".to_owned(),
+            )
+        };
+        value.map(Some).map_err(unfit)
+    }
+
+    /// Credentials go to the configured origin, and to the same host over TLS.
+    fn is_trusted(&self) -> bool {
+        let home = &self.camera.url;
+        let upgraded = home.scheme == Scheme::Http
+            && self.url.scheme == Scheme::Https
+            && home.host == self.url.host;
+        home.has_same_origin(&self.url) || upgraded
+    }
+
+    async fn meet_challenge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
+        let refused = |detail: &str| {
+            format!(
+                "{} answered {}: {detail}",
+                self.url,
+                self.status_line(&answer)
+            )
+        };
+        if !self.is_trusted() {
+            let detail = refused(
+                "it was redirected to, and credentials go to the configured host only; set url to it",
+            );
+            return Err(self.ended(GapReason::Unauthorized, detail));
+        }
+        if credentials(self.camera).is_none() {
+            return Err(self.ended(
+                GapReason::Unauthorized,
+                refused("it wants credentials; set username and password"),
+            ));
+        }
+        let fields = answer.headers.get_all(header::WWW_AUTHENTICATE);
+        let Some(challenge) = Challenge::strongest(fields.iter().map(HeaderValue::as_bytes)) else {
+            return Err(self.ended(
+                GapReason::Unauthorized,
+                refused("it asks for neither Basic nor Digest"),
+            ));
+        };
+        let fresh = self.memory.challenge.as_ref() != Some(&challenge);
+        if self.answered && (!fresh || self.answers >= ANSWERS_MAX) {
+            let detail = refused("it refused username and password");
+            return Err(self.refused(detail, retry_after(&answer.headers, wall::now_us())));
+        }
+        self.memory.challenge = Some(challenge);
+        self.release(answer, true).await;
+        Ok(None)
+    }
+
+    fn refused(&mut self, detail: String, retry_after: Option<Duration>) -> Ended {
+        // The next try begins without credentials: one wrong answer less for a camera that counts them.
+        self.memory.challenge = None;
+        self.memory.refusals = self.memory.refusals.saturating_add(1);
+        if self.memory.worked && self.memory.refusals <= REFUSALS_EXCUSED {
+            let detail =
+                format!("{detail}, which have worked before; it may have no connection free");
+            return Ended {
+                retry_after,
+                ..self.ended(GapReason::Busy, detail)
+            };
+        }
+        self.ended(GapReason::Unauthorized, format!("{detail}; check them"))
+    }
+
+    async fn follow(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
+        let from = &self.url;
+        let line = self.status_line(&answer);
+        let Some(location) = answer
+            .headers
+            .get(header::LOCATION)
+            .filter(|location| !location.as_bytes().trim_ascii().is_empty())
+        else {
+            return Err(self.ended(
+                GapReason::BadResponse,
+                format!("{from} answered {line} without a Location"),
+            ));
+        };
+        let next = match from.join(&String::from_utf8_lossy(location.as_bytes())) {
+            Ok(next) => next,
+            Err(error) => {
+                let detail =
+                    format!("{from} answered {line} with a Location that leads nowhere: {error}");
+                return Err(self.ended(GapReason::BadResponse, detail));
+            }
+        };
+        if self.redirects.len() >= REDIRECTS_MAX || self.redirects.contains(&next) {
+            let detail = format!(
+                "{from} redirects in a loop or more than {REDIRECTS_MAX} times, last to {next}; set url to the stream itself"
+            );
+            return Err(self.ended(GapReason::BadResponse, detail));
+        }
+        let stays = self.url.has_same_origin(&next);
+        self.redirects.push(std::mem::replace(&mut self.url, next));
+        self.release(answer, stays).await;
+        Ok(None)
+    }
+
+    /// Keeps the connection for the next request, or closes it before another is opened: never two at a time (row 81).
+    async fn release(&mut self, answer: Answer, wanted: bool) {
+        match Body::new(answer).drain().await {
+            Ok(stream) if wanted => self.kept = Some(stream),
+            Ok(stream) | Err(stream) => stream.close().await,
+        }
+    }
+
+    fn status_line(&self, answer: &Answer) -> String {
+        let line = self.quoter.quote(&answer.mended.status_line);
+        if line.is_empty() {
+            answer.status.as_u16().to_string()
+        } else {
+            format!("\"{line}\"")
+        }
+    }
+
+    fn ended(&self, reason: GapReason, detail: String) -> Ended {
+        Ended {
+            reason,
+            detail,
+            retry_after: None,
+        }
+    }
+}
+
+fn credentials(camera: &Camera) -> Option<Credentials<'_>> {
+    let password = camera
+        .password
+        .as_ref()
+        .map_or("", |password| password.expose());
+    let username = camera.username.as_deref();
+    (username.is_some() || !password.is_empty()).then(|| Credentials {
+        username: username.unwrap_or_default(),
+        password,
+    })
+}
+
+fn exchange_reason(error: &ExchangeError) -> GapReason {
+    match error {
+        ExchangeError::Silent => GapReason::Stalled,
+        ExchangeError::Broken(_) => GapReason::Disconnected,
+        ExchangeError::Closed | ExchangeError::Mend(_) | ExchangeError::Http(_) => {
+            GapReason::BadResponse
+        }
+    }
+}
+
+/// Retry-After in seconds or as a date (RFC 9110 §10.2.3).
+fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    // Without the day of the week, which sloppy clocks get wrong.
+    let date = text.split_once(',').map_or(text, |(_, date)| date.trim());
+    let at = chrono::DateTime::parse_from_rfc2822(date).ok()?;
+    let wait_us = at.timestamp_micros().saturating_sub(now_us);
+    Some(Duration::from_micros(wait_us.max(0).unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let read = |text: &'static str| {
+            let headers =
+                HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
+            retry_after(&headers, 1_700_000_000_000_000)
+        };
+        assert_eq!(read("120"), Some(Duration::from_secs(120)));
+        assert_eq!(
+            read("Tue, 14 Nov 2023 22:13:50 GMT"),
+            Some(Duration::from_secs(30))
+        );
+        assert_eq!(read("Tue, 14 Nov 2003 22:13:50 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("soon"), None);
+        assert_eq!(read("-5"), None);
+    }
+}

@@ -1,0 +1,276 @@
+//! The daemon's own web server: `GET /healthz`, for programs that watch the recorder. Sees the status, never a camera's task.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use framelog_core::gap::GapReason;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::status::{Snapshot, Status};
+
+/// So many connections at a time; further ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+
+/// A request's head must be here within this.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection lasts no longer than this, whatever it does.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// After a failure to accept (too many open files), wait so long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// A bound listener that does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Binds the address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The system's: the port is taken, not allowed, or the address isn't this machine's.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers until it is dropped; then all its connections are closed.
+    pub async fn serve(self, status: Arc<Status>) -> Infallible {
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut connections = JoinSet::new();
+        loop {
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+                std::future::pending().await
+            };
+            while connections.try_join_next().is_some() {}
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let status = Arc::clone(&status);
+                    connections.spawn(async move {
+                        let _slot = slot;
+                        // Whoever is slow or breaks off has only harmed himself.
+                        let _ =
+                            tokio::time::timeout(CONNECTION_TIMEOUT, answer_all(stream, status))
+                                .await;
+                    });
+                }
+                Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            }
+        }
+    }
+}
+
+async fn answer_all(stream: TcpStream, status: Arc<Status>) -> hyper::Result<()> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let response = answer(request.method(), request.uri().path(), &status);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
+
+fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>> {
+    if path != "/healthz" {
+        return text(StatusCode::NOT_FOUND, "not found; ask for /healthz\n");
+    }
+    if method != Method::GET && method != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    let snapshots = status.snapshots(Instant::now());
+    let health = Health::of(&snapshots);
+    let code = match health.failing.is_empty() {
+        true => StatusCode::OK,
+        false => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    match serde_json::to_string(&health) {
+        Ok(json) => respond(code, "application/json", json + "\n"),
+        Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
+    }
+}
+
+fn text(code: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    respond(code, "text/plain; charset=utf-8", body.to_owned())
+}
+
+fn respond(code: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// What `/healthz` says.
+#[derive(Debug, PartialEq, Serialize)]
+struct Health<'s> {
+    /// `ok` or `failing`.
+    status: &'static str,
+    /// How many cameras should record.
+    cameras: usize,
+    /// Those that don't.
+    failing: Vec<Failing<'s>>,
+}
+
+/// A camera that should record and doesn't.
+#[derive(Debug, PartialEq, Serialize)]
+struct Failing<'s> {
+    camera: &'s str,
+    reason: &'static str,
+    detail: &'s str,
+    /// Since its last frame, or since it was started if there is none yet.
+    silent_s: u64,
+}
+
+impl<'s> Health<'s> {
+    fn of(snapshots: &'s [Snapshot]) -> Self {
+        let failing: Vec<_> = snapshots
+            .iter()
+            .filter(|camera| camera.is_failing())
+            .map(Failing::of)
+            .collect();
+        Self {
+            status: if failing.is_empty() { "ok" } else { "failing" },
+            cameras: snapshots.iter().filter(|camera| camera.enabled).count(),
+            failing,
+        }
+    }
+}
+
+impl<'s> Failing<'s> {
+    fn of(camera: &'s Snapshot) -> Self {
+        let (reason, detail) = match &camera.gap {
+            Some(gap) => (gap.reason, gap.detail.as_str()),
+            None if camera.stored.dropped_disk_full > 0 => {
+                (GapReason::DiskFull, "frames can't be written")
+            }
+            None => (GapReason::DiskSlow, "no frame has reached the disk"),
+        };
+        Self {
+            camera: &camera.name,
+            reason: reason.name(),
+            detail,
+            silent_s: camera.silent_for.as_secs(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Counts, Gap};
+    use framelog_store::Counters;
+
+    fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
+        Snapshot {
+            name: name.to_owned(),
+            enabled,
+            gap: gap.map(|reason| Gap {
+                reason,
+                detail: "say \"hi\"".to_owned(),
+            }),
+            silent_for: Duration::from_secs(silent_s),
+            silence_max: Duration::from_secs(15),
+            counts: Counts::default(),
+            stored: Counters::default(),
+        }
+    }
+
+    fn health(snapshots: &[Snapshot]) -> String {
+        serde_json::to_string(&Health::of(snapshots)).unwrap()
+    }
+
+    #[test]
+    fn all_is_well_when_every_enabled_camera_has_stored_a_frame_of_late() {
+        let snapshots = [
+            camera("gate", true, 1, None),
+            camera("new", true, 15, Some(GapReason::Starting)),
+            camera("off", false, 9_999, Some(GapReason::Disabled)),
+        ];
+        assert_eq!(
+            health(&snapshots),
+            r#"{"status":"ok","cameras":2,"failing":[]}"#
+        );
+    }
+
+    #[test]
+    fn camera_that_does_not_record_is_listed_with_its_reason() {
+        let snapshots = [
+            camera("a", true, 16, Some(GapReason::Unreachable)),
+            camera("b", true, 20, None),
+        ];
+        assert_eq!(
+            health(&snapshots),
+            concat!(
+                r#"{"status":"failing","cameras":2,"failing":["#,
+                r#"{"camera":"a","reason":"unreachable","detail":"say \"hi\"","silent_s":16},"#,
+                r#"{"camera":"b","reason":"disk_slow","detail":"no frame has reached the disk","silent_s":20}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn only_health_is_answered() {
+        let status = Status::default();
+        let code = |method: &Method, path: &str| answer(method, path, &status).status().as_u16();
+        assert_eq!(code(&Method::GET, "/healthz"), 200);
+        assert_eq!(code(&Method::HEAD, "/healthz"), 200);
+        assert_eq!(code(&Method::POST, "/healthz"), 405);
+        assert_eq!(code(&Method::GET, "/"), 404);
+        assert_eq!(code(&Method::GET, "/healthz/.."), 404);
+    }
+
+    #[tokio::test]
+    async fn a_real_client_gets_an_answer_on_a_free_port() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = server.address();
+        let serving = tokio::spawn(server.serve(Arc::default()));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client
+            .write_all(b"GET /healthz HTTP/1.0\r\n\r\n")
+            .await
+            .unwrap();
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        assert!(response.starts_with("HTTP/1.0 200 OK\r\n"), "{response}");
+        assert!(
+            response.ends_with("{\"status\":\"ok\",\"cameras\":0,\"failing\":[]}\n"),
+            "{response}"
+        );
+        serving.abort();
+    }
+}
