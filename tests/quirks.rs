@@ -1,0 +1,270 @@
+//! What real cameras send, each quirk a case: all cases of a mode run against one recorder at once, and each is a test of its own name.
+//! The numbers are those of the list of quirks (`row_31_…`); a case without a number is of the same class, seen elsewhere or made up.
+
+mod auth;
+mod connection;
+mod framing;
+mod http;
+mod jpeg;
+mod plan;
+mod time;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::process::ExitStatus;
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use crate::support::camera::{Camera, Journal, Listen};
+use crate::support::daemon::Place;
+use crate::support::index::{Gap, Row, Segment};
+use crate::support::now_us;
+use crate::support::wire::Mode;
+use plan::Plan;
+
+/// How long the recorder runs.
+const RUN: Duration = Duration::from_secs(34);
+
+/// Writes of one byte are dear: those cameras begin in so many waves, so far apart.
+const WAVES: u64 = 8;
+const WAVE: Duration = Duration::from_millis(800);
+
+/// Makes a table of cases, and for each case a test in each mode.
+macro_rules! cases {
+    ($($name:ident => $plan:expr;)+) => {
+        /// The cases of this file, by name.
+        pub fn cases() -> Vec<(&'static str, super::plan::Plan)> {
+            vec![$((stringify!($name), $plan)),+]
+        }
+        cases!(@tests plain Plain $($name)+);
+        cases!(@tests bytes Bytes $($name)+);
+        cases!(@tests random Random $($name)+);
+    };
+    (@tests $module:ident $mode:ident $($name:ident)+) => {
+        mod $module {
+            $(#[test]
+            fn $name() {
+                crate::quirks::check(crate::support::wire::Mode::$mode, stringify!($name));
+            })+
+        }
+    };
+}
+use cases;
+
+/// What came of one case.
+struct Outcome {
+    plan: Plan,
+    journal: Journal,
+    rows: Vec<(Row, Result<Vec<u8>, String>)>,
+    gaps: Vec<Gap>,
+    due_us: i64,
+}
+
+/// What came of all cases in one mode.
+struct Run {
+    outcomes: BTreeMap<&'static str, Outcome>,
+    exit: Option<ExitStatus>,
+    log: String,
+    segments: Vec<Segment>,
+    leaks: Vec<String>,
+}
+
+static PLAIN: LazyLock<Run> = LazyLock::new(|| run(Mode::Plain));
+static BYTES: LazyLock<Run> = LazyLock::new(|| run(Mode::Bytes));
+static RANDOM: LazyLock<Run> = LazyLock::new(|| run(Mode::Random));
+
+fn run_of(mode: Mode) -> &'static Run {
+    match mode {
+        Mode::Plain => &PLAIN,
+        Mode::Bytes => &BYTES,
+        Mode::Random => &RANDOM,
+    }
+}
+
+fn plans() -> Vec<(&'static str, Plan)> {
+    [
+        http::cases(),
+        framing::cases(),
+        jpeg::cases(),
+        time::cases(),
+        connection::cases(),
+        auth::cases(),
+    ]
+    .concat()
+}
+
+/// Starts a camera for each case and one recorder for all, waits, stops it, and collects what it left.
+fn run(mode: Mode) -> Run {
+    // One mode after another, so that the figures of one don't depend on the load of the others.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock();
+    let started: Vec<_> = plans()
+        .into_iter()
+        .zip(1..)
+        .map(|((name, plan), seed)| {
+            let delay = if mode == Mode::Bytes {
+                WAVE * u32::try_from(seed % WAVES).expect("few waves")
+            } else {
+                Duration::ZERO
+            };
+            let listen = Listen {
+                mode,
+                seed,
+                tls: plan.tls,
+                v6: plan.v6,
+                delay,
+            };
+            let camera = Camera::start(listen, plan.script.clone());
+            (name, plan, camera)
+        })
+        .collect();
+    let place = Place::new(
+        &started
+            .iter()
+            .map(|(name, plan, camera)| plan.toml(name, camera))
+            .collect::<String>(),
+    );
+    let daemon = place.run();
+    std::thread::sleep(RUN);
+    // What is on its way at the stop may be stored or not.
+    let due_us = now_us() - 500_000;
+    let exit = daemon.stop(Duration::from_secs(20));
+    let index = place.index();
+    let rows = index
+        .as_ref()
+        .and_then(|index| index.rows().ok())
+        .unwrap_or_default();
+    let gaps = index
+        .as_ref()
+        .and_then(|index| index.gaps().ok())
+        .unwrap_or_default();
+    let segments = index
+        .as_ref()
+        .and_then(|index| index.segments().ok())
+        .unwrap_or_default();
+    let leaks = leaks(&place, &started);
+    let outcome = |name: &str, plan, camera: Camera| Outcome {
+        plan,
+        journal: camera.journal(),
+        rows: rows
+            .iter()
+            .filter(|row| row.camera == name)
+            .map(|row| {
+                (
+                    row.clone(),
+                    index
+                        .as_ref()
+                        .ok_or("no index".to_owned())
+                        .and_then(|index| index.payload(row).map_err(|error| error.to_string())),
+                )
+            })
+            .collect(),
+        gaps: gaps
+            .iter()
+            .filter(|gap| gap.camera == name)
+            .cloned()
+            .collect(),
+        due_us,
+    };
+    let outcomes = started
+        .into_iter()
+        .map(|(name, plan, camera)| (name, outcome(name, plan, camera)))
+        .collect();
+    Run {
+        outcomes,
+        exit,
+        log: place.log(),
+        segments,
+        leaks,
+    }
+}
+
+/// Every place where a planted secret can be read.
+fn leaks(place: &Place, started: &[(&'static str, Plan, Camera)]) -> Vec<String> {
+    let mut texts = vec![("the log".to_owned(), place.log().into_bytes())];
+    texts.extend(
+        place
+            .files()
+            .into_iter()
+            .filter_map(|path| Some((path.display().to_string(), std::fs::read(path).ok()?))),
+    );
+    let mut leaks = Vec::new();
+    for (name, plan, _) in started {
+        for secret in &plan.secrets {
+            let holds = |text: &[u8]| memchr::memmem::find(text, secret.as_bytes()).is_some();
+            leaks.extend(
+                texts
+                    .iter()
+                    .filter(|(_, text)| holds(text))
+                    .map(|(at, _)| format!("{name}: {secret:?} is in {at}")),
+            );
+        }
+    }
+    leaks
+}
+
+/// Fails, naming all that is wrong with this case.
+fn check(mode: Mode, name: &str) {
+    let run = run_of(mode);
+    let complaints = verdict::verdict(&run.outcomes[name]);
+    let said: String = run
+        .log
+        .lines()
+        .filter(|line| line.contains(&format!("name=\"{name}\"")))
+        .take(12)
+        .map(|line| format!("    {line}\n"))
+        .collect();
+    assert!(
+        complaints.is_empty(),
+        "{name}, {mode:?}:\n  {}\n  what the recorder said:\n{said}",
+        complaints.join("\n  ")
+    );
+}
+
+/// What must hold for the recorder as a whole, in each mode.
+fn check_whole(mode: Mode) {
+    let run = run_of(mode);
+    assert!(
+        run.exit.is_some_and(|status| status.success()),
+        "exit status {:?}; the log ends:\n{}",
+        run.exit,
+        tail(&run.log)
+    );
+    assert!(
+        !run.log.contains("panicked"),
+        "a panic in the log:\n{}",
+        run.log
+    );
+    assert!(!run.segments.is_empty(), "no segments");
+    let open: Vec<_> = run
+        .segments
+        .iter()
+        .filter(|segment| segment.state == "open")
+        .collect();
+    assert!(open.is_empty(), "segments left open: {open:?}");
+    assert!(
+        run.leaks.is_empty(),
+        "credentials leaked:\n{}",
+        run.leaks.join("\n")
+    );
+}
+
+fn tail(log: &str) -> String {
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+#[test]
+fn recorder_stops_cleanly_and_leaks_nothing_plain() {
+    check_whole(Mode::Plain);
+}
+
+#[test]
+fn recorder_stops_cleanly_and_leaks_nothing_bytes() {
+    check_whole(Mode::Bytes);
+}
+
+#[test]
+fn recorder_stops_cleanly_and_leaks_nothing_random() {
+    check_whole(Mode::Random);
+}

@@ -1,0 +1,165 @@
+//! SIGHUP: only cameras that changed are touched, and a file with an error changes nothing.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::support::account::assert_all_stored;
+use crate::support::camera::{Camera, Listen, live};
+use crate::support::daemon::Place;
+use crate::support::now_us;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+#[test]
+fn only_cameras_that_changed_are_reconnected() {
+    let [same, changed, removed, added] =
+        [1, 2, 3, 4].map(|seed| Camera::start(Listen::plainly(seed), live(50)));
+    let place = Place::new(
+        &[
+            same.section("same", "/"),
+            changed.section("changed", "/old"),
+            removed.section("removed", "/"),
+        ]
+        .concat(),
+    );
+    let daemon = place.run();
+    for camera in [&same, &changed, &removed] {
+        camera.wait_for_connections(1, LIMIT);
+    }
+    place.configure(
+        &[
+            same.section("same", "/"),
+            changed.section("changed", "/new"),
+            added.section("added", "/"),
+        ]
+        .concat(),
+    );
+    daemon.signal(Signal::HUP);
+    changed.wait_for_connections(2, LIMIT);
+    added.wait_for_connections(1, LIMIT);
+    place.wait_for("frames of the added camera", LIMIT, |index| {
+        (index.rows_of("added").len() >= 10).then_some(())
+    });
+    let sent_by_removed = removed.journal().sent.len();
+    let until_us = now_us() - 300_000;
+    assert!(
+        daemon
+            .stop(Duration::from_secs(10))
+            .expect("a stop in time")
+            .success(),
+        "{}",
+        place.log()
+    );
+    let index = place.index().expect("an index");
+    for (name, camera) in [("same", &same), ("added", &added)] {
+        assert_all_stored(name, &camera.journal(), &index, until_us);
+        assert_eq!(camera.journal().most_open, 1, "{name}");
+    }
+    // What the camera sends while its old connection is being closed is nobody's, so frames of this one are not counted.
+    let segments: HashSet<_> = index
+        .rows_of("changed")
+        .into_iter()
+        .map(|row| row.path)
+        .collect();
+    assert_eq!(
+        segments.len(),
+        2,
+        "a changed camera has footage from before and after"
+    );
+    assert_eq!(changed.journal().most_open, 1);
+    assert_eq!(
+        same.journal().connected_us.len(),
+        1,
+        "an unchanged camera keeps its connection"
+    );
+    let targets: Vec<_> = changed
+        .journal()
+        .requests
+        .iter()
+        .map(|request| request.target().to_owned())
+        .collect();
+    assert_eq!(targets, ["/old", "/new"]);
+    assert!(
+        removed.journal().sent.len() <= sent_by_removed + 2,
+        "a removed camera is still listened to"
+    );
+    assert!(
+        index
+            .gaps()
+            .expect("the table gaps")
+            .iter()
+            .all(|gap| gap.ended_us.is_some())
+    );
+}
+
+#[test]
+fn file_with_an_error_changes_nothing_and_is_named() {
+    let camera = Camera::start(Listen::plainly(5), live(50));
+    let place = Place::new(&camera.section("gate", "/"));
+    let mut daemon = place.run();
+    camera.wait_for_connections(1, LIMIT);
+    place.configure("[cameras.gate]\nurl = \"http://127.0.0.1:1/\"\nstal_timeout = \"2 s\"\n");
+    daemon.signal(Signal::HUP);
+    let before = place.wait_for("frames", LIMIT, |index| {
+        Some(index.rows_of("gate").len()).filter(|&count| count > 0)
+    });
+    place.wait_for("more frames", LIMIT, |index| {
+        (index.rows_of("gate").len() >= before + 40).then_some(())
+    });
+    assert!(daemon.ended().is_none(), "{}", place.log());
+    assert_eq!(
+        camera.journal().connected_us.len(),
+        1,
+        "the camera was reconnected"
+    );
+    let log = place.log();
+    for word in ["framelog.toml", "stal_timeout", "stall_timeout"] {
+        assert!(log.contains(word), "{word} is not in the log:\n{log}");
+    }
+    assert!(
+        daemon
+            .stop(Duration::from_secs(10))
+            .expect("a stop in time")
+            .success(),
+        "{}",
+        place.log()
+    );
+}
+
+#[test]
+fn camera_that_is_disabled_is_let_go_and_its_gap_says_so() {
+    let camera = Camera::start(Listen::plainly(6), live(50));
+    let section = camera.section("gate", "/");
+    let place = Place::new(&section);
+    let daemon = place.run();
+    place.wait_for("frames", LIMIT, |index| {
+        (!index.rows_of("gate").is_empty()).then_some(())
+    });
+    place.configure(&format!("{section}enabled = false\n"));
+    daemon.signal(Signal::HUP);
+    place.wait_for("a gap `disabled`", LIMIT, |index| {
+        index
+            .gaps_of("gate")
+            .into_iter()
+            .find(|gap| gap.reason == "disabled" && gap.ended_us.is_none())
+    });
+    place.configure(&section);
+    daemon.signal(Signal::HUP);
+    camera.wait_for_connections(2, LIMIT);
+    place.wait_for("an end of the gap", LIMIT, |index| {
+        index
+            .gaps_of("gate")
+            .into_iter()
+            .find(|gap| gap.reason == "disabled" && gap.ended_us.is_some())
+    });
+    assert!(
+        daemon
+            .stop(Duration::from_secs(10))
+            .expect("a stop in time")
+            .success(),
+        "{}",
+        place.log()
+    );
+}

@@ -1,0 +1,40 @@
+//! What the whole-daemon tests share: a camera that follows a script, the recorder as a child process, what it left behind, and the
+//! programs that look at it from outside.
+
+pub mod account;
+pub mod camera;
+pub mod daemon;
+pub mod digest;
+pub mod index;
+pub mod jpeg;
+pub mod media;
+pub mod proxy;
+pub mod tls;
+pub mod wire;
+
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Runtime;
+
+/// The runtime of every server in this process.
+pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime")
+});
+
+/// Microseconds since the Unix epoch, now.
+pub fn now_us() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock after 1970");
+    i64::try_from(since.as_micros()).expect("a clock before the year 290000")
+}
+
+/// `seconds.micros`, as X-Timestamp has it.
+pub fn seconds(us: i64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}

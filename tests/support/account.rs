@@ -1,0 +1,41 @@
+//! Frames sent against frames stored, for cameras that do nothing odd.
+
+use super::camera::{Clock, Journal};
+use super::index::Index;
+
+/// Panics unless the stored frames of the camera are the frames sent, each once, in order, with their own time, and none is missing that was
+/// sent before `until_us`. Frames sent later may or may not be there, but no frame may be missing before one that is.
+pub fn assert_all_stored(name: &str, journal: &Journal, index: &Index, until_us: i64) {
+    let stored = index.frames_of(name);
+    assert!(
+        stored.len() <= journal.sent.len(),
+        "{name}: {} frames stored, {} sent",
+        stored.len(),
+        journal.sent.len()
+    );
+    for (number, ((row, payload), sent)) in stored.iter().zip(&journal.sent).enumerate() {
+        assert!(
+            sent.shot.accepted.contains(payload),
+            "{name}: frame {number} of {} is not the one that was sent",
+            stored.len()
+        );
+        if let Clock::Camera(stamp) = sent.shot.clock {
+            assert_eq!(
+                (row.captured_us, row.clock.as_str()),
+                (stamp, "camera"),
+                "{name}: frame {number}"
+            );
+        }
+        assert!(row.complete, "{name}: frame {number} is marked as torn");
+    }
+    let due = journal
+        .sent
+        .iter()
+        .filter(|sent| sent.to_us < until_us)
+        .count();
+    assert!(
+        stored.len() >= due,
+        "{name}: {} frames stored, {due} sent in time",
+        stored.len()
+    );
+}

@@ -1,0 +1,196 @@
+//! The recorder as a child process, in a directory of its own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::index::Index;
+
+/// A program that a test may run.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_framelog-under-test"));
+    command
+        .env_remove("FRAMELOG_CONFIG")
+        .env_remove("FRAMELOG_LOG")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A directory with a configuration, a storage directory, and what the recorder says.
+#[derive(Debug)]
+pub struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    /// With these cameras: the TOML below `[storage]` and `[http]`.
+    pub fn new(cameras: &str) -> Self {
+        let place = Self {
+            directory: TempDir::new().expect("a temporary directory"),
+        };
+        place.configure(cameras);
+        place
+    }
+
+    /// Replaces the cameras.
+    pub fn configure(&self, cameras: &str) {
+        let storage = self.storage();
+        let text = format!(
+            "[storage]\npath = {storage:?}\n\n[http]\nlisten = \"127.0.0.1:0\"\n\n{cameras}"
+        );
+        self.write_config(&text);
+    }
+
+    /// Replaces the whole file.
+    pub fn write_config(&self, text: &str) {
+        fs::write(self.config(), text).expect("a writable temporary directory");
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.directory.path().join("framelog.toml")
+    }
+
+    /// The storage directory.
+    pub fn storage(&self) -> PathBuf {
+        self.directory.path().join("storage")
+    }
+
+    /// For what else a test makes.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// What recorders have said here so far.
+    pub fn log(&self) -> String {
+        fs::read(self.path("log"))
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// Starts a recorder.
+    pub fn run(&self) -> Daemon {
+        self.run_with("FRAMELOG_LOG", "info")
+    }
+
+    /// Starts a recorder with this in its environment.
+    pub fn run_with(&self, variable: &str, value: &str) -> Daemon {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .expect("a writable temporary directory");
+        let child = program()
+            .args(["run", "--config"])
+            .arg(self.config())
+            .env(variable, value)
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("the program under test is built");
+        Daemon { child }
+    }
+
+    /// Runs another command of the program to its end.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        program()
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .expect("the program starts")
+    }
+
+    /// The index, once there is one.
+    pub fn index(&self) -> Option<Index> {
+        Index::open(&self.storage()).ok()
+    }
+
+    /// Waits until the index holds what is asked for; panics, with the log, when it doesn't in time.
+    pub fn wait_for<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        found: impl Fn(&Index) -> Option<T>,
+    ) -> T {
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            if let Some(found) = self.index().as_ref().and_then(&found) {
+                return found;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("no {what} within {limit:?}; the log:\n{}", self.log());
+    }
+
+    /// Every file below the storage directory.
+    pub fn files(&self) -> Vec<PathBuf> {
+        files_below(&self.storage())
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
+}
+
+/// A running recorder. It is killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+}
+
+impl Daemon {
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).expect("a child has a pid");
+        kill_process(pid, signal).expect("the child is ours");
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("the child is ours")
+    }
+
+    /// SIGTERM, then waits for the end: its exit status, or `None` when it takes longer than the limit.
+    pub fn stop(mut self, limit: Duration) -> Option<ExitStatus> {
+        self.signal(Signal::TERM);
+        self.wait(limit)
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let begin = Instant::now();
+        while begin.elapsed() < limit {
+            if let Some(status) = self.ended() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already, and then there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

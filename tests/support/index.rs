@@ -1,0 +1,143 @@
+//! What a recorder left behind: its index, read as a person would with SQL, and the footage that it points at.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+
+use super::RUNTIME;
+
+/// A row of the view `footage`.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Row {
+    /// Camera name.
+    pub camera: String,
+    /// Capture time as text.
+    pub captured: String,
+    /// Capture time.
+    pub captured_us: i64,
+    /// Arrival.
+    pub received_us: i64,
+    /// `camera`, `mapped` or `arrival`.
+    pub clock: String,
+    /// Not torn.
+    pub complete: bool,
+    /// Relative to the storage directory.
+    pub path: String,
+    /// Where the payload begins.
+    pub offset: i64,
+    /// Its length.
+    pub length: i64,
+}
+
+/// A row of the table `gaps`.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Gap {
+    /// Camera name.
+    pub camera: String,
+    /// Begin.
+    pub started_us: i64,
+    /// End, unless it is open.
+    pub ended_us: Option<i64>,
+    /// From the closed list.
+    pub reason: String,
+    /// In words.
+    pub detail: String,
+}
+
+/// A row of the table `segments`.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Segment {
+    /// Camera name.
+    pub camera: String,
+    /// Relative to the storage directory.
+    pub path: String,
+    /// How many frames the index says it has.
+    pub frames: i64,
+    /// `open` or `closed`.
+    pub state: String,
+}
+
+/// An index, opened read-only.
+#[derive(Debug)]
+pub struct Index {
+    storage: PathBuf,
+    pool: SqlitePool,
+}
+
+impl Index {
+    /// Opens the index of a storage directory.
+    pub fn open(storage: &Path) -> Result<Self, sqlx::Error> {
+        let options = SqliteConnectOptions::new()
+            .filename(storage.join("index.db"))
+            .read_only(true);
+        let pool = RUNTIME.block_on(
+            SqlitePoolOptions::new()
+                .max_connections(1)
+                .connect_with(options),
+        )?;
+        Ok(Self {
+            storage: storage.to_owned(),
+            pool,
+        })
+    }
+
+    /// All frames, in order of arrival within each camera.
+    pub fn rows(&self) -> Result<Vec<Row>, sqlx::Error> {
+        let sql =
+            "SELECT footage.* FROM footage JOIN segments USING (path) ORDER BY segments.id, offset";
+        RUNTIME.block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+    }
+
+    /// All frames of one camera, in order of arrival.
+    pub fn rows_of(&self, camera: &str) -> Vec<Row> {
+        self.rows()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|row| row.camera == camera)
+            .collect()
+    }
+
+    /// All gaps, by begin.
+    pub fn gaps(&self) -> Result<Vec<Gap>, sqlx::Error> {
+        let sql = "SELECT name AS camera, gaps.started_us, gaps.ended_us, reason, coalesce(detail, '') AS detail
+                   FROM gaps JOIN cameras ON cameras.id = camera_id ORDER BY gaps.started_us, gaps.id";
+        RUNTIME.block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+    }
+
+    /// The gaps of one camera.
+    pub fn gaps_of(&self, camera: &str) -> Vec<Gap> {
+        self.gaps()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|gap| gap.camera == camera)
+            .collect()
+    }
+
+    /// All segments, by id.
+    pub fn segments(&self) -> Result<Vec<Segment>, sqlx::Error> {
+        let sql = "SELECT name AS camera, path, frames, state FROM segments JOIN cameras ON cameras.id = camera_id ORDER BY segments.id";
+        RUNTIME.block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+    }
+
+    /// The bytes that a row points at; the error says what is not there.
+    pub fn payload(&self, row: &Row) -> std::io::Result<Vec<u8>> {
+        let number = |value: i64| u64::try_from(value).map_err(std::io::Error::other);
+        let mut bytes = vec![0; usize::try_from(row.length).map_err(std::io::Error::other)?];
+        File::open(self.storage.join(&row.path))?.read_exact_at(&mut bytes, number(row.offset)?)?;
+        Ok(bytes)
+    }
+
+    /// The frames of one camera, in order of arrival; panics when a row points at bytes that are not there.
+    pub fn frames_of(&self, camera: &str) -> Vec<(Row, Vec<u8>)> {
+        let payload = |row: &Row| {
+            self.payload(row)
+                .unwrap_or_else(|error| panic!("{row:?} points at nothing: {error}"))
+        };
+        self.rows_of(camera)
+            .into_iter()
+            .map(|row| (row.clone(), payload(&row)))
+            .collect()
+    }
+}

@@ -1,0 +1,45 @@
+//! Footage as other programs see it: ffprobe and ffmpeg.
+
+use std::path::Path;
+use std::process::Command;
+
+/// How many frames ffprobe finds in a file.
+pub fn probed_frames(path: &Path) -> usize {
+    let output = Command::new("ffprobe")
+        .args([
+            "-v",
+            "error",
+            "-count_packets",
+            "-select_streams",
+            "v",
+            "-show_entries",
+            "stream=nb_read_packets",
+            "-of",
+            "csv=p=0",
+        ])
+        .arg(path)
+        .output()
+        .expect("ffprobe is installed by scripts/setup-tests");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    text.trim()
+        .trim_end_matches(',')
+        .parse()
+        .unwrap_or_else(|_| panic!("ffprobe {}: {text}{errors}", path.display()))
+}
+
+/// Panics unless ffmpeg decodes the file without a complaint.
+pub fn assert_decodes(path: &Path) {
+    let output = Command::new("ffmpeg")
+        .args(["-v", "error", "-nostdin", "-i"])
+        .arg(path)
+        .args(["-f", "null", "-"])
+        .output()
+        .expect("ffmpeg is installed by scripts/setup-tests");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && errors.trim().is_empty(),
+        "ffmpeg {}: {errors}",
+        path.display()
+    );
+}
