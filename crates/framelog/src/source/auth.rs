@@ -65,12 +65,12 @@ impl PartialEq for Digest {
 
 impl Eq for Digest {}
 
-/// In the order of strength.
+/// In the order of preference: SHA-512/256 is rarer in cameras than its name, and often something else, so it comes last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Hash {
+    Sha512Of256,
     Md5,
     Sha256,
-    Sha512Of256,
 }
 
 impl Hash {
@@ -486,6 +486,16 @@ mod tests {
             Some(Challenge::Basic)
         );
         assert_eq!(challenge(&["Bearer realm=\"x\""]), None);
+    }
+
+    #[test]
+    fn sha_512_256_is_answered_only_where_nothing_better_known_is_offered() {
+        let rare = "Digest realm=\"a\", nonce=\"rare\", algorithm=SHA-512-256";
+        assert_eq!(digest(rare).nonce, b"rare");
+        let both = [rare, "Digest realm=\"a\", nonce=\"md5\""];
+        assert!(
+            matches!(challenge(&both), Some(Challenge::Digest(digest)) if digest.nonce == b"md5")
+        );
     }
 
     #[test]

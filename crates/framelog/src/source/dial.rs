@@ -1,7 +1,7 @@
 //! A connection to a camera: name lookup, TCP, TLS, each within its time. Not for what is said over it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -136,10 +136,13 @@ async fn connect(url: &CameraUrl, limit: Instant) -> Result<TcpStream, DialError
         host: url.host.clone(),
         cause,
     };
-    let addresses: Vec<SocketAddr> = tokio::net::lookup_host((url.host.as_str(), url.port))
-        .await
-        .map_err(lookup)?
-        .collect();
+    let addresses = match zoned_address(url).map_err(lookup)? {
+        Some(address) => vec![address],
+        None => tokio::net::lookup_host((url.host.as_str(), url.port))
+            .await
+            .map_err(lookup)?
+            .collect(),
+    };
     let mut failed = lookup(io::ErrorKind::NotFound.into());
     for (index, &address) in addresses.iter().enumerate() {
         let share =
@@ -154,6 +157,24 @@ async fn connect(url: &CameraUrl, limit: Instant) -> Result<TcpStream, DialError
         }
     }
     Err(failed)
+}
+
+/// The address of an IPv6 literal with a zone id (RFC 4007 §11: an interface's name or number); resolvers take zones only for some.
+fn zoned_address(url: &CameraUrl) -> io::Result<Option<SocketAddr>> {
+    let Some((address, zone)) = url.host.split_once('%') else {
+        return Ok(None);
+    };
+    let Ok(address) = address.parse::<Ipv6Addr>() else {
+        return Ok(None);
+    };
+    let scope = match zone.parse() {
+        Ok(number) => number,
+        Err(_) => {
+            let socket = std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0))?;
+            rustix::net::netdevice::name_to_index(&socket, zone)?
+        }
+    };
+    Ok(Some(SocketAddrV6::new(address, url.port, 0, scope).into()))
 }
 
 async fn encrypt(tcp: TcpStream, url: &CameraUrl, tls: &Tls) -> Result<Stream, DialError> {
