@@ -23,7 +23,11 @@ impl Headers {
 
     /// Name and value of each field, in order, blanks trimmed.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.raw.split(|&byte| byte == b'\n').filter_map(|line| {
+        let ends = memchr::memchr_iter(b'\n', &self.raw).chain([self.raw.len()]);
+        let mut start = 0;
+        ends.filter_map(move |end| {
+            let line = &self.raw[start..end];
+            start = end + 1;
             let colon = memchr::memchr(b':', line)?;
             let name = line[..colon].trim_ascii();
             (!name.is_empty()).then(|| (name, line[colon + 1..].trim_ascii()))

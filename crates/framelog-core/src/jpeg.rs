@@ -74,11 +74,6 @@ impl Walker {
         self.doubtful_from
     }
 
-    /// Whether the bytes taken end inside a segment.
-    pub fn is_inside_segment(&self) -> bool {
-        matches!(self.state, State::Segment { .. } | State::Length { .. })
-    }
-
     /// Takes bytes up to the end of the header segments, the EOI or the first byte that does not fit.
     pub fn take_headers(&mut self, bytes: &[u8]) -> Walk {
         self.take_until(bytes, true)
@@ -109,6 +104,15 @@ impl Walker {
                         return Walk::Broken;
                     }
                     self.state = State::Code;
+                    if let [_, code @ (0xC0..=0xCF | MARKER_SOS..=0xFE), high, low, ..] = *rest
+                        && let length @ 2.. = u16::from_be_bytes([high, low])
+                    {
+                        // A whole marker segment's head, the usual case: the states below, in one step.
+                        used = 4;
+                        self.doubtful_from = self.taken;
+                        let left = usize::from(length) - 2;
+                        self.state = self.after_length(left, code == MARKER_SOS, used);
+                    }
                 }
                 State::Code => match byte {
                     0xFF => {}

@@ -180,6 +180,13 @@ impl Parser {
         self.window.push(bytes, now_us);
     }
 
+    /// The body is a picture and no multipart: `length` is what the response's head announced for it, and is checked as a part's is.
+    /// To be called before anything but line ends has been polled.
+    pub fn expect_picture(&mut self, length: Option<u64>) {
+        let start = self.window.start();
+        self.state = self.pending(Headers::default(), start, length, length.is_none());
+    }
+
     /// No more bytes will come: a JPEG that is whole is handed out by the next [`Parser::poll`], a torn one is skipped.
     pub fn finish(&mut self) {
         self.finished = true;
@@ -237,7 +244,7 @@ impl Parser {
 
     /// Between parts: passes over line ends and junk to the next delimiter, header line or SOI.
     fn border(&mut self, clean: bool) -> Step {
-        let at = self.pass_line_ends(self.window.start());
+        let at = self.pass_filler(self.window.start());
         self.window.skip_to(at);
         if at == self.window.end() {
             return Step::Wait(State::Border { clean });
@@ -345,14 +352,16 @@ impl Parser {
     fn begin_payload(&mut self, headers: Headers, start: u64, bare: bool) -> State {
         self.evidence |= bare;
         self.window.skip_to(start);
-        let length = headers
-            .get("content-length")
-            .and_then(read_length)
-            .filter(|length| (1..=self.limits.part_bytes_max as u64).contains(length));
+        let length = headers.get("content-length").and_then(read_length);
+        self.pending(headers, start, length, bare)
+    }
+
+    fn pending(&self, headers: Headers, start: u64, length: Option<u64>, bare: bool) -> State {
         State::Payload(Pending {
             headers,
             start,
-            length,
+            length: length
+                .filter(|length| (1..=self.limits.part_bytes_max as u64).contains(length)),
             bare,
             body: Body::Unknown,
         })
@@ -438,7 +447,7 @@ impl Parser {
             self.evidence = true;
             return Step::Go(State::Payload(pending));
         }
-        if delimiter.is_none() && before < limit && !self.finished {
+        if delimiter.is_none() && searched_now < limit && !self.finished {
             pending.body = Body::Other {
                 searched: searched_now,
             };
@@ -476,9 +485,7 @@ impl Parser {
                 Step::Wait(state)
             };
         }
-        if self.window.begins(end - EOI.len() as u64, &EOI) == Some(true)
-            && !self.ends_inside_segment(pending.start, end)
-        {
+        if self.ends_in_eoi(pending.start, end) && !self.ends_in_headers(pending.start, end) {
             return self.give(pending, end, true);
         }
         let next = self.next(end);
@@ -502,7 +509,11 @@ impl Parser {
         } else {
             end
         };
-        self.give(pending, end, complete)
+        if complete {
+            self.give(pending, end, true)
+        } else {
+            self.give_torn(pending, end, walker.has_scan())
+        }
     }
 
     /// A JPEG whose end is found by its structure; a length, if there is one, is a hint for a JPEG without EOI.
@@ -536,13 +547,13 @@ impl Parser {
             {
                 let end = pending.start + walker.taken() as u64;
                 match self.next(end) {
-                    Next::Unknown if !self.finished => {
+                    Next::Unknown if !self.finished && !self.settling => {
                         pending.body = Body::Walked(walker);
                         Step::Wait(State::Payload(pending))
                     }
                     Next::Delimiter | Next::Unknown => {
                         let end = self.without_swallowed_line_end(pending.start, end);
-                        self.give(pending, end, false)
+                        self.give_torn(pending, end, walker.has_scan())
                     }
                     Next::Other | Next::Field => {
                         self.penance = PENANCE;
@@ -595,7 +606,7 @@ impl Parser {
                 let padded = self.before_line_end(end, delimiter);
                 self.give(pending, padded, true)
             }
-            None if !field && self.window.end() < limit => {
+            None if !field && searched_now < limit => {
                 pending.body = Body::Padded {
                     end,
                     searched: searched_now,
@@ -628,12 +639,12 @@ impl Parser {
                 let end = self.before_line_end(pending.start, delimiter);
                 self.give_torn(pending, end, has_scan)
             }
-            (None, None) if self.is_too_large(&pending) => self.give_up_too_large(pending),
+            (None, None) if searched_now >= self.too_large_at(&pending) => {
+                self.give_up_too_large(pending)
+            }
             (None, None) if self.finished => {
                 let end = self.trim_line_ends(pending.start, self.window.end());
-                if self.window.begins(end - EOI.len() as u64, &EOI) == Some(true)
-                    && end > pending.start + 2
-                {
+                if self.ends_in_eoi(pending.start, end) {
                     return self.give(pending, end, true);
                 }
                 self.give_up(pending, SkipReason::Torn, self.window.end())
@@ -649,8 +660,7 @@ impl Parser {
     }
 
     fn give_torn(&mut self, pending: Pending, end: u64, has_scan: bool) -> Step {
-        let complete = end >= pending.start + 4
-            && self.window.begins(end - EOI.len() as u64, &EOI) == Some(true);
+        let complete = self.ends_in_eoi(pending.start, end);
         if has_scan || complete {
             self.give(pending, end, complete)
         } else {
@@ -706,9 +716,18 @@ impl Parser {
 
     /// Position of the first byte from `position` on that is no line end, or the end of what is there.
     fn pass_line_ends(&self, position: u64) -> u64 {
+        self.pass(position, |byte| matches!(byte, b'\r' | b'\n'))
+    }
+
+    /// As [`Self::pass_line_ends`], over zeros too: what is left of an aligned buffer.
+    fn pass_filler(&self, position: u64) -> u64 {
+        self.pass(position, |byte| matches!(byte, b'\r' | b'\n' | 0))
+    }
+
+    fn pass(&self, position: u64, over: impl Fn(u8) -> bool) -> u64 {
         let mut at = position;
         for piece in self.window.pieces(position) {
-            match piece.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) {
+            match piece.iter().position(|byte| !over(*byte)) {
                 Some(offset) => return at + offset as u64,
                 None => at += piece.len() as u64,
             }
@@ -828,8 +847,13 @@ impl Parser {
         Walk::More
     }
 
-    /// Whether `end` falls into a header segment, so that an EOI before it is a thumbnail's.
-    fn ends_inside_segment(&self, start: u64, end: u64) -> bool {
+    fn ends_in_eoi(&self, start: u64, end: u64) -> bool {
+        end >= start + (SOI.len() + EOI.len()) as u64
+            && self.window.begins(end - EOI.len() as u64, &EOI) == Some(true)
+    }
+
+    /// Whether no picture data come before `end`, so that an EOI there is a thumbnail's: inside a segment, or at its very end.
+    fn ends_in_headers(&self, start: u64, end: u64) -> bool {
         let mut walker = Walker::default();
         let mut at = start;
         for piece in self.window.pieces(start) {
@@ -840,7 +864,7 @@ impl Parser {
             }
             at += piece.len() as u64;
         }
-        walker.is_inside_segment()
+        true
     }
 }
 

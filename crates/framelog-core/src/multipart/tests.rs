@@ -464,19 +464,103 @@ fn a_good_length_covers_boundaries_and_thumbnails_inside() {
 #[test]
 fn a_length_that_ends_at_the_thumbnail_is_seen_through() {
     let thumbnail = picture(9);
-    let outer = jpeg(
-        &[(0xE1, &[&thumbnail[..], b"more"].concat())],
-        &scan(200, 4),
+    for behind in [&b"more"[..], b""] {
+        let exif = [&thumbnail[..], behind].concat();
+        let outer = jpeg(&[(0xE1, &exif)], &scan(200, 4));
+        let cut = outer
+            .windows(thumbnail.len())
+            .position(|w| w == thumbnail)
+            .map(|at| at + thumbnail.len())
+            .unwrap_or(0);
+        let mut stream = format!("--b\r\nContent-Length: {cut}\r\n\r\n").into_bytes();
+        stream.extend_from_slice(&outer);
+        stream.extend_from_slice(b"\r\n--b\r\n");
+        assert_eq!(frames(Some("b"), &stream), [outer]);
+    }
+}
+
+#[test]
+fn pictures_without_a_structure_are_whole_if_they_end_in_an_eoi() {
+    let shams: Vec<Vec<u8>> = [
+        &b"\x01\x02 noise"[..],
+        b"\xFF\xE0 text for a segment",
+        b"\xFF",
+    ]
+    .iter()
+    .map(|inside| [b"\xFF\xD8", *inside, b"\xFF\xD9"].concat())
+    .collect();
+    for head in [
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        let stream = [stream_of(&shams, head, "\r\n"), b"--b\r\n".to_vec()].concat();
+        assert_eq!(frames(Some("b"), &stream), shams);
+        assert!(
+            events(Some("b"), &stream, &[stream.len()])
+                .iter()
+                .all(|event| matches!(event, Event::Part(part) if part.complete))
+        );
+    }
+}
+
+#[test]
+fn zeros_between_parts_are_passed_over() {
+    let stream = stream_of(&three(), "--b\r\n\r\n", "\r\n\0\0\0");
+    let found = frames(Some("b"), &stream);
+    assert_eq!(found.len(), 3);
+    for (found, sent) in found.iter().zip(three()) {
+        assert!(found.starts_with(&sent));
+    }
+}
+
+/// A snapshot's body, with what the response announced for its length, pushed in pieces.
+fn snapshot(length: Option<u64>, body: &[u8], size: usize) -> Vec<(Vec<u8>, bool)> {
+    let mut parser = Parser::new(None, Limits::default());
+    parser.expect_picture(length);
+    let mut events = Vec::new();
+    for piece in body.chunks(size) {
+        parser.push(Bytes::copy_from_slice(piece), 7);
+        events.extend(std::iter::from_fn(|| parser.poll()));
+    }
+    parser.finish();
+    events.extend(std::iter::from_fn(|| parser.poll()));
+    events
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Part(part) => Some((part.payload.to_vec(), part.complete)),
+            Event::Skipped(_) => None,
+        })
+        .collect()
+}
+
+#[test]
+fn an_expected_picture_is_found_whatever_its_length_says() {
+    let whole = picture(3);
+    let right = whole.len() as u64;
+    for length in [
+        None,
+        Some(right),
+        Some(right - 9),
+        Some(right + 9),
+        Some(1),
+        Some(u64::MAX),
+    ] {
+        for size in [1, 50, whole.len()] {
+            assert_eq!(
+                snapshot(length, &whole, size),
+                [(whole.clone(), true)],
+                "{length:?}"
+            );
+        }
+    }
+    let endless = &whole[..whole.len() - 2];
+    assert_eq!(
+        snapshot(Some(right - 2), endless, 40),
+        [(endless.to_vec(), false)]
     );
-    let cut = outer
-        .windows(thumbnail.len())
-        .position(|w| w == thumbnail)
-        .map(|at| at + thumbnail.len())
-        .unwrap_or(0);
-    let mut stream = format!("--b\r\nContent-Length: {cut}\r\n\r\n").into_bytes();
-    stream.extend_from_slice(&outer);
-    stream.extend_from_slice(b"\r\n--b\r\n");
-    assert_eq!(frames(Some("b"), &stream), [outer]);
+    assert_eq!(snapshot(Some(right), endless, 40), []);
+    let sham = b"\xFF\xD8 not really \xFF\xD9";
+    assert_eq!(snapshot(None, sham, 3), [(sham.to_vec(), true)]);
 }
 
 #[test]
@@ -750,6 +834,8 @@ prop_compose! {
         any::<u32>().prop_map(picture),
         (any::<u32>(), 0usize..300).prop_map(|(seed, cut)| picture(seed)[..cut].to_vec()),
         prop::collection::vec(any::<u8>(), 0..30),
+        prop::collection::vec(any::<u8>(), 0..30).prop_map(|inside| [b"\xFF\xD8", &inside[..], b"\xFF\xD9"].concat()),
+        any::<u32>().prop_map(|seed| jpeg(&[(0xE1, &picture(seed))], &scan(20, seed))), Just(vec![0; 2]),
         Just(vec![0xFF; 5]), Just(vec![0; 70]), Just(b"Content-T".to_vec()), Just(b"--".to_vec()),
     ], 0..20)) -> Vec<u8> { pieces.concat() }
 }
@@ -769,6 +855,11 @@ proptest! {
         let limits = Limits { part_bytes_max, header_bytes_max };
         let whole = events_within(limits, Some("b"), &stream, &[stream.len().max(1)]);
         prop_assert_eq!(told(&events_within(limits, Some("b"), &stream, &sizes)), told(&whole), "{}", stream.escape_ascii());
+    }
+
+    #[test]
+    fn any_split_of_a_snapshot_gives_the_same_pictures(body in odd_stream(), length in prop::option::of(0u64..1500), size in 1usize..400) {
+        prop_assert_eq!(snapshot(length, &body, size), snapshot(length, &body, body.len().max(1)), "{}", body.escape_ascii());
     }
 
     #[test]
