@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
 /// The bounds. Beyond them frames are dropped, never kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -30,6 +33,8 @@ pub(crate) struct Budget {
     limits: Limits,
     bytes: AtomicUsize,
     rows: AtomicUsize,
+    /// Room was given back.
+    room: Notify,
 }
 
 impl Budget {
@@ -65,6 +70,18 @@ impl Budget {
     pub fn give_back(&self, camera: &AtomicUsize, bytes: usize) {
         camera.fetch_sub(bytes, Relaxed);
         self.bytes.fetch_sub(bytes, Relaxed);
+        self.room.notify_waiters();
+    }
+
+    /// Whether a camera had better send no more for now: a sixteenth of its share waits (at the default 4 MiB, many times what an
+    /// ordinary camera sends while frames are gathered, and still warm in the processor's cache).
+    pub fn is_short(&self, camera: &AtomicUsize) -> bool {
+        camera.load(Relaxed) > self.limits.camera_bytes_max / 16
+    }
+
+    /// Resolves when room is given back after this call.
+    pub fn room(&self) -> Notified<'_> {
+        self.room.notified()
     }
 
     /// Whether the index is so far behind that no more frames may be taken.
@@ -112,6 +129,17 @@ mod tests {
         assert!(budget.take(&a, 100));
         budget.give_back(&a, 100);
         assert!(budget.take(&a, 1));
+    }
+
+    #[test]
+    fn a_camera_is_short_of_room_before_frames_are_dropped() {
+        let (budget, a) = (budget(), AtomicUsize::new(0));
+        assert!(!budget.is_short(&a));
+        assert!(budget.take(&a, 1));
+        assert!(budget.is_short(&a));
+        assert!(budget.take(&a, 9));
+        budget.give_back(&a, 10);
+        assert!(!budget.is_short(&a));
     }
 
     #[test]

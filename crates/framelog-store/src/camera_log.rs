@@ -1,20 +1,23 @@
-//! Where one camera's task puts its frames and gaps, and what is counted. Nothing here waits, for the disk or for anyone.
+//! Where one camera's task puts its frames and gaps. Only [`CameraLog::wait_for_room`] waits.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use framelog_core::frame::Frame;
 use framelog_core::gap::GapReason;
+use tokio::time::timeout;
 
 use crate::budget::Budget;
+use crate::camera::{Camera, Counters};
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes};
 use crate::queue::{Command, Entry, Queue};
 
 /// What a waiting frame costs beside its payload, bytes: so that many tiny frames are bounded too.
 const FRAME_OVERHEAD: usize = size_of::<Entry>() + 64;
-/// For `last_captured_us`: no frame is known.
-const NEVER: i64 = i64::MIN;
+/// How long a camera is held back while the disk is behind, before its frames are dropped.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Why a frame was not taken: the caller counts it and the store has counted it too, and opened a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,73 +25,6 @@ const NEVER: i64 = i64::MIN;
 pub struct Dropped {
     /// `DiskSlow`: too many bytes wait to be written. `DiskFull`: the index could not be written for minutes.
     pub reason: GapReason,
-}
-
-/// What became of a camera's frames since the store was opened.
-///
-/// Every frame that was given to [`CameraLog::append`] is in one of these, once the queue is drained.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames whose bytes are in a file.
-    pub stored_frames: u64,
-    /// Their payload bytes.
-    pub stored_bytes: u64,
-    /// Frames dropped because the queue was full.
-    pub dropped_disk_slow: u64,
-    /// Frames dropped because a write failed.
-    pub dropped_disk_full: u64,
-}
-
-/// What the log of a camera and its writer thread share.
-#[derive(Debug)]
-pub(crate) struct Camera {
-    pub id: i64,
-    pub name: Arc<str>,
-    /// Bytes of its frames that wait to be written.
-    pub waiting_bytes: AtomicUsize,
-    stored_frames: AtomicU64,
-    stored_bytes: AtomicU64,
-    dropped_disk_slow: AtomicU64,
-    dropped_disk_full: AtomicU64,
-    last_captured_us: AtomicI64,
-    /// Frames are being dropped before the queue, and why: a gap is open.
-    dropping: Mutex<Option<GapReason>>,
-    /// A frame that should have begun a segment was dropped: the next one does.
-    owes_segment: AtomicBool,
-}
-
-impl Camera {
-    /// A camera with nothing counted yet.
-    pub fn new(id: i64, name: Arc<str>, last_captured_us: Option<i64>) -> Self {
-        Self {
-            id,
-            name,
-            waiting_bytes: AtomicUsize::new(0),
-            stored_frames: AtomicU64::new(0),
-            stored_bytes: AtomicU64::new(0),
-            dropped_disk_slow: AtomicU64::new(0),
-            dropped_disk_full: AtomicU64::new(0),
-            last_captured_us: AtomicI64::new(last_captured_us.unwrap_or(NEVER)),
-            dropping: Mutex::new(None),
-            owes_segment: AtomicBool::new(false),
-        }
-    }
-
-    /// Counts frames whose bytes are in a file.
-    pub fn count_stored(&self, frames: u64, bytes: u64) {
-        self.stored_frames.fetch_add(frames, Relaxed);
-        self.stored_bytes.fetch_add(bytes, Relaxed);
-    }
-
-    /// Counts frames that were dropped.
-    pub fn count_dropped(&self, reason: GapReason, frames: u64) {
-        let counter = if reason == GapReason::DiskSlow {
-            &self.dropped_disk_slow
-        } else {
-            &self.dropped_disk_full
-        };
-        counter.fetch_add(frames, Relaxed);
-    }
 }
 
 /// Where one camera's task puts its frames and gaps. Calls return at once; files are written by the writer threads.
@@ -117,7 +53,7 @@ impl CameraLog {
         self.follow_drops(captured_us, queued.err());
         match queued {
             Ok(()) => {
-                self.camera.last_captured_us.store(captured_us, Relaxed);
+                self.camera.took(captured_us);
                 Ok(())
             }
             Err(reason) => {
@@ -127,14 +63,33 @@ impl CameraLog {
         }
     }
 
+    /// Waits while the disk is behind with this camera's frames, so that its connection holds it back and nothing need be dropped.
+    ///
+    /// For at most 2 s until there is room again: a disk that hangs must show as dropped frames, not as a slow camera.
+    pub async fn wait_for_room(&self) {
+        let short = || self.budget.is_short(&self.camera.waiting_bytes);
+        if !short() {
+            self.camera.out_of_patience.store(false, Relaxed);
+            return;
+        }
+        let until_room = async {
+            while short() {
+                let room = self.budget.room();
+                if short() {
+                    room.await;
+                }
+            }
+        };
+        if !self.camera.out_of_patience.load(Relaxed)
+            && timeout(PATIENCE, until_room).await.is_err()
+        {
+            self.camera.out_of_patience.store(true, Relaxed);
+        }
+    }
+
     /// Opens a gap with the first of many dropped frames, and closes it with the next that is taken.
     fn follow_drops(&self, captured_us: i64, dropped: Option<GapReason>) {
-        // Nothing panics while it is held.
-        let mut dropping = self
-            .camera
-            .dropping
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut dropping = self.camera.dropping();
         if *dropping == dropped {
             return;
         }
@@ -144,20 +99,16 @@ impl CameraLog {
                 only: Some(only),
             });
         }
-        match dropped {
-            None => {}
-            Some(GapReason::DiskSlow) => {
-                self.open_gap(
-                    captured_us,
-                    GapReason::DiskSlow,
-                    "frames arrive faster than the disk takes them",
-                );
-            }
-            Some(reason) => self.open_gap(
-                captured_us,
+        if let Some(reason) = dropped {
+            let detail = match reason {
+                GapReason::DiskSlow => "frames arrive faster than the disk takes them",
+                _ => "the index could not be written for too long",
+            };
+            self.change_gap(GapChange::Open {
+                started_us: captured_us,
                 reason,
-                "the index could not be written for too long",
-            ),
+                detail: detail.into(),
+            });
         }
     }
 
@@ -166,10 +117,13 @@ impl CameraLog {
             return Err(GapReason::DiskFull);
         }
         let bytes = frame.payload.len() + FRAME_OVERHEAD;
+        self.push(Command::Append { frame, new_segment }, bytes)
+    }
+
+    fn push(&self, command: Command, bytes: usize) -> Result<(), GapReason> {
         if !self.budget.take(&self.camera.waiting_bytes, bytes) {
             return Err(GapReason::DiskSlow);
         }
-        let command = Command::Append { frame, new_segment };
         if !self.queue.push(Entry {
             camera: self.camera.clone(),
             command,
@@ -181,20 +135,19 @@ impl CameraLog {
         Ok(())
     }
 
-    /// Closes the open segment once the frames before it are written: the connection has ended.
+    /// Closes the open segment once the frames before it are written: the connection has ended. Where there is no room to say so, the
+    /// next frame begins a segment.
     pub fn end_segment(&self) {
-        // A closed queue has closed its segments.
-        self.queue.push(Entry {
-            camera: self.camera.clone(),
-            command: Command::EndSegment,
-            bytes: 0,
-        });
+        let queued = self.push(Command::EndSegment, FRAME_OVERHEAD);
+        self.camera.owes_segment.store(queued.is_err(), Relaxed);
     }
 
     /// Opens a gap, closing an open one of another reason at `started_us`. The same reason again only updates the detail.
     ///
     /// A `started_us` before the open gap's start is taken as that start: gaps of a camera don't overlap.
     pub fn open_gap(&self, started_us: i64, reason: GapReason, detail: &str) {
+        // That ends a gap of dropped frames: the next drop opens another.
+        *self.camera.dropping() = None;
         self.change_gap(GapChange::Open {
             started_us,
             reason,
@@ -230,16 +183,11 @@ impl CameraLog {
     /// Capture time of the newest frame known for this camera, this run or before: the one that arrived last, or for an
     /// earlier run the end of its last segment.
     pub fn last_captured_us(&self) -> Option<i64> {
-        Some(self.camera.last_captured_us.load(Relaxed)).filter(|&us| us != NEVER)
+        self.camera.last_captured_us()
     }
 
     /// What became of its frames since the store was opened.
     pub fn counters(&self) -> Counters {
-        Counters {
-            stored_frames: self.camera.stored_frames.load(Relaxed),
-            stored_bytes: self.camera.stored_bytes.load(Relaxed),
-            dropped_disk_slow: self.camera.dropped_disk_slow.load(Relaxed),
-            dropped_disk_full: self.camera.dropped_disk_full.load(Relaxed),
-        }
+        self.camera.counters()
     }
 }

@@ -16,6 +16,14 @@ pub(crate) enum GapChange {
         reason: GapReason,
         detail: Arc<str>,
     },
+    /// Frames of this span were lost on their way to the file, and more may be: like `Open`, unless another gap is open already. That
+    /// one came after these frames, because reports from the writers are late; then the span is over where it begins.
+    Lost {
+        started_us: i64,
+        ended_us: i64,
+        reason: GapReason,
+        detail: Arc<str>,
+    },
     /// The open gap ends, if there is one and, where a reason is given, it is of that reason.
     Close {
         ended_us: i64,
@@ -58,26 +66,19 @@ impl Gaps {
                 started_us,
                 reason,
                 detail,
-            } => {
-                let mut started_us = started_us;
-                if let Some(open) = self
-                    .open
-                    .get_mut(&camera_id)
-                    .filter(|open| open.reason == reason)
-                {
-                    if open.detail != detail {
-                        open.detail = detail;
-                        changed.insert(open.id, open.clone());
-                    }
-                    return;
+            } => self.open(camera_id, started_us, reason, detail, changed),
+            GapChange::Lost {
+                started_us,
+                ended_us,
+                reason,
+                detail,
+            } => match self.open.get(&camera_id) {
+                Some(open) if open.reason != reason => {
+                    let ended_us = ended_us.min(open.started_us);
+                    self.record(camera_id, (started_us, ended_us), reason, detail, changed);
                 }
-                if let Some(ended_us) = self.close(camera_id, started_us, None, changed) {
-                    started_us = ended_us; // they don't overlap
-                }
-                let gap = self.row(camera_id, started_us, None, reason, detail);
-                changed.insert(gap.id, gap.clone());
-                self.open.insert(camera_id, gap);
-            }
+                _ => self.open(camera_id, started_us, reason, detail, changed),
+            },
             GapChange::Close { ended_us, only } => {
                 self.close(camera_id, ended_us, only, changed);
             }
@@ -86,17 +87,48 @@ impl Gaps {
                 ended_us,
                 reason,
                 detail,
-            } => {
-                let gap = self.row(
-                    camera_id,
-                    started_us,
-                    Some(ended_us.max(started_us)),
-                    reason,
-                    detail,
-                );
-                changed.insert(gap.id, gap);
-            }
+            } => self.record(camera_id, (started_us, ended_us), reason, detail, changed),
         }
+    }
+
+    fn open(
+        &mut self,
+        camera_id: i64,
+        mut started_us: i64,
+        reason: GapReason,
+        detail: Arc<str>,
+        changed: &mut BTreeMap<i64, rows::Gap>,
+    ) {
+        if let Some(open) = self
+            .open
+            .get_mut(&camera_id)
+            .filter(|open| open.reason == reason)
+        {
+            if open.detail != detail {
+                open.detail = detail;
+                changed.insert(open.id, open.clone());
+            }
+            return;
+        }
+        if let Some(ended_us) = self.close(camera_id, started_us, None, changed) {
+            started_us = ended_us; // they don't overlap
+        }
+        let gap = self.row(camera_id, started_us, None, reason, detail);
+        changed.insert(gap.id, gap.clone());
+        self.open.insert(camera_id, gap);
+    }
+
+    fn record(
+        &mut self,
+        camera_id: i64,
+        (started_us, ended_us): (i64, i64),
+        reason: GapReason,
+        detail: Arc<str>,
+        changed: &mut BTreeMap<i64, rows::Gap>,
+    ) {
+        let ended_us = Some(ended_us.max(started_us));
+        let gap = self.row(camera_id, started_us, ended_us, reason, detail);
+        changed.insert(gap.id, gap);
     }
 
     /// Closes every open gap.
@@ -238,6 +270,25 @@ mod tests {
         assert_eq!(
             after([open(10, DiskFull), only]),
             [(10, Some(30), DiskFull)]
+        );
+    }
+
+    #[test]
+    fn late_report_of_lost_frames_leaves_the_gap_open_that_came_after_them() {
+        use GapReason::{Disconnected, DiskFull};
+        let lost = |started_us, ended_us| GapChange::Lost {
+            started_us,
+            ended_us,
+            reason: DiskFull,
+            detail: "".into(),
+        };
+        assert_eq!(
+            after([open(20, Disconnected), lost(10, 20)]),
+            [(20, None, Disconnected), (10, Some(20), DiskFull)]
+        );
+        assert_eq!(
+            after([lost(10, 20), lost(30, 40), close(50)]),
+            [(10, Some(50), DiskFull)]
         );
     }
 

@@ -26,8 +26,9 @@ pub(crate) struct SegmentName {
     pub camera: String,
     /// Capture time of the first frame; in a path it is held within the years 1970 to 9999.
     pub started_us: i64,
-    /// 0, or how many segments of this camera and time there were before.
-    pub duplicate: u32,
+    /// 0, or the segment's id (at least) where a segment of this camera and time was there before: a camera whose stamp stands still
+    /// must not make us count files.
+    pub duplicate: i64,
     /// Gives the extension.
     pub container: Container,
 }
@@ -106,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    fn name(started_us: i64, duplicate: u32) -> SegmentName {
+    fn name(started_us: i64, duplicate: i64) -> SegmentName {
         SegmentName {
             camera: "front-door".into(),
             started_us,
@@ -183,7 +184,7 @@ mod tests {
         fn path_and_name_round_trip(
             camera in "[a-z0-9][a-z0-9_-]{0,63}",
             started_us in 0..=LAST_US,
-            duplicate in prop_oneof![Just(0), any::<u32>()],
+            duplicate in prop_oneof![Just(0), 1..i64::MAX],
             jpg in any::<bool>(),
         ) {
             let container = if jpg { Container::Jpg } else { Container::Mjpeg };

@@ -20,6 +20,7 @@
 //! Absent on purpose: deciding when a segment ends or a camera is lost (the daemon does), and decoding anything.
 
 mod budget;
+mod camera;
 mod camera_log;
 mod container;
 mod dirty;
@@ -39,7 +40,8 @@ mod writer;
 
 pub mod query;
 
-pub use camera_log::{CameraLog, Counters, Dropped};
+pub use camera::Counters;
+pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use query::Reader;
 pub use store::{Layout, Options, Store};

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use framelog_core::frame::Frame;
 
-use crate::camera_log::Camera;
+use crate::camera::Camera;
 
 /// How long frames are gathered before they are written. The bytes are in the file within 250 ms of their arrival.
-const GATHER: Duration = Duration::from_millis(100);
+const GATHER: Duration = Duration::from_millis(150);
 /// So many bytes are written at once: more in one call gains nothing, and the processor's cache forgets them.
 const GATHER_BYTES: usize = 1 << 20;
 

@@ -159,7 +159,8 @@ impl Row for Frame {
 }
 
 impl Row for Segment {
-    const INTO: &'static str = "INSERT INTO segments \
+    // OR REPLACE: a path that is there already is that of a file that someone deleted; the row would point into the new one.
+    const INTO: &'static str = "INSERT OR REPLACE INTO segments \
         (id, camera_id, path, codec, started_us, ended_us, frames, bytes, state, offset_us)";
     const COLUMNS: usize = 10;
     const CONFLICT: &'static str = "ON CONFLICT (id) DO UPDATE SET started_us = excluded.started_us, \

@@ -32,7 +32,8 @@ pub(crate) struct Appended {
 }
 
 impl OpenSegment {
-    /// Makes the file of a segment whose first frame will be `first`. A file that is already there gets a neighbour.
+    /// Makes the file of a segment whose first frame will be `first`. A file that is already there stays: the new one's name has the
+    /// id too.
     pub fn create(
         disk: &Disk,
         camera: (i64, &str),
@@ -48,11 +49,8 @@ impl OpenSegment {
         };
         let file = loop {
             match disk.create(&name.path()) {
-                Err(error)
-                    if error.kind() == io::ErrorKind::AlreadyExists
-                        && name.duplicate < u32::MAX =>
-                {
-                    name.duplicate += 1;
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    name.duplicate = id.max(name.duplicate.saturating_add(1));
                 }
                 created => break created?,
             }

@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::budget::{Budget, Limits};
-use crate::camera_log::{Camera, CameraLog};
+use crate::camera::Camera;
+use crate::camera_log::CameraLog;
 use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;

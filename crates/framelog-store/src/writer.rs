@@ -12,7 +12,7 @@ use framelog_core::frame::Frame;
 use framelog_core::gap::GapReason;
 
 use crate::budget::Budget;
-use crate::camera_log::Camera;
+use crate::camera::Camera;
 use crate::container::Container;
 use crate::disk::Disk;
 use crate::gaps::GapChange;
@@ -111,7 +111,7 @@ struct Writer {
 #[derive(Debug, Default)]
 struct Recording {
     open: Option<OpenSegment>,
-    /// The last write failed: a gap is open.
+    /// The last write failed: a gap may be open.
     failed: bool,
 }
 
@@ -225,22 +225,23 @@ impl Run<'_> {
     /// Appends frames that share a segment.
     fn append(&mut self, frames: &[&Frame], failures: &mut Failures) {
         let Some(&first) = frames.first() else { return };
-        if let Err((error, lost)) = self.try_append(first, frames) {
-            self.camera
-                .count_dropped(GapReason::DiskFull, lost.len() as u64);
-            failures.warn(&self.camera.name, &error, lost.len());
-            self.end_segment();
-            if !std::mem::replace(&mut self.recording.failed, true) {
-                let started_us = lost
-                    .first()
-                    .map_or(first.captured_us, |frame| frame.captured_us);
-                let detail = format!("write failed: {error}").into();
-                self.change_gap(GapChange::Open {
-                    started_us,
-                    reason: GapReason::DiskFull,
-                    detail,
-                });
-            }
+        let Err((error, lost)) = self.try_append(first, frames) else {
+            failures.recovered();
+            return;
+        };
+        self.camera
+            .count_dropped(GapReason::DiskFull, lost.len() as u64);
+        failures.warn(&self.camera.name, &error, lost.len());
+        self.end_segment();
+        self.recording.failed = true;
+        // Each time: the camera's own gaps may have ended the one before.
+        if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
+            self.change_gap(GapChange::Lost {
+                started_us: first.captured_us,
+                ended_us: last.captured_us,
+                reason: GapReason::DiskFull,
+                detail: format!("write failed: {error}").into(),
+            });
         }
     }
 
@@ -309,11 +310,13 @@ impl Run<'_> {
     }
 }
 
-/// Write errors in the log: the first at once, then one line an interval with what was lost since.
+/// Write errors in the log: the first at once, then one line an interval with what was lost since, and one when it is over.
 #[derive(Debug, Default)]
 struct Failures {
     warned: Option<Instant>,
     dropped: usize,
+    /// There was a line about errors since the last one about their end.
+    is_said: bool,
 }
 
 impl Failures {
@@ -324,8 +327,16 @@ impl Failures {
             .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
         {
             self.warned = Some(Instant::now());
+            self.is_said = true;
             let dropped = std::mem::take(&mut self.dropped);
             tracing::warn!(camera, %error, dropped, "footage could not be written");
+        }
+    }
+
+    fn recovered(&mut self) {
+        if std::mem::take(&mut self.is_said) {
+            let dropped = std::mem::take(&mut self.dropped);
+            tracing::info!(dropped, "footage is written again");
         }
     }
 }

@@ -10,7 +10,7 @@ use framelog_core::frame::{Codec, Frame, Payload};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
-use crate::camera_log::Counters;
+use crate::camera::Counters;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
 
 /// 2023-11-14 22:13:20 UTC.
@@ -67,6 +67,12 @@ async fn gaps(path: &Path, camera: &str) -> Vec<GapRow> {
         .gaps(Some(camera), i64::MIN, i64::MAX)
         .await
         .unwrap()
+}
+
+fn spans(gaps: &[GapRow]) -> Vec<(i64, Option<i64>, &str)> {
+    gaps.iter()
+        .map(|gap| (gap.started_us, gap.ended_us, gap.reason.as_str()))
+        .collect()
 }
 
 /// (captured, text) of every frame of a camera, read from the files.
@@ -289,11 +295,26 @@ async fn segments_of_the_same_moment_never_overwrite_each_other() {
         paths,
         [
             "221320.000000Z.mjpeg",
-            "221320.000000Z.1.mjpeg",
-            "221320.000000Z.2.mjpeg"
+            "221320.000000Z.2.mjpeg",
+            "221320.000000Z.3.mjpeg"
         ]
         .map(|f| day.join(f))
     );
+}
+
+#[tokio::test]
+async fn footage_that_someone_deleted_makes_room_for_the_same_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in ["deleted", "new"] {
+        let store = open(dir.path()).await;
+        let log = store.camera("a").await.unwrap();
+        log.append(frame(T, text), false).unwrap();
+        store.close().await.unwrap();
+        if text == "deleted" {
+            fs::remove_dir_all(dir.path().join("footage/a")).unwrap();
+        }
+    }
+    assert_eq!(stored(dir.path(), "a").await, [(T, "new".to_owned())]);
 }
 
 #[tokio::test]
@@ -599,6 +620,25 @@ async fn full_queue_drops_with_a_count_and_a_gap_and_spares_other_cameras() {
 }
 
 #[tokio::test]
+async fn segment_that_could_not_be_ended_for_lack_of_room_ends_with_the_next_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        camera_bytes_max: 1,
+        ..Limits::default()
+    };
+    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    wait_for(async || log.append(frame(T, "it always takes one"), false).is_ok()).await;
+    log.end_segment();
+    wait_for(async || log.append(frame(T + 1, "next"), false).is_ok()).await;
+    store.close().await.unwrap();
+    let segments = all_segments(&Reader::open(dir.path()).await.unwrap()).await;
+    assert_eq!(segments.len(), 2);
+}
+
+#[tokio::test]
 async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::new(dir.path());
@@ -641,11 +681,65 @@ async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
         "a file without a frame does not stay"
     );
     let gaps = gaps(dir.path(), "a").await;
-    let spans: Vec<_> = gaps
-        .iter()
-        .map(|gap| (gap.started_us, gap.ended_us, gap.reason.as_str()))
-        .collect();
-    assert_eq!(spans, [(T + 1, Some(T + 4), "disk_full")]);
+    assert_eq!(spans(&gaps), [(T + 1, Some(T + 4), "disk_full")]);
+}
+
+#[tokio::test]
+async fn disk_that_is_still_full_after_a_reconnect_is_a_gap_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::new(dir.path());
+    let room = disk.faults.room.clone();
+    let store = Store::open_on(disk, options(dir.path()), Limits::default())
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    room.store(0, SeqCst);
+    log.append(frame(T, "lost"), true).unwrap();
+    wait_for(async || log.counters().dropped_disk_full == 1).await;
+    log.end_segment();
+    log.open_gap(T + 10, GapReason::Disconnected, "");
+    log.append(frame(T + 20, "lost too"), true).unwrap();
+    log.close_gap(T + 20);
+    wait_for(async || log.counters().dropped_disk_full == 2).await;
+    room.store(usize::MAX, SeqCst);
+    log.append(frame(T + 30, "good"), true).unwrap();
+    store.close().await.unwrap();
+    assert_eq!(
+        spans(&gaps(dir.path(), "a").await),
+        [
+            (T, Some(T + 10), "disk_full"),
+            (T + 10, Some(T + 20), "disconnected"),
+            (T + 20, Some(T + 30), "disk_full"),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn queue_that_is_still_full_after_a_reconnect_is_a_gap_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        camera_bytes_max: 100_000,
+        ..Limits::default()
+    };
+    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    let text = "x".repeat(60_000);
+    log.append(frame(T, &text), true).unwrap();
+    log.append(frame(T + 1, &text), false).unwrap_err();
+    log.open_gap(T + 10, GapReason::Disconnected, "");
+    log.append(frame(T + 20, &text), true).unwrap_err();
+    wait_for(async || log.append(frame(T + 30, &text), true).is_ok()).await;
+    store.close().await.unwrap();
+    assert_eq!(
+        spans(&gaps(dir.path(), "a").await),
+        [
+            (T + 1, Some(T + 10), "disk_slow"),
+            (T + 10, Some(T + 20), "disconnected"),
+            (T + 20, Some(T + 30), "disk_slow"),
+        ]
+    );
 }
 
 #[tokio::test]
