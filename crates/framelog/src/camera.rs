@@ -14,7 +14,8 @@ use tracing::Instrument as _;
 use crate::config::Camera;
 use crate::recorder::{Recorder, Run};
 use crate::source::Ended;
-use crate::source::http::{HttpSource, Memory};
+use crate::source::http::HttpSource;
+use crate::source::memory::Memory;
 
 mod failure_log;
 mod retry;
@@ -55,22 +56,35 @@ impl Task {
 
 async fn supervise(camera: Camera, mut recorder: Recorder, stop: CancellationToken) -> bool {
     if camera.enabled {
-        stop.run_until_cancelled(keep_recording(&camera, &mut recorder))
+        let mut source = None;
+        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &mut source))
             .await;
+        // What had arrived is recorded, though what would confirm its length has not come.
+        if let Some(mut source) = source {
+            let mut deliveries = Vec::new();
+            source.settle(&mut deliveries);
+            recorder.take(&mut deliveries);
+        }
     }
     recorder.finish()
 }
 
-/// Connects again and again. Dropping the future closes the connection.
-async fn keep_recording(camera: &Camera, recorder: &mut Recorder) -> Infallible {
+/// Connects again and again. `source` is the open connection, if there is one.
+async fn keep_recording(
+    camera: &Camera,
+    recorder: &mut Recorder,
+    source: &mut Option<HttpSource>,
+) -> Infallible {
     let mut memory = Memory::default();
     let mut retry = Retry::new();
-    let mut failures = FailureLog::default();
+    let mut failures = FailureLog::new();
     loop {
         let began = Instant::now();
         recorder.begin_run();
-        let connection = connect_once(camera, &mut memory, recorder, &mut failures);
-        let ended = match unwound(connection).await {
+        let connection = connect_once(camera, &mut memory, recorder, source, &mut failures);
+        let ended = unwound(connection).await;
+        *source = None; // closed before anything else, above all before the next
+        let ended = match ended {
             Ok(ended) => ended,
             Err(ended) => {
                 // It may be what caused the panic; the recorder begins its run anew by itself.
@@ -81,7 +95,12 @@ async fn keep_recording(camera: &Camera, recorder: &mut Recorder) -> Infallible 
         };
         let run = recorder.run();
         let pause = retry.pause(&ended, run, began.elapsed(), fastrand::u32(..));
-        if let Some(times) = failures.failed(Instant::now()) {
+        let now = Instant::now();
+        let times = match ends_well(&ended, run) {
+            true => failures.ended_well(now),
+            false => failures.failed(now),
+        };
+        if let Some(times) = times {
             let retry_in_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             report(&ended, run, retry.attempts(), times, retry_in_ms);
         }
@@ -102,20 +121,22 @@ async fn unwound(connection: impl Future<Output = Ended>) -> Result<Ended, Ended
         })
 }
 
-/// One connection, from its beginning to its end, which is the value. Dropping the future closes it.
+/// One connection, from its beginning to its end, which is the value. It is left in `open` for the caller to close.
 async fn connect_once(
     camera: &Camera,
     memory: &mut Memory,
     recorder: &mut Recorder,
+    open: &mut Option<HttpSource>,
     failures: &mut FailureLog,
 ) -> Ended {
-    let mut source = match HttpSource::connect(camera, memory).await {
-        Ok(source) => source,
+    let source = match HttpSource::connect(camera, memory).await {
+        Ok(source) => open.insert(source),
         Err(ended) => return ended,
     };
     recorder.connected();
     let mut deliveries = Vec::new();
     loop {
+        recorder.wait_for_room().await;
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
         recorder.take(&mut deliveries);
@@ -138,7 +159,7 @@ fn report(ended: &Ended, run: Run, attempt: u32, times: u32, retry_in_ms: u64) {
 }
 
 fn report_recovery(camera: &Camera, failures: &mut FailureLog) {
-    if let Some(failures) = failures.recovered() {
+    if let Some(failures) = failures.recovered(Instant::now()) {
         tracing::info!(failures, url = %camera.url, "recording");
     }
 }

@@ -103,7 +103,12 @@ impl Config {
     /// Everything that is wrong with it, in the order of its lines.
     pub fn load(file: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let unreadable = |e: std::io::Error| {
-            let message = format!("can't read the configuration: {e}");
+            let remedy = match e.kind() {
+                std::io::ErrorKind::NotFound => "write one, or name yours with --config",
+                std::io::ErrorKind::InvalidData => "save it as UTF-8",
+                _ => "check the path and its permissions",
+            };
+            let message = format!("can't read the configuration: {e}; {remedy}");
             vec![Problem {
                 file: file.to_owned(),
                 at: None,

@@ -33,6 +33,8 @@ pub struct Recorder {
     rotation: Rotation,
     new_segment: bool,
     footage: Footage,
+    /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
+    lag_us: i64,
     dropping: bool,
     skew_warned: bool,
     run: Run,
@@ -52,7 +54,7 @@ pub struct Run {
 /// Whether there is footage up to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Footage {
-    /// Yes: the times of the last frame.
+    /// Yes, or the store drops it and has a gap of its own: the times of the last frame that came.
     Going { captured_us: i64, received_us: i64 },
     /// No: the open gap began here.
     Missing { started_us: i64 },
@@ -81,6 +83,7 @@ impl Recorder {
             rotation: Rotation::new(segment, &camera.name),
             new_segment: true,
             footage: Footage::Missing { started_us },
+            lag_us: 0,
             dropping: false,
             skew_warned: false,
             run: Run::default(),
@@ -117,8 +120,16 @@ impl Recorder {
         self.run
     }
 
+    /// Waits while the disk is behind, so that the network holds the camera back.
+    pub async fn wait_for_room(&self) {
+        self.log.wait_for_room().await;
+    }
+
     /// Stores what a source gave, in order, and leaves `deliveries` empty.
     pub fn take(&mut self, deliveries: &mut Vec<Delivery>) {
+        if deliveries.is_empty() {
+            return;
+        }
         let now = Instant::now();
         let mut counts = Counts::default();
         for delivery in deliveries.drain(..) {
@@ -139,7 +150,9 @@ impl Recorder {
         self.log.end_segment();
         let started_us = match self.footage {
             Footage::Going { captured_us, .. } => captured_us,
-            Footage::Missing { started_us } => wall::now_us().max(started_us),
+            Footage::Missing { started_us } => {
+                wall::now_us().saturating_sub(self.lag_us).max(started_us)
+            }
         };
         self.open_gap(started_us, reason, detail);
     }
@@ -170,7 +183,7 @@ impl Recorder {
                 self.new_segment = false;
                 self.stored(&reading, received_us);
             }
-            Err(dropped) => self.dropped(dropped.reason),
+            Err(dropped) => self.dropped(dropped.reason, &reading, received_us),
         }
     }
 
@@ -204,23 +217,30 @@ impl Recorder {
                 }
             }
         }
-        self.footage = Footage::Going {
-            captured_us,
-            received_us,
-        };
+        self.came(captured_us, received_us);
     }
 
-    /// The store counts what it drops and keeps the gap; here it is only shown.
-    fn dropped(&mut self, reason: GapReason) {
+    /// The store counts what it drops and keeps the gap, up to here; what comes after has another reason.
+    fn dropped(&mut self, reason: GapReason, reading: &Reading, received_us: i64) {
+        self.came(reading.captured_us, received_us);
         if !self.dropping {
             self.dropping = true;
             self.show_gap(reason, "frames are dropped");
         }
     }
 
+    fn came(&mut self, captured_us: i64, received_us: i64) {
+        self.lag_us = received_us.saturating_sub(captured_us);
+        self.footage = Footage::Going {
+            captured_us,
+            received_us,
+        };
+    }
+
     fn open_gap(&mut self, started_us: i64, reason: GapReason, detail: &str) {
         self.log.open_gap(started_us, reason, detail);
         self.footage = Footage::Missing { started_us };
+        self.dropping = false;
         self.show_gap(reason, detail);
     }
 

@@ -1,7 +1,7 @@
 //! The daemon: what starts in which order, what a changed configuration changes, what stops in which order. Sees all, decides nothing
 //! about cameras.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -162,15 +162,16 @@ impl<'d> Cameras<'d> {
         for name in &changes.removed {
             if let Some(running) = self.running.remove(name) {
                 running.task.ended().await;
-                running.log.close_gap(wall::now_us());
                 self.status.camera(name).expect_nothing();
             }
         }
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
         self.store.forget_open_gaps(&names, wall::now_us()).await?;
+        // Only when all old connections are closed may new ones be made: two cameras may have changed places.
+        let mut changed = self.end(&changes.changed).await;
         for camera in cameras {
-            if changes.changed.contains(&camera.name) {
-                self.restart(camera).await;
+            if let Some((log, was_recording)) = changed.remove(&camera.name) {
+                self.start(camera, log, was_recording);
             } else if changes.added.contains(&camera.name) {
                 let log = self.store.camera(&camera.name).await?;
                 self.start(camera, log, false);
@@ -179,12 +180,16 @@ impl<'d> Cameras<'d> {
         Ok(changes)
     }
 
-    async fn restart(&mut self, camera: &Camera) {
-        if let Some(old) = self.running.remove(&camera.name) {
-            // Only when the old connection is closed may the new one be made.
-            let was_recording = old.task.ended().await;
-            self.start(camera, old.log, was_recording);
+    /// Waits for the ends of these cameras' tasks: each one's log, and whether it was recording until then.
+    async fn end(&mut self, names: &[String]) -> HashMap<String, (CameraLog, bool)> {
+        let mut ended = HashMap::new();
+        for name in names {
+            if let Some(running) = self.running.remove(name) {
+                let was_recording = running.task.ended().await;
+                ended.insert(name.clone(), (running.log, was_recording));
+            }
         }
+        ended
     }
 
     fn start(&mut self, camera: &Camera, log: CameraLog, was_recording: bool) {

@@ -13,6 +13,7 @@ mod body;
 mod dial;
 mod exchange;
 pub mod http;
+pub mod memory;
 mod mend;
 mod quote;
 mod reading;

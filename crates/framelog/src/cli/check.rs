@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use crate::cli::Failure;
 use crate::config::{Camera, Config};
 use crate::source::Delivery;
-use crate::source::http::{HttpSource, Memory};
+use crate::source::http::HttpSource;
+use crate::source::memory::Memory;
 
 /// On top of its stall timeout, a camera has so long to connect and answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);

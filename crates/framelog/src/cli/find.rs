@@ -1,5 +1,6 @@
 //! `framelog find`: which footage there is, and which gaps, by time.
 
+use std::collections::VecDeque;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -29,7 +30,7 @@ pub struct Args {
     /// Only the gaps
     #[arg(long, conflicts_with = "frames")]
     gaps: bool,
-    /// One line for each frame, camera by camera
+    /// One line for each frame
     #[arg(long)]
     frames: bool,
     /// One JSON object a line
@@ -192,34 +193,28 @@ impl Listing {
         width: usize,
         out: &mut impl Write,
     ) -> Result<bool, Stop> {
-        let mut any = false;
+        let mut pages = Vec::with_capacity(cameras.len());
         for camera in cameras {
-            let mut after = None;
-            loop {
-                let page = reader
-                    .frames(
-                        camera,
-                        self.from_us,
-                        self.to_us,
-                        after.as_ref(),
-                        PAGE_FRAMES,
-                    )
-                    .await?;
-                for frame in &page {
-                    any = true;
-                    if !self.take_line() {
-                        return Ok(any);
-                    }
-                    if self.args.json {
-                        writeln!(out, "{}", frame_json(frame))?;
-                    } else {
-                        writeln!(out, "{}", frame_line(frame, width, self.args.utc))?;
-                    }
-                }
-                after = match page.last() {
-                    Some(last) => Some(last.clone()),
-                    None => break,
-                };
+            let mut pages_of = FramePages::new(camera, self.from_us, self.to_us);
+            pages_of.fill(reader).await?;
+            pages.push(pages_of);
+        }
+        let mut any = false;
+        while let Some((next, frame)) = take_earliest(&mut pages) {
+            any = true;
+            if !self.take_line() {
+                break;
+            }
+            if self.args.json {
+                writeln!(out, "{}", frame_json(&frame))?;
+            } else {
+                writeln!(out, "{}", frame_line(&frame, width, self.args.utc))?;
+            }
+            if let Some(pages_of) = pages.get_mut(next)
+                && pages_of.page.is_empty()
+            {
+                pages_of.last = Some(frame);
+                pages_of.fill(reader).await?;
             }
         }
         Ok(any)
@@ -231,6 +226,52 @@ impl Listing {
         self.lines_left = self.lines_left.saturating_sub(1);
         may
     }
+}
+
+/// One camera's frames in order of capture, read page by page.
+struct FramePages<'c> {
+    camera: &'c str,
+    from_us: i64,
+    to_us: i64,
+    page: VecDeque<FrameRow>,
+    /// The last frame of the pages before.
+    last: Option<FrameRow>,
+}
+
+impl<'c> FramePages<'c> {
+    fn new(camera: &'c str, from_us: i64, to_us: i64) -> Self {
+        Self {
+            camera,
+            from_us,
+            to_us,
+            page: VecDeque::new(),
+            last: None,
+        }
+    }
+
+    async fn fill(&mut self, reader: &Reader) -> Result<(), framelog_store::Error> {
+        self.page = reader
+            .frames(
+                self.camera,
+                self.from_us,
+                self.to_us,
+                self.last.as_ref(),
+                PAGE_FRAMES,
+            )
+            .await?
+            .into();
+        Ok(())
+    }
+}
+
+/// Takes the earliest frame of all, and says which camera's it was.
+fn take_earliest(pages: &mut [FramePages<'_>]) -> Option<(usize, FrameRow)> {
+    let (_, next) = pages
+        .iter()
+        .enumerate()
+        .filter_map(|(at, pages_of)| Some((pages_of.page.front()?.captured_us, at)))
+        .min()?;
+    Some((next, pages.get_mut(next)?.page.pop_front()?))
 }
 
 fn footage_line(stretch: &Stretch, width: usize, utc: bool) -> String {
@@ -369,6 +410,36 @@ mod tests {
             "gate    1970-01-01T00:00:00.000000Z  1970-01-01T00:00:04.200000Z         4.2 s  no footage, stalled: silent\u{fffd}[2J"
         );
         assert!(gap_line(&gap(None, ""), 4, true).contains("until now  "));
+    }
+
+    fn frame(camera: &str, captured_us: i64) -> FrameRow {
+        FrameRow {
+            camera: camera.to_owned(),
+            captured_us,
+            received_us: captured_us,
+            clock: "camera".to_owned(),
+            clock_offset_us: 0,
+            codec: "mjpeg".to_owned(),
+            keyframe: true,
+            complete: true,
+            path: "a.mjpeg".into(),
+            offset: 0,
+            length: 1,
+            segment_id: 1,
+        }
+    }
+
+    #[test]
+    fn frames_of_many_cameras_are_in_order_of_capture() {
+        let pages_of = |camera: &'static str, times: [i64; 2]| FramePages {
+            page: times.map(|time| frame(camera, time)).into(),
+            ..FramePages::new(camera, 0, 9)
+        };
+        let mut pages = [pages_of("door", [1, 4]), pages_of("gate", [2, 3])];
+        let order: Vec<_> = std::iter::from_fn(|| take_earliest(&mut pages))
+            .map(|(at, frame)| (at, frame.captured_us))
+            .collect();
+        assert_eq!(order, [(0, 1), (1, 2), (1, 3), (0, 4)]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::Failure;
 
 /// Why a command stops before its end.
@@ -43,4 +45,20 @@ pub fn ended(result: Result<(), Stop>) -> Result<(), Failure> {
         Ok(()) | Err(Stop::Closed) => Ok(()),
         Err(Stop::Failed(failure)) => Err(failure),
     }
+}
+
+/// Whether nobody reads standard output any more, which a command that has nothing to write would not notice.
+pub fn is_closed() -> bool {
+    let stdout = io::stdout();
+    // Errors are told without being asked for.
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // A signal or an odd kind of output is no reader that went away: writing will tell.
+    poll(&mut watched, Some(&at_once)).is_ok()
+        && watched
+            .iter()
+            .any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
 }

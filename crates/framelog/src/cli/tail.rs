@@ -7,7 +7,7 @@ use std::time::Duration;
 use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
-use super::output::{Stop, ended};
+use super::output::{self, Stop, ended};
 use super::{Failure, known_camera, part, time};
 
 /// How often the index is asked for new rows; they are committed within a second.
@@ -48,6 +48,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             .advance(&reader, &args.camera, &mut io::stdout())
             .await
         {
+            Ok(()) if output::is_closed() => return Ok(()),
             Ok(()) => tokio::time::sleep(POLL).await,
             Err(Interrupted::Output(stop)) => return ended(Err(stop)),
             Err(Interrupted::Index(error)) => {

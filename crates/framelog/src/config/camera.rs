@@ -121,7 +121,7 @@ pub(super) fn read<'t>(
     section.take("transport", one_of(&[("tcp", ()), ("udp", ())]));
     let settings = settings(&mut section);
     if tls.is_some() && url.as_ref().is_some_and(|url| url.scheme == Scheme::Http) {
-        section.warn("tls", "has no effect on a http:// url");
+        section.warn("tls", "has no effect on an http:// url");
     }
     if report.errors.len() > errors_before {
         return None;

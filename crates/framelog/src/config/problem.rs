@@ -86,13 +86,14 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 
 /// ` (did you mean "…"?)` with the nearest of the known words, or nothing if none is near.
 pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    let word = word.to_lowercase();
     known
         .iter()
         .map(|candidate| {
-            (
-                strsim::jaro_winkler(&word.to_lowercase(), candidate),
-                candidate,
-            )
+            // Short words are too short to be alike; two letters in the wrong order are one slip.
+            let slips = strsim::osa_distance(&word, candidate);
+            let likeness = strsim::jaro_winkler(&word, candidate);
+            (if slips <= 1 { 1.0 } else { likeness }, candidate)
         })
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -122,6 +123,10 @@ mod tests {
         assert_eq!(
             did_you_mean("Stall-Timeout", &["stall_timeout"]),
             r#" (did you mean "stall_timeout"?)"#
+        );
+        assert_eq!(
+            did_you_mean("ulr", &["url", "username"]),
+            r#" (did you mean "url"?)"#
         );
         assert_eq!(did_you_mean("colour", &["url", "username"]), "");
     }

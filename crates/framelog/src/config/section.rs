@@ -39,7 +39,13 @@ impl<'s, 't> Section<'s, 't> {
             let name = key.get_ref().as_ref();
             if !known.contains(&name) {
                 let suggestion = did_you_mean(name, known);
-                let message = format!("unknown key{suggestion}");
+                let place = match path.is_empty() && suggestion.is_empty() {
+                    true => {
+                        "; the sections are [storage], [http] and [cameras.NAME], and keys stand below them"
+                    }
+                    false => "",
+                };
+                let message = format!("unknown key{suggestion}{place}");
                 section
                     .report
                     .error(key.span().start, section.full(&printable(name)), message);

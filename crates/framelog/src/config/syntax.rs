@@ -23,8 +23,22 @@ pub(super) fn report(report: &mut Report<'_>, text: &str, errors: &[toml::de::Er
                 printable(key.trim_matches('"')),
                 "is there twice: take one out".to_owned(),
             ),
-            _ => (String::new(), error.message().to_owned()),
+            _ => (String::new(), with_remedy(error.message())),
         };
         report.error(span.start, key, message);
     }
+}
+
+/// What the parser says, and what to do where people slip most.
+fn with_remedy(message: &str) -> String {
+    let remedy = if message.starts_with("string values must be quoted") {
+        r#"write text in quotes, as in "10 s", and true or false without"#
+    } else if message.starts_with("unclosed table") {
+        "write a section as in [cameras.front-door], without spaces"
+    } else if message.starts_with("invalid basic string") {
+        r#"close the quotes, and write " within them as \" and \ as \\"#
+    } else {
+        return message.to_owned();
+    };
+    format!("{message}; {remedy}")
 }

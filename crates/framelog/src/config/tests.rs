@@ -314,7 +314,7 @@ fn doubtful_files_are_warned_of() {
         warnings("[http]\nlisten = '0.0.0.0:80'\n[cameras.a]\nurl = 'http://c/'\ntls = 'accept'\n"),
         [
             "f.toml:2:10: http.listen: is open to the network, without a password: anyone can ask for the health of the cameras",
-            "f.toml:5:7: cameras.a.tls: has no effect on a http:// url",
+            "f.toml:5:7: cameras.a.tls: has no effect on an http:// url",
         ]
     );
     assert_eq!(
@@ -328,7 +328,7 @@ fn unreadable_file_is_named() {
     let problems = Config::load(Path::new("/nowhere/framelog.toml")).unwrap_err();
     assert_eq!(
         problems[0].to_string(),
-        "/nowhere/framelog.toml: can't read the configuration: No such file or directory (os error 2)"
+        "/nowhere/framelog.toml: can't read the configuration: No such file or directory (os error 2); write one, or name yours with --config"
     );
 }
 

@@ -366,21 +366,36 @@ fn remove_dots(path: &str) -> String {
 }
 
 /// Query keys whose values say which stream, not who asks.
-const HARMLESS_KEYS: [&str; 14] = [
+const HARMLESS_KEYS: [&str; 23] = [
     "action",
     "camera",
     "channel",
     "cmd",
+    "codec",
+    "compression",
+    "format",
     "fps",
+    "framerate",
     "height",
+    "mode",
+    "profile",
     "quality",
     "rate",
+    "res",
     "resolution",
+    "rotation",
     "size",
     "stream",
+    "streamtype",
     "subtype",
     "type",
     "width",
+];
+
+/// What is in a query key whose value may be a secret, however short.
+const SECRET_KEY_WORDS: [&str; 14] = [
+    "auth", "code", "cred", "hash", "key", "log", "pas", "pin", "pw", "secret", "ses", "sig",
+    "tok", "us",
 ];
 
 /// Beginnings of path parts from which on a path is not for eyes: `/user=admin_password=…_channel=1`.
@@ -427,9 +442,21 @@ fn secret_start(path: &str) -> Option<usize> {
 }
 
 fn is_harmless(key: &str, value: &str) -> bool {
-    HARMLESS_KEYS.contains(&key.to_ascii_lowercase().as_str())
-        && value.len() <= 16
-        && is_word(value)
+    let key = key.to_ascii_lowercase();
+    let is_known = HARMLESS_KEYS.contains(&key.as_str());
+    let is_known_value = value.len() <= 16 && is_word(value);
+    is_known && is_known_value || may_have_any_key(value) && is_telling(&key)
+}
+
+/// Whether a value is a number of at most three digits or a switch: what gives no secret away unless its key says so.
+fn may_have_any_key(value: &str) -> bool {
+    let is_number = value.len() <= 3 && value.bytes().all(|byte| byte.is_ascii_digit());
+    is_number || ["on", "off", "yes", "no", "true", "false"].contains(&value)
+}
+
+/// Whether a key is a word, and none for a secret; `p` and `id` tell nothing.
+fn is_telling(key: &str) -> bool {
+    key.len() >= 3 && is_word(key) && !SECRET_KEY_WORDS.iter().any(|word| key.contains(word))
 }
 
 fn is_word(text: &str) -> bool {
@@ -554,6 +581,10 @@ mod tests {
             "http://h/v.cgi?usr=***&pwd=***&channel=1"
         );
         assert_eq!(shown("http://h/?s3cret"), "http://h/?***");
+        assert_eq!(
+            shown("http://h/?foo=1&overlay=off&p=1&pin=12&loginuse=1&foo=1234&passwd="),
+            "http://h/?foo=1&overlay=off&p=***&pin=***&loginuse=***&foo=***&passwd="
+        );
         assert_eq!(
             shown("http://h/?action=stream;pwd=x"),
             "http://h/?action=***"

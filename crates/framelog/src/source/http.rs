@@ -10,26 +10,11 @@ use crate::config::url::CameraUrl;
 use crate::source::auth::Challenge;
 use crate::source::body::Body;
 use crate::source::exchange::Answer;
+use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::reading::{Progress, Reading, begins_jpeg};
 use crate::source::request::Attempt;
 use crate::source::{Delivery, Ended};
-
-/// What is worth keeping from one connection to the next: authentication state. The supervisor holds it for as long as the camera's
-/// configuration stays the same.
-#[derive(Debug, Default)]
-pub struct Memory {
-    /// The last challenge that was to be answered; answered in advance from then on.
-    pub(super) challenge: Option<Challenge>,
-    /// Whether the credentials were ever accepted.
-    pub(super) worked: bool,
-    /// How often in a row they have been refused since.
-    pub(super) refusals: u32,
-    /// SHA-256 of the certificate that was refused last.
-    pub(crate) refused_certificate: Option<[u8; 32]>,
-    /// What the log last said about TLS.
-    pub(super) logged_tls: Option<Option<&'static str>>,
-}
 
 /// What a response's head says, for people. Escaped and without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +121,13 @@ impl HttpSource {
                     }
                 }
             }
+        }
+    }
+
+    /// Appends a picture that is whole, though what would confirm its length has not come.
+    pub fn settle(&mut self, out: &mut Vec<Delivery>) {
+        if let State::Reading(reading) = &mut self.state {
+            reading.settle(out);
         }
     }
 

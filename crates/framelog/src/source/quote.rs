@@ -5,10 +5,48 @@ use crate::config::Camera;
 /// How many characters of the camera's own words are printed.
 const QUOTE_CHARS_MAX: usize = 80;
 
+/// A secret of fewer characters is part of any text by chance: it is masked only where a value stands, as in `pwd=x`.
+const MASKED_ANYWHERE_CHARS_MIN: usize = 4;
+
 /// Quotes a camera's bytes in details and logs.
 #[derive(Clone)]
 pub struct Quoter {
-    secrets: Vec<Vec<u8>>,
+    secrets: Vec<Secret>,
+}
+
+#[derive(Clone)]
+struct Secret {
+    bytes: Vec<u8>,
+    /// Whether it is masked within words too.
+    anywhere: bool,
+}
+
+impl Secret {
+    fn new(bytes: Vec<u8>, anywhere: bool) -> Self {
+        Self { bytes, anywhere }
+    }
+
+    /// The secret as it stands, and encoded for a URL.
+    fn spellings(text: &str) -> [Self; 2] {
+        let anywhere = text.chars().count() >= MASKED_ANYWHERE_CHARS_MIN;
+        let encoded = percent_encode(text).into_bytes();
+        [
+            Self::new(text.into(), anywhere),
+            Self::new(encoded, anywhere),
+        ]
+    }
+
+    /// Whether the text has it here, after `before`, in a place where it is masked.
+    fn is_at(&self, before: &[u8], rest: &[u8]) -> bool {
+        let Some(after) = rest.strip_prefix(self.bytes.as_slice()) else {
+            return false;
+        };
+        let begins = before.last().is_some_and(|byte| b"=:".contains(byte));
+        let ends = after
+            .first()
+            .is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        self.anywhere || begins && ends
+    }
 }
 
 impl Quoter {
@@ -20,25 +58,21 @@ impl Quoter {
             .iter()
             .map(String::as_str)
             .filter(|name| name.len() >= 3);
-        let plain: Vec<&str> = password
+        let plain = password
             .chain(name)
             .chain(camera.url.secrets())
-            .filter(|text| !text.is_empty())
-            .collect();
-        let encoded = plain.iter().map(|text| percent_encode(text).into_bytes());
+            .filter(|text| !text.is_empty());
         let basic = camera
             .username
             .iter()
             .zip(&camera.password)
             .map(|(name, password)| {
-                http_auth::basic::encode_credentials(name, password.expose())
-                    .replacen("Basic ", "", 1)
-                    .into_bytes()
+                let value = http_auth::basic::encode_credentials(name, password.expose());
+                Secret::new(value.replacen("Basic ", "", 1).into_bytes(), true)
             });
-        let plain = plain.iter().map(|text| text.as_bytes().to_vec());
-        let mut secrets: Vec<Vec<u8>> = plain.chain(encoded).chain(basic).collect();
+        let mut secrets: Vec<Secret> = plain.flat_map(Secret::spellings).chain(basic).collect();
         // The longest first, so that no secret is left over from within a longer one.
-        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.bytes.len()));
         Self { secrets }
     }
 
@@ -71,12 +105,20 @@ impl Quoter {
         let mut masked = Vec::with_capacity(bytes.len());
         let mut rest = bytes;
         while let Some(first) = rest.first() {
-            if let Some(secret) = self.secrets.iter().find(|secret| rest.starts_with(secret)) {
-                masked.extend_from_slice(b"***");
-                rest = &rest[secret.len()..];
-            } else {
-                masked.push(*first);
-                rest = &rest[1..];
+            let before = &bytes[..bytes.len() - rest.len()];
+            match self
+                .secrets
+                .iter()
+                .find(|secret| secret.is_at(before, rest))
+            {
+                Some(secret) => {
+                    masked.extend_from_slice(b"***");
+                    rest = &rest[secret.bytes.len()..];
+                }
+                None => {
+                    masked.push(*first);
+                    rest = &rest[1..];
+                }
             }
         }
         masked
@@ -107,12 +149,12 @@ mod tests {
     use super::*;
 
     fn quoter(secrets: &[&str]) -> Quoter {
-        Quoter {
-            secrets: secrets
-                .iter()
-                .map(|secret| secret.as_bytes().to_vec())
-                .collect(),
-        }
+        let mut secrets: Vec<Secret> = secrets
+            .iter()
+            .flat_map(|text| Secret::spellings(text))
+            .collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.bytes.len()));
+        Quoter { secrets }
     }
 
     #[test]
@@ -129,6 +171,21 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_wherever_they_stand() {
-        assert_eq!(quoter(&["p@ss", "p"]).quote(b"up=p@ss;p"), "u***=***;***");
+        let quoter = quoter(&["p@ss", "word"]);
+        assert_eq!(quoter.quote(b"up=p@ss;p p%40ss"), "up=***;p ***");
+        assert_eq!(quoter.quote(b"a password"), "a pass***");
+    }
+
+    #[test]
+    fn a_short_secret_is_masked_as_a_value_and_leaves_words_alone() {
+        let quoter = quoter(&["1", "q"]);
+        assert_eq!(
+            quoter.quote(b"HTTP/1.1 401 quite wrong"),
+            "HTTP/1.1 401 quite wrong"
+        );
+        assert_eq!(
+            quoter.quote(b"/?pwd=1&x=10 u:q@host a=q"),
+            "/?pwd=***&x=10 u:***@host a=***"
+        );
     }
 }

@@ -24,6 +24,9 @@ const EVIDENCE_BYTES_MAX: u64 = 64 << 10;
 /// After so long without bytes a picture that is whole is handed out, though what would confirm its length has not come.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// After so long without bytes behind its first picture a body of an image type is taken for a snapshot whose server forgot to close.
+const SNAPSHOT_SILENCE: Duration = Duration::from_secs(1);
+
 /// How much of a body's beginning is kept for saying what it was.
 const BEGINNING_BYTES: usize = 256;
 
@@ -38,6 +41,12 @@ pub struct Reading {
     kind: Kind,
     /// Payload bytes until the announced length is reached; `None` if there is none to believe.
     left: Option<u64>,
+    /// What `left` was in the beginning.
+    announced: Option<u64>,
+    /// The announced length was reached within a picture: it is too small, or the picture has no EOI.
+    overdue: bool,
+    /// The response is of an image type, or of none.
+    is_image: bool,
     /// The stamp in the response's own head, for a snapshot.
     stamp: Stamp,
     received: u64,
@@ -97,6 +106,8 @@ impl Reading {
         Self {
             kind,
             left,
+            announced: left,
+            is_image: content_type.essence.is_empty() || content_type.essence.starts_with("image/"),
             stamp,
             ..Self::with(body, parser)
         }
@@ -118,6 +129,9 @@ impl Reading {
             surplus: Vec::new(),
             kind: Kind::Stream,
             left: None,
+            announced: None,
+            overdue: false,
+            is_image: false,
             stamp: Stamp::default(),
             received: 0,
             pictures: 0,
@@ -149,25 +163,28 @@ impl Reading {
             return self.meet_length(out);
         }
         if self.surplus.is_empty() {
+            let patience = self.patience();
             let Some(body) = &mut self.body else {
                 return Err(Fault::End(BodyEnd::Closed));
             };
             let read = body.read(&mut self.surplus);
-            let read = if self.parser.holds_picture() && !self.settled {
-                timeout(SETTLE, read).await.ok()
-            } else {
-                Some(read.await)
+            let read = match patience {
+                Some(patience) => timeout(patience, read).await.ok(),
+                None => Some(read.await),
             };
             self.settled = read.is_none();
             match read {
                 Some(Ok(())) => {}
                 Some(Err(end)) => return self.meet_end(end, out),
-                None => self.parser.settle(),
+                None => return Ok(self.meet_silence(out)),
             }
         }
         self.parse(out);
         if self.left == Some(0) {
             return self.meet_length(out);
+        }
+        if self.overdue && self.pictures > 0 {
+            return Ok(Progress::Snapshot);
         }
         if self.pictures == 0 && self.received > EVIDENCE_BYTES_MAX && !self.parser.has_evidence() {
             return Err(Fault::NotVideo);
@@ -175,9 +192,46 @@ impl Reading {
         Ok(Progress::More)
     }
 
+    /// How long to wait for bytes before silence means something.
+    fn patience(&self) -> Option<Duration> {
+        let holds = self.parser.holds_picture();
+        if self.overdue || holds && !self.settled {
+            Some(SETTLE)
+        } else {
+            (self.is_snapshot() && !holds).then_some(SNAPSHOT_SILENCE)
+        }
+    }
+
+    /// Whether a single picture has come where a single one may have been meant.
+    fn is_snapshot(&self) -> bool {
+        self.kind == Kind::Picture && self.is_image && self.pictures == 1
+    }
+
+    /// Nothing came for as long as [`Reading::patience`] says.
+    fn meet_silence(&mut self, out: &mut Vec<Delivery>) -> Progress {
+        if self.overdue {
+            self.finish(out);
+            return Progress::Snapshot;
+        }
+        if self.parser.holds_picture() {
+            self.parser.settle();
+            self.deliver(out);
+            return Progress::More;
+        }
+        // Where its length lies, what follows on the connection would be anyone's guess.
+        self.body = None;
+        Progress::Snapshot
+    }
+
     /// No more will be read: what is whole is handed out.
     pub fn finish(&mut self, out: &mut Vec<Delivery>) {
         self.parser.finish();
+        self.deliver(out);
+    }
+
+    /// Nothing more is waited for: hands out a picture that is whole. One that is not is not counted as torn.
+    pub fn settle(&mut self, out: &mut Vec<Delivery>) {
+        self.parser.settle();
         self.deliver(out);
     }
 
@@ -210,7 +264,10 @@ impl Reading {
         if self.kind == Kind::Unknown {
             self.kind = match begins_jpeg(&self.beginning) {
                 None => Kind::Unknown,
-                Some(true) => Kind::Picture,
+                Some(true) => {
+                    self.parser.expect_picture(self.announced);
+                    Kind::Picture
+                }
                 Some(false) => Kind::Stream,
             };
         }
@@ -254,12 +311,16 @@ impl Reading {
         Delivery::Skipped(skipped)
     }
 
-    /// The announced length is here. That of a picture is believed; that of anything else only if there is no sign of pictures.
+    /// The announced length is here. That of a picture is believed if it ends there; that of anything else only if there is no sign of pictures.
     fn meet_length(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
         self.left = None;
         if self.kind == Kind::Picture {
-            self.finish(out);
-            return Ok(Progress::Snapshot);
+            self.overdue = self.pictures == 0;
+            return Ok(if self.overdue {
+                Progress::More
+            } else {
+                Progress::Snapshot
+            });
         }
         if self.received > 0 && self.parser.has_evidence() {
             return Ok(Progress::More);

@@ -13,7 +13,7 @@ use crate::source::auth::{Challenge, Credentials};
 use crate::source::body::Body;
 use crate::source::dial::{DialError, Stream};
 use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
-use crate::source::http::Memory;
+use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::wall;
 
@@ -307,17 +307,33 @@ fn exchange_reason(error: &ExchangeError) -> GapReason {
     }
 }
 
-/// Retry-After in seconds or as a date (RFC 9110 §10.2.3).
+/// Retry-After in seconds or as a date (RFC 9110 §10.2.3); a fraction, a unit or quotes do no harm.
 fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '"');
     // Without the day of the week, which sloppy clocks get wrong.
     let date = text.split_once(',').map_or(text, |(_, date)| date.trim());
-    let at = chrono::DateTime::parse_from_rfc2822(date).ok()?;
-    let wait_us = at.timestamp_micros().saturating_sub(now_us);
-    Some(Duration::from_micros(wait_us.max(0).unsigned_abs()))
+    if let Some(at_us) = read_date(date) {
+        let wait_us = at_us.saturating_sub(now_us);
+        return Some(Duration::from_micros(wait_us.max(0).unsigned_abs()));
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return None;
+    }
+    // What is too long for 64 bits is long all the same.
+    let seconds = text[..digits].parse().unwrap_or(u64::MAX);
+    let part_of_a_second = text[digits..].starts_with('.');
+    Some(Duration::from_secs(
+        seconds.saturating_add(u64::from(part_of_a_second)),
+    ))
+}
+
+/// A date as HTTP writes it, or wrote it long ago (RFC 850), without the day of the week.
+fn read_date(date: &str) -> Option<i64> {
+    let read = chrono::DateTime::parse_from_rfc2822;
+    let at = read(date).or_else(|_| read(&date.replace('-', " ")));
+    Some(at.ok()?.timestamp_micros())
 }
 
 #[cfg(test)]
@@ -337,6 +353,18 @@ mod tests {
             Some(Duration::from_secs(30))
         );
         assert_eq!(read("Tue, 14 Nov 2003 22:13:50 GMT"), Some(Duration::ZERO));
+        assert_eq!(
+            read("Tuesday, 14-Nov-23 22:13:50 GMT"),
+            Some(Duration::from_secs(30))
+        );
+        for (text, seconds) in [
+            ("6.5", 7),
+            ("6 s", 6),
+            ("\"6\"", 6),
+            ("99999999999999999999999", u64::MAX),
+        ] {
+            assert_eq!(read(text), Some(Duration::from_secs(seconds)), "{text}");
+        }
         assert_eq!(read("soon"), None);
         assert_eq!(read("-5"), None);
     }

@@ -30,12 +30,19 @@ pub(super) enum KindError {
     Later { output: String, extension: String },
     #[error("{output}: cannot export to .{extension}; use .mjpeg, .zip or a folder")]
     Unknown { output: String, extension: String },
+    #[error(
+        "export can't write to standard output; name a .mjpeg, a .zip or a folder, or use `framelog tail --from`"
+    )]
+    StandardOutput,
 }
 
 impl Kind {
     /// By the extension; a name without one, with a slash at the end, or of a folder that is there means a folder.
     pub(super) fn of(output: &Path) -> Result<Self, KindError> {
         let text = output.to_string_lossy().into_owned();
+        if text == "-" {
+            return Err(KindError::StandardOutput);
+        }
         if text.ends_with('/') || output.is_dir() {
             return Ok(Kind::Folder);
         }
@@ -63,6 +70,8 @@ impl Kind {
 pub(super) enum DestinationError {
     #[error("{}: is there already; choose another name or add --force", output.display())]
     Exists { output: PathBuf },
+    #[error("{}: there is no such folder; make it first", parent.display())]
+    NoFolder { parent: PathBuf },
     #[error("{}: cannot be made: {error}; check the place and its permissions", output.display())]
     Create { output: PathBuf, error: io::Error },
 }
@@ -92,6 +101,12 @@ impl Destination {
         if !force && is_taken(kind, output) {
             return Err(DestinationError::Exists {
                 output: output.to_owned(),
+            });
+        }
+        let parent = parent(output);
+        if !parent.is_dir() {
+            return Err(DestinationError::NoFolder {
+                parent: parent.to_owned(),
             });
         }
         let made = match kind {
@@ -209,6 +224,7 @@ mod tests {
         assert_eq!(kind("pictures"), Ok(Kind::Folder));
         assert_eq!(kind("2026.11/"), Ok(Kind::Folder));
         assert!(kind("a.mp4").is_err_and(|error| error.to_string().contains("later version")));
+        assert_eq!(kind("-"), Err(KindError::StandardOutput));
         assert!(matches!(kind("a.avi"), Err(KindError::Unknown { .. })));
     }
 
