@@ -2,6 +2,8 @@
 
 /// The command line: what each command says and returns.
 mod cli;
+/// Each hole in the footage is a gap, with the right reason.
+mod gaps;
 /// Other people's servers, over real sockets.
 mod peers;
 /// Quirks of real cameras, each a case, in three ways of cutting their bytes.

@@ -6,6 +6,8 @@ mod connection;
 mod framing;
 mod http;
 mod jpeg;
+mod manners;
+mod oddities;
 mod plan;
 mod time;
 mod verdict;
@@ -89,6 +91,8 @@ fn plans() -> Vec<(&'static str, Plan)> {
         time::cases(),
         connection::cases(),
         auth::cases(),
+        oddities::cases(),
+        manners::cases(),
     ]
     .concat()
 }

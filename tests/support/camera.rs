@@ -399,9 +399,19 @@ impl Connection {
 
     /// Sends so many pictures with their time, in parts with a length, so many milliseconds apart.
     pub async fn send_live(&mut self, period_ms: u64, count: usize) -> io::Result<()> {
+        self.send_late(period_ms, count, 0).await
+    }
+
+    /// The same with a clock that is behind by `late_us`.
+    pub async fn send_late(
+        &mut self,
+        period_ms: u64,
+        count: usize,
+        late_us: i64,
+    ) -> io::Result<()> {
         for _ in 0..count {
             let jpeg = self.jpeg().bytes();
-            let stamp = now_us();
+            let stamp = now_us() - late_us;
             let (length, time) = (jpeg.len(), seconds(stamp));
             let head = format!(
                 "--camframe\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\nX-Timestamp: {time}\r\n\r\n"

@@ -1,0 +1,315 @@
+//! The cameras: one thread that serves every connection from frames made beforehand, so that it takes little of the machine that is
+//! being measured. It says on standard output what port it has, when all cameras are connected, and what it has sent.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token};
+
+use crate::load::Load;
+use crate::picture::picture;
+
+const LISTENER: Token = Token(usize::MAX);
+/// How many different frames there are.
+const PICTURES: usize = 16;
+/// How long the recorder has to connect to all cameras, and to take what was sent to it at the end.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// At line rate, how many frames one connection gets before the others have their turn.
+const TURN: usize = 8;
+
+/// Serves cameras until the load is through and everything is written, then waits to be ended, with its connections open.
+pub fn run(load: Load) -> io::Result<()> {
+    let mut listener = TcpListener::bind(([127, 0, 0, 1], 0).into())?;
+    let poll = Poll::new()?;
+    poll.registry()
+        .register(&mut listener, LISTENER, Interest::READABLE)?;
+    say(&format!("port {}", listener.local_addr()?.port()))?;
+    let mut generator = Generator {
+        load,
+        poll,
+        listener,
+        frames: (0..PICTURES as u64)
+            .map(|seed| [picture(load.frame_bytes, seed), b"\r\n".to_vec()].concat())
+            .collect(),
+        cameras: Vec::new(),
+        due: BinaryHeap::new(),
+        turns: VecDeque::new(),
+        streaming: 0,
+        sent: Sent::default(),
+    };
+    generator.send_all()?;
+    let Sent {
+        frames,
+        bytes,
+        skipped,
+    } = generator.sent;
+    say(&format!(
+        "sent {frames} {bytes} {skipped} {}",
+        generator.cameras.len()
+    ))?;
+    // The parent closes our input when it has seen the recorder end.
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}
+
+fn say(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+#[derive(Default)]
+struct Sent {
+    /// Frames whose last byte the kernel has taken.
+    frames: u64,
+    /// Their bytes, without what goes around them.
+    bytes: u64,
+    /// Frames that were never begun, because the one before was not taken in time.
+    skipped: u64,
+}
+
+struct Camera {
+    stream: TcpStream,
+    /// What it has been asked so far; `None` once it streams.
+    request: Option<Vec<u8>>,
+    /// What goes before the frame under way.
+    head: Vec<u8>,
+    /// How much of head and frame the kernel has taken; `None` between frames.
+    written: Option<usize>,
+    frame: usize,
+    /// The socket takes no more for now.
+    blocked: bool,
+}
+
+struct Generator {
+    load: Load,
+    poll: Poll,
+    listener: TcpListener,
+    frames: Vec<Vec<u8>>,
+    cameras: Vec<Camera>,
+    due: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// Cameras at line rate whose socket takes more.
+    turns: VecDeque<usize>,
+    streaming: usize,
+    sent: Sent,
+}
+
+impl Generator {
+    fn send_all(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let begun = Instant::now();
+        let mut ends: Option<Instant> = None;
+        let mut over = false;
+        loop {
+            let now = Instant::now();
+            if ends.is_none() && self.streaming >= self.load.cameras {
+                ends = Some(now + Duration::from_secs(self.load.seconds));
+                say("running")?;
+            }
+            over |= ends.is_some_and(|ends| now >= ends) || self.sent.bytes >= self.load.bytes_max;
+            let deadline = ends.map_or(begun, |ends| ends) + PATIENCE;
+            if now >= deadline || over && self.is_drained() {
+                return Ok(());
+            }
+            self.poll
+                .poll(&mut events, Some(self.wait(now, ends, over)))?;
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept()?,
+                    Token(at) => self.wake(at, event.is_readable(), event.is_writable())?,
+                }
+            }
+            if !over {
+                self.begin_due_frames()?;
+                self.take_turns()?;
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.cameras.iter().all(|camera| camera.written.is_none())
+    }
+
+    fn wait(&self, now: Instant, ends: Option<Instant>, over: bool) -> Duration {
+        if over {
+            return Duration::from_millis(10);
+        }
+        if !self.turns.is_empty() {
+            return Duration::ZERO;
+        }
+        let next = self.due.peek().map(|Reverse((at, _))| *at);
+        let until = next.into_iter().chain(ends).min();
+        until.map_or(Duration::from_millis(100), |at| {
+            at.saturating_duration_since(now)
+        })
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        while let Some((mut stream, _)) = unless_blocked(self.listener.accept())? {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let token = Token(self.cameras.len());
+            self.poll.registry().register(&mut stream, token, both)?;
+            stream.set_nodelay(true)?;
+            self.cameras.push(Camera {
+                stream,
+                request: Some(Vec::new()),
+                head: Vec::new(),
+                written: None,
+                frame: self.cameras.len() % PICTURES,
+                blocked: false,
+            });
+        }
+        Ok(())
+    }
+
+    fn wake(&mut self, at: usize, readable: bool, writable: bool) -> io::Result<()> {
+        let camera = &mut self.cameras[at];
+        if writable {
+            camera.blocked = false;
+        }
+        if readable && camera.take_request()? {
+            self.streaming += 1;
+            match self.load.interval() {
+                // Each camera has its own place in the interval.
+                Some(interval) => {
+                    let place = (at * 7919 % 1000) as f64 / 1000.0;
+                    self.due
+                        .push(Reverse((Instant::now() + interval.mul_f64(place), at)));
+                }
+                None => self.turns.push_back(at),
+            }
+        } else if writable && camera.written.is_some() {
+            self.write(at)?;
+            if self.load.interval().is_none() && !self.cameras[at].blocked {
+                self.turns.push_back(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_due_frames(&mut self) -> io::Result<()> {
+        let Some(interval) = self.load.interval() else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        while let Some(&Reverse((due, at))) = self.due.peek().filter(|next| next.0.0 <= now) {
+            self.due.pop();
+            self.due.push(Reverse((due + interval, at)));
+            if self.cameras[at].written.is_some() {
+                self.sent.skipped += 1;
+            } else {
+                self.cameras[at].begin(&self.frames);
+                self.write(at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_turns(&mut self) -> io::Result<()> {
+        let Some(at) = self.turns.pop_front() else {
+            return Ok(());
+        };
+        for _ in 0..TURN {
+            if self.cameras[at].written.is_none() {
+                self.cameras[at].begin(&self.frames);
+            }
+            self.write(at)?;
+            if self.cameras[at].blocked {
+                return Ok(());
+            }
+        }
+        self.turns.push_back(at);
+        Ok(())
+    }
+
+    fn write(&mut self, at: usize) -> io::Result<()> {
+        let camera = &mut self.cameras[at];
+        if camera.write(&self.frames)? {
+            self.sent.frames += 1;
+            self.sent.bytes += self.load.frame_bytes as u64;
+        }
+        Ok(())
+    }
+}
+
+impl Camera {
+    /// Reads the request; true when it is whole and its answer has begun.
+    fn take_request(&mut self) -> io::Result<bool> {
+        const ANSWER: &[u8] =
+            b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
+        let Some(request) = &mut self.request else {
+            return Ok(false);
+        };
+        let mut piece = [0; 2048];
+        while let Some(n) = unless_blocked(self.stream.read(&mut piece))?.filter(|n| *n > 0) {
+            request.extend_from_slice(&piece[..n]);
+        }
+        if !request.ends_with(b"\r\n\r\n") {
+            return Ok(false);
+        }
+        self.request = None;
+        self.stream.write_all(ANSWER)?;
+        Ok(true)
+    }
+
+    fn begin(&mut self, frames: &[Vec<u8>]) {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        self.frame = (self.frame + 1) % frames.len();
+        self.head.clear();
+        // Writing to a Vec does not fail.
+        let _ = write!(
+            self.head,
+            "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}.{:06}\r\n\r\n",
+            frames[self.frame].len() - b"\r\n".len(),
+            now.as_secs(),
+            now.subsec_micros()
+        );
+        self.written = Some(0);
+    }
+
+    /// Writes on; true when the frame is through. A connection that the recorder has closed takes no more.
+    fn write(&mut self, frames: &[Vec<u8>]) -> io::Result<bool> {
+        let frame = &frames[self.frame];
+        while let Some(written) = &mut self.written {
+            let head = self.head.get(*written..).unwrap_or_default();
+            let body = &frame[written.saturating_sub(self.head.len())..];
+            let pieces = [IoSlice::new(head), IoSlice::new(body)];
+            match unless_blocked(self.stream.write_vectored(&pieces)) {
+                Ok(Some(n)) => *written += n,
+                Ok(None) => {
+                    self.blocked = true;
+                    return Ok(false);
+                }
+                Err(gone)
+                    if matches!(
+                        gone.kind(),
+                        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+                    ) =>
+                {
+                    self.written = None;
+                    self.blocked = true;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+            if *written == self.head.len() + frame.len() {
+                self.written = None;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn unless_blocked<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,89 @@
+//! What cameras do in a run: how many, how fast, how large, for how long. Not for who records them.
+
+use std::time::Duration;
+
+/// One run's cameras.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Load {
+    /// How many
+    #[arg(long, default_value_t = 16)]
+    pub cameras: usize,
+    /// Frames a second of each; 0: as fast as they are taken
+    #[arg(long, default_value_t = 30.0)]
+    pub fps: f64,
+    /// Bytes of each frame
+    #[arg(long, default_value_t = 24_000)]
+    pub frame_bytes: usize,
+    /// How long they send once all are connected
+    #[arg(long, default_value_t = 20)]
+    pub seconds: u64,
+    /// They stop before that when they have sent so many bytes together
+    #[arg(long, default_value_t = 4_000_000_000)]
+    pub bytes_max: u64,
+}
+
+/// The loads that the project holds itself to.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Preset {
+    /// 16 cameras, 30 fps, 24 KB
+    A,
+    /// 500 cameras, 10 fps, 24 KB
+    B,
+    /// 8 connections at line rate
+    C,
+    /// 1,000 cameras, 10 fps, 24 KB
+    D,
+    /// 1,000 cameras, a frame every 5 s
+    Idle,
+}
+
+impl Preset {
+    /// Its numbers.
+    pub fn load(self) -> Load {
+        let (cameras, fps, seconds) = match self {
+            Preset::A => (16, 30.0, 20),
+            Preset::B => (500, 10.0, 15),
+            Preset::C => (8, 0.0, 10),
+            Preset::D => (1_000, 10.0, 12),
+            Preset::Idle => (1_000, 0.2, 30),
+        };
+        Load {
+            cameras,
+            fps,
+            frame_bytes: 24_000,
+            seconds,
+            bytes_max: 4_000_000_000,
+        }
+    }
+}
+
+impl Load {
+    /// Time between two frames of one camera; `None` at line rate.
+    pub fn interval(&self) -> Option<Duration> {
+        (self.fps > 0.0).then(|| Duration::from_secs_f64(1.0 / self.fps))
+    }
+
+    /// How many bytes a recorder must be able to store, at most.
+    pub fn bytes(&self) -> u64 {
+        match self.interval() {
+            None => self.bytes_max,
+            Some(_) => {
+                let frames = self.cameras as f64 * self.fps * self.seconds as f64;
+                self.bytes_max
+                    .min((frames * self.frame_bytes as f64) as u64)
+            }
+        }
+    }
+
+    /// The same, as arguments of this program.
+    pub fn to_args(self) -> Vec<String> {
+        [
+            format!("--cameras={}", self.cameras),
+            format!("--fps={}", self.fps),
+            format!("--frame-bytes={}", self.frame_bytes),
+            format!("--seconds={}", self.seconds),
+            format!("--bytes-max={}", self.bytes_max),
+        ]
+        .into()
+    }
+}
