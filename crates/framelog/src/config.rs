@@ -12,6 +12,7 @@ mod camera;
 pub mod name;
 pub mod password;
 mod problem;
+mod retention;
 pub mod secret;
 mod section;
 mod syntax;
@@ -32,7 +33,6 @@ const STORAGE_KEYS: [&str; 7] = [
 const HTTP_KEYS: [&str; 1] = ["listen"];
 
 const DAY: Duration = Duration::from_secs(86_400);
-const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
 
 /// A whole configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -196,12 +196,13 @@ fn storage(report: &mut Report<'_>, top: &DeTable<'_>, base: &Path) -> Storage {
         return default;
     };
     let mut section = Section::new(report, "storage", at, table, &STORAGE_KEYS);
+    let (retain, max_size) = retention::read(&mut section);
     Storage {
         path: section
             .take("path", path)
             .map_or(default.path, |path| base.join(path)),
-        retain: section.take("retain", duration(Duration::from_secs(1)..=CENTURY)),
-        max_size: section.take("max_size", size),
+        retain,
+        max_size,
         min_free: section.take("min_free", size).unwrap_or(default.min_free),
         segment: section
             .take("segment", duration(Duration::from_secs(1)..=DAY))

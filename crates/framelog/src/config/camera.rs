@@ -7,8 +7,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::password::{self, PasswordSource, Surroundings};
 use super::problem::Report;
+use super::retention;
 use super::secret::Password;
-use super::section::{Section, boolean, duration, kind, one_of, size, string};
+use super::section::{Section, boolean, duration, kind, one_of, string};
+use super::units::CENTURY;
 use super::url::{CameraUrl, Scheme};
 
 /// The keys of a camera's section.
@@ -28,8 +30,6 @@ pub(super) const KEYS: [&str; 12] = [
 ];
 
 const DAY: Duration = Duration::from_secs(86_400);
-const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
-
 const TIMESTAMPS: [(&str, TimestampMode); 3] = [
     ("auto", TimestampMode::Auto),
     ("camera", TimestampMode::Camera),
@@ -141,8 +141,7 @@ fn settings(section: &mut Section<'_, '_>) -> impl FnOnce(&mut Camera) + use<> {
     let stall = section.take("stall_timeout", duration(Duration::from_millis(100)..=DAY));
     let poll = section.take("poll_interval", duration(Duration::from_millis(10)..=DAY));
     let skew = section.take("max_skew", duration(Duration::from_millis(1)..=CENTURY));
-    let retain = section.take("retain", duration(Duration::from_secs(1)..=CENTURY));
-    let max_size = section.take("max_size", size);
+    let (retain, max_size) = retention::read(section);
     let enabled = section.take("enabled", boolean);
     move |camera| {
         camera.timestamps = timestamps.unwrap_or(camera.timestamps);

@@ -318,6 +318,15 @@ fn doubtful_files_are_warned_of() {
         ]
     );
     assert_eq!(
+        warnings(
+            "[storage]\nretain = '1 day'\n[cameras.a]\nurl = 'http://c/'\nmax_size = '1 GB'\n"
+        ),
+        [
+            "f.toml:2:10: storage.retain: has no effect yet: footage stays until you delete it",
+            "f.toml:5:12: cameras.a.max_size: has no effect yet: footage stays until you delete it",
+        ]
+    );
+    assert_eq!(
         warnings("[cameras.a]\nurl = 'http://c/'\n"),
         Vec::<String>::new()
     );

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// A hundred years: a longer setting is a slip of the keyboard.
+pub(super) const CENTURY: Duration = Duration::from_secs(36_500 * 86_400);
+
 /// Why a text is no duration or size. The message says what would be one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
