@@ -173,6 +173,12 @@ impl Store {
         Ok(())
     }
 
+    /// Whether rows still reach the index. If not, a bug has ended its task: footage is written, but cannot be found until the store is
+    /// opened again.
+    pub fn is_indexing(&self) -> bool {
+        !self.index.is_finished()
+    }
+
     /// Drains the queues, closes segments and open gaps, commits, and releases the lock.
     ///
     /// # Errors

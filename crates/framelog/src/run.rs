@@ -21,6 +21,9 @@ use crate::web::Server;
 /// On top of its stall timeout, a camera may take so long to have a frame on disk before it counts as failing.
 const HEALTH_GRACE: Duration = Duration::from_secs(5);
 
+/// How often it is checked that the index is still written: without it the daemon ends, for systemd to start it again.
+const INDEX_CHECK: Duration = Duration::from_secs(5);
+
 /// What a running daemon can be told.
 #[derive(Debug)]
 pub enum Order {
@@ -66,7 +69,15 @@ pub async fn record(
     cameras.apply(&config.cameras).await?;
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), "started");
 
-    while let Some(Order::Apply(new)) = orders.recv().await {
+    let mut checks = tokio::time::interval(INDEX_CHECK);
+    while store.is_indexing() {
+        let order = tokio::select! {
+            order = orders.recv() => order,
+            _ = checks.tick() => continue,
+        };
+        let Some(Order::Apply(new)) = order else {
+            break;
+        };
         warn_of_restart(&config, &new);
         match cameras.apply(&new.cameras).await {
             Ok(Changes {

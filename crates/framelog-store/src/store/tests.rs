@@ -830,3 +830,13 @@ async fn many_cameras_at_once_are_all_accounted_for() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_index_task_that_ended_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path()).await;
+    assert!(store.is_indexing());
+    store.index.abort();
+    wait_for(async || !store.is_indexing()).await;
+    assert!(matches!(store.close().await, Err(Error::IndexStopped)));
+}
