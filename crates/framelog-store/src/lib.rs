@@ -35,10 +35,10 @@ mod rows;
 mod segment;
 mod session;
 mod store;
-mod wall;
 mod writer;
 
 pub mod query;
+pub mod wall;
 
 pub use camera::Counters;
 pub use camera_log::{CameraLog, Dropped};

@@ -9,10 +9,11 @@ pub mod run;
 pub mod source;
 pub mod status;
 pub mod testcam;
-mod wall;
 mod web;
 
 use std::process::ExitCode;
+
+use framelog_store::wall;
 
 /// More threads than this gain nothing: the work is waiting for cameras.
 const WORKERS_MAX: usize = 4;
