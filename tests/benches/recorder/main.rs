@@ -29,7 +29,7 @@ struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
     /// One of the project's loads, in place of the numbers below
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["cameras", "fps", "frame_bytes", "seconds", "bytes_max"])]
     load: Option<Preset>,
     #[command(flatten)]
     own_load: Load,
