@@ -354,6 +354,7 @@ mod tests {
                 bytes: (frames.end - frames.start) * 100,
                 open: true,
                 offset_us: 0,
+                received_us: frames.end + 4,
             },
             frames: frames.map(frame).collect(),
             file: None,

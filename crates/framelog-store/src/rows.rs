@@ -38,6 +38,7 @@ pub(crate) struct Segment {
     pub bytes: i64,
     pub open: bool,
     pub offset_us: i64,
+    pub received_us: i64,
 }
 
 /// A row of `frames`. Ordered as the index clusters it.
@@ -161,10 +162,11 @@ impl Row for Frame {
 impl Row for Segment {
     // OR REPLACE: a path that is there already is that of a file that someone deleted; the row would point into the new one.
     const INTO: &'static str = "INSERT OR REPLACE INTO segments \
-        (id, camera_id, path, codec, started_us, ended_us, frames, bytes, state, offset_us)";
-    const COLUMNS: usize = 10;
+        (id, camera_id, path, codec, started_us, ended_us, frames, bytes, state, offset_us, received_us)";
+    const COLUMNS: usize = 11;
     const CONFLICT: &'static str = "ON CONFLICT (id) DO UPDATE SET started_us = excluded.started_us, \
-        ended_us = excluded.ended_us, frames = excluded.frames, bytes = excluded.bytes, state = excluded.state";
+        ended_us = excluded.ended_us, frames = excluded.frames, bytes = excluded.bytes, state = excluded.state, \
+        received_us = excluded.received_us";
 
     fn full_statement() -> Arc<String> {
         static SQL: LazyLock<Arc<String>> =
@@ -187,6 +189,7 @@ impl Row for Segment {
             .bind(self.bytes)
             .bind(if self.open { "open" } else { "closed" })
             .bind(self.offset_us)
+            .bind(self.received_us)
     }
 }
 

@@ -66,6 +66,7 @@ impl OpenSegment {
             bytes: 0,
             open: true,
             offset_us: first.offset_us,
+            received_us: first.received_us,
         };
         Ok(Self {
             row,
@@ -150,6 +151,7 @@ impl OpenSegment {
         self.row.bytes = end.cast_signed();
         self.row.started_us = self.row.started_us.min(frame.captured_us);
         self.row.ended_us = self.row.ended_us.max(frame.captured_us);
+        self.row.received_us = frame.received_us;
     }
 
     /// Nothing follows the last whole frame; a file without any is removed.
