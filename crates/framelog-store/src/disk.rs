@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -59,6 +59,40 @@ impl Disk {
             return file.write(&some);
         }
         file.write_vectored(slices)
+    }
+
+    /// Opens a file for reading.
+    pub fn open(&self, path: &str) -> io::Result<File> {
+        File::open(self.storage.join(path))
+    }
+
+    /// Opens a file for [`Disk::cut`].
+    pub fn open_to_cut(&self, path: &str) -> io::Result<File> {
+        File::options().write(true).open(self.storage.join(path))
+    }
+
+    /// Names in a directory, as far as they are UTF-8, as ours are; none if there is no such directory.
+    pub fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        match fs::read_dir(self.storage.join(path)) {
+            Ok(entries) => entries
+                .filter_map(|entry| {
+                    entry
+                        .map(|entry| entry.file_name().into_string().ok())
+                        .transpose()
+                })
+                .collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When an entry was last made or removed in a directory: microseconds since the Unix epoch.
+    pub fn changed_us(&self, path: &str) -> io::Result<i64> {
+        let metadata = fs::metadata(self.storage.join(path))?;
+        Ok(metadata
+            .mtime()
+            .saturating_mul(1_000_000)
+            .saturating_add(metadata.mtime_nsec() / 1000))
     }
 
     /// Cuts the file to `length` bytes.

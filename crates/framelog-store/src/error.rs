@@ -48,6 +48,16 @@ pub enum Error {
         /// The newest version that this program knows.
         known: i64,
     },
+    /// Index and file don't agree about a frame, or a bit of it has flipped.
+    #[error(
+        "{path}: the frame at byte {offset} is not what was recorded; `framelog verify` tells what is damaged"
+    )]
+    Damaged {
+        /// The segment's file, relative to the storage directory.
+        path: PathBuf,
+        /// Where the payload should begin.
+        offset: u64,
+    },
     /// SQLite refused.
     #[error("{path}: the index could not be {action}: {source}")]
     Index {

@@ -371,7 +371,9 @@ mod tests {
     #[tokio::test]
     async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), 0).await.unwrap();
+        let session = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+            .await
+            .unwrap();
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(Limits {
             rows_max: FRAMES as usize,
@@ -414,7 +416,9 @@ mod tests {
     #[tokio::test]
     async fn footage_is_synced_before_every_durable_commit_only() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), 0).await.unwrap();
+        let session = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+            .await
+            .unwrap();
         let (changes, reported) = Changes::channel();
         let disk = Disk::new(dir.path());
         disk.faults

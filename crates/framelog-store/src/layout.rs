@@ -68,10 +68,6 @@ impl SegmentName {
     }
 
     /// Reads what [`SegmentName::path`] writes; `None` for any other path.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "crash recovery reads names back")
-    )]
     pub fn parse(path: &str) -> Option<Self> {
         let mut parts = path.strip_prefix(FOOTAGE)?.strip_prefix('/')?.split('/');
         let (camera, date, file, None) =

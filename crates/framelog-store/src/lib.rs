@@ -31,10 +31,13 @@ mod identity;
 mod index;
 mod layout;
 mod queue;
+mod recovery;
 mod rows;
+mod scan;
 mod segment;
 mod session;
 mod store;
+mod unindexed;
 mod writer;
 
 pub mod query;

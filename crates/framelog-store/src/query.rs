@@ -1,14 +1,17 @@
 //! Reading: cameras, frames, segments and gaps by time. Read-only, beside a running recorder or without one.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, FromRow, Row as _};
 
+use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::{layout, session};
+use crate::layout::{self, SegmentName};
+use crate::scan::frame_at;
+use crate::session;
 
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
@@ -244,23 +247,38 @@ impl Reader {
             .map_err(self.failed())
     }
 
-    /// The frame's bytes, from its file. Blocking.
+    /// The frame's bytes, from its file. Blocking. Never another frame's: what the file says of the frame is compared with the row, and
+    /// its checksum with the bytes.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file is gone or ends before the frame does.
+    /// [`Error::Io`] if the file is gone; [`Error::Damaged`] if the frame isn't there as it was written.
     pub fn payload(&self, frame: &FrameRow) -> Result<Vec<u8>, Error> {
-        let below = frame
-            .path
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        let bytes = if below {
-            self.disk.read(&frame.path, frame.offset, frame.length)
-        } else {
-            Err(std::io::Error::other(
-                "the path leads out of the storage directory",
-            ))
+        let damaged = || Error::Damaged {
+            path: frame.path.clone(),
+            offset: frame.offset,
         };
-        bytes.map_err(Error::io(&frame.path, "read"))
+        let name = frame.path.to_str().and_then(SegmentName::parse);
+        match name.map(|name| name.container) {
+            Some(Container::Mjpeg) => {
+                let found = self
+                    .disk
+                    .open(&frame.path.to_string_lossy())
+                    .and_then(|file| frame_at(&file, frame.offset, frame.length))
+                    .map_err(Error::io(&frame.path, "read"))?;
+                match found {
+                    Some((stored, payload)) if stored.captured_us == frame.captured_us => {
+                        Ok(payload)
+                    }
+                    _ => Err(damaged()),
+                }
+            }
+            Some(Container::Jpg) => self
+                .disk
+                .read(&frame.path, frame.offset, frame.length)
+                .map_err(Error::io(&frame.path, "read")),
+            // Not a name of ours, so not a row of ours: it could lead anywhere.
+            None => Err(damaged()),
+        }
     }
 
     fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {

@@ -65,13 +65,45 @@ pub(crate) struct Gap {
 }
 
 /// The column `flags` of a frame: 0 for the commonest.
-pub(crate) fn flags(frame: &framelog_core::frame::Frame) -> i64 {
-    let clock = match frame.clock {
+pub(crate) fn flags(clock: ClockKind, complete: bool, keyframe: bool) -> i64 {
+    let clock = match clock {
         ClockKind::Camera => 0,
         ClockKind::Mapped => 1,
         ClockKind::Arrival => 2,
     };
-    clock + if frame.complete { 0 } else { TORN } + if frame.keyframe { 0 } else { NOT_KEYFRAME }
+    clock + if complete { 0 } else { TORN } + if keyframe { 0 } else { NOT_KEYFRAME }
+}
+
+/// Ids are never used twice, not even those of rows that are gone.
+pub(crate) async fn next_id(connection: &mut SqliteConnection, table: &str) -> sqlx::Result<i64> {
+    let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = ?")
+        .bind(table)
+        .fetch_optional(connection)
+        .await?;
+    Ok(last.unwrap_or(0) + 1)
+}
+
+/// The id of the camera of this name; its row is made if there is none.
+pub(crate) async fn camera_id(
+    connection: &mut SqliteConnection,
+    name: &str,
+    added_us: i64,
+) -> sqlx::Result<i64> {
+    let known: Option<i64> = sqlx::query_scalar("SELECT id FROM cameras WHERE name = ?")
+        .bind(name)
+        .fetch_optional(&mut *connection)
+        .await?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    let camera = Camera {
+        id: next_id(connection, "cameras").await?,
+        name: name.into(),
+        added_us,
+        removed_us: None,
+    };
+    write(connection, [&camera]).await?;
+    Ok(camera.id)
 }
 
 /// A kind of row: how it is written. Writing the same row again is harmless, except for frames.
@@ -251,6 +283,7 @@ mod tests {
     use sqlx::Connection as _;
 
     use super::*;
+    use crate::disk::Disk;
     use crate::session;
 
     /// Rows as 500 cameras at 10 fps make them, committed each second, `seconds` long: bytes and microseconds a row.
@@ -258,7 +291,10 @@ mod tests {
         const CAMERAS: i64 = 500;
         const FPS: i64 = 10;
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), 0).await.unwrap().connection;
+        let mut connection = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+            .await
+            .unwrap()
+            .connection;
         let began = Instant::now();
         for second in 0..seconds {
             let frames: Vec<Frame> = (0..CAMERAS * FPS)
@@ -315,7 +351,10 @@ mod tests {
     #[tokio::test]
     async fn a_repeated_commit_adds_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), 0).await.unwrap().connection;
+        let mut connection = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+            .await
+            .unwrap()
+            .connection;
         let frame = |offset| Frame {
             camera_id: 1,
             captured_us: 5,

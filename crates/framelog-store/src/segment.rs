@@ -140,7 +140,7 @@ impl OpenSegment {
             segment_id: self.row.id,
             offset: offset.cast_signed(),
             length: frame.payload.len() as i64,
-            flags: rows::flags(frame),
+            flags: rows::flags(frame.clock, frame.complete, frame.keyframe),
             lag_us: frame.received_us.saturating_sub(frame.captured_us),
         }
     }

@@ -9,8 +9,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
+use crate::disk::Disk;
 use crate::error::Error;
-use crate::{identity, layout, rows};
+use crate::recovery::{self, Recovered};
+use crate::rows::{self, next_id};
+use crate::{identity, layout};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -53,12 +56,18 @@ impl Known {
 ///
 /// # Errors
 /// [`Error::NewerIndex`], [`Error::Identity`] if the directory's identity is not the index's, [`Error::Index`].
-pub(crate) async fn begin(storage: &Path, now_us: i64) -> Result<Session, Error> {
+pub(crate) async fn begin(storage: &Path, disk: &Disk, now_us: i64) -> Result<Session, Error> {
     let path = storage.join(layout::INDEX);
     let failed = || Error::index(&path, "opened");
     let mut connection = connect(&path).await.map_err(failed())?;
     migrate(&path, &mut connection).await?;
     let uuid = agree_on_identity(storage, &mut connection, now_us).await?;
+    if let Some(alive_us) = killed_at(&mut connection).await.map_err(failed())? {
+        let recovered = recovery::recover(&mut connection, disk, alive_us)
+            .await
+            .map_err(failed())?;
+        log(&recovered);
+    }
     close_what_was_left_open(&mut connection)
         .await
         .map_err(failed())?;
@@ -166,11 +175,40 @@ async fn agree_on_identity(
     Ok(uuid)
 }
 
-/// A run that was killed leaves gaps and segments open: its gaps lasted at least as long as it is known to have lived.
+/// When the last run was certainly alive, if it did not come to its end.
+async fn killed_at(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+    let last: Option<(i64, Option<i64>)> =
+        sqlx::query_as("SELECT alive_us, ended_us FROM sessions ORDER BY id DESC LIMIT 1")
+            .fetch_optional(connection)
+            .await?;
+    Ok(last
+        .filter(|(_, ended_us)| ended_us.is_none())
+        .map(|(alive_us, _)| alive_us))
+}
+
+fn log(recovered: &Recovered) {
+    let frames: i64 = recovered.frames.values().sum();
+    let torn_bytes = recovered.torn_bytes;
+    tracing::info!(
+        frames,
+        torn_bytes,
+        "the last run was killed: its frames that were not in the index are"
+    );
+    if recovered.missing > 0 {
+        tracing::warn!(
+            frames = recovered.missing,
+            "frames of the last run are not on the disk, as after a power cut: their rows were removed"
+        );
+    }
+}
+
+/// A run that was killed leaves gaps and segments open. A gap lasted until the next frame or, without one, as long as the run is known to have lived.
 async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
-        "UPDATE gaps SET ended_us = max(started_us, (SELECT alive_us FROM sessions ORDER BY id DESC LIMIT 1)) \
+        "UPDATE gaps SET ended_us = max(started_us, coalesce( \
+             (SELECT min(captured_us) FROM frames f WHERE f.camera_id = gaps.camera_id AND f.captured_us > gaps.started_us), \
+             (SELECT alive_us FROM sessions ORDER BY id DESC LIMIT 1))) \
          WHERE ended_us IS NULL",
     )
     .execute(&mut *transaction)
@@ -213,13 +251,4 @@ async fn known_cameras(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Kn
         last_gap_us,
     };
     Ok(rows.into_iter().map(known).collect())
-}
-
-/// Ids are never used twice, not even those of rows that are gone.
-async fn next_id(connection: &mut SqliteConnection, table: &str) -> sqlx::Result<i64> {
-    let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = ?")
-        .bind(table)
-        .fetch_optional(connection)
-        .await?;
-    Ok(last.unwrap_or(0) + 1)
 }

@@ -84,7 +84,7 @@ impl Store {
         let storage = options.path;
         fs::create_dir_all(storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
         let lock = identity::lock(&storage)?;
-        let mut session = session::begin(&storage, wall::now_us()).await?;
+        let mut session = session::begin(&storage, &disk, wall::now_us()).await?;
         let cameras = std::mem::take(&mut session.cameras);
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));

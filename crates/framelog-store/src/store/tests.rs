@@ -13,6 +13,8 @@ use super::*;
 use crate::camera::Counters;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
 
+mod crash;
+
 /// 2023-11-14 22:13:20 UTC.
 const T: i64 = 1_700_000_000_000_000;
 
@@ -193,6 +195,43 @@ async fn rows_are_committed_while_recording_goes_on() {
     assert_eq!(segments.len(), 1);
     assert_eq!((segments[0].frames, segments[0].open), (2, true));
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_picture_with_a_flipped_bit_is_told_and_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    log.append(frame(T + 1, "two"), false).unwrap();
+    store.close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let rows = frames(&reader, "a").await;
+    let file = dir.path().join(&rows[0].path);
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[rows[0].offset as usize] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert!(matches!(
+        reader.payload(&rows[0]),
+        Err(Error::Damaged { .. })
+    ));
+    assert_eq!(reader.payload(&rows[1]).unwrap(), b"two");
+    for wrong in [
+        FrameRow {
+            offset: rows[1].offset + 1,
+            ..rows[1].clone()
+        },
+        FrameRow {
+            captured_us: T,
+            ..rows[1].clone()
+        },
+        FrameRow {
+            length: u64::MAX,
+            ..rows[1].clone()
+        },
+    ] {
+        assert!(matches!(reader.payload(&wrong), Err(Error::Damaged { .. })));
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,277 @@
+//! What a killed run leaves, and what the next one makes of it.
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::*;
+
+/// Ends the run as a SIGKILL would that comes when all frames are in their files, and some not in the index.
+async fn kill(mut store: Store) {
+    store.index.abort();
+    let writers = store.writers.take().unwrap();
+    tokio::task::spawn_blocking(|| writers.finish())
+        .await
+        .unwrap();
+}
+
+/// All files below the storage directory's footage.
+fn files(path: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut dirs = vec![path.join(layout::FOOTAGE)];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+async fn texts(path: &Path, camera: &str) -> Vec<String> {
+    stored(path, camera)
+        .await
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect()
+}
+
+async fn reopen(path: &Path) {
+    open(path).await.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn frames_beyond_the_index_are_found_with_all_they_had() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+    store.index.abort();
+    let more = [
+        frame(T + 1, "two"),
+        Frame {
+            complete: false,
+            clock: ClockKind::Arrival,
+            received_us: T + 2,
+            ..frame(T + 2, "three")
+        },
+        Frame {
+            clock: ClockKind::Mapped,
+            offset_us: -7,
+            ..frame(T - 5, "four")
+        },
+    ];
+    for frame in more {
+        log.append(frame, false).unwrap();
+    }
+    kill(store).await;
+
+    reopen(dir.path()).await;
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let found: Vec<_> = frames(&reader, "a")
+        .await
+        .into_iter()
+        .map(|row| {
+            let lag_us = row.received_us - row.captured_us;
+            (
+                row.captured_us - T,
+                lag_us,
+                row.clock,
+                row.clock_offset_us,
+                row.complete,
+            )
+        })
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (-5, 40_000, "mapped".into(), -7, true),
+            (0, 40_000, "camera".into(), 0, true),
+            (1, 40_000, "camera".into(), 0, true),
+            (2, 0, "arrival".into(), 0, false),
+        ]
+    );
+    assert_eq!(
+        texts(dir.path(), "a").await,
+        ["four", "one", "two", "three"]
+    );
+    let segments = all_segments(&reader).await;
+    assert_eq!(
+        segments
+            .iter()
+            .map(|s| (s.frames, s.open))
+            .collect::<Vec<_>>(),
+        [(3, false), (1, false)]
+            .into_iter()
+            .rev()
+            .collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn a_camera_that_the_index_never_heard_of_is_found_by_its_footage() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("new").await.unwrap();
+    log.append(frame(wall::now_us(), "one"), false).unwrap();
+    kill(store).await; // before the first commit
+    reopen(dir.path()).await;
+    assert_eq!(texts(dir.path(), "new").await, ["one"]);
+}
+
+#[tokio::test]
+async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
+    let whole = {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await;
+        let log = store.camera("a").await.unwrap();
+        for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
+            log.append(frame(T + n as i64, text), false).unwrap();
+        }
+        kill(store).await;
+        fs::read(&files(dir.path())[0]).unwrap()
+    };
+    let ends: Vec<usize> = memchr::memmem::find_iter(&whole, b"--framelog")
+        .skip(1)
+        .chain([whole.len()])
+        .collect();
+    for cut in (0..whole.len()).step_by(7) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await;
+        let log = store.camera("a").await.unwrap();
+        log.append(frame(T, "one"), false).unwrap();
+        kill(store).await;
+        let file = &files(dir.path())[0];
+        fs::write(file, &whole[..cut]).unwrap();
+
+        reopen(dir.path()).await;
+        let kept = ends.iter().filter(|&&end| end <= cut).count();
+        assert_eq!(
+            texts(dir.path(), "a").await,
+            ["one", "two", "three"][..kept],
+            "cut at {cut}"
+        );
+        let length = fs::metadata(file).map_or(0, |metadata| metadata.len());
+        let end = kept.checked_sub(1).map_or(0, |last| ends[last]);
+        assert_eq!(length, end as u64, "cut at {cut}");
+        assert_eq!(file.exists(), kept > 0, "a file without a frame goes");
+    }
+}
+
+#[tokio::test]
+async fn rows_whose_bytes_a_power_cut_took_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let (a, b) = (
+        store.camera("a").await.unwrap(),
+        store.camera("b").await.unwrap(),
+    );
+    for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
+        a.append(frame(T + n as i64, text), false).unwrap();
+        b.append(frame(T + n as i64, text), false).unwrap();
+    }
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || {
+        frames(&reader, "a").await.len() == 3 && frames(&reader, "b").await.len() == 3
+    })
+    .await;
+    kill(store).await;
+    let [in_a, in_b] = &files(dir.path())[..] else {
+        panic!("one file each");
+    };
+    // Of a the last frame's bytes never reached the disk, of b the whole file.
+    let mut bytes = fs::read(in_a).unwrap();
+    let at = bytes.len() - 5;
+    bytes[at..].fill(0);
+    fs::write(in_a, bytes).unwrap();
+    fs::remove_file(in_b).unwrap();
+
+    reopen(dir.path()).await;
+    assert_eq!(texts(dir.path(), "a").await, ["one", "two"]);
+    assert_eq!(texts(dir.path(), "b").await, [""; 0]);
+    assert_eq!(all_segments(&reader).await.len(), 1);
+}
+
+#[tokio::test]
+async fn files_of_others_are_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    kill(store).await;
+    let day = files(dir.path())[0].parent().unwrap().to_owned();
+    let foreign = [
+        day.join("holiday.jpg"),
+        day.join("000000.000001Z.mjpeg"),
+        day.join("000000.000001Z.mp4"),
+    ];
+    for path in &foreign {
+        fs::write(path, "not ours").unwrap();
+    }
+    reopen(dir.path()).await;
+    for path in &foreign {
+        assert_eq!(fs::read(path).unwrap(), b"not ours", "{}", path.display());
+    }
+    assert_eq!(texts(dir.path(), "a").await, ["one"]);
+}
+
+#[tokio::test]
+async fn a_gap_that_was_open_ends_with_the_first_frame_that_was_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    let now_us = wall::now_us();
+    log.open_gap(now_us, GapReason::Stalled, "");
+    wait_for(async || !gaps(dir.path(), "a").await.is_empty()).await;
+    store.index.abort();
+    log.append(frame(now_us + 1_000, "one"), false).unwrap();
+    kill(store).await;
+    let store = open(dir.path()).await;
+    store.camera("a").await.unwrap();
+    store.close().await.unwrap();
+    let gaps = gaps(dir.path(), "a").await;
+    assert_eq!(spans(&gaps)[0], (now_us, Some(now_us + 1_000), "stalled"));
+    assert_eq!(
+        (gaps[1].started_us, gaps[1].reason.as_str()),
+        (now_us + 1_000, "recorder_down")
+    );
+}
+
+#[tokio::test]
+async fn pictures_in_files_of_their_own_are_found_unless_they_are_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        layout: Layout::Files,
+        ..options(dir.path())
+    };
+    let store = Store::open(options.clone()).await.unwrap();
+    let log = store.camera("a").await.unwrap();
+    store.index.abort();
+    for n in 0..3 {
+        log.append(frame(T + n, "\u{0}"), false).unwrap();
+    }
+    kill(store).await;
+    let written = files(dir.path());
+    for (n, bytes) in [
+        &b"\xFF\xD8\xFF\xDBx\xFF\xD9"[..],
+        b"\xFF\xD8\xFF\xDBcut short",
+        b"",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(&written[n], bytes).unwrap();
+    }
+    Store::open(options).await.unwrap().close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let rows = frames(&reader, "a").await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].captured_us, rows[0].length), (T, 7));
+    assert_eq!(files(dir.path()), written[..1]);
+}

@@ -1,0 +1,187 @@
+//! Footage that the index does not know: found by its name, read by what it says of itself, made into rows. Not for when to look,
+//! nor for writing the rows.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
+use std::sync::Arc;
+
+use framelog_core::clock::ClockKind;
+use framelog_core::container::mjpeg::{START, Stored};
+use framelog_core::frame::Codec;
+
+use crate::container::Container;
+use crate::disk::Disk;
+use crate::layout::SegmentName;
+use crate::rows;
+use crate::scan::{Depth, Found, Scan, scan};
+
+/// A JPEG's first and last marker (ITU-T T.81, B.1.1.3).
+const SOI: [u8; 2] = [0xFF, 0xD8];
+const EOI: [u8; 2] = [0xFF, 0xD9];
+
+/// A segment's file and what is in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Footage {
+    pub name: SegmentName,
+    pub path: Arc<str>,
+    pub scan: Scan,
+}
+
+impl Footage {
+    /// Reads a whole file.
+    pub fn read(disk: &Disk, name: SegmentName, depth: Depth) -> io::Result<Self> {
+        let path = name.path();
+        let scan = match name.container {
+            Container::Mjpeg => scan(&disk.open(&path)?, 0, depth)?,
+            Container::Jpg => one_picture(disk, &path, &name)?,
+        };
+        Ok(Self {
+            name,
+            path: path.into(),
+            scan,
+        })
+    }
+
+    /// Whether all there is in it is a first frame that was never written to its end.
+    pub fn is_cut_short(&self, disk: &Disk) -> io::Result<bool> {
+        let first: &[u8] = match self.name.container {
+            Container::Mjpeg => START,
+            Container::Jpg => &SOI,
+        };
+        let len = self.scan.file_len.min(first.len() as u64);
+        let begin = disk.read(Path::new(&*self.path), 0, len)?;
+        Ok(self.scan.frames.is_empty() && first.starts_with(&begin))
+    }
+
+    /// When the first frame arrived: the order in which segments began. `None` if there is no frame.
+    pub fn began_us(&self) -> Option<i64> {
+        Some(self.scan.frames.first()?.stored.received_us)
+    }
+
+    /// Rows of a closed segment and its frames; `None` if there is no frame.
+    pub fn rows(&self, id: i64, camera_id: i64) -> Option<(rows::Segment, Vec<rows::Frame>)> {
+        let first = self.scan.frames.first()?;
+        let mut segment = rows::Segment {
+            id,
+            camera_id,
+            path: self.path.clone(),
+            codec: Codec::Mjpeg,
+            started_us: first.stored.captured_us,
+            ended_us: first.stored.captured_us,
+            frames: 0,
+            bytes: 0,
+            open: false,
+            offset_us: first.stored.offset_us,
+            received_us: first.stored.received_us,
+        };
+        let frames = add_to(&mut segment, &self.scan);
+        Some((segment, frames))
+    }
+}
+
+/// Counts the frames of a scan into the row of their segment; their own rows.
+pub(crate) fn add_to(segment: &mut rows::Segment, scan: &Scan) -> Vec<rows::Frame> {
+    segment.bytes = scan.end.cast_signed();
+    segment.frames += scan.frames.len() as i64;
+    scan.frames
+        .iter()
+        .map(|found| {
+            let Stored {
+                captured_us,
+                received_us,
+                ..
+            } = found.stored;
+            segment.started_us = segment.started_us.min(captured_us);
+            segment.ended_us = segment.ended_us.max(captured_us);
+            segment.received_us = received_us;
+            frame_row(segment, found)
+        })
+        .collect()
+}
+
+fn frame_row(segment: &rows::Segment, found: &Found) -> rows::Frame {
+    rows::Frame {
+        camera_id: segment.camera_id,
+        captured_us: found.stored.captured_us,
+        segment_id: segment.id,
+        offset: found.offset.cast_signed(),
+        length: found.length.cast_signed(),
+        flags: rows::flags(found.stored.clock, found.stored.complete, true),
+        lag_us: found
+            .stored
+            .received_us
+            .saturating_sub(found.stored.captured_us),
+    }
+}
+
+/// Names of all segments' files below a directory of a camera's day, but for those that are known.
+pub(crate) fn unknown_files(
+    disk: &Disk,
+    dir: &str,
+    known: &HashSet<String>,
+) -> io::Result<Vec<SegmentName>> {
+    let mut names: Vec<SegmentName> = disk
+        .list(dir)?
+        .into_iter()
+        .map(|entry| format!("{dir}/{entry}"))
+        .filter(|path| !known.contains(path))
+        .filter_map(|path| SegmentName::parse(&path))
+        .collect();
+    names.sort_by_key(|name| (name.started_us, name.duplicate));
+    Ok(names)
+}
+
+fn has_at(file: &File, at: u64, bytes: [u8; 2]) -> io::Result<bool> {
+    let mut found = [0; 2];
+    file.read_exact_at(&mut found, at)?;
+    Ok(found == bytes)
+}
+
+/// A `.jpg` has its times in its name and its modification time (`OpenSegment::seal`).
+fn one_picture(disk: &Disk, path: &str, name: &SegmentName) -> io::Result<Scan> {
+    let file = disk.open(path)?;
+    let metadata = file.metadata()?;
+    let file_len = metadata.len();
+    let modified_ns = metadata
+        .mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(metadata.mtime_nsec());
+    let is_picture = file_len >= 4 && has_at(&file, 0, SOI)?;
+    let complete = is_picture && has_at(&file, file_len - 2, EOI)?;
+    let clock = match modified_ns.rem_euclid(1000) {
+        0 => Some(ClockKind::Camera),
+        1 => Some(ClockKind::Mapped),
+        2 => Some(ClockKind::Arrival),
+        _ => None,
+    };
+    let scan = Scan {
+        file_len,
+        ..Scan::default()
+    };
+    // Written to its end: it was sealed, or it has one.
+    if !is_picture || (clock.is_none() && !complete) {
+        return Ok(Scan {
+            damaged: vec![0..file_len],
+            ..scan
+        });
+    }
+    let stored = Stored {
+        captured_us: name.started_us,
+        received_us: modified_ns.div_euclid(1000),
+        clock: clock.unwrap_or(ClockKind::Arrival),
+        offset_us: 0,
+        complete,
+    };
+    Ok(Scan {
+        frames: vec![Found {
+            offset: 0,
+            length: file_len,
+            stored,
+        }],
+        end: file_len,
+        ..scan
+    })
+}
