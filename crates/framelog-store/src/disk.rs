@@ -27,6 +27,20 @@ impl Disk {
         }
     }
 
+    /// Runs what waits for the disk on a thread where it may wait.
+    ///
+    /// # Errors
+    /// If it panicked.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let disk = self.clone();
+        tokio::task::spawn_blocking(move || work(&disk))
+            .await
+            .map_err(io::Error::other)
+    }
+
     /// Makes a new file and the directories above it.
     ///
     /// # Errors

@@ -68,6 +68,14 @@ pub enum Error {
         /// SQLite's reason.
         source: sqlx::Error,
     },
+    /// The index was found damaged while it was written.
+    #[error(
+        "{path}: the index is damaged; the next start sets it aside and makes a new one from the footage"
+    )]
+    DamagedIndex {
+        /// The index.
+        path: PathBuf,
+    },
     /// The index task has ended before its time: its cause is in the log.
     #[error("the index has stopped; see the log for the cause, and restart the recorder")]
     IndexStopped,

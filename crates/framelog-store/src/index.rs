@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::{GapChange, Gaps};
+use crate::lost_index::{self, Mark};
 use crate::session::Session;
 use crate::{rows, wall};
 
@@ -46,6 +47,16 @@ pub(crate) enum Change {
     Written(Written),
     /// A camera's gaps changed.
     Gap { camera_id: i64, change: GapChange },
+    /// Footage was found that has no rows.
+    Adopted(Adopted),
+}
+
+/// Closed segments that were found, with their frames.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub segments: Vec<(rows::Segment, Vec<rows::Frame>)>,
+    /// Told when they are committed, with everything that was reported before.
+    pub committed: oneshot::Sender<()>,
 }
 
 /// A segment as it is after a write.
@@ -84,6 +95,7 @@ struct Pending {
     segments: BTreeMap<i64, rows::Segment>,
     frames: Vec<rows::Frame>,
     gaps: BTreeMap<i64, rows::Gap>,
+    adopted: Vec<Adopted>,
 }
 
 impl Pending {
@@ -92,6 +104,7 @@ impl Pending {
             && self.segments.is_empty()
             && self.frames.is_empty()
             && self.gaps.is_empty()
+            && self.adopted.is_empty()
     }
 }
 
@@ -147,7 +160,7 @@ impl Index {
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
         while !self.gather(&mut stop).await {
             self.take_changes();
-            self.cycle().await;
+            self.cycle().await?;
         }
         self.finish(wall::now_us()).await
     }
@@ -184,6 +197,7 @@ impl Index {
             Change::Gap { camera_id, change } => {
                 self.gaps.apply(camera_id, change, &mut self.pending.gaps)
             }
+            Change::Adopted(adopted) => self.pending.adopted.push(adopted),
             Change::Written(Written {
                 segment,
                 mut frames,
@@ -200,11 +214,24 @@ impl Index {
         }
     }
 
-    async fn cycle(&mut self) {
+    /// # Errors
+    /// If the index is damaged: it can't be written any more.
+    async fn cycle(&mut self) -> Result<(), Error> {
         self.cycled = Instant::now();
         let durable = self.sync <= SYNC_WITH_COMMIT || self.synced.elapsed() >= self.sync;
-        if let Err(error) = self.try_cycle(durable).await {
-            self.warn(&error);
+        match self.try_cycle(durable).await {
+            Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
+                let storage = self.path.parent().unwrap_or(Path::new(""));
+                lost_index::set_mark(storage, Mark::Asked)?;
+                Err(Error::DamagedIndex {
+                    path: self.path.clone(),
+                })
+            }
+            Err(error) => {
+                self.warn(&error);
+                Ok(())
+            }
+            Ok(()) => Ok(()),
         }
     }
 
@@ -264,7 +291,10 @@ impl Index {
             return written;
         }
         self.budget.rows_done(self.pending.frames.len());
-        self.pending = Pending::default();
+        let done = std::mem::take(&mut self.pending);
+        for adopted in done.adopted {
+            let _ = adopted.committed.send(()); // whoever found them may be gone
+        }
         if self.warned.take().is_some() {
             tracing::info!("index is written again");
         }
@@ -277,6 +307,13 @@ impl Index {
         rows::write(connection, self.pending.segments.values()).await?;
         rows::write(connection, &self.pending.frames).await?;
         rows::write(connection, self.pending.gaps.values()).await?;
+        for (segment, frames) in self.pending.adopted.iter().flat_map(|a| &a.segments) {
+            // It may have been on its way to the index when it was found.
+            if !rows::is_known(connection, &segment.path).await? {
+                rows::write(connection, [segment]).await?;
+                rows::write(connection, frames).await?;
+            }
+        }
         sqlx::query("UPDATE sessions SET alive_us = ?, ended_us = ? WHERE id = ?")
             .bind(alive_us)
             .bind(ended_us)

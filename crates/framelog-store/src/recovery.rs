@@ -50,24 +50,24 @@ pub(crate) async fn recover(
         let last = last_frame(connection, &segment).await?;
         open.push((segment, last));
     }
-    let days: Vec<String> = blocking(disk, move |disk| {
-        changed_days(disk, alive_us.saturating_sub(MARGIN_US))
-    })
-    .await?;
+    let days: Vec<String> = disk
+        .blocking(move |disk| changed_days(disk, alive_us.saturating_sub(MARGIN_US)))
+        .await?;
     let mut known = HashSet::new();
     for day in &days {
         known.extend(known_paths(connection, day).await?);
     }
-    let (mended, found, torn_bytes) = blocking(disk, move |disk| {
-        let mut torn_bytes = 0;
-        let mended: Vec<Mended> = open
-            .into_iter()
-            .filter_map(|(segment, last)| mend(disk, segment, last, &mut torn_bytes))
-            .collect();
-        let found = new_footage(disk, &days, &known, &mut torn_bytes);
-        (mended, found, torn_bytes)
-    })
-    .await?;
+    let (mended, found, torn_bytes) = disk
+        .blocking(move |disk| {
+            let mut torn_bytes = 0;
+            let mended: Vec<Mended> = open
+                .into_iter()
+                .filter_map(|(segment, last)| mend(disk, segment, last, &mut torn_bytes))
+                .collect();
+            let found = new_footage(disk, &days, &known, &mut torn_bytes);
+            (mended, found, torn_bytes)
+        })
+        .await?;
     recovered.torn_bytes = torn_bytes;
 
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -77,17 +77,6 @@ pub(crate) async fn recover(
     adopt(&mut transaction, &found, &mut recovered).await?;
     transaction.commit().await?;
     Ok(recovered)
-}
-
-/// Runs what waits for the disk where it may wait.
-async fn blocking<T: Send + 'static>(
-    disk: &Disk,
-    work: impl FnOnce(&Disk) -> T + Send + 'static,
-) -> sqlx::Result<T> {
-    let disk = disk.clone();
-    tokio::task::spawn_blocking(move || work(&disk))
-        .await
-        .map_err(|panic| sqlx::Error::Io(io::Error::other(panic)))
 }
 
 async fn open_segments(connection: &mut SqliteConnection) -> sqlx::Result<Vec<rows::Segment>> {
@@ -165,7 +154,10 @@ fn changed_days(disk: &Disk, since_us: i64) -> Vec<String> {
     days
 }
 
-async fn known_paths(connection: &mut SqliteConnection, dir: &str) -> sqlx::Result<Vec<String>> {
+pub(crate) async fn known_paths(
+    connection: &mut SqliteConnection,
+    dir: &str,
+) -> sqlx::Result<Vec<String>> {
     // '0' follows '/'.
     sqlx::query_scalar("SELECT path FROM segments WHERE path > ? || '/' AND path < ? || '0' UNION ALL SELECT path FROM doomed")
         .bind(dir)
@@ -235,7 +227,12 @@ fn try_mend(
 }
 
 /// Cuts off what a crash left of a frame behind the last whole one; a file without any goes.
-fn cut_torn_end(disk: &Disk, path: &str, scan: &Scan, torn_bytes: &mut u64) -> io::Result<()> {
+pub(crate) fn cut_torn_end(
+    disk: &Disk,
+    path: &str,
+    scan: &Scan,
+    torn_bytes: &mut u64,
+) -> io::Result<()> {
     *torn_bytes += scan.file_len - scan.end.min(scan.file_len);
     if scan.end == 0 {
         return disk.remove(path);

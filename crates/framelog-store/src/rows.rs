@@ -106,6 +106,14 @@ pub(crate) async fn camera_id(
     Ok(camera.id)
 }
 
+/// Whether there is a segment of this path.
+pub(crate) async fn is_known(connection: &mut SqliteConnection, path: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?)")
+        .bind(path)
+        .fetch_one(connection)
+        .await
+}
+
 /// A kind of row: how it is written. Writing the same row again is harmless, except for frames.
 pub(crate) trait Row {
     /// What precedes `VALUES`.

@@ -11,6 +11,8 @@ use uuid::Uuid;
 
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::lost_index::{self, Mark};
+use crate::rebuild::{self, Plan};
 use crate::recovery::{self, Recovered};
 use crate::rows::{self, next_id};
 use crate::{identity, layout};
@@ -29,6 +31,8 @@ pub(crate) struct Session {
     pub cameras: Vec<Known>,
     pub next_segment_id: i64,
     pub next_gap_id: i64,
+    /// Footage that is not in the index, if that is to be made anew.
+    pub rebuild: Option<Plan>,
 }
 
 /// A camera of an earlier run.
@@ -42,6 +46,13 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// Takes over where its footage ends, while that is not in the index.
+    fn ends_at(&mut self, plan: &Plan) {
+        let found = plan.cameras.iter().find(|(id, ..)| *id == self.row.id);
+        let last_us = found.and_then(|(_, _, last_us)| *last_us);
+        self.last_captured_us = self.last_captured_us.max(last_us);
+    }
+
     /// The last moment that is accounted for, by footage or by a gap.
     pub fn accounted_us(&self) -> i64 {
         let known = [self.last_captured_us, self.last_gap_us];
@@ -52,38 +63,103 @@ impl Known {
     }
 }
 
-/// Opens the index of a locked storage directory, makes it if it is not there, and begins a session.
+/// Opens the index of a locked storage directory, makes it if it is not there, and begins a session. A damaged index is set aside, and made
+/// anew.
 ///
 /// # Errors
 /// [`Error::NewerIndex`], [`Error::Identity`] if the directory's identity is not the index's, [`Error::Index`].
 pub(crate) async fn begin(storage: &Path, disk: &Disk, now_us: i64) -> Result<Session, Error> {
+    let mut aside = None;
+    if lost_index::mark(storage)? == Some(Mark::Asked) {
+        lost_index::set_mark(storage, Mark::Begun)?;
+        aside = lost_index::set_aside(storage, now_us)?;
+    }
+    match try_begin(storage, disk, aside.as_deref(), now_us).await {
+        Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
+            lost_index::set_mark(storage, Mark::Begun)?;
+            let aside = lost_index::set_aside(storage, now_us)?;
+            tracing::error!(
+                error = %source,
+                aside = %aside.as_deref().unwrap_or(storage).display(),
+                "index is damaged and was set aside; a new one is being made from the footage"
+            );
+            try_begin(storage, disk, aside.as_deref(), now_us).await
+        }
+        begun => begun,
+    }
+}
+
+async fn try_begin(
+    storage: &Path,
+    disk: &Disk,
+    aside: Option<&Path>,
+    now_us: i64,
+) -> Result<Session, Error> {
     let path = storage.join(layout::INDEX);
     let failed = || Error::index(&path, "opened");
     let mut connection = connect(&path).await.map_err(failed())?;
     migrate(&path, &mut connection).await?;
-    let uuid = agree_on_identity(storage, &mut connection, now_us).await?;
-    if let Some(alive_us) = killed_at(&mut connection).await.map_err(failed())? {
+    let (uuid, is_new) = agree_on_identity(storage, &mut connection, now_us).await?;
+    if let Some(aside) = aside {
+        lost_index::salvage(&mut connection, aside)
+            .await
+            .map_err(failed())?;
+    }
+    if is_new && has_footage(disk).await? {
+        lost_index::set_mark(storage, Mark::Begun)?;
+    }
+    // All of a new index comes from `rebuild`.
+    if !is_new && let Some(alive_us) = killed_at(&mut connection).await.map_err(failed())? {
         let recovered = recovery::recover(&mut connection, disk, alive_us)
             .await
             .map_err(failed())?;
         log(&recovered);
     }
+    let rebuild = match lost_index::mark(storage)? {
+        Some(_) => Some(rebuild::plan(&mut connection, disk, now_us).await?),
+        None => None,
+    };
     close_what_was_left_open(&mut connection)
         .await
         .map_err(failed())?;
     let id = insert_session(&mut connection, now_us)
         .await
         .map_err(failed())?;
+    let next_segment_id = next_id(&mut connection, "segments")
+        .await
+        .map_err(failed())?;
+    let mut cameras = known_cameras(&mut connection).await.map_err(failed())?;
+    if let Some(plan) = &rebuild {
+        cameras.iter_mut().for_each(|known| known.ends_at(plan));
+    }
     Ok(Session {
         uuid,
         id,
-        cameras: known_cameras(&mut connection).await.map_err(failed())?,
-        next_segment_id: next_id(&mut connection, "segments")
-            .await
-            .map_err(failed())?,
+        cameras,
+        next_segment_id: rebuild.as_ref().map_or(next_segment_id, |plan| {
+            plan.next_segment_id().max(next_segment_id)
+        }),
         next_gap_id: next_id(&mut connection, "gaps").await.map_err(failed())?,
+        rebuild,
         connection,
     })
+}
+
+async fn has_footage(disk: &Disk) -> Result<bool, Error> {
+    rebuild::has_footage(disk)
+        .await
+        .map_err(Error::io(layout::FOOTAGE, "read"))
+}
+
+/// A connection that only reads, beside the one that writes.
+pub(crate) async fn connect_beside(path: &Path) -> sqlx::Result<SqliteConnection> {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+        .connect()
+        .await
 }
 
 async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
@@ -135,12 +211,12 @@ pub(crate) fn schema_version() -> i64 {
         .unwrap_or(0)
 }
 
-/// The directory's UUID, in both places when this returns.
+/// The directory's UUID, in both places when this returns; and whether the index is new.
 async fn agree_on_identity(
     storage: &Path,
     connection: &mut SqliteConnection,
     now_us: i64,
-) -> Result<Uuid, Error> {
+) -> Result<(Uuid, bool), Error> {
     let path = storage.join(layout::INDEX);
     let row: Option<String> = sqlx::query_scalar("SELECT uuid FROM recorder")
         .fetch_optional(&mut *connection)
@@ -172,7 +248,7 @@ async fn agree_on_identity(
             .await
             .map_err(Error::index(&path, "written"))?;
     }
-    Ok(uuid)
+    Ok((uuid, row.is_none()))
 }
 
 /// When the last run was certainly alive, if it did not come to its end.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::budget::{Budget, Limits};
@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes, Index};
+use crate::rebuild::{self, Progress};
 use crate::session::{self, Known};
 use crate::writer::{self, Writers};
 use crate::{identity, layout, rows, wall};
@@ -43,6 +44,20 @@ pub struct Options {
     /// How often footage, then index, are synced to the disk. Up to 1 s every commit is durable; above, rows are committed
     /// within 1 s all the same, and a power cut may take what came since the last sync.
     pub sync: Duration,
+    /// Make the index anew from the footage, even if there is a sound one; it is set aside.
+    pub reindex: bool,
+}
+
+impl Options {
+    /// What is usual, in this storage directory.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            layout: Layout::default(),
+            sync: Duration::from_secs(1),
+            reindex: false,
+        }
+    }
 }
 
 /// An opened storage directory. One at a time: the directory is locked.
@@ -57,6 +72,8 @@ pub struct Store {
     changes: Changes,
     index: JoinHandle<Result<(), Error>>,
     stop_index: Option<oneshot::Sender<()>>,
+    rebuild: Option<JoinHandle<()>>,
+    rebuilt: watch::Receiver<Progress>,
     _lock: File,
 }
 
@@ -84,6 +101,9 @@ impl Store {
         let storage = options.path;
         fs::create_dir_all(storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
         let lock = identity::lock(&storage)?;
+        if options.reindex {
+            rebuild::ask(&storage)?;
+        }
         let mut session = session::begin(&storage, &disk, wall::now_us()).await?;
         let cameras = std::mem::take(&mut session.cameras);
         let (changes, reported) = Changes::channel();
@@ -100,6 +120,11 @@ impl Store {
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
         let uuid = session.uuid.to_string();
+        let (progress, rebuilt) = watch::channel(Progress::default());
+        let rebuild = session.rebuild.take().map(|plan| {
+            let (storage, disk, changes) = (storage.clone(), disk.clone(), changes.clone());
+            tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
+        });
         let index = Index::new(
             session,
             storage.join(layout::INDEX),
@@ -117,6 +142,8 @@ impl Store {
             changes,
             index: tokio::spawn(index.run(stopped)),
             stop_index: Some(stop_index),
+            rebuild,
+            rebuilt,
             _lock: lock,
         })
     }
@@ -179,11 +206,19 @@ impl Store {
         !self.index.is_finished()
     }
 
+    /// How far the index has come that is being made anew from the footage; `None` if none is.
+    pub fn rebuilding(&self) -> Option<watch::Receiver<Progress>> {
+        self.rebuild.as_ref().map(|_| self.rebuilt.clone())
+    }
+
     /// Drains the queues, closes segments and open gaps, commits, and releases the lock.
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::Io`] if the last rows could not be committed: the footage is there, its rows are not.
     pub async fn close(mut self) -> Result<(), Error> {
+        if let Some(rebuild) = self.rebuild.take() {
+            rebuild.abort(); // the next start goes on with it
+        }
         if let Some(writers) = self.writers.take() {
             // A panic in it is logged there.
             let _ = tokio::task::spawn_blocking(|| writers.finish()).await;
@@ -209,6 +244,9 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.index.abort();
+        if let Some(rebuild) = &self.rebuild {
+            rebuild.abort();
+        }
     }
 }
 

@@ -56,6 +56,14 @@ impl Footage {
         Ok(self.scan.frames.is_empty() && first.starts_with(&begin))
     }
 
+    /// Whether what lies behind the last whole frame began as a frame of ours: a write that was never finished.
+    pub fn ends_torn(&self, disk: &Disk) -> io::Result<bool> {
+        let len = self.scan.file_len.saturating_sub(self.scan.end);
+        let len = len.min(START.len() as u64);
+        let begin = disk.read(Path::new(&*self.path), self.scan.end, len)?;
+        Ok(len > 0 && START.starts_with(&begin))
+    }
+
     /// When the first frame arrived: the order in which segments began. `None` if there is no frame.
     pub fn began_us(&self) -> Option<i64> {
         Some(self.scan.frames.first()?.stored.received_us)
@@ -164,7 +172,7 @@ fn one_picture(disk: &Disk, path: &str, name: &SegmentName) -> io::Result<Scan> 
     // Written to its end: it was sealed, or it has one.
     if !is_picture || (clock.is_none() && !complete) {
         return Ok(Scan {
-            damaged: vec![0..file_len],
+            damaged: std::iter::once(0..file_len).collect(),
             ..scan
         });
     }

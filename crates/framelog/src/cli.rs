@@ -18,6 +18,7 @@ mod output;
 mod part;
 mod probe;
 mod progress;
+mod reindex;
 mod run;
 mod stanza;
 mod storage;
@@ -63,6 +64,8 @@ enum Command {
     Export(Stored<export::Args>),
     /// Write frames as they are stored to standard output
     Tail(Stored<tail::Args>),
+    /// Make the index anew from the footage
+    Reindex(Stored<reindex::Args>),
     /// Be a camera
     Testcam(testcam::Args),
     /// Record test cameras: needs nothing
@@ -129,6 +132,10 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Tail(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
             tail::run(args, &storage).await
+        }
+        Command::Reindex(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            reindex::run(args, &storage).await
         }
         Command::Testcam(args) => testcam::run(args).await,
         Command::Demo(args) => demo::run(args).await,

@@ -59,9 +59,9 @@ pub async fn record(
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), Error> {
     let store = Store::open(Options {
-        path: config.storage.path.clone(),
         layout: config.storage.layout,
         sync: config.storage.sync,
+        ..Options::new(config.storage.path.clone())
     })
     .await?;
     let web = start_web(config.http, &status).await?;

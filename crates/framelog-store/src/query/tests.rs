@@ -9,7 +9,7 @@ use framelog_core::gap::GapReason;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Layout, Options, Store};
+use crate::{Options, Store};
 
 /// 2026-11-22 10:00:00 UTC.
 const T: i64 = 1_795_341_600_000_000;
@@ -18,11 +18,9 @@ const SECOND: i64 = 1_000_000;
 const SCHEMA_DOC: &str = include_str!("../../../../docs/schema.md");
 
 async fn store(dir: &TempDir) -> Store {
-    let path = dir.path().to_owned();
     Store::open(Options {
-        path,
-        layout: Layout::Segments,
         sync: Duration::from_millis(20),
+        ..Options::new(dir.path().to_owned())
     })
     .await
     .unwrap()

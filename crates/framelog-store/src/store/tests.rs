@@ -10,19 +10,20 @@ use framelog_core::frame::{Codec, Frame, Payload};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
+use crate::ask_for_reindex;
 use crate::camera::Counters;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
 
 mod crash;
+mod rebuild;
 
 /// 2023-11-14 22:13:20 UTC.
 const T: i64 = 1_700_000_000_000_000;
 
 fn options(path: &Path) -> Options {
     Options {
-        path: path.to_owned(),
-        layout: Layout::Segments,
         sync: Duration::from_millis(20),
+        ..Options::new(path.to_owned())
     }
 }
 

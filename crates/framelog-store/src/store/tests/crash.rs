@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::*;
 
 /// Ends the run as a SIGKILL would that comes when all frames are in their files, and some not in the index.
-async fn kill(mut store: Store) {
+pub(super) async fn kill(mut store: Store) {
     store.index.abort();
     let writers = store.writers.take().unwrap();
     tokio::task::spawn_blocking(|| writers.finish())

@@ -1,0 +1,156 @@
+//! An index that is damaged, gone, or to be made anew: setting it aside, and what only it knew. Not for making rows of the footage: that is
+//! `rebuild`.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use sqlx::SqliteConnection;
+
+use crate::error::Error;
+use crate::layout;
+
+/// There while the index is to be made anew, or is being made: a crash in between is no end of it.
+const MARK: &str = "reindex";
+/// In the mark: not begun yet.
+const ASKED: &str = "asked\n";
+/// In the mark: the old index is set aside, and not all footage is in the new one.
+const BEGUN: &str = "begun\n";
+
+/// How far making the index anew has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Asked,
+    Begun,
+}
+
+/// The mark in a storage directory, if there is one.
+pub(crate) fn mark(storage: &Path) -> Result<Option<Mark>, Error> {
+    let path = storage.join(MARK);
+    match fs::read_to_string(&path) {
+        Ok(text) if text == BEGUN => Ok(Some(Mark::Begun)),
+        Ok(_) => Ok(Some(Mark::Asked)), // by hand, with `touch`
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::io(path, "read")(source)),
+    }
+}
+
+/// Leaves or changes the mark: on the disk when this returns.
+pub(crate) fn set_mark(storage: &Path, mark: Mark) -> Result<(), Error> {
+    let path = storage.join(MARK);
+    let text = match mark {
+        Mark::Asked => ASKED,
+        Mark::Begun => BEGUN,
+    };
+    let fresh = path.with_extension("new");
+    let put = || {
+        let mut file = File::create(&fresh)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&fresh, &path)?;
+        File::open(storage)?.sync_all()
+    };
+    put().map_err(Error::io(path.clone(), "written"))
+}
+
+/// Takes the mark away: all footage is in the index.
+pub(crate) fn clear_mark(storage: &Path) -> Result<(), Error> {
+    let path = storage.join(MARK);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::io(path, "removed")(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether SQLite says that the file is no database, or not a sound one.
+pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
+    // https://sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB; extended codes have the primary one in their low byte.
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .and_then(|code| code.parse::<i64>().ok());
+    matches!(code.map(|code| code & 0xFF), Some(11 | 26))
+}
+
+/// Gives the index another name, with its log; that name. `None` if there is no index.
+pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<Option<PathBuf>, Error> {
+    let index = storage.join(layout::INDEX);
+    if !index.exists() {
+        return Ok(None);
+    }
+    let now = DateTime::<Utc>::from_timestamp_micros(now_us).unwrap_or_default();
+    let aside = storage.join(format!(
+        "{}.before-{}",
+        layout::INDEX,
+        now.format("%Y%m%dT%H%M%S%.6fZ")
+    ));
+    // The log first: an index without its log is an older index, a log without its index is nothing.
+    for suffix in ["-wal", "-shm", ""] {
+        let with_suffix = |path: &Path| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            PathBuf::from(name)
+        };
+        match fs::rename(with_suffix(&index), with_suffix(&aside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io(index, "set aside")(error));
+            }
+            _ => {}
+        }
+    }
+    File::open(storage)
+        .and_then(|dir| dir.sync_all())
+        .map_err(Error::io(storage, "synced"))?;
+    Ok(Some(aside))
+}
+
+/// What footage does not say of itself, copied from the index that was set aside, as far as that can be read: each table wholly or not.
+pub(crate) async fn salvage(connection: &mut SqliteConnection, aside: &Path) -> sqlx::Result<()> {
+    let attached = sqlx::query("ATTACH ? AS aside")
+        .bind(aside.to_string_lossy())
+        .execute(&mut *connection)
+        .await;
+    if let Err(error) = attached {
+        tracing::warn!(%error, "nothing of the old index can be read; what only it knew is lost");
+        return Ok(());
+    }
+    for (table, copy) in [
+        (
+            "cameras",
+            "INSERT OR IGNORE INTO main.cameras SELECT * FROM aside.cameras",
+        ),
+        (
+            "sessions",
+            "INSERT OR IGNORE INTO main.sessions SELECT * FROM aside.sessions",
+        ),
+        (
+            "gaps",
+            "INSERT OR IGNORE INTO main.gaps SELECT * FROM aside.gaps",
+        ),
+        (
+            "removals",
+            "INSERT OR IGNORE INTO main.removals SELECT * FROM aside.removals",
+        ),
+        (
+            "protections",
+            "INSERT OR IGNORE INTO main.protections SELECT * FROM aside.protections",
+        ),
+        (
+            "accounts",
+            "INSERT OR IGNORE INTO main.accounts SELECT * FROM aside.accounts",
+        ),
+        (
+            "doomed",
+            "INSERT OR IGNORE INTO main.doomed SELECT * FROM aside.doomed",
+        ),
+    ] {
+        if let Err(error) = sqlx::query(copy).execute(&mut *connection).await {
+            tracing::warn!(table, %error, "table of the old index can't be read; what only it knew is lost");
+        }
+    }
+    sqlx::query("DETACH aside").execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! An index made anew from the footage alone, while recording goes on into it. Not for what footage does not say of itself: that is
+//! `lost_index`.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use framelog_core::gap::GapReason;
+use sqlx::SqliteConnection;
+use tokio::sync::{oneshot, watch};
+
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::gaps::GapChange;
+use crate::index::{Adopted, Change, Changes};
+use crate::layout::{self, SegmentName};
+use crate::lost_index;
+use crate::recovery::{cut_torn_end, known_paths};
+use crate::rows::{self, camera_id, next_id};
+use crate::scan::{Depth, frame_at};
+use crate::session::connect_beside;
+use crate::unindexed::{self, Footage};
+
+/// Files that are read in one go.
+const FILES_AT_ONCE: usize = 200;
+/// So many frames get their rows in one commit, between those of what is being recorded.
+const FRAMES_AT_ONCE: usize = 20_000;
+/// A file that is being recorded is known to the index after so long.
+const REPORT_MAX: Duration = Duration::from_secs(2);
+/// A time without frames is no gap if it is shorter than this, or than a few of the frames before it.
+const HOLE_MIN_US: i64 = 1_000_000;
+const HOLE_FRAMES: i64 = 3;
+
+/// What is to be done, known before recording begins.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Cameras with footage: their id in the index, their name, and the capture time at which their footage ends.
+    pub cameras: Vec<(i64, String, Option<i64>)>,
+    /// Segments that are found get ids from this one on, fewer than were counted.
+    first_segment_id: i64,
+    /// Files that are not in the index.
+    pub files: u64,
+    /// Footage received since then is being recorded, not found.
+    began_us: i64,
+}
+
+/// How far it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Files to be looked at.
+    pub files: u64,
+    /// Files that were looked at.
+    pub files_done: u64,
+    /// Frames that got their rows.
+    pub frames: u64,
+    /// Bytes of their files.
+    pub bytes: u64,
+    /// Whether it is over.
+    pub done: bool,
+    /// Whether all footage was looked at.
+    pub whole: bool,
+}
+
+/// Whether there is footage at all.
+pub(crate) async fn has_footage(disk: &Disk) -> std::io::Result<bool> {
+    disk.blocking(|disk| Ok(!camera_dirs(disk)?.is_empty()))
+        .await?
+}
+
+/// Counts the files, and makes the rows of their cameras: with these recording can begin.
+pub(crate) async fn plan(
+    connection: &mut SqliteConnection,
+    disk: &Disk,
+    now_us: i64,
+) -> Result<Plan, Error> {
+    let index = PathBuf::from(layout::INDEX);
+    let failed = || Error::index(&index, "made anew");
+    let found = disk
+        .blocking(survey)
+        .await
+        .and_then(|found| found)
+        .map_err(Error::io(layout::FOOTAGE, "read"))?;
+    let mut cameras = Vec::new();
+    let mut files = 0;
+    for camera in found {
+        let added_us = camera.first_us.unwrap_or(now_us).min(now_us);
+        let id = camera_id(connection, &camera.name, added_us)
+            .await
+            .map_err(failed())?;
+        cameras.push((id, camera.name, camera.last_us));
+        files += camera.files;
+    }
+    let first_segment_id = next_id(connection, "segments").await.map_err(failed())?;
+    Ok(Plan {
+        cameras,
+        first_segment_id,
+        files,
+        began_us: now_us,
+    })
+}
+
+impl Plan {
+    /// The first id that recording may use.
+    pub fn next_segment_id(&self) -> i64 {
+        self.first_segment_id.saturating_add_unsigned(self.files)
+    }
+}
+
+/// A camera's directory.
+struct Surveyed {
+    name: String,
+    files: u64,
+    /// Capture time of its first frame, as the first file's name has it.
+    first_us: Option<i64>,
+    /// Capture time at which its last file ends.
+    last_us: Option<i64>,
+}
+
+fn camera_dirs(disk: &Disk) -> std::io::Result<Vec<String>> {
+    let mut cameras = disk.list(layout::FOOTAGE)?;
+    cameras.retain(|name| layout::check_camera(name).is_ok());
+    cameras.sort();
+    Ok(cameras)
+}
+
+/// Days of a camera, oldest first.
+fn days(disk: &Disk, camera: &str) -> std::io::Result<Vec<String>> {
+    let camera = format!("{}/{camera}", layout::FOOTAGE);
+    let mut days = disk.list(&camera)?;
+    days.sort();
+    Ok(days
+        .into_iter()
+        .map(|day| format!("{camera}/{day}"))
+        .collect())
+}
+
+fn survey(disk: &Disk) -> std::io::Result<Vec<Surveyed>> {
+    let mut cameras = Vec::new();
+    for name in camera_dirs(disk)? {
+        let mut camera = Surveyed {
+            name,
+            files: 0,
+            first_us: None,
+            last_us: None,
+        };
+        let mut last = None;
+        for day in days(disk, &camera.name)? {
+            let names = unindexed::unknown_files(disk, &day, &HashSet::new())?;
+            camera.files += names.len() as u64;
+            camera.first_us = camera
+                .first_us
+                .or(names.first().map(|name| name.started_us));
+            last = names.into_iter().next_back().or(last);
+        }
+        if let Some(last) = last {
+            let footage = Footage::read(disk, last, Depth::Heads)?;
+            let captured = footage
+                .scan
+                .frames
+                .iter()
+                .map(|found| found.stored.captured_us);
+            camera.last_us = captured.max();
+        }
+        cameras.push(camera);
+    }
+    Ok(cameras)
+}
+
+/// Looks at all footage and has rows made of what the index does not have, beside whatever else is going on. Takes the mark away when it is
+/// through; before that, the next start goes on with it.
+pub(crate) async fn run(
+    storage: PathBuf,
+    disk: Disk,
+    changes: Changes,
+    plan: Plan,
+    progress: watch::Sender<Progress>,
+) {
+    progress.send_modify(|progress| progress.files = plan.files);
+    let began = Instant::now();
+    let adopted = adopt_all(&storage, &disk, &changes, plan, &progress).await;
+    let whole = adopted.is_ok();
+    match adopted {
+        Ok(()) => {
+            let Progress { files, frames, .. } = *progress.borrow();
+            let seconds = began.elapsed().as_secs();
+            tracing::info!(files, frames, seconds, "index made anew from the footage");
+        }
+        Err(error) => {
+            tracing::error!(%error, "index could not be made anew to its end; the next start goes on with it");
+        }
+    }
+    progress.send_modify(|progress| {
+        progress.done = true;
+        progress.whole = whole;
+    });
+}
+
+async fn adopt_all(
+    storage: &Path,
+    disk: &Disk,
+    changes: &Changes,
+    plan: Plan,
+    progress: &watch::Sender<Progress>,
+) -> Result<(), Error> {
+    let index = storage.join(layout::INDEX);
+    let failed = || Error::index(&index, "read");
+    let mut connection = connect_beside(&index).await.map_err(failed())?;
+    let mut next_id = plan.first_segment_id;
+    // Being recorded now; or else received when this machine's clock was ahead.
+    let mut doubtful = Vec::new();
+    for (camera_id, camera, _) in &plan.cameras {
+        let of_camera = camera.clone();
+        let days = disk
+            .blocking(move |disk| days(disk, &of_camera))
+            .await
+            .and_then(|days| days)
+            .map_err(Error::io(layout::FOOTAGE, "read"))?;
+        let (mut batch, mut waiting) = (Vec::new(), 0);
+        for day in days {
+            let known: HashSet<String> = known_paths(&mut connection, &day)
+                .await
+                .map_err(failed())?
+                .into_iter()
+                .collect();
+            let of_day = day.clone();
+            let names = disk
+                .blocking(move |disk| unindexed::unknown_files(disk, &of_day, &known))
+                .await
+                .and_then(|names| names)
+                .map_err(Error::io(day, "read"))?;
+            for names in names.chunks(FILES_AT_ONCE) {
+                let mut found = read(disk, names.to_vec(), plan.began_us).await?;
+                doubtful.extend(
+                    found
+                        .extract_if(.., |footage| footage.began_us() >= Some(plan.began_us))
+                        .map(|footage| (*camera_id, footage.name)),
+                );
+                let before = batch.len();
+                for footage in &found {
+                    if let Some(rows) = footage.rows(next_id, *camera_id) {
+                        next_id += 1;
+                        batch.push(rows);
+                    }
+                }
+                let frames: usize = batch[before..].iter().map(|(_, f)| f.len()).sum();
+                waiting += frames;
+                if waiting >= FRAMES_AT_ONCE {
+                    waiting = 0;
+                    hand_over(changes, std::mem::take(&mut batch)).await?;
+                }
+                progress.send_modify(|progress| {
+                    progress.files_done += names.len() as u64;
+                    progress.frames += frames as u64;
+                    progress.bytes += found.iter().map(|footage| footage.scan.end).sum::<u64>();
+                });
+            }
+        }
+        hand_over(changes, batch).await?;
+        for (started_us, ended_us) in holes(&mut connection, *camera_id, plan.began_us)
+            .await
+            .map_err(failed())?
+        {
+            changes.send(Change::Gap {
+                camera_id: *camera_id,
+                change: GapChange::Record {
+                    started_us,
+                    ended_us,
+                    reason: GapReason::RecorderDown,
+                    detail: "nothing is known of this time: the index was made anew".into(),
+                },
+            });
+        }
+    }
+    if !doubtful.is_empty() {
+        tokio::time::sleep(REPORT_MAX).await;
+    }
+    // The gaps, too, are in the index before the mark goes.
+    hand_over(changes, Vec::new()).await?;
+    for (camera_id, name) in doubtful {
+        let is_known = rows::is_known(&mut connection, &name.path())
+            .await
+            .map_err(failed())?;
+        if is_known {
+            continue;
+        }
+        for footage in read(disk, vec![name], i64::MAX).await? {
+            let rows = footage.rows(next_id, camera_id);
+            next_id += 1;
+            hand_over(changes, rows.into_iter().collect()).await?;
+        }
+    }
+    lost_index::clear_mark(storage)
+}
+
+/// Files in the order in which they were begun; without those that can't be read, which are told, and those without a frame.
+///
+/// Of files that were begun before `before_us` a torn end is cut off: later ones may be being written.
+async fn read(disk: &Disk, names: Vec<SegmentName>, before_us: i64) -> Result<Vec<Footage>, Error> {
+    disk.blocking(move |disk| {
+        let mut found: Vec<Footage> = names
+            .into_iter()
+            .filter_map(|name| {
+                let path = name.path();
+                read_one(disk, name, before_us)
+                    .inspect_err(|error| {
+                        tracing::warn!(path, %error, "footage could not be read; `framelog reindex` tries again");
+                    })
+                    .ok()
+            })
+            .filter(|footage| footage.began_us().is_some())
+            .collect();
+        found.sort_by_key(Footage::began_us);
+        found
+    })
+    .await
+    .map_err(Error::io(layout::FOOTAGE, "read"))
+}
+
+/// A file by its heads or, if its last frame isn't what its head says (which a power cut may leave), by every byte.
+fn read_one(disk: &Disk, name: SegmentName, before_us: i64) -> std::io::Result<Footage> {
+    let mut footage = Footage::read(disk, name.clone(), Depth::Heads)?;
+    if !name.container.holds_one()
+        && let Some(last) = footage.scan.frames.last()
+        && frame_at(&disk.open(&footage.path)?, last.offset, last.length)?.is_none()
+    {
+        footage = Footage::read(disk, name, Depth::Bytes)?;
+    }
+    if footage.began_us().is_some_and(|us| us < before_us) && footage.ends_torn(disk)? {
+        cut_torn_end(disk, &footage.path, &footage.scan, &mut 0)?;
+    }
+    Ok(footage)
+}
+
+/// Has rows committed, and waits until they are.
+async fn hand_over(
+    changes: &Changes,
+    segments: Vec<(rows::Segment, Vec<rows::Frame>)>,
+) -> Result<(), Error> {
+    let (committed, done) = oneshot::channel();
+    changes.send(Change::Adopted(Adopted {
+        segments,
+        committed,
+    }));
+    done.await.map_err(|_| Error::IndexStopped)
+}
+
+/// Times between two segments of a camera, before `until_us`, that no gap explains.
+async fn holes(
+    connection: &mut SqliteConnection,
+    camera_id: i64,
+    until_us: i64,
+) -> sqlx::Result<Vec<(i64, i64)>> {
+    let segments: Vec<(i64, i64, i64)> = sqlx::query_as(
+        "SELECT started_us, ended_us, frames FROM segments WHERE camera_id = ? AND started_us < ? ORDER BY started_us",
+    )
+    .bind(camera_id)
+    .bind(until_us)
+    .fetch_all(&mut *connection)
+    .await?;
+    let gaps: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT started_us, coalesce(ended_us, ?) FROM gaps WHERE camera_id = ? ORDER BY started_us",
+    )
+    .bind(until_us)
+    .bind(camera_id)
+    .fetch_all(connection)
+    .await?;
+    Ok(unexplained(&segments, &gaps))
+}
+
+/// Segments are (start, end, frames), gaps (start, end), each by start.
+fn unexplained(segments: &[(i64, i64, i64)], gaps: &[(i64, i64)]) -> Vec<(i64, i64)> {
+    let mut holes = Vec::new();
+    let mut gaps = gaps.iter().peekable();
+    let Some(&(_, mut covered_us, _)) = segments.first() else {
+        return holes;
+    };
+    let mut pace_us = 0;
+    for &(started_us, ended_us, frames) in segments {
+        while let Some(&&(gap_started_us, gap_ended_us)) = gaps.peek()
+            && gap_started_us <= started_us
+        {
+            push_hole(&mut holes, covered_us, gap_started_us, pace_us);
+            covered_us = covered_us.max(gap_ended_us);
+            gaps.next();
+        }
+        push_hole(&mut holes, covered_us, started_us, pace_us);
+        covered_us = covered_us.max(ended_us);
+        if frames > 1 {
+            pace_us = ended_us.saturating_sub(started_us) / (frames - 1);
+        }
+    }
+    holes
+}
+
+fn push_hole(holes: &mut Vec<(i64, i64)>, from_us: i64, to_us: i64, pace_us: i64) {
+    let least_us = HOLE_MIN_US.max(pace_us.saturating_mul(HOLE_FRAMES));
+    if to_us.saturating_sub(from_us) > least_us {
+        holes.push((from_us, to_us));
+    }
+}
+
+/// Asks for the index to be made anew from the footage at the next start of a recorder, which records meanwhile.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn ask(storage: &Path) -> Result<(), Error> {
+    lost_index::set_mark(storage, lost_index::Mark::Asked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000;
+
+    #[test]
+    fn only_what_no_gap_explains_is_a_hole() {
+        let segments = [
+            (0, 60 * S, 601),
+            (60 * S + S / 10, 120 * S, 600), // the next frame
+            (200 * S, 260 * S, 601),         // 80 s later
+            (300 * S, 310 * S, 100),         // explained
+            (330 * S, 340 * S, 100),         // explained in part
+        ];
+        let gaps = [(260 * S, 300 * S), (320 * S, 330 * S)];
+        assert_eq!(
+            unexplained(&segments, &gaps),
+            [(120 * S, 200 * S), (310 * S, 320 * S)]
+        );
+    }
+
+    #[test]
+    fn a_slow_camera_has_no_holes_between_its_frames() {
+        let segments = [(0, 50 * S, 6), (70 * S, 120 * S, 6)];
+        assert_eq!(unexplained(&segments, &[]), []);
+        assert_eq!(unexplained(&[], &[(1, 2)]), []);
+    }
+
+    #[test]
+    fn segments_that_overlap_have_no_hole_between_them() {
+        let segments = [(0, 100 * S, 11), (10 * S, 20 * S, 2), (99 * S, 120 * S, 5)];
+        assert_eq!(unexplained(&segments, &[]), []);
+    }
+}

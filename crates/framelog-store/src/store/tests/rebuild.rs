@@ -1,0 +1,232 @@
+//! The index made anew: what it says afterwards is what it said before.
+
+use std::fs;
+
+use super::crash::kill;
+use super::*;
+
+/// Every row of the view `footage`.
+type Footage = Vec<(String, i64, i64, String, i64, i64, String, i64, i64)>;
+
+async fn footage(path: &Path) -> Footage {
+    sqlx::query_as(
+        "SELECT camera, captured_us, received_us, clock, keyframe, complete, path, offset, length FROM footage \
+         ORDER BY camera, path, offset",
+    )
+    .fetch_all(&mut index(path).await)
+    .await
+    .unwrap()
+}
+
+async fn offsets(path: &Path) -> Vec<(String, i64, i64, i64)> {
+    sqlx::query_as("SELECT path, started_us, ended_us, offset_us FROM segments ORDER BY path")
+        .fetch_all(&mut index(path).await)
+        .await
+        .unwrap()
+}
+
+/// Frames of all kinds of two cameras, over several segments, and a gap.
+async fn record(path: &Path) {
+    let store = open(path).await;
+    let (a, b) = (
+        store.camera("a").await.unwrap(),
+        store.camera("b").await.unwrap(),
+    );
+    for n in 0..30 {
+        a.append(frame(T + n * 100_000, "of a"), n % 10 == 0)
+            .unwrap();
+        let kinds = [ClockKind::Camera, ClockKind::Mapped, ClockKind::Arrival];
+        let clock = kinds[n as usize % 3];
+        let mapped = Frame {
+            clock,
+            offset_us: if clock == ClockKind::Mapped { 5 + n } else { 0 },
+            complete: n % 7 > 0,
+            ..frame(T + 60_000_000 - n * 1_000, "of b")
+        };
+        b.append(mapped, false).unwrap();
+    }
+    a.record_gap(T + 3_000_000, T + 9_000_000, GapReason::Stalled, "why");
+    store.close().await.unwrap();
+}
+
+async fn reindexed(path: &Path) -> Progress {
+    let store = open(path).await;
+    let mut rebuilding = store.rebuilding().expect("it is being made anew");
+    let progress = *rebuilding.wait_for(|progress| progress.done).await.unwrap();
+    store.close().await.unwrap();
+    progress
+}
+
+fn remove_index(path: &Path) {
+    for name in ["index.db", "index.db-wal", "index.db-shm"] {
+        let _ = fs::remove_file(path.join(name));
+    }
+}
+
+fn set_aside(path: &Path) -> usize {
+    let is_aside = |name: &str| name.starts_with("index.db.before-");
+    fs::read_dir(path)
+        .unwrap()
+        .filter(|entry| is_aside(&entry.as_ref().unwrap().file_name().to_string_lossy()))
+        .count()
+}
+
+#[tokio::test]
+async fn an_index_that_was_deleted_comes_back_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = (footage(dir.path()).await, offsets(dir.path()).await);
+    let uuid = fs::read(dir.path().join(layout::IDENTITY)).unwrap();
+    remove_index(dir.path());
+    let progress = reindexed(dir.path()).await;
+    assert_eq!(progress.frames, 60);
+    assert_eq!(
+        (footage(dir.path()).await, offsets(dir.path()).await),
+        before
+    );
+    assert_eq!(fs::read(dir.path().join(layout::IDENTITY)).unwrap(), uuid);
+    let store = open(dir.path()).await;
+    assert!(store.rebuilding().is_none(), "it is done");
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_index_is_set_aside_and_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    for (aside, damaged) in [b"not a database at all, but long enough".to_vec(), {
+        let mut bytes = fs::read(dir.path().join("index.db")).unwrap();
+        bytes[100..4096].fill(0xA5); // the schema
+        bytes
+    }]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(dir.path().join("index.db"), &damaged).unwrap();
+        reindexed(dir.path()).await;
+        assert_eq!(footage(dir.path()).await, before);
+        assert_eq!(set_aside(dir.path()), aside + 1);
+    }
+}
+
+#[tokio::test]
+async fn what_only_the_old_index_knew_is_kept_when_one_asks_for_a_new_one() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    ask_for_reindex(dir.path()).unwrap();
+    reindexed(dir.path()).await;
+    assert_eq!(footage(dir.path()).await, before);
+    let gaps = gaps(dir.path(), "a").await;
+    assert_eq!(
+        spans(&gaps)[0],
+        (T + 3_000_000, Some(T + 9_000_000), "stalled")
+    );
+    let sessions: i64 = sqlx::query_scalar("SELECT count(*) FROM sessions")
+        .fetch_one(&mut index(dir.path()).await)
+        .await
+        .unwrap();
+    assert_eq!(sessions, 2);
+}
+
+#[tokio::test]
+async fn time_that_nothing_is_known_of_is_a_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    for (n, captured_us) in [T, T + 100_000, T + 60_000_000, T + 60_100_000]
+        .into_iter()
+        .enumerate()
+    {
+        log.append(frame(captured_us, "x"), n == 2).unwrap();
+    }
+    store.close().await.unwrap();
+    remove_index(dir.path());
+    reindexed(dir.path()).await;
+    let gaps = gaps(dir.path(), "a").await;
+    assert_eq!(
+        spans(&gaps),
+        [(T + 100_000, Some(T + 60_000_000), "recorder_down")]
+    );
+}
+
+#[tokio::test]
+async fn recording_goes_on_meanwhile_and_a_crash_is_no_end_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    remove_index(dir.path());
+
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    assert_eq!(log.last_captured_us(), Some(T + 2_900_000));
+    let now_us = wall::now_us();
+    log.append(frame(now_us, "new"), false).unwrap();
+    kill(store).await; // at some moment of it
+
+    let store = open(dir.path()).await;
+    if let Some(mut rebuilding) = store.rebuilding() {
+        rebuilding.wait_for(|progress| progress.done).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let mut after = footage(dir.path()).await;
+    let new: Footage = after.extract_if(.., |row| row.1 == now_us).collect();
+    assert_eq!(new.len(), 1);
+    assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn pictures_in_files_of_their_own_come_back_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        layout: Layout::Files,
+        ..options(dir.path())
+    };
+    let store = Store::open(options).await.unwrap();
+    let log = store.camera("a").await.unwrap();
+    for n in 0..5 {
+        let picture = Frame {
+            payload: Bytes::from_static(b"\xFF\xD8\xFF\xDBx\xFF\xD9").into(),
+            clock: ClockKind::Arrival,
+            ..frame(T + n * 300_000, "")
+        };
+        log.append(picture, false).unwrap();
+    }
+    store.close().await.unwrap();
+    let before = footage(dir.path()).await;
+    assert_eq!(before.len(), 5);
+    remove_index(dir.path());
+    reindexed(dir.path()).await;
+    assert_eq!(footage(dir.path()).await, before);
+}
+
+#[tokio::test]
+async fn an_index_that_is_found_damaged_while_recording_is_made_anew_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await.len();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    // SQLite keeps pages it has read, but looks for this one on the disk.
+    let mut bytes = fs::read(dir.path().join("index.db")).unwrap();
+    bytes[4096..].fill(0xA5);
+    fs::write(dir.path().join("index.db"), bytes).unwrap();
+    let now_us = wall::now_us();
+    for n in 0..50 {
+        log.append(frame(now_us + n, "new"), false).unwrap();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if !store.is_indexing() {
+            break;
+        }
+    }
+    drop(log);
+    match store.close().await {
+        Ok(()) => {} // it had all it needed in memory
+        Err(Error::DamagedIndex { .. }) => {
+            reindexed(dir.path()).await;
+            assert!(footage(dir.path()).await.len() > before);
+        }
+        Err(other) => panic!("{other}"),
+    }
+}

@@ -1,0 +1,115 @@
+//! `framelog reindex`: the index made anew from the footage. How is the store's.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use framelog_store::{Error, Options, Store, ask_for_reindex};
+
+use super::progress::Progress;
+use super::{Failure, words};
+
+/// Rows are committed as fast as they come: nothing is being recorded.
+const SYNC: Duration = Duration::from_millis(10);
+
+/// Arguments of `framelog reindex`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Args {
+    /// Leave it to the recorder: it does so at its next start, and records meanwhile
+    #[arg(long)]
+    at_start: bool,
+}
+
+/// Makes the index anew; the old one stays beside it under another name.
+///
+/// # Errors
+/// There is no footage, a recorder runs there, or what the store says.
+pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+    if !storage.join("footage").is_dir() {
+        let storage = storage.display();
+        return Err(Failure::failed(format!(
+            "{storage}: there is no footage; check storage.path, or name the directory with --storage"
+        )));
+    }
+    if args.at_start {
+        ask_for_reindex(storage).map_err(Failure::failed)?;
+        println!("the index is made anew at the recorder's next start: systemctl restart framelog");
+        return Ok(());
+    }
+    let began = Instant::now();
+    let store = Store::open(Options {
+        reindex: true,
+        sync: SYNC,
+        ..Options::new(storage.to_owned())
+    })
+    .await
+    .map_err(explain)?;
+    let progress = follow(&store).await;
+    let finished = store.close().await;
+    finished.map_err(Failure::failed)?;
+    if !progress.whole {
+        return Err(Failure::failed(
+            "the index could not be made anew to its end, for the reason given above; the next try goes on with it",
+        ));
+    }
+    println!(
+        "reindexed {}, {}, {} in {}{}",
+        words::count(progress.files, "file"),
+        words::count(progress.frames, "frame"),
+        words::bytes(progress.bytes),
+        words::duration(i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX)),
+        newest_aside(storage)
+            .map(|aside| format!("; the old index is {}", aside.display()))
+            .unwrap_or_default()
+    );
+    Ok(())
+}
+
+async fn follow(store: &Store) -> framelog_store::Progress {
+    let Some(mut rebuilding) = store.rebuilding() else {
+        return framelog_store::Progress::default();
+    };
+    let mut bar: Option<Progress> = None;
+    loop {
+        let now = *rebuilding.borrow_and_update();
+        let files = i64::try_from(now.files).unwrap_or(i64::MAX);
+        if files > 0 {
+            bar.get_or_insert_with(|| Progress::over(0, files)).reach(
+                i64::try_from(now.files_done).unwrap_or(i64::MAX),
+                now.frames,
+                now.bytes,
+            );
+        }
+        if now.done || rebuilding.changed().await.is_err() {
+            if let Some(bar) = bar {
+                bar.finish();
+            }
+            return now;
+        }
+    }
+}
+
+fn explain(error: Error) -> Failure {
+    match error {
+        Error::Locked { path } => Failure::failed(format!(
+            "{}: a recorder is running here; stop it first, or use --at-start and restart it: it records meanwhile",
+            path.display()
+        )),
+        other => Failure::failed(other),
+    }
+}
+
+/// The index that was set aside last: its name has the time in it.
+fn newest_aside(storage: &Path) -> Option<PathBuf> {
+    let names = std::fs::read_dir(storage).ok()?.flatten();
+    names
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy());
+            name.is_some_and(|name| {
+                name.starts_with("index.db.before-")
+                    && !name.ends_with("-wal")
+                    && !name.ends_with("-shm")
+            })
+        })
+        .max()
+}
