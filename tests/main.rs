@@ -12,6 +12,8 @@ mod quirks;
 mod reconnect;
 /// Frames, rows, files: three cameras, recorded.
 mod record;
+/// Killed recorders and lost indexes.
+mod recovery;
 /// SIGHUP.
 mod reload;
 /// Passwords are nowhere but in the configuration.
