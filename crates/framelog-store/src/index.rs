@@ -377,7 +377,7 @@ mod tests {
             rows_max: FRAMES as usize,
             ..Limits::default()
         }));
-        let disk = Disk::new(dir.path());
+        let disk = Disk::open(dir.path()).unwrap();
         let path = dir.path().join("index.db");
         let mut index = Index::new(
             session,
@@ -416,7 +416,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let session = session::begin(dir.path(), 0).await.unwrap();
         let (changes, reported) = Changes::channel();
-        let disk = Disk::new(dir.path());
+        let disk = Disk::open(dir.path()).unwrap();
         disk.faults
             .sync_fails
             .store(true, std::sync::atomic::Ordering::SeqCst);

@@ -131,6 +131,7 @@ impl Reader {
             connected => connected,
         };
         let (pool, found) = pool.map_err(Error::index(&index, "opened"))?;
+        let disk = Disk::open(storage).map_err(Error::io(storage, "opened"))?;
         let known = session::schema_version();
         match found {
             0 => Err(Error::NoIndex { path: index }),
@@ -139,11 +140,7 @@ impl Reader {
                 found,
                 known,
             }),
-            _ => Ok(Self {
-                index,
-                pool,
-                disk: Disk::new(storage),
-            }),
+            _ => Ok(Self { index, pool, disk }),
         }
     }
 

@@ -21,6 +21,8 @@ async fn store(dir: &TempDir) -> Store {
     let path = dir.path().to_owned();
     Store::open(Options {
         path,
+        uuid: None,
+        away: None,
         layout: Layout::Segments,
         sync: Duration::from_millis(20),
     })
