@@ -89,6 +89,11 @@ impl Budget {
         self.rows.load(Relaxed) >= self.limits.rows_max
     }
 
+    /// What waits: bytes for the writers, rows for the index.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.bytes.load(Relaxed), self.rows.load(Relaxed))
+    }
+
     /// Rows were handed to the index.
     pub fn rows_wait(&self, rows: usize) {
         self.rows.fetch_add(rows, Relaxed);

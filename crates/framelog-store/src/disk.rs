@@ -1,30 +1,46 @@
-//! The only file-system calls on footage, each one call to the system. Not for what is written or when.
+//! The only file-system calls on footage, each one call to the system, repeated where a signal broke in. All begin at the directory
+//! that was opened, wherever its path may lead later. Not for what is written or when.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
+
+use rustix::fs::{Advice, AtFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+#[cfg(test)]
+pub(crate) mod faults;
 
 /// Most slices that one `writev` takes (`IOV_MAX` on Linux).
 const SLICES_MAX: usize = 1024;
 
-/// The file system that the footage lies on. Paths are relative to the storage directory.
+/// The file system that the footage lies on. Paths are relative to the storage directory, which is held open: after an unmount nothing
+/// is written to the bare mount point, nor into a directory that has taken its place.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
-    storage: PathBuf,
+    root: Arc<File>,
     #[cfg(test)]
     pub faults: faults::Faults,
 }
 
 impl Disk {
-    /// The file system below the storage directory.
-    pub fn new(storage: &Path) -> Self {
-        Self {
-            storage: storage.to_owned(),
+    /// The file system below the storage directory, as it is now.
+    pub fn open(storage: &Path) -> io::Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = retried(|| Ok(rustix::fs::open(storage, flags, Mode::empty())?))?;
+        Ok(Self {
+            root: Arc::new(root.into()),
             #[cfg(test)]
             faults: faults::Faults::default(),
-        }
+        })
+    }
+
+    /// The directory that was opened.
+    pub fn root(&self) -> &File {
+        &self.root
     }
 
     /// Runs what waits for the disk on a thread where it may wait.
@@ -46,77 +62,107 @@ impl Disk {
     /// # Errors
     /// `AlreadyExists` if there is a file: nothing is ever overwritten.
     pub fn create(&self, path: &str) -> io::Result<File> {
-        let path = self.storage.join(path);
-        let create = || File::options().write(true).create_new(true).open(&path);
-        match (create(), path.parent()) {
-            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(parent)?;
-                create()
+        match self.create_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let above: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
+                // The last of them is the storage directory itself: if that is gone, so be it.
+                for dir in above.into_iter().rev().skip(1) {
+                    self.create_dir(dir)?;
+                }
+                self.create_file(path)
             }
-            (created, _) => created,
+            created => created,
         }
+    }
+
+    fn create_file(&self, path: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            let file = rustix::fs::openat(&self.root, path, flags, Mode::from(0o666))?;
+            Ok(file.into())
+        })
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            match rustix::fs::mkdirat(&self.root, path, Mode::from(0o777)) {
+                Err(Errno::EXIST) => Ok(()),
+                made => Ok(made?),
+            }
+        })
     }
 
     /// Writes some of the slices at the file's end; the number of bytes written, which may be fewer than there are.
     pub fn write(&self, mut file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let slices = &slices[..slices.len().min(SLICES_MAX)];
-        #[cfg(test)]
-        if let Some(room) = self
-            .faults
-            .room(slices.iter().map(|slice| slice.len()).sum())?
-        {
-            let some: Vec<u8> = slices
-                .iter()
-                .flat_map(|slice| slice.iter().copied())
-                .take(room)
-                .collect();
-            return file.write(&some);
-        }
-        file.write_vectored(slices)
-    }
-
-    /// Opens a file for reading.
-    pub fn open(&self, path: &str) -> io::Result<File> {
-        File::open(self.storage.join(path))
+        retried(|| {
+            #[cfg(test)]
+            if let Some(room) = self
+                .faults
+                .write(slices.iter().map(|slice| slice.len()).sum())?
+            {
+                let all = slices.iter().flat_map(|slice| slice.iter().copied());
+                return file.write(&all.take(room).collect::<Vec<u8>>());
+            }
+            file.write_vectored(slices)
+        })
     }
 
     /// Opens a file for [`Disk::cut`].
     pub fn open_to_cut(&self, path: &str) -> io::Result<File> {
-        File::options().write(true).open(self.storage.join(path))
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            let file = rustix::fs::openat(&self.root, path, flags, Mode::empty())?;
+            Ok(file.into())
+        })
     }
 
     /// Names in a directory, as far as they are UTF-8, as ours are; none if there is no such directory.
     pub fn list(&self, path: &str) -> io::Result<Vec<String>> {
-        match fs::read_dir(self.storage.join(path)) {
-            Ok(entries) => entries
-                .filter_map(|entry| {
-                    entry
-                        .map(|entry| entry.file_name().into_string().ok())
-                        .transpose()
-                })
-                .collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
+        let dir = match self.open_file(Path::new(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            opened => opened?,
+        };
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_str().map(str::to_owned);
+            names.extend(name.ok().filter(|name| name != "." && name != ".."));
         }
+        Ok(names)
     }
 
     /// When an entry was last made or removed in a directory: microseconds since the Unix epoch.
     pub fn changed_us(&self, path: &str) -> io::Result<i64> {
-        let metadata = fs::metadata(self.storage.join(path))?;
-        Ok(metadata
-            .mtime()
+        let found = rustix::fs::statat(&self.root, path, AtFlags::empty())?;
+        Ok(found
+            .st_mtime
             .saturating_mul(1_000_000)
-            .saturating_add(metadata.mtime_nsec() / 1000))
+            .saturating_add(i64::try_from(found.st_mtime_nsec).unwrap_or(0) / 1000))
     }
 
     /// Cuts the file to `length` bytes.
     pub fn cut(&self, file: &File, length: u64) -> io::Result<()> {
-        file.set_len(length)
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            Ok(rustix::fs::ftruncate(file, length)?)
+        })
     }
 
     /// Removes a file.
     pub fn remove(&self, path: &str) -> io::Result<()> {
-        fs::remove_file(self.storage.join(path))
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
+        })
     }
 
     /// Sets the file's modification time, in nanoseconds since the Unix epoch.
@@ -127,26 +173,38 @@ impl Disk {
         } else {
             UNIX_EPOCH.checked_add(distance)
         };
-        file.set_modified(time.unwrap_or(UNIX_EPOCH))
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            file.set_modified(time.unwrap_or(UNIX_EPOCH))
+        })
     }
 
     /// Makes a file's bytes durable.
     pub fn sync_file(&self, file: &File) -> io::Result<()> {
-        #[cfg(test)]
-        self.faults.sync()?;
-        file.sync_data()
+        retried(|| {
+            #[cfg(test)]
+            self.faults.sync(Some(file))?;
+            Ok(rustix::fs::fdatasync(file)?)
+        })
     }
 
     /// Makes the entries of a directory durable.
     pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(self.storage.join(path))?.sync_all()
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            Ok(rustix::fs::fsync(self.open_below(path)?)?)
+        })
     }
 
     /// Makes the whole file system durable, entries included.
     pub fn sync_all(&self) -> io::Result<()> {
-        #[cfg(test)]
-        self.faults.sync()?;
-        rustix::fs::syncfs(File::open(&self.storage)?).map_err(io::Error::from)
+        retried(|| {
+            #[cfg(test)]
+            self.faults.sync(None)?;
+            Ok(rustix::fs::syncfs(&self.root)?)
+        })
     }
 
     /// Reads `length` bytes from `offset`.
@@ -154,70 +212,59 @@ impl Disk {
     /// # Errors
     /// `UnexpectedEof` if the file ends before, without allocating more than it holds.
     pub fn read(&self, path: &Path, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let file = File::open(self.storage.join(path))?;
-        let end = offset
-            .checked_add(length)
-            .ok_or(io::ErrorKind::InvalidInput)?;
-        if file.metadata()?.len() < end {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut bytes = vec![0; usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?];
-        file.read_exact_at(&mut bytes, offset)?;
-        Ok(bytes)
+        read_at(&self.open_file(path)?, offset, length)
+    }
+
+    /// Reads from what is on the disk itself: what the kernel remembers of the file and has written is forgotten first.
+    pub fn open_forgotten(&self, path: &Path) -> io::Result<File> {
+        let file = self.open_file(path)?;
+        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+        Ok(file)
+    }
+
+    /// Opens a file for reading.
+    pub fn open_file(&self, path: &Path) -> io::Result<File> {
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            self.open_below(path)
+        })
+    }
+
+    fn open_below(&self, path: &Path) -> io::Result<File> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.root, path, flags, Mode::empty())?;
+        Ok(file.into())
     }
 }
 
-/// Failures on purpose.
-#[cfg(test)]
-pub(crate) mod faults {
-    use std::io;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-
-    use rustix::io::Errno;
-
-    /// What shall fail; shared by all clones of a [`super::Disk`].
-    #[derive(Clone, Debug)]
-    pub(crate) struct Faults {
-        /// Bytes that can be written before the disk is full.
-        pub room: Arc<AtomicUsize>,
-        /// Whether syncs fail.
-        pub sync_fails: Arc<AtomicBool>,
+/// Reads `length` bytes from `offset`.
+///
+/// # Errors
+/// `UnexpectedEof` if the file ends before, without allocating more than it holds.
+pub(crate) fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let end = offset
+        .checked_add(length)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    if file.metadata()?.len() < end {
+        return Err(io::ErrorKind::UnexpectedEof.into());
     }
+    let mut bytes = vec![0; usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes)
+}
 
-    impl Default for Faults {
-        fn default() -> Self {
-            Self {
-                room: Arc::new(AtomicUsize::new(usize::MAX)),
-                sync_fails: Arc::default(),
-            }
-        }
-    }
-
-    impl Faults {
-        /// Takes `wanted` bytes of the room; `Some(less)` if there is less, an error if there is none.
-        pub fn room(&self, wanted: usize) -> io::Result<Option<usize>> {
-            match self.room.load(SeqCst) {
-                usize::MAX => Ok(None),
-                0 => Err(Errno::NOSPC.into()),
-                room if room < wanted => {
-                    self.room.store(0, SeqCst);
-                    Ok(Some(room))
-                }
-                room => {
-                    self.room.store(room - wanted, SeqCst);
-                    Ok(None)
-                }
-            }
-        }
-
-        /// Fails if syncs shall fail.
-        pub fn sync(&self) -> io::Result<()> {
-            if self.sync_fails.load(SeqCst) {
-                Err(Errno::IO.into())
-            } else {
-                Ok(())
-            }
+/// Makes the call again for as long as signals break in.
+fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
         }
     }
 }

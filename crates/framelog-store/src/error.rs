@@ -30,6 +30,28 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// The storage directory is not there: its disk is not mounted, or another one is.
+    #[error("{path}: {detail}; mount the disk that belongs at storage.path")]
+    Absent {
+        /// The storage directory.
+        path: PathBuf,
+        /// What is there instead.
+        detail: String,
+    },
+    /// The disk hangs, and what was waiting for it is given up.
+    #[error(
+        "{path}: the disk has not answered for {waited_s} s; given up with {bytes} bytes of frames and {rows} rows not written; check the disk (dmesg)"
+    )]
+    Hanging {
+        /// The storage directory.
+        path: PathBuf,
+        /// For how long.
+        waited_s: u64,
+        /// Of frames that are in no file.
+        bytes: usize,
+        /// Of frames that are in a file.
+        rows: usize,
+    },
     /// There is nothing to read.
     #[error("{path}: there is no index; check storage.path, or start `framelog run` first")]
     NoIndex {

@@ -408,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+        let session = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
             .await
             .unwrap();
         let (changes, reported) = Changes::channel();
@@ -416,7 +416,7 @@ mod tests {
             rows_max: FRAMES as usize,
             ..Limits::default()
         }));
-        let disk = Disk::new(dir.path());
+        let disk = Disk::open(dir.path()).unwrap();
         let path = dir.path().join("index.db");
         let mut index = Index::new(
             session,
@@ -453,11 +453,11 @@ mod tests {
     #[tokio::test]
     async fn footage_is_synced_before_every_durable_commit_only() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+        let session = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
             .await
             .unwrap();
         let (changes, reported) = Changes::channel();
-        let disk = Disk::new(dir.path());
+        let disk = Disk::open(dir.path()).unwrap();
         disk.faults
             .sync_fails
             .store(true, std::sync::atomic::Ordering::SeqCst);

@@ -134,6 +134,7 @@ impl Reader {
             connected => connected,
         };
         let (pool, found) = pool.map_err(Error::index(&index, "opened"))?;
+        let disk = Disk::open(storage).map_err(Error::io(storage, "opened"))?;
         let known = session::schema_version();
         match found {
             0 => Err(Error::NoIndex { path: index }),
@@ -142,11 +143,7 @@ impl Reader {
                 found,
                 known,
             }),
-            _ => Ok(Self {
-                index,
-                pool,
-                disk: Disk::new(storage),
-            }),
+            _ => Ok(Self { index, pool, disk }),
         }
     }
 
@@ -262,7 +259,7 @@ impl Reader {
             Some(Container::Mjpeg) => {
                 let found = self
                     .disk
-                    .open(&frame.path.to_string_lossy())
+                    .open_file(&frame.path)
                     .and_then(|file| frame_at(&file, frame.offset, frame.length))
                     .map_err(Error::io(&frame.path, "read"))?;
                 match found {

@@ -321,7 +321,12 @@ fn read_one(disk: &Disk, name: SegmentName, before_us: i64) -> std::io::Result<F
     let mut footage = Footage::read(disk, name.clone(), Depth::Heads)?;
     if !name.container.holds_one()
         && let Some(last) = footage.scan.frames.last()
-        && frame_at(&disk.open(&footage.path)?, last.offset, last.length)?.is_none()
+        && frame_at(
+            &disk.open_file(Path::new(&*footage.path))?,
+            last.offset,
+            last.length,
+        )?
+        .is_none()
     {
         footage = Footage::read(disk, name, Depth::Bytes)?;
     }

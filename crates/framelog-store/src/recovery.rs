@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::path::Path;
 
 use framelog_core::frame::Codec;
 use sqlx::{Connection as _, SqliteConnection};
@@ -194,7 +195,7 @@ fn try_mend(
     last: Option<(i64, i64)>,
     torn_bytes: &mut u64,
 ) -> io::Result<(Option<Rows>, bool)> {
-    let file = match disk.open(&before.path) {
+    let file = match disk.open_file(Path::new(&*before.path)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, true)),
         Err(error) => return Err(error),

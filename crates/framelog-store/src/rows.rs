@@ -299,7 +299,7 @@ mod tests {
         const CAMERAS: i64 = 500;
         const FPS: i64 = 10;
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+        let mut connection = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
             .await
             .unwrap()
             .connection;
@@ -359,7 +359,7 @@ mod tests {
     #[tokio::test]
     async fn a_repeated_commit_adds_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+        let mut connection = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
             .await
             .unwrap()
             .connection;

@@ -206,7 +206,6 @@ fn write_all(disk: &Disk, file: &File, mut slices: &mut [IoSlice<'_>]) -> (u64, 
                 written += n as u64;
                 IoSlice::advance_slices(&mut slices, n);
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return (written, Some(error)),
         }
     }
@@ -243,7 +242,7 @@ mod tests {
     /// Frames in batches that a disk with so much room takes: what it kept of each, checked against the file.
     fn check(batches: &[Vec<Vec<usize>>], room: usize) -> Result<(), TestCaseError> {
         let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::new(dir.path());
+        let disk = Disk::open(dir.path()).unwrap();
         let frames: Vec<Vec<Frame>> = batches
             .iter()
             .map(|batch| {

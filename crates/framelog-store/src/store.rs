@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use crate::budget::{Budget, Limits};
 use crate::camera::Camera;
@@ -18,11 +19,17 @@ use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
+use crate::guard::Guard;
 use crate::index::{Change, Changes, Index};
 use crate::rebuild::{self, Progress};
 use crate::session::{self, Known};
 use crate::writer::{self, Writers};
-use crate::{identity, layout, rows, wall};
+use crate::{identity, layout, mounts, rows, wall};
+
+/// A disk that takes nothing for so long hangs: a store that closes gives it up.
+const HANGING_AFTER: Duration = Duration::from_secs(10);
+/// When the storage directory is gone already, so long is enough.
+const GONE_PATIENCE: Duration = Duration::from_secs(3);
 
 /// How frames become files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,8 +44,12 @@ pub enum Layout {
 /// How to open a [`Store`].
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The storage directory; made if it is not there.
+    /// The storage directory; made if it is not there and `uuid` is `None`.
     pub path: PathBuf,
+    /// Only the directory whose `recorder.toml` holds this is the right one.
+    pub uuid: Option<Uuid>,
+    /// Why this process had no store since it closed the one before, if there was one: the gap of that time says so.
+    pub away: Option<String>,
     /// One file per segment or per frame.
     pub layout: Layout,
     /// How often footage, then index, are synced to the disk. Up to 1 s every commit is durable; above, rows are committed
@@ -53,6 +64,8 @@ impl Options {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
+            uuid: None,
+            away: None,
             layout: Layout::default(),
             sync: Duration::from_secs(1),
             reindex: false,
@@ -65,7 +78,11 @@ impl Options {
 /// Dropping it without [`Store::close`] leaves the directory as a crash would.
 #[derive(Debug)]
 pub struct Store {
-    uuid: String,
+    uuid: Uuid,
+    path: PathBuf,
+    /// Why the storage directory is gone, once it is.
+    gone: watch::Receiver<Option<String>>,
+    guard: JoinHandle<()>,
     cameras: Mutex<Cameras>,
     writers: Option<Writers>,
     budget: Arc<Budget>,
@@ -84,6 +101,8 @@ struct Cameras {
     /// Those that were asked for in this run.
     logged: HashMap<String, Arc<Camera>>,
     next_id: i64,
+    /// As in [`Options`].
+    away: Option<String>,
 }
 
 impl Store {
@@ -91,9 +110,11 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Locked`] if another recorder runs on it, [`Error::Identity`] if it is not the directory that the index
-    /// belongs to, [`Error::NewerIndex`], [`Error::Index`] and [`Error::Io`] as the system has it.
+    /// belongs to, [`Error::Absent`] if that is not there, [`Error::NewerIndex`], [`Error::Index`] and [`Error::Io`] as the system has it.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let disk = Disk::new(&options.path);
+        admit(&options.path, options.uuid)?;
+        let disk = Disk::open(&options.path).map_err(Error::io(&options.path, "opened"))?;
+        warn_of_remote(&options.path, &disk);
         Self::open_on(disk, options, Limits::default()).await
     }
 
@@ -106,6 +127,15 @@ impl Store {
         }
         let mut session = session::begin(&storage, &disk, wall::now_us()).await?;
         let cameras = std::mem::take(&mut session.cameras);
+        let uuid = session.uuid;
+        let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
+        // SQLite goes by the path: it must still lead to where the footage goes.
+        guard.check().map_err(|detail| Error::Absent {
+            path: storage.clone(),
+            detail,
+        })?;
+        let doubt = Arc::new(Notify::new());
+        let (report_gone, gone) = watch::channel(None);
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));
         let writers = Writers::start(&writer::Shared {
@@ -116,10 +146,10 @@ impl Store {
             },
             budget: budget.clone(),
             changes: changes.clone(),
+            doubt: doubt.clone(),
             next_segment_id: Arc::new(AtomicI64::new(session.next_segment_id)),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
-        let uuid = session.uuid.to_string();
         let (progress, rebuilt) = watch::channel(Progress::default());
         let rebuild = session.rebuild.take().map(|plan| {
             let (storage, disk, changes) = (storage.clone(), disk.clone(), changes.clone());
@@ -136,7 +166,10 @@ impl Store {
         let (stop_index, stopped) = oneshot::channel();
         Ok(Self {
             uuid,
-            cameras: Mutex::new(Cameras::new(cameras)),
+            path: storage,
+            gone,
+            guard: tokio::spawn(guard.watch(doubt, report_gone)),
+            cameras: Mutex::new(Cameras::new(cameras, options.away)),
             writers: Some(writers),
             budget,
             changes,
@@ -149,8 +182,19 @@ impl Store {
     }
 
     /// The directory's own id, made once.
-    pub fn uuid(&self) -> &str {
-        &self.uuid
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// Resolves, with why, when the storage directory is no longer at its path. Close the store then: what is written goes to where the
+    /// directory was, and its disk can be released only by closing it.
+    pub async fn gone(&self) -> String {
+        let mut gone = self.gone.clone();
+        match gone.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            // The guard is ended with the store.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// The log of one camera; its row is made if it is new (and committed with the next rows). At most one log per camera may
@@ -215,10 +259,36 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::Io`] if the last rows could not be committed: the footage is there, its rows are not.
+    /// [`Error::Hanging`] if the disk takes nothing for 10 s (3 s if the directory is gone): what waits is given up.
     pub async fn close(mut self) -> Result<(), Error> {
         if let Some(rebuild) = self.rebuild.take() {
             rebuild.abort(); // the next start goes on with it
         }
+        let patience = match self.gone.borrow().is_some() {
+            true => GONE_PATIENCE,
+            false => HANGING_AFTER,
+        };
+        let (budget, path) = (self.budget.clone(), self.path.clone());
+        let closed = self.finish();
+        tokio::pin!(closed);
+        loop {
+            let before = budget.waiting();
+            if let Ok(result) = tokio::time::timeout(patience, &mut closed).await {
+                return result;
+            }
+            let (bytes, rows) = budget.waiting();
+            if (bytes, rows) == before {
+                return Err(Error::Hanging {
+                    path,
+                    waited_s: patience.as_secs(),
+                    bytes,
+                    rows,
+                });
+            }
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), Error> {
         if let Some(writers) = self.writers.take() {
             // A panic in it is logged there.
             let _ = tokio::task::spawn_blocking(|| writers.finish()).await;
@@ -247,11 +317,51 @@ impl Drop for Store {
         if let Some(rebuild) = &self.rebuild {
             rebuild.abort();
         }
+        self.guard.abort();
+    }
+}
+
+/// Sees to it that the storage directory is there, without making one where a disk should be mounted.
+fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
+    let absent = |detail| {
+        Err(Error::Absent {
+            path: storage.to_owned(),
+            detail,
+        })
+    };
+    if let Some(point) = mounts::missing_mount(storage) {
+        return absent(format!(
+            "nothing is mounted at {}, which /etc/fstab lists",
+            point.display()
+        ));
+    }
+    let Some(uuid) = uuid else {
+        return fs::create_dir_all(storage).map_err(Error::io(storage, "made"));
+    };
+    match identity::read(storage)? {
+        Some(found) if found == uuid => Ok(()),
+        Some(found) => absent(format!("recorder {found} records here, not {uuid}")),
+        None => absent(format!("recorder {uuid} does not record here")),
+    }
+}
+
+/// SQLite needs locks and a shared memory that other machines' file systems have only in name.
+fn warn_of_remote(storage: &Path, disk: &Disk) {
+    let kind = rustix::fs::fstatfs(disk.root())
+        .ok()
+        // The numbers have 32 bits on every machine.
+        .and_then(|found| mounts::remote_name(found.f_type as u32));
+    if let Some(kind) = kind {
+        tracing::warn!(
+            path = %storage.display(),
+            kind,
+            "storage is on a network or user-space file system: the index may be damaged and recording may stall; put storage.path on a local disk"
+        );
     }
 }
 
 impl Cameras {
-    fn new(cameras: Vec<Known>) -> Self {
+    fn new(cameras: Vec<Known>, away: Option<String>) -> Self {
         let next_id = cameras.iter().map(|known| known.row.id).max().unwrap_or(0) + 1;
         let known = cameras
             .into_iter()
@@ -261,6 +371,7 @@ impl Cameras {
             known,
             logged: HashMap::new(),
             next_id,
+            away,
         }
     }
 
@@ -288,7 +399,7 @@ impl Cameras {
             changes.push(Change::Camera(known.row.clone()));
         }
         if !is_new && !returned && !self.logged.contains_key(name) {
-            changes.push(recorder_down(known, now_us));
+            changes.push(nobody_recorded(known, self.away.as_deref(), now_us));
         }
         let camera = self.logged.entry(name.to_owned()).or_insert_with(|| {
             Arc::new(Camera::new(
@@ -323,12 +434,16 @@ impl Cameras {
 }
 
 /// Nobody recorded the camera between the last moment that is accounted for and now.
-fn recorder_down(known: &Known, now_us: i64) -> Change {
+fn nobody_recorded(known: &Known, away: Option<&str>, now_us: i64) -> Change {
+    let (reason, detail) = match away {
+        Some(why) => (GapReason::DiskFull, why),
+        None => (GapReason::RecorderDown, "framelog was not running"),
+    };
     let change = GapChange::Record {
         started_us: known.accounted_us().min(now_us),
         ended_us: now_us,
-        reason: GapReason::RecorderDown,
-        detail: "framelog was not running".into(),
+        reason,
+        detail: detail.into(),
     };
     Change::Gap {
         camera_id: known.row.id,

@@ -35,7 +35,7 @@ impl Footage {
     pub fn read(disk: &Disk, name: SegmentName, depth: Depth) -> io::Result<Self> {
         let path = name.path();
         let scan = match name.container {
-            Container::Mjpeg => scan(&disk.open(&path)?, 0, depth)?,
+            Container::Mjpeg => scan(&disk.open_file(Path::new(&path))?, 0, depth)?,
             Container::Jpg => one_picture(disk, &path, &name)?,
         };
         Ok(Self {
@@ -150,7 +150,7 @@ fn has_at(file: &File, at: u64, bytes: [u8; 2]) -> io::Result<bool> {
 
 /// A `.jpg` has its times in its name and its modification time (`OpenSegment::seal`).
 fn one_picture(disk: &Disk, path: &str, name: &SegmentName) -> io::Result<Scan> {
-    let file = disk.open(path)?;
+    let file = disk.open_file(Path::new(path))?;
     let metadata = file.metadata()?;
     let file_len = metadata.len();
     let modified_ns = metadata

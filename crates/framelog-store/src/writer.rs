@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use framelog_core::frame::Frame;
 use framelog_core::gap::GapReason;
+use tokio::sync::Notify;
 
 use crate::budget::Budget;
 use crate::camera::Camera;
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub container: Container,
     pub budget: Arc<Budget>,
     pub changes: Changes,
+    /// Raised when a write fails: is the disk still there?
+    pub doubt: Arc<Notify>,
     /// Id of the next segment: grows in the order in which segments begin.
     pub next_segment_id: Arc<AtomicI64>,
 }
@@ -232,6 +235,7 @@ impl Run<'_> {
         self.camera
             .count_dropped(GapReason::DiskFull, lost.len() as u64);
         failures.warn(&self.camera.name, &error, lost.len());
+        self.shared.doubt.notify_one();
         self.end_segment();
         self.recording.failed = true;
         // Each time: the camera's own gaps may have ended the one before.

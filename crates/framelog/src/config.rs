@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use framelog_store::Layout;
+use framelog_store::{Layout, Uuid};
 use toml::de::DeTable;
 
 mod camera;
@@ -24,11 +24,11 @@ pub use problem::Problem;
 
 use password::{PasswordSource, Surroundings};
 use problem::Report;
-use section::{Section, address, duration, kind, one_of, path, printable, size, table};
+use section::{Section, address, duration, kind, one_of, path, printable, size, table, uuid};
 
 const TOP_KEYS: [&str; 3] = ["storage", "http", "cameras"];
-const STORAGE_KEYS: [&str; 7] = [
-    "path", "retain", "max_size", "min_free", "segment", "layout", "sync",
+const STORAGE_KEYS: [&str; 8] = [
+    "path", "uuid", "retain", "max_size", "min_free", "segment", "layout", "sync",
 ];
 const HTTP_KEYS: [&str; 1] = ["listen"];
 
@@ -50,6 +50,8 @@ pub struct Config {
 pub struct Storage {
     /// The storage directory. In the file, a relative path begins at the file's own directory.
     pub path: PathBuf,
+    /// Only the directory whose `recorder.toml` holds this is the right one; `None`: whichever is there.
+    pub uuid: Option<Uuid>,
     /// Footage older than this goes; `None`: age is no reason.
     pub retain: Option<Duration>,
     /// The most bytes of footage of all cameras; `None`: as much as fits.
@@ -68,6 +70,7 @@ impl Default for Storage {
     fn default() -> Self {
         Self {
             path: PathBuf::from("/var/lib/framelog"),
+            uuid: None,
             retain: None,
             max_size: None,
             min_free: 5_000_000_000,
@@ -201,6 +204,7 @@ fn storage(report: &mut Report<'_>, top: &DeTable<'_>, base: &Path) -> Storage {
         path: section
             .take("path", path)
             .map_or(default.path, |path| base.join(path)),
+        uuid: section.take("uuid", uuid),
         retain,
         max_size,
         min_free: section.take("min_free", size).unwrap_or(default.min_free),

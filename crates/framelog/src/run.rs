@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framelog_store::{CameraLog, Options, Store};
+use framelog_store::{CameraLog, Options, Store, Uuid};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -23,6 +23,9 @@ const HEALTH_GRACE: Duration = Duration::from_secs(5);
 
 /// How often it is checked that the index is still written: without it the daemon ends, for systemd to start it again.
 const INDEX_CHECK: Duration = Duration::from_secs(5);
+
+/// How often a storage directory that is not there is looked for.
+const REOPEN_EVERY: Duration = Duration::from_secs(2);
 
 /// What a running daemon can be told.
 #[derive(Debug)]
@@ -51,34 +54,171 @@ pub enum Error {
 
 /// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more.
 ///
+/// When the storage directory vanishes, the cameras are left alone until it is back.
+///
 /// # Errors
-/// The storage can't be opened, a configured address can't be listened on, or the last commit failed.
+/// A configured address can't be listened on, the storage can't be opened at the start, or the last commit failed.
 pub async fn record(
-    config: Config,
+    mut config: Config,
     status: Arc<Status>,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), Error> {
-    let store = Store::open(Options {
-        layout: config.storage.layout,
-        sync: config.storage.sync,
-        ..Options::new(config.storage.path.clone())
-    })
-    .await?;
-    let web = start_web(config.http, &status).await?;
-    let mut cameras = Cameras::new(&store, &status, config.storage.segment);
+    let _web = start_web(config.http, &status).await?;
+    let mut absence = Absence::default();
+    loop {
+        let Some(store) = open(&mut config, &mut absence, &status, &mut orders).await? else {
+            tracing::info!("stopped");
+            return Ok(());
+        };
+        let ended = serve(&store, &mut config, &status, &mut orders).await?;
+        let uuid = store.uuid();
+        let closed = store.close().await;
+        log_totals(&status);
+        let Ended::Gone(why) = ended else {
+            closed?;
+            tracing::info!("stopped");
+            return Ok(());
+        };
+        if let Err(error) = closed {
+            tracing::error!(%error, "not everything could be written to the storage that is gone");
+        }
+        status.forget_cameras();
+        absence = Absence::of(uuid, why);
+    }
+}
+
+/// That there is no store, and what is known of the directory that is missing.
+#[derive(Debug, Default)]
+struct Absence {
+    /// Who recorded there until it vanished, and why it is gone.
+    vanished: Option<(Uuid, String)>,
+    /// The last reason in the log.
+    said: String,
+}
+
+impl Absence {
+    fn of(uuid: Uuid, why: String) -> Self {
+        Self {
+            vanished: Some((uuid, why)),
+            said: String::new(),
+        }
+    }
+
+    /// Whether to try again after this: what was there once, or is named by its uuid, is expected to come.
+    fn passes(&self, error: &framelog_store::Error, pinned: Option<Uuid>) -> bool {
+        self.vanished.is_some()
+            || pinned.is_some() && matches!(error, framelog_store::Error::Absent { .. })
+    }
+
+    /// Says why not, once for each reason.
+    fn say(&mut self, error: &framelog_store::Error) {
+        let reason = error.to_string();
+        if reason != self.said {
+            tracing::error!(%error, retry_s = REOPEN_EVERY.as_secs(), "no storage: nothing is recorded until it is there");
+            self.said = reason;
+        }
+    }
+}
+
+/// Opens the store, waiting for its directory if that is expected to come; `None` if it is time to stop.
+async fn open(
+    config: &mut Config,
+    absence: &mut Absence,
+    status: &Status,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<Option<Store>, Error> {
+    loop {
+        let pinned = config.storage.uuid;
+        let (uuid, away) = absence.vanished.clone().unzip();
+        let options = Options {
+            uuid: uuid.or(pinned),
+            away,
+            layout: config.storage.layout,
+            sync: config.storage.sync,
+            ..Options::new(config.storage.path.clone())
+        };
+        // A thread of its own: a disk that hangs must not keep us from orders.
+        let runtime = tokio::runtime::Handle::current();
+        let mut opening =
+            tokio::task::spawn_blocking(move || runtime.block_on(Store::open(options)));
+        let opened = loop {
+            tokio::select! {
+                opened = &mut opening => break opened,
+                order = orders.recv() => match order {
+                    Some(Order::Apply(new)) => take_up_later(config, new),
+                    _ => return Ok(None),
+                },
+            }
+        };
+        let error = match opened {
+            Ok(Ok(store)) => {
+                status.set_no_storage(None);
+                return Ok(Some(store));
+            }
+            Ok(Err(error)) => error,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        if !absence.passes(&error, pinned) {
+            return Err(error.into());
+        }
+        absence.say(&error);
+        status.set_no_storage(Some(error.to_string()));
+        tokio::select! {
+            () = tokio::time::sleep(REOPEN_EVERY) => {}
+            order = orders.recv() => match order {
+                Some(Order::Apply(new)) => take_up_later(config, new),
+                _ => return Ok(None),
+            },
+        }
+    }
+}
+
+/// While nothing is recorded, a changed configuration waits with the rest.
+fn take_up_later(config: &mut Config, new: Config) {
+    warn_of_restart(config, &new);
+    config.cameras = new.cameras;
+    tracing::info!("configuration will be applied when the storage is there");
+}
+
+/// Why recording ended.
+enum Ended {
+    /// As ordered, or because the index has ended.
+    Stopped,
+    /// The storage directory is gone: why.
+    Gone(String),
+}
+
+/// Records into this store until it is time to close it.
+async fn serve(
+    store: &Store,
+    config: &mut Config,
+    status: &Status,
+    orders: &mut mpsc::Receiver<Order>,
+) -> Result<Ended, Error> {
+    let mut cameras = Cameras::new(store, status, config.storage.segment);
     cameras.apply(&config.cameras).await?;
-    tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), "started");
+    tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");
 
     let mut checks = tokio::time::interval(INDEX_CHECK);
+    let mut ended = Ended::Stopped;
     while store.is_indexing() {
         let order = tokio::select! {
             order = orders.recv() => order,
             _ = checks.tick() => continue,
+            why = store.gone() => {
+                tracing::error!(
+                    path = %config.storage.path.display(),
+                    "{why}: nothing is recorded until the disk is mounted there again"
+                );
+                status.set_no_storage(Some(why.clone()));
+                ended = Ended::Gone(why);
+                break;
+            }
         };
         let Some(Order::Apply(new)) = order else {
             break;
         };
-        warn_of_restart(&config, &new);
+        warn_of_restart(config, &new);
         match cameras.apply(&new.cameras).await {
             Ok(Changes {
                 added,
@@ -91,15 +231,11 @@ pub async fn record(
                 tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
             }
         }
+        config.cameras = new.cameras;
     }
-
     tracing::info!("stopping");
     cameras.stop().await;
-    drop(web);
-    store.close().await?;
-    log_totals(&status);
-    tracing::info!("stopped");
-    Ok(())
+    Ok(ended)
 }
 
 /// The running web server; dropping it stops it.

@@ -9,10 +9,11 @@ use framelog_core::gap::GapReason;
 use framelog_core::multipart::SkipReason;
 use framelog_store::{CameraLog, Counters};
 
-/// All cameras that were configured since the daemon started.
+/// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
 pub struct Status {
     cameras: Mutex<BTreeMap<String, Arc<CameraStatus>>>,
+    no_storage: Mutex<Option<String>>,
 }
 
 /// One camera, over all its connections and configurations.
@@ -98,6 +99,21 @@ impl Status {
     /// The status of a camera, made when it is asked for first.
     pub fn camera(&self, name: &str) -> Arc<CameraStatus> {
         Arc::clone(lock(&self.cameras).entry(name.to_owned()).or_default())
+    }
+
+    /// Why nothing can be recorded at all, if so: the storage directory is not there.
+    pub fn set_no_storage(&self, why: Option<String>) {
+        *lock(&self.no_storage) = why;
+    }
+
+    /// As [`Status::set_no_storage`] has it.
+    pub fn no_storage(&self) -> Option<String> {
+        lock(&self.no_storage).clone()
+    }
+
+    /// Begins anew, without cameras: their counts belong to a store that is closed.
+    pub fn forget_cameras(&self) {
+        lock(&self.cameras).clear();
     }
 
     /// All cameras, by name.

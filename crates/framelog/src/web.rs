@@ -107,8 +107,8 @@ fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>>
         return response;
     }
     let snapshots = status.snapshots(Instant::now());
-    let health = Health::of(&snapshots);
-    let code = match health.failing.is_empty() {
+    let health = Health::of(&snapshots, status.no_storage());
+    let code = match health.is_well() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
@@ -143,6 +143,9 @@ struct Health<'s> {
     cameras: usize,
     /// Those that don't.
     failing: Vec<Failing<'s>>,
+    /// Why none of them does: the storage is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storage: Option<String>,
 }
 
 /// A camera that should record and doesn't.
@@ -156,17 +159,23 @@ struct Failing<'s> {
 }
 
 impl<'s> Health<'s> {
-    fn of(snapshots: &'s [Snapshot]) -> Self {
+    fn of(snapshots: &'s [Snapshot], no_storage: Option<String>) -> Self {
         let failing: Vec<_> = snapshots
             .iter()
             .filter(|camera| camera.is_failing())
             .map(Failing::of)
             .collect();
+        let is_well = failing.is_empty() && no_storage.is_none();
         Self {
-            status: if failing.is_empty() { "ok" } else { "failing" },
+            status: if is_well { "ok" } else { "failing" },
             cameras: snapshots.iter().filter(|camera| camera.enabled).count(),
             failing,
+            storage: no_storage,
         }
+    }
+
+    fn is_well(&self) -> bool {
+        self.failing.is_empty() && self.storage.is_none()
     }
 }
 
@@ -210,7 +219,7 @@ mod tests {
     }
 
     fn health(snapshots: &[Snapshot]) -> String {
-        serde_json::to_string(&Health::of(snapshots)).unwrap()
+        serde_json::to_string(&Health::of(snapshots, None)).unwrap()
     }
 
     #[test]
@@ -239,6 +248,18 @@ mod tests {
                 r#"{"camera":"a","reason":"unreachable","detail":"say \"hi\"","silent_s":16},"#,
                 r#"{"camera":"b","reason":"disk_slow","detail":"no frame has reached the disk","silent_s":20}]}"#
             )
+        );
+    }
+
+    #[test]
+    fn storage_that_is_not_there_is_told_without_any_camera() {
+        let status = Status::default();
+        status.set_no_storage(Some("/srv is not mounted".to_owned()));
+        let response = answer(&Method::GET, "/healthz", &status);
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            serde_json::to_string(&Health::of(&[], status.no_storage())).unwrap(),
+            r#"{"status":"failing","cameras":0,"failing":[],"storage":"/srv is not mounted"}"#
         );
     }
 

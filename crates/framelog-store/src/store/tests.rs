@@ -609,7 +609,7 @@ async fn full_queue_drops_with_a_count_and_a_gap_and_spares_other_cameras() {
         camera_bytes_max: 100_000,
         ..Limits::default()
     };
-    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+    let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
     let (a, b) = (
@@ -666,7 +666,7 @@ async fn segment_that_could_not_be_ended_for_lack_of_room_ends_with_the_next_fra
         camera_bytes_max: 1,
         ..Limits::default()
     };
-    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+    let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
     let log = store.camera("a").await.unwrap();
@@ -681,7 +681,7 @@ async fn segment_that_could_not_be_ended_for_lack_of_room_ends_with_the_next_fra
 #[tokio::test]
 async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::new(dir.path());
+    let disk = Disk::open(dir.path()).unwrap();
     let room = disk.faults.room.clone();
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
@@ -727,7 +727,7 @@ async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
 #[tokio::test]
 async fn disk_that_is_still_full_after_a_reconnect_is_a_gap_again() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::new(dir.path());
+    let disk = Disk::open(dir.path()).unwrap();
     let room = disk.faults.room.clone();
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
@@ -761,7 +761,7 @@ async fn queue_that_is_still_full_after_a_reconnect_is_a_gap_again() {
         camera_bytes_max: 100_000,
         ..Limits::default()
     };
-    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+    let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
     let log = store.camera("a").await.unwrap();
@@ -785,7 +785,7 @@ async fn queue_that_is_still_full_after_a_reconnect_is_a_gap_again() {
 #[tokio::test]
 async fn rows_wait_for_a_failing_sync_and_are_committed_after_it() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::new(dir.path());
+    let disk = Disk::open(dir.path()).unwrap();
     let sync_fails = disk.faults.sync_fails.clone();
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
@@ -831,7 +831,7 @@ async fn many_cameras_at_once_are_all_accounted_for() {
         total_bytes_max: 4_000_000,
         ..Limits::default()
     };
-    let store = Store::open_on(Disk::new(dir.path()), options(dir.path()), limits)
+    let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
     let mut tasks = Vec::new();

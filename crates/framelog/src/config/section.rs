@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use framelog_store::Uuid;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -136,6 +137,14 @@ pub(super) fn path(value: &DeValue<'_>) -> Result<PathBuf, String> {
         text if text.is_empty() => Err("is empty: name a directory or file".to_owned()),
         text => Ok(PathBuf::from(text)),
     }
+}
+
+/// A UUID, as `recorder.toml` has it.
+pub(super) fn uuid(value: &DeValue<'_>) -> Result<Uuid, String> {
+    let text = string(value)?;
+    Uuid::parse_str(&text).map_err(|_| {
+        format!("{text:?} is no UUID; copy the one in recorder.toml, in the storage directory")
+    })
 }
 
 /// A duration within bounds.

@@ -137,6 +137,10 @@ fn each_error_says_where_what_and_what_to_do() {
             "f.toml:2:8: storage.path: is empty: name a directory or file",
         ),
         (
+            "[storage]\nuuid = 'mine'\n",
+            r#"f.toml:2:8: storage.uuid: "mine" is no UUID; copy the one in recorder.toml, in the storage directory"#,
+        ),
+        (
             "storage = 3\n",
             "f.toml:1:11: storage: must be a section [storage], not a whole number",
         ),
@@ -298,6 +302,14 @@ fn paths_begin_at_the_directory_of_the_file() {
         Path::new("/etc/framelog/footage")
     );
     assert_eq!(path("[storage]\npath = '/srv/x'\n"), Path::new("/srv/x"));
+}
+
+#[test]
+fn storage_directory_is_pinned_by_its_uuid() {
+    let uuid = "6f1c0d2e-3a4b-4c5d-8e6f-708192a3b4c5";
+    let text = format!("[storage]\nuuid = '{uuid}'\n");
+    let pinned = parsed(&text).unwrap().0.storage.uuid;
+    assert_eq!(pinned.map(|uuid| uuid.to_string()).as_deref(), Some(uuid));
 }
 
 #[test]
