@@ -25,6 +25,7 @@ mod stretch;
 mod tail;
 mod testcam;
 mod time;
+mod verify;
 mod words;
 
 use storage::Stored;
@@ -63,6 +64,8 @@ enum Command {
     Export(Stored<export::Args>),
     /// Write frames as they are stored to standard output
     Tail(Stored<tail::Args>),
+    /// Hold the index against the footage, and say what is damaged or missing
+    Verify(Stored<verify::Args>),
     /// Be a camera
     Testcam(testcam::Args),
     /// Record test cameras: needs nothing
@@ -129,6 +132,10 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Tail(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
             tail::run(args, &storage).await
+        }
+        Command::Verify(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            verify::run(args, &storage).await
         }
         Command::Testcam(args) => testcam::run(args).await,
         Command::Demo(args) => demo::run(args).await,
