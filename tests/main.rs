@@ -22,3 +22,5 @@ mod secrets;
 mod stop;
 /// The scripted camera, the recorder as a child process, what it left behind.
 mod support;
+/// Index against footage: nothing is found that is not there, and what is there is.
+mod verify;

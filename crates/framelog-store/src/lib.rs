@@ -45,6 +45,7 @@ mod unindexed;
 mod writer;
 
 pub mod query;
+pub mod verify;
 pub mod wall;
 
 pub use camera::Counters;

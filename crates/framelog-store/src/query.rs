@@ -39,8 +39,8 @@ const GAPS: &str = "SELECT c.name AS camera, g.started_us, g.ended_us, g.reason,
 #[derive(Clone, Debug)]
 pub struct Reader {
     index: PathBuf,
-    pool: SqlitePool,
-    disk: Disk,
+    pub(crate) pool: SqlitePool,
+    pub(crate) disk: Disk,
 }
 
 /// One frame as the index knows it.
@@ -278,7 +278,7 @@ impl Reader {
         }
     }
 
-    fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
+    pub(crate) fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
         Error::index(&self.index, "read")
     }
 }

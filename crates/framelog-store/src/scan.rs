@@ -8,9 +8,10 @@ use std::os::unix::fs::FileExt as _;
 use framelog_core::container::mjpeg::{HEAD_MAX, Head, START, Stored, TAIL};
 
 /// How closely a file is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Depth {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Depth {
     /// The heads only: some 300 bytes a frame are read.
+    #[default]
     Heads,
     /// Every byte, against its frame's checksum.
     Bytes,
@@ -42,23 +43,39 @@ pub(crate) struct Scan {
 
 /// Reads a `.mjpeg` file from `from` on, where a frame is expected to begin. Memory: one frame at most, at `Depth::Bytes`.
 pub(crate) fn scan(file: &File, from: u64, depth: Depth) -> io::Result<Scan> {
+    scan_each(file, from..u64::MAX, depth, |_, _| ())
+}
+
+/// Reads a part of a file as [`scan`] does, and shows each frame with its payload, which is empty at `Depth::Heads`.
+pub(crate) fn scan_each(
+    file: &File,
+    span: Range<u64>,
+    depth: Depth,
+    mut each: impl FnMut(&Found, &[u8]),
+) -> io::Result<Scan> {
     let file_len = file.metadata()?.len();
+    let limit = span.end.min(file_len);
     let mut scan = Scan {
-        end: from,
+        end: span.start,
         file_len,
         ..Scan::default()
     };
+    let mut edges = Edges::new(file);
     let mut payload = Vec::new();
-    let mut at = from;
-    while at < file_len {
-        let next = match whole_frame(file, at, file_len, depth, &mut payload)? {
+    let mut at = span.start;
+    while at < limit {
+        let next = match whole_frame(&mut edges, at, limit, depth, &mut payload)? {
             Some((found, end)) => {
+                each(&found, &payload);
                 scan.frames.push(found);
                 scan.end = end;
                 end
             }
             None => {
-                let next = next_frame(file, at, file_len, &mut payload)?;
+                let next = next_frame(&mut edges, at, limit, &mut payload)?;
+                if depth == Depth::Heads {
+                    payload.clear(); // the search read frames whole
+                }
                 scan.damaged.push(at..next);
                 next
             }
@@ -92,15 +109,13 @@ pub(crate) fn frame_at(
 
 /// The frame that begins at `at`, if it is whole, and where it ends.
 fn whole_frame(
-    file: &File,
+    edges: &mut Edges<'_>,
     at: u64,
     file_len: u64,
     depth: Depth,
     payload: &mut Vec<u8>,
 ) -> io::Result<Option<(Found, u64)>> {
-    let mut bytes = [0; HEAD_MAX];
-    let read = read_some(file, &mut bytes, at)?;
-    let Some(head) = Head::read(bytes.get(..read).unwrap_or_default()) else {
+    let Some(head) = Head::read(edges.read(at, HEAD_MAX)?) else {
         return Ok(None);
     };
     let Some(end) = head
@@ -115,15 +130,13 @@ fn whole_frame(
         length: head.payload_len,
         stored: head.stored,
     };
-    let mut tail = [0; TAIL.len()];
-    file.read_exact_at(&mut tail, end - TAIL.len() as u64)?;
-    if tail != TAIL {
+    if edges.read(end - TAIL.len() as u64, TAIL.len())? != TAIL {
         return Ok(None);
     }
     if depth == Depth::Bytes {
         // As long as the file at most, so it fits.
         payload.resize(usize::try_from(found.length).unwrap_or_default(), 0);
-        file.read_exact_at(payload, found.offset)?;
+        edges.file.read_exact_at(payload, found.offset)?;
         if !head.vouches_for(payload) {
             return Ok(None);
         }
@@ -132,17 +145,22 @@ fn whole_frame(
 }
 
 /// Where the next whole frame begins behind the damage at `at`; the file's end if there is none.
-fn next_frame(file: &File, at: u64, file_len: u64, payload: &mut Vec<u8>) -> io::Result<u64> {
+fn next_frame(
+    edges: &mut Edges<'_>,
+    at: u64,
+    file_len: u64,
+    payload: &mut Vec<u8>,
+) -> io::Result<u64> {
     const WINDOW: usize = 64 << 10;
     let mut window = vec![0; WINDOW];
     let mut from = at + 1;
     loop {
-        let read = read_some(file, &mut window, from)?;
+        let read = read_some(edges.file, &mut window, from)?;
         let seen = window.get(..read).unwrap_or_default();
         for candidate in memchr::memmem::find_iter(seen, START) {
             let candidate = from + candidate as u64;
             // A picture may hold anything, even something like a part of ours: only a checksum counts.
-            if whole_frame(file, candidate, file_len, Depth::Bytes, payload)?.is_some() {
+            if whole_frame(edges, candidate, file_len, Depth::Bytes, payload)?.is_some() {
                 return Ok(candidate);
             }
         }
@@ -150,6 +168,41 @@ fn next_frame(file: &File, at: u64, file_len: u64, payload: &mut Vec<u8>) -> io:
             return Ok(file_len);
         }
         from += (WINDOW - (START.len() - 1)) as u64;
+    }
+}
+
+/// The bytes around payloads. What follows a tail is read with it, for it is the next head: one call a frame.
+struct Edges<'f> {
+    file: &'f File,
+    at: u64,
+    len: usize,
+    bytes: [u8; TAIL.len() + HEAD_MAX],
+}
+
+impl<'f> Edges<'f> {
+    fn new(file: &'f File) -> Self {
+        Self {
+            file,
+            at: 0,
+            len: 0,
+            bytes: [0; TAIL.len() + HEAD_MAX],
+        }
+    }
+
+    /// So many bytes from there on, fewer where the file ends.
+    fn read(&mut self, at: u64, len: usize) -> io::Result<&[u8]> {
+        let is_last = self.len < self.bytes.len();
+        let held = |at: u64| usize::try_from(at.checked_sub(self.at)?).ok();
+        let from = match held(at) {
+            Some(from) if from + len <= self.len || (is_last && from < self.len) => from,
+            _ => {
+                self.at = at;
+                self.len = read_some(self.file, &mut self.bytes, at)?;
+                0
+            }
+        };
+        let to = self.len.min(from + len);
+        Ok(self.bytes.get(from..to).unwrap_or_default())
     }
 }
 

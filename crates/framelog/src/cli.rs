@@ -26,6 +26,7 @@ mod stretch;
 mod tail;
 mod testcam;
 mod time;
+mod verify;
 mod words;
 
 use storage::Stored;
@@ -66,6 +67,8 @@ enum Command {
     Tail(Stored<tail::Args>),
     /// Make the index anew from the footage
     Reindex(Stored<reindex::Args>),
+    /// Hold the index against the footage, and say what is damaged or missing
+    Verify(Stored<verify::Args>),
     /// Be a camera
     Testcam(testcam::Args),
     /// Record test cameras: needs nothing
@@ -136,6 +139,10 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Reindex(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
             reindex::run(args, &storage).await
+        }
+        Command::Verify(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            verify::run(args, &storage).await
         }
         Command::Testcam(args) => testcam::run(args).await,
         Command::Demo(args) => demo::run(args).await,

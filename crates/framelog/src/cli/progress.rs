@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::words;
 
-/// A bar over a span of footage.
+/// A bar over footage.
 #[derive(Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -16,12 +16,18 @@ pub struct Progress {
 impl Progress {
     /// A bar from one capture time to another.
     pub fn over(from_us: i64, to_us: i64) -> Self {
-        let bar = ProgressBar::new(to_us.saturating_sub(from_us).unsigned_abs());
-        let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left")
-            .expect("the template is well formed");
-        bar.set_style(style);
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self { bar, from_us }
+        Self {
+            bar: bar(to_us.saturating_sub(from_us).unsigned_abs()),
+            from_us,
+        }
+    }
+
+    /// A bar over frames, whose number is told as they come.
+    pub fn of_frames() -> Self {
+        Self {
+            bar: bar(0),
+            from_us: 0,
+        }
     }
 
     /// Everything up to this capture time is done.
@@ -32,6 +38,17 @@ impl Progress {
                 .max(0)
                 .unsigned_abs(),
         );
+        self.tell(frames, bytes);
+    }
+
+    /// So many frames of so many are done.
+    pub fn count(&self, frames: u64, due: u64, bytes: u64) {
+        self.bar.set_length(due);
+        self.bar.set_position(frames);
+        self.tell(frames, bytes);
+    }
+
+    fn tell(&self, frames: u64, bytes: u64) {
         self.bar.set_message(format!(
             "{}, {}",
             words::count(frames, "frame"),
@@ -44,8 +61,22 @@ impl Progress {
         self.bar.suspend(|| eprintln!("{line}"));
     }
 
+    /// Writes to standard output without spoiling the bar.
+    pub fn aside<R>(&self, write: impl FnOnce() -> R) -> R {
+        self.bar.suspend(write)
+    }
+
     /// Takes the bar away.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn bar(length: u64) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  {eta} left")
+        .expect("the template is well formed");
+    bar.set_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
 }

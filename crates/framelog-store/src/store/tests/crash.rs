@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::verify::{Depth, Finding, News, Scope, verify};
 
 /// Ends the run as a SIGKILL would that comes when all frames are in their files, and some not in the index.
 pub(super) async fn kill(mut store: Store) {
@@ -274,4 +275,63 @@ async fn pictures_in_files_of_their_own_are_found_unless_they_are_torn() {
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].captured_us, rows[0].length), (T, 7));
     assert_eq!(files(dir.path()), written[..1]);
+}
+
+/// All that `framelog verify --deep` would find.
+async fn findings(path: &Path) -> Vec<Finding> {
+    let scope = Scope {
+        depth: Depth::Bytes,
+        ..Scope::default()
+    };
+    let reader = Reader::open(path).await.unwrap();
+    let mut findings = Vec::new();
+    verify(&reader, &scope, |news| {
+        if let News::Finding(finding) = news {
+            findings.push(finding);
+        }
+        Ok::<(), Error>(())
+    })
+    .await
+    .unwrap();
+    findings
+}
+
+#[tokio::test]
+async fn nothing_is_found_before_and_after_what_a_killed_run_left_is_put_right() {
+    for layout in [Layout::Segments, Layout::Files] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options {
+            layout,
+            ..options(dir.path())
+        };
+        let store = Store::open(options.clone()).await.unwrap();
+        let log = store.camera("a").await.unwrap();
+        let now_us = wall::now_us();
+        let picture = || Frame {
+            payload: Bytes::from_static(b"\xFF\xD8\xFF\xDA\0\x02scan\xFF\xD9").into(),
+            ..frame(now_us, "")
+        };
+        log.append(picture(), false).unwrap();
+        let reader = Reader::open(dir.path()).await.unwrap();
+        wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+        store.index.abort();
+        for n in 1..10 {
+            let captured_us = now_us + n;
+            let frame = Frame {
+                captured_us,
+                ..picture()
+            };
+            log.append(frame, n == 5).unwrap();
+        }
+        kill(store).await;
+        let last = files(dir.path()).pop().unwrap();
+        let mut bytes = fs::read(&last).unwrap();
+        bytes.truncate(bytes.len() - 3);
+        fs::write(&last, bytes).unwrap();
+
+        assert_eq!(findings(dir.path()).await, [], "{layout:?}, as it was left");
+        Store::open(options).await.unwrap().close().await.unwrap();
+        assert_eq!(frames(&reader, "a").await.len(), 9);
+        assert_eq!(findings(dir.path()).await, [], "{layout:?}, put right");
+    }
 }
