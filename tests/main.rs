@@ -16,6 +16,8 @@ mod record;
 mod reload;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
+/// Who asks is told: running, down, killed, frozen.
+mod status;
 /// SIGTERM, SIGINT, and the next start.
 mod stop;
 /// The scripted camera, the recorder as a child process, what it left behind.

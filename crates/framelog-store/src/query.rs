@@ -10,6 +10,10 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::{layout, session};
 
+mod last_run;
+
+pub use last_run::{AccountRow, SessionRow};
+
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
 /// How long a query waits for a checkpoint to finish.

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::{identity, layout, rows};
+use crate::{accounts, identity, layout, rows};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -166,7 +166,8 @@ async fn agree_on_identity(
     Ok(uuid)
 }
 
-/// A run that was killed leaves gaps and segments open: its gaps lasted at least as long as it is known to have lived.
+/// A run that was killed leaves gaps and segments open: its gaps lasted at least as long as it is known to have lived,
+/// and what was on its way is lost.
 async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
@@ -178,6 +179,14 @@ async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Re
     sqlx::query("UPDATE segments SET state = 'closed' WHERE state = 'open'")
         .execute(&mut *transaction)
         .await?;
+    let killed: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM sessions WHERE id = (SELECT max(id) FROM sessions) AND ended_us IS NULL",
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(session_id) = killed {
+        accounts::close(&mut transaction, session_id).await?;
+    }
     transaction.commit().await
 }
 
