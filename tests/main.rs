@@ -18,6 +18,8 @@ mod recovery;
 mod reload;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
+/// Who asks is told: running, down, killed, frozen.
+mod status;
 /// SIGTERM, SIGINT, and the next start.
 mod stop;
 /// The scripted camera, the recorder as a child process, what it left behind.

@@ -1,4 +1,6 @@
-//! Frames sent against frames stored, for cameras that do nothing odd.
+//! Frames sent against frames stored, for cameras that do nothing odd; and whether the recorder's own account adds up, for all.
+
+use std::path::Path;
 
 use super::camera::{Clock, Journal};
 use super::index::Index;
@@ -38,4 +40,24 @@ pub fn assert_all_stored(name: &str, journal: &Journal, index: &Index, until_us:
         "{name}: {} frames stored, {due} sent in time",
         stored.len()
     );
+}
+
+/// Panics unless each part of each session became something, sessions that were stopped have lost nothing, and each camera has as many
+/// rows as its accounts say, where nothing was removed.
+pub fn assert_adds_up(storage: &Path) {
+    let index = Index::open(storage).expect("a recorder that was stopped leaves an index");
+    let accounts = index.accounts();
+    for account in &accounts {
+        let became = account.stored + account.skipped + account.dropped + account.lost;
+        assert_eq!(account.parts, became, "{account:?}");
+        assert!(!account.stopped || account.lost == 0, "{account:?}");
+    }
+    for (camera, frames, removed) in index.frame_counts() {
+        let of_camera = accounts.iter().filter(|account| account.camera == camera);
+        let stored: i64 = of_camera.map(|account| account.stored).sum();
+        assert!(
+            removed > 0 || frames == stored,
+            "{camera}: {frames} rows, {stored} stored"
+        );
+    }
 }

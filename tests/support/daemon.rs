@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use super::account::assert_adds_up;
 use super::index::Index;
 
 /// A program that a test may run.
@@ -92,7 +93,10 @@ impl Place {
             .stderr(log)
             .spawn()
             .expect("the program under test is built");
-        Daemon { child }
+        Daemon {
+            child,
+            storage: self.storage(),
+        }
     }
 
     /// Runs another command of the program to its end.
@@ -154,6 +158,7 @@ fn files_below(directory: &Path) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct Daemon {
     child: Child,
+    storage: PathBuf,
 }
 
 impl Daemon {
@@ -174,11 +179,20 @@ impl Daemon {
         self.wait(limit)
     }
 
-    /// Waits for the end.
+    /// SIGKILL, then waits for the end.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the child is ours");
+        self.child.wait().expect("the child is ours");
+    }
+
+    /// Waits for the end; panics if it is a good one and its accounts don't add up.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let begin = Instant::now();
         while begin.elapsed() < limit {
             if let Some(status) = self.ended() {
+                if status.success() {
+                    assert_adds_up(&self.storage);
+                }
                 return Some(status);
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -59,6 +59,27 @@ pub struct Segment {
     pub state: String,
 }
 
+/// A row of the table `accounts`.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Account {
+    /// The run.
+    pub session_id: i64,
+    /// Whether the run was stopped, not killed.
+    pub stopped: bool,
+    /// Camera name.
+    pub camera: String,
+    /// All that came.
+    pub parts: i64,
+    /// Frames with rows.
+    pub stored: i64,
+    /// What was no frame, for all reasons.
+    pub skipped: i64,
+    /// What could not be written, for all reasons.
+    pub dropped: i64,
+    /// What was on its way when the recorder was killed.
+    pub lost: i64,
+}
+
 /// An index, opened read-only.
 #[derive(Debug)]
 pub struct Index {
@@ -119,6 +140,28 @@ impl Index {
     pub fn segments(&self) -> Result<Vec<Segment>, sqlx::Error> {
         let sql = "SELECT name AS camera, path, frames, state FROM segments JOIN cameras ON cameras.id = camera_id ORDER BY segments.id";
         RUNTIME.block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+    }
+
+    /// What became of everything, by session and camera.
+    pub fn accounts(&self) -> Vec<Account> {
+        let sql = "SELECT session_id, sessions.ended_us IS NOT NULL AS stopped, name AS camera, parts, stored,
+                       skipped_empty + skipped_not_picture + skipped_torn + skipped_too_large AS skipped,
+                       disk_slow + disk_full AS dropped, lost
+                   FROM accounts JOIN cameras ON cameras.id = camera_id JOIN sessions ON sessions.id = session_id
+                   ORDER BY session_id, camera_id";
+        RUNTIME
+            .block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+            .expect("accounts")
+    }
+
+    /// Of each camera, how many frames there are and how often some were removed.
+    pub fn frame_counts(&self) -> Vec<(String, i64, i64)> {
+        let sql = "SELECT name, (SELECT count(*) FROM frames WHERE camera_id = cameras.id),
+                       (SELECT count(*) FROM removals WHERE camera_id = cameras.id)
+                   FROM cameras";
+        RUNTIME
+            .block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+            .expect("cameras")
     }
 
     /// The bytes that a row points at; the error says what is not there.

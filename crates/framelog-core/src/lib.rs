@@ -7,7 +7,8 @@
 //! - [`multipart`] finds the parts, whatever the camera makes of RFC 2046; [`jpeg`] follows a picture's own structure;
 //! - [`timestamp`] reads a part's stamps, [`clock`] decides what they are worth;
 //! - [`frame`] is what comes out, [`container`] the bytes that a file holds around it;
-//! - [`backoff`] says how long to wait before the next try, [`gap`] names what is missing and why.
+//! - [`backoff`] says how long to wait before the next try, [`gap`] names what is missing and why,
+//!   [`frozen`] whether a camera goes on sending the same.
 //!
 //! The contract is the same everywhere: push what came, then poll until there is nothing more. Memory is bounded by
 //! [`multipart::Limits`], whatever comes in.
@@ -41,6 +42,7 @@ pub mod clock;
 pub mod container;
 mod delimiter;
 pub mod frame;
+pub mod frozen;
 pub mod gap;
 pub mod header;
 pub mod huffman;

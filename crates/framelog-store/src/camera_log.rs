@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use framelog_core::frame::Frame;
 use framelog_core::gap::GapReason;
+use framelog_core::multipart::SkipReason;
 use tokio::time::timeout;
 
 use crate::budget::Budget;
-use crate::camera::{Camera, Counters};
+use crate::camera::{Camera, Counters, Still};
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes};
 use crate::queue::{Command, Entry, Queue};
@@ -19,7 +20,7 @@ const FRAME_OVERHEAD: usize = size_of::<Entry>() + 64;
 /// How long a camera is held back while the disk is behind, before its frames are dropped.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Why a frame was not taken: the caller counts it and the store has counted it too, and opened a gap.
+/// Why a frame was not taken: the store has counted it, and opened a gap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("dropped: {reason}")]
 pub struct Dropped {
@@ -45,6 +46,7 @@ impl CameraLog {
     /// that is taken.
     pub fn append(&self, frame: Frame, new_segment: bool) -> Result<(), Dropped> {
         let captured_us = frame.captured_us;
+        self.camera.count_frame();
         let new_segment = new_segment || self.camera.owes_segment.load(Relaxed);
         let queued = self.queue_frame(frame, new_segment);
         self.camera
@@ -61,6 +63,21 @@ impl CameraLog {
                 Err(Dropped { reason })
             }
         }
+    }
+
+    /// Counts a part that is no frame.
+    pub fn skip(&self, reason: SkipReason) {
+        self.camera.count_skipped(reason);
+    }
+
+    /// The stamps of its frames stand still since then, or don't. Returns what was said before.
+    pub fn set_still_stamp(&self, since_us: Option<i64>) -> Option<i64> {
+        self.camera.set_still(Still::Stamp, since_us)
+    }
+
+    /// What stands still although frames come, and since when, microseconds. Its pictures are watched by the writer thread.
+    pub fn still(&self) -> Option<(Still, i64)> {
+        self.camera.still()
     }
 
     /// Waits while the disk is behind with this camera's frames, so that its connection holds it back and nothing need be dropped.
@@ -186,7 +203,7 @@ impl CameraLog {
         self.camera.last_captured_us()
     }
 
-    /// What became of its frames since the store was opened.
+    /// What became of all that it sent since the store was opened.
     pub fn counters(&self) -> Counters {
         self.camera.counters()
     }

@@ -3,12 +3,18 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::error::Error;
 use crate::layout;
+
+/// Who only looks whether a recorder runs holds the lock for a moment: it is tried again so often, so far apart.
+const LOOKS_MAX: u32 = 10;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What `recorder.toml` holds. Unknown keys are left to later versions.
 #[derive(Debug, Deserialize)]
@@ -28,15 +34,47 @@ pub(crate) fn lock(storage: &Path) -> Result<File, Error> {
         .write(true)
         .open(&path)
         .map_err(Error::io(&path, "made"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Locked { path }),
-        Err(TryLockError::Error(source)) => Err(Error::Io {
-            path,
-            action: "locked",
-            source,
-        }),
+    for _ in 0..LOOKS_MAX {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
+            Err(TryLockError::Error(source)) => {
+                return Err(Error::Io {
+                    path,
+                    action: "locked",
+                    source,
+                });
+            }
+        }
     }
+    Err(Error::Locked { path })
+}
+
+/// Whether a recorder runs on the storage directory. Changes nothing.
+///
+/// # Errors
+/// [`Error::Io`] if the lock file can't be read.
+pub fn is_recording(storage: &Path) -> Result<bool, Error> {
+    let path = storage.join(layout::LOCK);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Error::io(path, "read")(error)),
+    };
+    // Free again at once, when the file is closed.
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(Error::io(path, "looked at")(error)),
+    }
+}
+
+/// The id of the storage directory, or `None` if nothing was ever recorded there.
+///
+/// # Errors
+/// [`Error::Identity`] if `recorder.toml` is damaged, [`Error::Io`] if it can't be read.
+pub fn uuid(storage: &Path) -> Result<Option<String>, Error> {
+    Ok(read(storage)?.map(|uuid| uuid.to_string()))
 }
 
 /// The UUID in `recorder.toml`, or `None` if there is no such file.
@@ -109,5 +147,29 @@ mod tests {
         assert!(matches!(lock(storage.path()), Err(Error::Locked { .. })));
         drop(held);
         lock(storage.path()).unwrap();
+    }
+
+    #[test]
+    fn who_looks_sees_whether_a_recorder_runs() {
+        let storage = tempfile::tempdir().unwrap();
+        assert!(!is_recording(storage.path()).unwrap());
+        let held = lock(storage.path()).unwrap();
+        assert!(is_recording(storage.path()).unwrap());
+        drop(held);
+        assert!(!is_recording(storage.path()).unwrap());
+    }
+
+    #[test]
+    fn who_looks_does_not_keep_a_recorder_from_starting() {
+        let storage = tempfile::tempdir().unwrap();
+        drop(lock(storage.path()).unwrap());
+        let looking = File::open(storage.path().join(layout::LOCK)).unwrap();
+        looking.lock_shared().unwrap();
+        let starting = thread::spawn({
+            let storage = storage.path().to_owned();
+            move || lock(&storage)
+        });
+        drop(looking);
+        starting.join().unwrap().unwrap();
     }
 }

@@ -14,7 +14,9 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::accounts::{self, Accounts};
 use crate::budget::Budget;
+use crate::camera::Camera;
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::Error;
@@ -43,6 +45,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub(crate) enum Change {
     /// A camera is new, or in the configuration again, or no longer.
     Camera(rows::Camera),
+    /// A camera is recorded: from now on its account is kept. Before anything that is written of it.
+    Account(Arc<Camera>),
     /// A segment grew, began or ended.
     Written(Written),
     /// A camera's gaps changed.
@@ -119,6 +123,7 @@ pub(crate) struct Index {
     sync: Duration,
     changes: mpsc::UnboundedReceiver<Change>,
     pending: Pending,
+    accounts: Accounts,
     gaps: Gaps,
     dirty: Dirty,
     cycled: Instant,
@@ -147,6 +152,7 @@ impl Index {
             sync,
             changes,
             pending: Pending::default(),
+            accounts: Accounts::new(session.id),
             gaps: Gaps::new(session.next_gap_id),
             dirty: Dirty::default(),
             cycled: now,
@@ -194,6 +200,7 @@ impl Index {
             Change::Camera(camera) => {
                 self.pending.cameras.insert(camera.id, camera);
             }
+            Change::Account(camera) => self.accounts.add(camera),
             Change::Gap { camera_id, change } => {
                 self.gaps.apply(camera_id, change, &mut self.pending.gaps)
             }
@@ -208,6 +215,7 @@ impl Index {
                     self.dirty
                         .add(segment.id, file, is_new.then_some(&*segment.path));
                 }
+                self.accounts.index(segment.camera_id, frames.len());
                 self.pending.frames.append(&mut frames);
                 self.pending.segments.insert(segment.id, segment);
             }
@@ -282,7 +290,8 @@ impl Index {
         // Not sqlx's transactions: SQLite rolls some failures back by itself (a full disk), and sqlx then counts a
         // transaction as open for ever.
         self.execute("BEGIN IMMEDIATE").await?;
-        let written = match self.write(alive_us, ended_us).await {
+        let changed = self.accounts.changed();
+        let written = match self.write(&changed, alive_us, ended_us).await {
             Ok(()) => self.execute("COMMIT").await,
             failed => failed,
         };
@@ -295,13 +304,19 @@ impl Index {
         for adopted in done.adopted {
             let _ = adopted.committed.send(()); // whoever found them may be gone
         }
+        self.accounts.committed(changed);
         if self.warned.take().is_some() {
             tracing::info!("index is written again");
         }
         Ok(())
     }
 
-    async fn write(&mut self, alive_us: i64, ended_us: Option<i64>) -> sqlx::Result<()> {
+    async fn write(
+        &mut self,
+        changed: &[rows::Account],
+        alive_us: i64,
+        ended_us: Option<i64>,
+    ) -> sqlx::Result<()> {
         let connection = &mut self.connection;
         rows::write(connection, self.pending.cameras.values()).await?;
         rows::write(connection, self.pending.segments.values()).await?;
@@ -313,6 +328,10 @@ impl Index {
                 rows::write(connection, [segment]).await?;
                 rows::write(connection, frames).await?;
             }
+        }
+        rows::write(connection, changed).await?;
+        if ended_us.is_some() {
+            accounts::close(connection, self.session_id).await?;
         }
         sqlx::query("UPDATE sessions SET alive_us = ?, ended_us = ? WHERE id = ?")
             .bind(alive_us)

@@ -5,7 +5,7 @@
 //! 1. **Bytes before rows.** A frame's row is committed only after its bytes were handed to the file; with `sync` up to
 //!    1 s, only after they were synced to the disk.
 //! 2. **Nothing is lost silently.** Each frame given to [`CameraLog::append`] is stored, or dropped and counted with a
-//!    reason, and the span is a gap.
+//!    reason, and the span is a gap. A row of `accounts` counts as stored what `frames` has, in the same commit.
 //! 3. **Order of arrival is kept.** Of two frames of a camera the later one has the greater (segment id, offset),
 //!    whatever their stamps say; equal and backward stamps are stored like any other.
 //! 4. **Footage is written once.** A segment's file is new when it is opened, only grows, and is never written again
@@ -19,6 +19,7 @@
 //!
 //! Absent on purpose: deciding when a segment ends or a camera is lost (the daemon does), and decoding anything.
 
+mod accounts;
 mod budget;
 mod camera;
 mod camera_log;
@@ -26,9 +27,10 @@ mod container;
 mod dirty;
 mod disk;
 mod error;
+mod fingerprint;
 mod gaps;
 mod guard;
-mod identity;
+pub mod identity;
 mod index;
 mod layout;
 mod lost_index;
@@ -48,7 +50,7 @@ pub mod query;
 pub mod verify;
 pub mod wall;
 
-pub use camera::Counters;
+pub use camera::{Counters, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use query::Reader;

@@ -13,6 +13,10 @@ use crate::layout::{self, SegmentName};
 use crate::scan::frame_at;
 use crate::session;
 
+mod last_run;
+
+pub use last_run::{AccountRow, SessionRow};
+
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
 /// How long a query waits for a checkpoint to finish.

@@ -8,6 +8,7 @@ use std::path::Path;
 use framelog_core::frame::Codec;
 use sqlx::{Connection as _, SqliteConnection};
 
+use crate::accounts;
 use crate::disk::Disk;
 use crate::layout;
 use crate::rows::{self, camera_id, next_id};
@@ -18,10 +19,19 @@ use crate::unindexed::{self, Footage};
 /// older than their files by a commit that failed, and file systems keep time in ticks.
 const MARGIN_US: i64 = 60_000_000;
 
+/// A run that did not come to its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Killed {
+    /// Its session.
+    pub session_id: i64,
+    /// When it was certainly still alive.
+    pub alive_us: i64,
+}
+
 /// What was put right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Recovered {
-    /// Frames that were added to the index, by camera id.
+    /// Frames that were added to the index, less those whose rows were removed, by camera id.
     pub frames: BTreeMap<i64, i64>,
     /// Rows of frames that are not in the files, which only a power cut or a foreign hand leaves.
     pub missing: i64,
@@ -39,11 +49,11 @@ struct Mended {
     replaces: bool,
 }
 
-/// Brings index and footage together after a run that was last known to be alive at `alive_us`.
+/// Brings index and footage together after a run that was killed.
 pub(crate) async fn recover(
     connection: &mut SqliteConnection,
     disk: &Disk,
-    alive_us: i64,
+    killed: Killed,
 ) -> sqlx::Result<Recovered> {
     let mut recovered = Recovered::default();
     let mut open = Vec::new();
@@ -52,7 +62,7 @@ pub(crate) async fn recover(
         open.push((segment, last));
     }
     let days: Vec<String> = disk
-        .blocking(move |disk| changed_days(disk, alive_us.saturating_sub(MARGIN_US)))
+        .blocking(move |disk| changed_days(disk, killed.alive_us.saturating_sub(MARGIN_US)))
         .await?;
     let mut known = HashSet::new();
     for day in &days {
@@ -76,6 +86,9 @@ pub(crate) async fn recover(
         write_mended(&mut transaction, mended, &mut recovered).await?;
     }
     adopt(&mut transaction, &found, &mut recovered).await?;
+    for (camera_id, frames) in &recovered.frames {
+        accounts::recovered(&mut transaction, killed.session_id, *camera_id, *frames).await?;
+    }
     transaction.commit().await?;
     Ok(recovered)
 }
@@ -288,18 +301,19 @@ async fn write_mended(
         replaces,
     } = mended;
     let after_frames = after.as_ref().map_or(0, |(_, frames)| frames.len()) as i64;
-    if *replaces {
-        let removed = remove_rows(connection, before).await?;
-        recovered.missing += (removed - after_frames).max(0);
+    let removed = match replaces {
+        true => remove_rows(connection, before).await?,
+        false => 0,
+    };
+    recovered.missing += (removed - after_frames).max(0);
+    if after_frames != removed {
+        *recovered.frames.entry(before.camera_id).or_default() += after_frames - removed;
     }
     let Some((segment, frames)) = after else {
         return Ok(());
     };
     rows::write(connection, [segment]).await?;
     rows::write(connection, frames).await?;
-    if !*replaces && after_frames > 0 {
-        *recovered.frames.entry(before.camera_id).or_default() += after_frames;
-    }
     Ok(())
 }
 

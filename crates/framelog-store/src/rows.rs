@@ -64,6 +64,21 @@ pub(crate) struct Gap {
     pub detail: Arc<str>,
 }
 
+/// A row of `accounts`, but for `lost`, which is known at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub session_id: i64,
+    pub camera_id: i64,
+    pub parts: i64,
+    pub stored: i64,
+    pub skipped_empty: i64,
+    pub skipped_not_picture: i64,
+    pub skipped_torn: i64,
+    pub skipped_too_large: i64,
+    pub disk_slow: i64,
+    pub disk_full: i64,
+}
+
 /// The column `flags` of a frame: 0 for the commonest.
 pub(crate) fn flags(clock: ClockKind, complete: bool, keyframe: bool) -> i64 {
     let clock = match clock {
@@ -281,6 +296,40 @@ impl Row for Camera {
             .bind(&*self.name)
             .bind(self.added_us)
             .bind(self.removed_us)
+    }
+}
+
+impl Row for Account {
+    const INTO: &'static str = "INSERT INTO accounts (lost, session_id, camera_id, parts, stored, skipped_empty, \
+        skipped_not_picture, skipped_torn, skipped_too_large, disk_slow, disk_full)";
+    const COLUMNS: usize = 11;
+    const CONFLICT: &'static str = "ON CONFLICT (session_id, camera_id) DO UPDATE SET parts = excluded.parts, \
+        stored = excluded.stored, skipped_empty = excluded.skipped_empty, skipped_not_picture = excluded.skipped_not_picture, \
+        skipped_torn = excluded.skipped_torn, skipped_too_large = excluded.skipped_too_large, \
+        disk_slow = excluded.disk_slow, disk_full = excluded.disk_full";
+
+    fn full_statement() -> Arc<String> {
+        static SQL: LazyLock<Arc<String>> =
+            LazyLock::new(|| Arc::new(statement::<Account>(ROWS_PER_STATEMENT)));
+        SQL.clone()
+    }
+
+    fn bind<'q>(
+        &'q self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        query
+            .bind(0)
+            .bind(self.session_id)
+            .bind(self.camera_id)
+            .bind(self.parts)
+            .bind(self.stored)
+            .bind(self.skipped_empty)
+            .bind(self.skipped_not_picture)
+            .bind(self.skipped_torn)
+            .bind(self.skipped_too_large)
+            .bind(self.disk_slow)
+            .bind(self.disk_full)
     }
 }
 

@@ -13,9 +13,9 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::lost_index::{self, Mark};
 use crate::rebuild::{self, Plan};
-use crate::recovery::{self, Recovered};
+use crate::recovery::{self, Killed, Recovered};
 use crate::rows::{self, next_id};
-use crate::{identity, layout};
+use crate::{accounts, identity, layout};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -109,8 +109,8 @@ async fn try_begin(
         lost_index::set_mark(storage, Mark::Begun)?;
     }
     // All of a new index comes from `rebuild`.
-    if !is_new && let Some(alive_us) = killed_at(&mut connection).await.map_err(failed())? {
-        let recovered = recovery::recover(&mut connection, disk, alive_us)
+    if !is_new && let Some(killed) = killed(&mut connection).await.map_err(failed())? {
+        let recovered = recovery::recover(&mut connection, disk, killed)
             .await
             .map_err(failed())?;
         log(&recovered);
@@ -251,15 +251,18 @@ async fn agree_on_identity(
     Ok((uuid, row.is_none()))
 }
 
-/// When the last run was certainly alive, if it did not come to its end.
-async fn killed_at(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-    let last: Option<(i64, Option<i64>)> =
-        sqlx::query_as("SELECT alive_us, ended_us FROM sessions ORDER BY id DESC LIMIT 1")
+/// The last run, if it did not come to its end.
+async fn killed(connection: &mut SqliteConnection) -> sqlx::Result<Option<Killed>> {
+    let last: Option<(i64, i64, Option<i64>)> =
+        sqlx::query_as("SELECT id, alive_us, ended_us FROM sessions ORDER BY id DESC LIMIT 1")
             .fetch_optional(connection)
             .await?;
     Ok(last
-        .filter(|(_, ended_us)| ended_us.is_none())
-        .map(|(alive_us, _)| alive_us))
+        .filter(|(_, _, ended_us)| ended_us.is_none())
+        .map(|(session_id, alive_us, _)| Killed {
+            session_id,
+            alive_us,
+        }))
 }
 
 fn log(recovered: &Recovered) {
@@ -278,7 +281,8 @@ fn log(recovered: &Recovered) {
     }
 }
 
-/// A run that was killed leaves gaps and segments open. A gap lasted until the next frame or, without one, as long as the run is known to have lived.
+/// A run that was killed leaves gaps and segments open: a gap lasted until the next frame or, without one, as long as the run is known to have
+/// lived; and what was on its way is lost.
 async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     sqlx::query(
@@ -292,6 +296,14 @@ async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Re
     sqlx::query("UPDATE segments SET state = 'closed' WHERE state = 'open'")
         .execute(&mut *transaction)
         .await?;
+    let killed: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM sessions WHERE id = (SELECT max(id) FROM sessions) AND ended_us IS NULL",
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(session_id) = killed {
+        accounts::close(&mut transaction, session_id).await?;
+    }
     transaction.commit().await
 }
 

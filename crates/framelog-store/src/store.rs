@@ -402,11 +402,13 @@ impl Cameras {
             changes.push(nobody_recorded(known, self.away.as_deref(), now_us));
         }
         let camera = self.logged.entry(name.to_owned()).or_insert_with(|| {
-            Arc::new(Camera::new(
+            let camera = Arc::new(Camera::new(
                 known.row.id,
                 known.row.name.clone(),
                 known.last_captured_us,
-            ))
+            ));
+            changes.push(Change::Account(camera.clone()));
+            camera
         });
         (camera.clone(), changes)
     }

@@ -9,13 +9,15 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use framelog_core::frame::Frame;
+use framelog_core::frozen::Frozen;
 use framelog_core::gap::GapReason;
 use tokio::sync::Notify;
 
 use crate::budget::Budget;
-use crate::camera::Camera;
+use crate::camera::{Camera, Still};
 use crate::container::Container;
 use crate::disk::Disk;
+use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes, Written};
 use crate::queue::{Command, Entry, Queue};
@@ -116,6 +118,8 @@ struct Recording {
     open: Option<OpenSegment>,
     /// The last write failed: a gap may be open.
     failed: bool,
+    /// Whether its pictures are all the same.
+    frozen: Frozen<Fingerprint>,
 }
 
 impl Writer {
@@ -176,6 +180,7 @@ impl Writer {
             }
         }
         run.append(&frames, &mut self.failures);
+        recording.watch(camera, entries);
     }
 
     fn end_all(&mut self) {
@@ -188,6 +193,30 @@ impl Writer {
 }
 
 impl Recording {
+    /// Looks whether the pictures still change: they have just been written, so their bytes are in the processor's cache.
+    fn watch(&mut self, camera: &Camera, entries: &[Entry]) {
+        let now = Instant::now();
+        for entry in entries {
+            let Command::Append { frame, .. } = &entry.command else {
+                continue;
+            };
+            let fingerprint = Fingerprint::of(&frame.payload);
+            let since_us = self.frozen.observe(fingerprint, frame.received_us, now);
+            match (camera.set_still(Still::Picture, since_us), since_us) {
+                (None, Some(_)) => {
+                    tracing::warn!(
+                        camera = &*camera.name,
+                        "camera sends the same picture again and again; restart it"
+                    );
+                }
+                (Some(_), None) => {
+                    tracing::info!(camera = &*camera.name, "camera's picture moves again")
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Closes the open segment, if there is one.
     fn end(&mut self, disk: &Disk) -> Option<Change> {
         let mut segment = self.open.take()?;

@@ -21,6 +21,7 @@ mod progress;
 mod reindex;
 mod run;
 mod stanza;
+mod status;
 mod storage;
 mod stretch;
 mod tail;
@@ -57,6 +58,8 @@ enum Command {
     Check(check::Args),
     /// Say in words what a camera sends, and how to record it
     Probe(probe::Args),
+    /// Say what is recorded and what isn't
+    Status(status::Args),
     /// List footage and gaps
     Find(Stored<find::Args>),
     /// Write the picture nearest to a time
@@ -120,6 +123,7 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, cli.config).await,
         Command::Check(args) => check::run(args, cli.config).await,
         Command::Probe(args) => probe::run(args).await,
+        Command::Status(args) => status::run(args, cli.config).await,
         Command::Find(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
             find::run(args, &storage).await

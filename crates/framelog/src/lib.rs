@@ -2,9 +2,11 @@
 
 mod camera;
 pub mod cli;
+mod clock_watch;
 pub mod config;
 mod logging;
 mod recorder;
+mod report;
 pub mod run;
 pub mod source;
 pub mod status;

@@ -4,22 +4,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framelog_core::clock::{Clock, Reading};
+use framelog_core::clock::{Clock, Reading, TimestampMode};
 use framelog_core::frame::{Codec, Frame};
+use framelog_core::frozen::Frozen;
 use framelog_core::gap::GapReason;
+use framelog_core::timestamp::Stamp;
 use framelog_store::CameraLog;
 
+use crate::clock_watch::{Moment, STEP_MIN_US};
 use crate::config::Camera;
 use crate::source::{Delivery, Picture};
-use crate::status::{CameraStatus, Counts, Gap};
+use crate::status::{CameraStatus, Gap};
 use crate::wall;
 
 mod rotation;
 
 use rotation::Rotation;
-
-/// A capture time that runs ahead of the arrivals by more than this leaves a hole that nobody lived through.
-const STEP_MIN_US: i64 = 2_000_000;
 
 /// A camera whose clock is more than this off is worth a warning.
 const SKEW_WARN_US: i64 = 2_000_000;
@@ -36,7 +36,10 @@ pub struct Recorder {
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
     lag_us: i64,
     dropping: bool,
+    skew_us: Option<i64>,
     skew_warned: bool,
+    /// Whether its stamp stands still; `None` if its stamps are ignored.
+    still: Option<Frozen<Stamp>>,
     run: Run,
 }
 
@@ -51,11 +54,28 @@ pub struct Run {
     pub first: Option<Instant>,
 }
 
+/// Capture times that didn't go on as time did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Leap {
+    /// Of the frame before it.
+    from_us: i64,
+    /// How far ahead of the time that passed; negative: back.
+    ahead_us: i64,
+    whose: Whose,
+}
+
+/// Whose clock was set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    Camera,
+    Machine,
+}
+
 /// Whether there is footage up to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Footage {
     /// Yes, or the store drops it and has a gap of its own: the times of the last frame that came.
-    Going { captured_us: i64, received_us: i64 },
+    Going { captured_us: i64, received: Moment },
     /// No: the open gap began here.
     Missing { started_us: i64 },
 }
@@ -76,6 +96,8 @@ impl Recorder {
             .last_captured_us()
             .filter(|_| was_recording)
             .unwrap_or(now_us);
+        log.set_still_stamp(None);
+        let ignores_stamps = camera.timestamps == TimestampMode::Arrival;
         let mut recorder = Self {
             log,
             status,
@@ -85,7 +107,9 @@ impl Recorder {
             footage: Footage::Missing { started_us },
             lag_us: 0,
             dropping: false,
+            skew_us: None,
             skew_warned: false,
+            still: (!ignores_stamps).then(Frozen::default),
             run: Run::default(),
         };
         let reason = if camera.enabled {
@@ -111,8 +135,7 @@ impl Recorder {
 
     /// The camera has answered.
     pub fn connected(&mut self) {
-        self.status
-            .count(Instant::now(), |counts| counts.connections += 1);
+        self.status.count(|counts| counts.connections += 1);
     }
 
     /// What this connection has given.
@@ -125,24 +148,25 @@ impl Recorder {
         self.log.wait_for_room().await;
     }
 
-    /// Stores what a source gave, in order, and leaves `deliveries` empty.
+    /// Stores what a source gave just now, in order, and leaves `deliveries` empty.
     pub fn take(&mut self, deliveries: &mut Vec<Delivery>) {
+        self.take_at(deliveries, Instant::now());
+    }
+
+    fn take_at(&mut self, deliveries: &mut Vec<Delivery>, now: Instant) {
         if deliveries.is_empty() {
             return;
         }
-        let now = Instant::now();
-        let mut counts = Counts::default();
         for delivery in deliveries.drain(..) {
             match delivery {
-                Delivery::Skipped(skipped) => counts.skip(skipped.reason),
+                Delivery::Skipped(skipped) => self.log.skip(skipped.reason),
                 Delivery::Picture(picture) => {
-                    counts.take_picture();
                     self.run.add_picture(now);
-                    self.store(picture);
+                    self.store(picture, now);
                 }
             }
         }
-        self.status.count(now, |total| total.add(&counts));
+        self.status.came(now, self.skew_us);
     }
 
     /// The connection ended: there is no footage from the last frame on.
@@ -159,8 +183,7 @@ impl Recorder {
 
     /// A bug ended the connection.
     pub fn count_panic(&mut self) {
-        self.status
-            .count(Instant::now(), |counts| counts.panics += 1);
+        self.status.count(|counts| counts.panics += 1);
     }
 
     /// No more frames will come to this recorder. Returns whether it was recording.
@@ -169,86 +192,127 @@ impl Recorder {
         matches!(self.footage, Footage::Going { .. })
     }
 
-    fn store(&mut self, picture: Picture) {
-        if self.rotation.is_due(picture.received_us) {
+    fn store(&mut self, picture: Picture, now: Instant) {
+        let received = Moment {
+            wall_us: picture.received_us,
+            at: now,
+        };
+        let whose = self.machine_step(received);
+        if whose == Some(Whose::Machine) {
+            // What was learnt from arrivals holds no more.
+            self.clock.reconnected();
+        }
+        if self.rotation.is_due(received.wall_us) {
             self.clock.new_segment();
             self.new_segment = true;
         }
-        let received_us = picture.received_us;
-        let reading = self.clock.read(picture.stamp, received_us);
-        self.new_segment |= reading.stepped;
+        let reading = self.clock.read(picture.stamp, received.wall_us);
+        let whose = whose.or(reading.stepped.then_some(Whose::Camera));
+        let leap = whose.and_then(|whose| self.leap(&reading, received, whose));
+        self.new_segment |= reading.stepped || leap.is_some();
+        self.skew_us = reading.skew_us;
         self.warn_of_skew(&reading);
+        self.watch_stamp(picture.stamp, received);
         match self.log.append(frame(picture, &reading), self.new_segment) {
             Ok(()) => {
                 self.new_segment = false;
-                self.stored(&reading, received_us);
+                self.stored(&reading, received, leap);
             }
-            Err(dropped) => self.dropped(dropped.reason, &reading, received_us),
+            Err(dropped) => self.dropped(dropped.reason, &reading, received),
         }
     }
 
-    fn stored(&mut self, reading: &Reading, received_us: i64) {
-        let captured_us = reading.captured_us;
-        if std::mem::take(&mut self.dropping) {
-            self.status.set_gap(None);
-        }
+    /// Whether this machine's clock was set since the last frame.
+    fn machine_step(&self, received: Moment) -> Option<Whose> {
         match self.footage {
-            Footage::Missing { .. } => {
-                self.log.close_gap(captured_us);
-                self.status.set_gap(None);
-            }
-            Footage::Going {
-                captured_us: last_captured_us,
-                received_us: last_received_us,
-            } => {
-                let lived_us = received_us.saturating_sub(last_received_us);
-                let jumped_us = captured_us.saturating_sub(last_captured_us);
-                if reading.stepped && is_hole(jumped_us, lived_us) {
-                    let detail = format!(
-                        "the camera's clock went forward by {} ms",
-                        jumped_us.saturating_sub(lived_us) / 1000
-                    );
-                    self.log.record_gap(
-                        last_captured_us,
-                        captured_us,
-                        GapReason::ClockStepped,
-                        &detail,
-                    );
-                }
-            }
+            Footage::Going { received: last, .. } => received.step_us(last).map(|_| Whose::Machine),
+            Footage::Missing { .. } => None,
         }
-        self.came(captured_us, received_us);
+    }
+
+    /// Where a clock was set, whether the capture times show it: those of a camera with a good clock go on when this machine's is set.
+    fn leap(&self, reading: &Reading, received: Moment, whose: Whose) -> Option<Leap> {
+        let Footage::Going {
+            captured_us: from_us,
+            received: last,
+        } = self.footage
+        else {
+            return None;
+        };
+        let ahead_us = reading
+            .captured_us
+            .saturating_sub(from_us)
+            .saturating_sub(received.lived_us(last));
+        (ahead_us.saturating_abs() > STEP_MIN_US).then_some(Leap {
+            from_us,
+            ahead_us,
+            whose,
+        })
+    }
+
+    fn stored(&mut self, reading: &Reading, received: Moment, leap: Option<Leap>) {
+        let captured_us = reading.captured_us;
+        let was_dropping = std::mem::take(&mut self.dropping);
+        if let Footage::Missing { .. } = self.footage {
+            self.log.close_gap(captured_us);
+            self.status.set_gap(captured_us, None);
+        } else if was_dropping {
+            self.status.set_gap(captured_us, None);
+        }
+        // Only ahead is there a span that nobody lived through.
+        if let Some(leap) = leap.filter(|leap| leap.ahead_us > 0) {
+            self.log.record_gap(
+                leap.from_us,
+                captured_us,
+                GapReason::ClockStepped,
+                &leap.detail(),
+            );
+        }
+        self.came(captured_us, received);
     }
 
     /// The store counts what it drops and keeps the gap, up to here; what comes after has another reason.
-    fn dropped(&mut self, reason: GapReason, reading: &Reading, received_us: i64) {
-        self.came(reading.captured_us, received_us);
+    fn dropped(&mut self, reason: GapReason, reading: &Reading, received: Moment) {
+        self.came(reading.captured_us, received);
         if !self.dropping {
             self.dropping = true;
-            self.show_gap(reason, "frames are dropped");
+            self.show_gap(reading.captured_us, reason, "frames are dropped");
         }
     }
 
-    fn came(&mut self, captured_us: i64, received_us: i64) {
-        self.lag_us = received_us.saturating_sub(captured_us);
+    fn came(&mut self, captured_us: i64, received: Moment) {
+        self.lag_us = received.wall_us.saturating_sub(captured_us);
         self.footage = Footage::Going {
             captured_us,
-            received_us,
+            received,
         };
+    }
+
+    fn watch_stamp(&mut self, stamp: Stamp, received: Moment) {
+        let Some(still) = &mut self.still else { return };
+        // Of a camera that sends none, none stands still.
+        let since_us = still
+            .observe(stamp, received.wall_us, received.at)
+            .filter(|_| stamp != Stamp::default());
+        match (self.log.set_still_stamp(since_us), since_us) {
+            (None, Some(_)) => tracing::warn!(
+                "camera's stamp stands still; restart it, or set timestamps = \"arrival\" if it always does"
+            ),
+            (Some(_), None) => tracing::info!("camera's stamp moves again"),
+            _ => {}
+        }
     }
 
     fn open_gap(&mut self, started_us: i64, reason: GapReason, detail: &str) {
         self.log.open_gap(started_us, reason, detail);
         self.footage = Footage::Missing { started_us };
         self.dropping = false;
-        self.show_gap(reason, detail);
+        self.show_gap(started_us, reason, detail);
     }
 
-    fn show_gap(&self, reason: GapReason, detail: &str) {
-        self.status.set_gap(Some(Gap {
-            reason,
-            detail: detail.to_owned(),
-        }));
+    fn show_gap(&self, since_us: i64, reason: GapReason, detail: &str) {
+        let detail = detail.to_owned();
+        self.status.set_gap(since_us, Some(Gap { reason, detail }));
     }
 
     fn warn_of_skew(&mut self, reading: &Reading) {
@@ -273,9 +337,14 @@ impl Run {
     }
 }
 
-/// Whether capture times jumped ahead of the time that passed.
-fn is_hole(jumped_us: i64, lived_us: i64) -> bool {
-    jumped_us.saturating_sub(lived_us.max(0)) > STEP_MIN_US
+impl Leap {
+    fn detail(&self) -> String {
+        let whose = match self.whose {
+            Whose::Camera => "the camera's",
+            Whose::Machine => "this machine's",
+        };
+        format!("{whose} clock went forward by {} ms", self.ahead_us / 1000)
+    }
 }
 
 fn frame(picture: Picture, reading: &Reading) -> Frame {
@@ -293,16 +362,124 @@ fn frame(picture: Picture, reading: &Reading) -> Frame {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use framelog_store::query::GapRow;
+    use framelog_store::{Layout, Options, Reader, Store};
 
-    #[test]
-    fn only_a_jump_ahead_of_the_time_that_passed_is_a_hole() {
-        assert!(is_hole(3_600_000_000, 100_000));
-        assert!(is_hole(3_600_000_000, -5));
-        assert!(!is_hole(1_900_000, 100_000));
-        assert!(!is_hole(8_000_000, 8_000_000));
-        assert!(!is_hole(-3_600_000_000, 100_000));
-        assert!(!is_hole(i64::MIN, i64::MAX));
+    use super::*;
+    use crate::config::url::CameraUrl;
+    use crate::status::Status;
+
+    const NOW: i64 = 1_700_000_000_000_000;
+    const SECOND: i64 = 1_000_000;
+
+    /// What is in the index after frames, a second apart, of which each arrived at this second by the machine's clock, with this stamp.
+    async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options {
+            path: dir.path().to_owned(),
+            layout: Layout::Segments,
+            sync: Duration::from_secs(1),
+        })
+        .await
+        .unwrap();
+        let camera = Camera::new("gate", CameraUrl::parse("http://gate/").unwrap().0);
+        let mut recorder = Recorder::new(
+            &camera,
+            Duration::from_secs(100 * 86_400),
+            store.camera("gate").await.unwrap(),
+            Status::default().camera("gate"),
+            false,
+            NOW,
+        );
+        recorder.begin_run();
+        let start = Instant::now();
+        for (lived_s, &(wall_s, stamp_s)) in (0..).zip(frames) {
+            let picture = Picture {
+                payload: bytes::Bytes::from_static(b"picture").into(),
+                headers: Default::default(),
+                stamp: Stamp {
+                    stamp_us: stamp_s.map(|second| second * SECOND),
+                    wall_second_us: None,
+                },
+                received_us: NOW + wall_s * SECOND,
+                complete: true,
+            };
+            let now = start + Duration::from_secs(lived_s);
+            recorder.take_at(&mut vec![Delivery::Picture(picture)], now);
+        }
+        recorder.finish();
+        store.close().await.unwrap();
+        let reader = Reader::open(dir.path()).await.unwrap();
+        let (from, to) = (i64::MIN, i64::MAX);
+        let mut captured: Vec<_> = reader.frames("gate", from, to, None, 100).await.unwrap();
+        captured.sort_by_key(|frame| (frame.segment_id, frame.offset));
+        let captured = captured.iter().map(|frame| frame.captured_us - NOW);
+        let segments = reader.segments(None, from, to).await.unwrap().len();
+        let mut gaps = reader.gaps(None, from, to).await.unwrap();
+        gaps.retain(|gap| gap.reason == "clock_stepped");
+        (captured.map(|us| us / SECOND).collect(), segments, gaps)
+    }
+
+    fn span(gap: &GapRow) -> (i64, i64) {
+        let ended_us = gap.ended_us.unwrap();
+        ((gap.started_us - NOW) / SECOND, (ended_us - NOW) / SECOND)
+    }
+
+    #[tokio::test]
+    async fn machine_whose_clock_leaps_forward_has_a_gap_where_the_times_are_its_own() {
+        let walls = [0, 1, 2, 3_603, 3_604];
+        let (captured, segments, gaps) = recorded(&walls.map(|wall| (wall, None))).await;
+        assert_eq!(captured, walls, "no frame is lost");
+        assert_eq!(segments, 2);
+        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 3_603)]);
+        assert_eq!(
+            gaps[0].detail,
+            "this machine's clock went forward by 3600000 ms"
+        );
+    }
+
+    #[tokio::test]
+    async fn machine_whose_clock_is_set_back_begins_a_segment_and_loses_no_frame() {
+        let walls = [100, 101, 102, 98, 99, 100];
+        let (captured, segments, gaps) = recorded(&walls.map(|wall| (wall, None))).await;
+        assert_eq!((captured, segments), (walls.to_vec(), 2));
+        assert_eq!(gaps, [], "each moment was lived through");
+    }
+
+    #[tokio::test]
+    async fn camera_with_a_good_clock_is_left_alone_when_the_machines_is_set() {
+        for step in [-30, 30, 300] {
+            let frames = [0, 1, 2, 3, 4, 5].map(|second| {
+                let wall = second + if second < 3 { 0 } else { step };
+                (wall, Some(NOW / SECOND + second))
+            });
+            let (captured, segments, gaps) = recorded(&frames).await;
+            assert_eq!((captured, segments), (vec![0, 1, 2, 3, 4, 5], 1), "{step}");
+            assert_eq!(gaps, [], "{step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn camera_that_sends_uptime_follows_the_machines_clock_at_once() {
+        let frames = [0, 1, 2, 33, 34].map(|wall| (wall, Some(500 + wall % 30)));
+        let (captured, segments, gaps) = recorded(&frames).await;
+        assert_eq!((captured, segments), (vec![0, 1, 2, 33, 34], 2));
+        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 33)]);
+    }
+
+    #[tokio::test]
+    async fn camera_whose_clock_leaps_forward_has_a_gap() {
+        let frames = [0, 1, 2, 3, 4].map(|second| {
+            let stamp = second + if second < 3 { 0 } else { 60 };
+            (second, Some(NOW / SECOND + stamp))
+        });
+        let (captured, segments, gaps) = recorded(&frames).await;
+        assert_eq!((captured, segments), (vec![0, 1, 2, 63, 64], 2));
+        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 63)]);
+        assert_eq!(
+            gaps[0].detail,
+            "the camera's clock went forward by 60000 ms"
+        );
     }
 
     #[test]

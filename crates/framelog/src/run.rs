@@ -12,17 +12,19 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::camera::Task;
+use crate::clock_watch::ClockWatch;
 use crate::config::{Camera, Config, Http};
 use crate::recorder::Recorder;
-use crate::status::Status;
+use crate::status::{self, Status};
 use crate::wall;
 use crate::web::Server;
 
 /// On top of its stall timeout, a camera may take so long to have a frame on disk before it counts as failing.
 const HEALTH_GRACE: Duration = Duration::from_secs(5);
 
-/// How often it is checked that the index is still written: without it the daemon ends, for systemd to start it again.
-const INDEX_CHECK: Duration = Duration::from_secs(5);
+/// How often it is checked that the index is still written (without it the daemon ends, for systemd to start it again), and that this
+/// machine's clock was not set.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// How often a storage directory that is not there is looked for.
 const REOPEN_EVERY: Duration = Duration::from_secs(2);
@@ -196,15 +198,24 @@ async fn serve(
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<Ended, Error> {
     let mut cameras = Cameras::new(store, status, config.storage.segment);
+    status.opened(status::Recorder {
+        uuid: store.uuid().to_string(),
+        path: config.storage.path.clone(),
+        since_us: wall::now_us(),
+    });
     cameras.apply(&config.cameras).await?;
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");
 
-    let mut checks = tokio::time::interval(INDEX_CHECK);
+    let mut checks = tokio::time::interval(CHECK);
+    let mut clock = ClockWatch::new();
     let mut ended = Ended::Stopped;
     while store.is_indexing() {
         let order = tokio::select! {
             order = orders.recv() => order,
-            _ = checks.tick() => continue,
+            _ = checks.tick() => {
+                clock.look();
+                continue;
+            }
             why = store.gone() => {
                 tracing::error!(
                     path = %config.storage.path.display(),
@@ -309,7 +320,7 @@ impl<'d> Cameras<'d> {
         for name in &changes.removed {
             if let Some(running) = self.running.remove(name) {
                 running.task.ended().await;
-                self.status.camera(name).expect_nothing();
+                self.status.camera(name).expect_nothing(false);
             }
         }
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
@@ -345,7 +356,7 @@ impl<'d> Cameras<'d> {
             let silence_max = camera.stall_timeout.max(camera.poll_interval) + HEALTH_GRACE;
             status.expect(log.clone(), silence_max, Instant::now());
         } else {
-            status.expect_nothing();
+            status.expect_nothing(true);
         }
         let recorder = Recorder::new(
             camera,
@@ -415,18 +426,18 @@ fn warn_of_restart(old: &Config, new: &Config) {
 /// Says what became of every part: guarantee 1, at the end of the run.
 fn log_totals(status: &Status) {
     for camera in status.snapshots(Instant::now()) {
-        let (counts, stored) = (camera.counts, camera.stored);
+        let (counts, counters) = (camera.counts, camera.stored);
         tracing::info!(
             camera = camera.name,
-            parts = counts.parts,
-            stored = stored.stored_frames,
-            bytes = stored.stored_bytes,
-            skipped_empty = counts.skipped_empty,
-            skipped_not_picture = counts.skipped_not_picture,
-            skipped_torn = counts.skipped_torn,
-            skipped_too_large = counts.skipped_too_large,
-            disk_slow = stored.dropped_disk_slow,
-            disk_full = stored.dropped_disk_full,
+            parts = counters.parts,
+            stored = counters.stored_frames,
+            bytes = counters.stored_bytes,
+            skipped_empty = counters.skipped_empty,
+            skipped_not_picture = counters.skipped_not_picture,
+            skipped_torn = counters.skipped_torn,
+            skipped_too_large = counters.skipped_too_large,
+            disk_slow = counters.dropped_disk_slow,
+            disk_full = counters.dropped_disk_full,
             connections = counts.connections,
             panics = counts.panics,
             "totals"

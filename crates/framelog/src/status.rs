@@ -1,19 +1,31 @@
-//! What each camera is doing and what became of its parts: written by the camera's task, read by the web server and at the end.
+//! What each camera is doing: written by the camera's task, read by the web server and at the end.
 //! Not for history: that is the index's.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
-use framelog_core::multipart::SkipReason;
-use framelog_store::{CameraLog, Counters};
+use framelog_store::{CameraLog, Counters, Still};
 
 /// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
 pub struct Status {
+    recorder: OnceLock<Recorder>,
     cameras: Mutex<BTreeMap<String, Arc<CameraStatus>>>,
     no_storage: Mutex<Option<String>>,
+}
+
+/// Who records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorder {
+    /// Of the storage directory.
+    pub uuid: String,
+    /// The storage directory.
+    pub path: PathBuf,
+    /// When it was opened, microseconds since the Unix epoch.
+    pub since_us: i64,
 }
 
 /// One camera, over all its connections and configurations.
@@ -24,8 +36,11 @@ pub struct CameraStatus {
 
 #[derive(Debug, Default)]
 struct Inner {
+    is_configured: bool,
     expected: Option<Expected>,
     gap: Option<Gap>,
+    since_us: i64,
+    skew_us: Option<i64>,
     counts: Counts,
     log: Option<CameraLog>,
     stored_frames: u64,
@@ -48,21 +63,9 @@ pub struct Gap {
     pub detail: String,
 }
 
-/// What a camera sent since the daemon started. `parts` is the sum of `pictures` and what was skipped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+/// What happened with a camera since the daemon started, beside its parts: those the store counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Everything that came where a picture could be.
-    pub parts: u64,
-    /// Pictures handed to the store, which counts what became of them.
-    pub pictures: u64,
-    /// Parts without a payload.
-    pub skipped_empty: u64,
-    /// Parts with something else in them.
-    pub skipped_not_picture: u64,
-    /// Pictures cut off.
-    pub skipped_torn: u64,
-    /// Parts over the limits.
-    pub skipped_too_large: u64,
     /// Connections that gave an answer.
     pub connections: u64,
     /// Panics of the camera's task, each a bug in framelog.
@@ -74,18 +77,28 @@ pub struct Counts {
 pub struct Snapshot {
     /// Camera name.
     pub name: String,
+    /// Whether it is in the configuration.
+    pub is_configured: bool,
     /// Whether it is configured and enabled.
     pub enabled: bool,
     /// Why there is no footage; `None` while recording.
     pub gap: Option<Gap>,
+    /// Since when there is none, or is some: microseconds since the Unix epoch.
+    pub since_us: i64,
     /// Since the last frame in a file, or since the camera was started if there is none yet.
     pub silent_for: Duration,
     /// How long that may be.
     pub silence_max: Duration,
-    /// What it sent.
+    /// Its connections.
     pub counts: Counts,
-    /// What became of its pictures.
+    /// What became of its parts.
     pub stored: Counters,
+    /// Capture time of its last frame, microseconds.
+    pub last_captured_us: Option<i64>,
+    /// Its clock minus ours, microseconds, where it sends the time.
+    pub skew_us: Option<i64>,
+    /// What stands still although frames come, and since when, microseconds.
+    pub still: Option<(Still, i64)>,
 }
 
 impl Snapshot {
@@ -93,9 +106,32 @@ impl Snapshot {
     pub fn is_failing(&self) -> bool {
         self.enabled && self.silent_for > self.silence_max
     }
+
+    /// Why no footage is being made of it, in words too; `None` if some is.
+    pub fn missing(&self) -> Option<(GapReason, &str)> {
+        match &self.gap {
+            Some(gap) => Some((gap.reason, &gap.detail)),
+            None if !self.is_failing() => None,
+            None if self.stored.dropped_disk_full > 0 => {
+                Some((GapReason::DiskFull, "frames can't be written"))
+            }
+            None => Some((GapReason::DiskSlow, "no frame has reached the disk")),
+        }
+    }
 }
 
 impl Status {
+    /// The recorder has opened its storage directory.
+    pub fn opened(&self, recorder: Recorder) {
+        // Once in a process.
+        let _ = self.recorder.set(recorder);
+    }
+
+    /// Who records, once the storage directory is open.
+    pub fn recorder(&self) -> Option<&Recorder> {
+        self.recorder.get()
+    }
+
     /// The status of a camera, made when it is asked for first.
     pub fn camera(&self, name: &str) -> Arc<CameraStatus> {
         Arc::clone(lock(&self.cameras).entry(name.to_owned()).or_default())
@@ -132,26 +168,42 @@ impl CameraStatus {
         inner.stored_frames = log.counters().stored_frames;
         inner.stored_at = None;
         inner.log = Some(log);
+        inner.is_configured = true;
         inner.expected = Some(Expected {
             since: now,
             silence_max,
         });
     }
 
-    /// No footage is expected any more: disabled or removed.
-    pub fn expect_nothing(&self) {
-        lock(&self.inner).expected = None;
-    }
-
-    /// Whether footage is being made, or why not.
-    pub fn set_gap(&self, gap: Option<Gap>) {
-        lock(&self.inner).gap = gap;
-    }
-
-    /// Adds what came at `now`, and looks whether frames have reached a file.
-    pub fn count(&self, now: Instant, change: impl FnOnce(&mut Counts)) {
+    /// No footage is expected: disabled, if it `is_configured`, or removed.
+    pub fn expect_nothing(&self, is_configured: bool) {
         let mut inner = lock(&self.inner);
-        change(&mut inner.counts);
+        inner.expected = None;
+        inner.is_configured = is_configured;
+    }
+
+    /// Whether footage is being made, or why not, since `since_us`. One reason after the other is one span without footage.
+    pub fn set_gap(&self, since_us: i64, gap: Option<Gap>) {
+        let mut inner = lock(&self.inner);
+        let is_missing = |gap: &Option<Gap>| {
+            gap.as_ref()
+                .is_some_and(|gap| gap.reason != GapReason::Disabled)
+        };
+        if !(is_missing(&inner.gap) && is_missing(&gap)) {
+            inner.since_us = since_us;
+        }
+        inner.gap = gap;
+    }
+
+    /// Counts what happened with the camera.
+    pub fn count(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut lock(&self.inner).counts);
+    }
+
+    /// Something came at `now`, with this skew of the camera's clock: looks whether frames have reached a file.
+    pub fn came(&self, now: Instant, skew_us: Option<i64>) {
+        let mut inner = lock(&self.inner);
+        inner.skew_us = skew_us;
         let stored_frames = inner
             .log
             .as_ref()
@@ -169,8 +221,10 @@ impl CameraStatus {
             .or(inner.expected.map(|expected| expected.since));
         Snapshot {
             name: name.to_owned(),
+            is_configured: inner.is_configured,
             enabled: inner.expected.is_some(),
             gap: inner.gap.clone(),
+            since_us: inner.since_us,
             silent_for: heard.map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard)),
             silence_max: inner
                 .expected
@@ -181,36 +235,10 @@ impl CameraStatus {
                 .as_ref()
                 .map(CameraLog::counters)
                 .unwrap_or_default(),
+            last_captured_us: inner.log.as_ref().and_then(CameraLog::last_captured_us),
+            skew_us: inner.skew_us,
+            still: inner.log.as_ref().and_then(CameraLog::still),
         }
-    }
-}
-
-impl Counts {
-    /// Counts a part that was passed over.
-    pub fn skip(&mut self, reason: SkipReason) {
-        self.parts += 1;
-        *match reason {
-            SkipReason::Empty => &mut self.skipped_empty,
-            SkipReason::NotPicture => &mut self.skipped_not_picture,
-            SkipReason::Torn => &mut self.skipped_torn,
-            SkipReason::TooLarge => &mut self.skipped_too_large,
-        } += 1;
-    }
-
-    /// Adds the parts of a batch.
-    pub fn add(&mut self, batch: &Counts) {
-        self.parts += batch.parts;
-        self.pictures += batch.pictures;
-        self.skipped_empty += batch.skipped_empty;
-        self.skipped_not_picture += batch.skipped_not_picture;
-        self.skipped_torn += batch.skipped_torn;
-        self.skipped_too_large += batch.skipped_too_large;
-    }
-
-    /// Counts a picture.
-    pub fn take_picture(&mut self) {
-        self.parts += 1;
-        self.pictures += 1;
     }
 }
 
@@ -224,34 +252,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_the_sum_of_pictures_and_what_was_skipped() {
-        let mut counts = Counts::default();
-        counts.take_picture();
-        for reason in [
-            SkipReason::Empty,
-            SkipReason::NotPicture,
-            SkipReason::Torn,
-            SkipReason::TooLarge,
-        ] {
-            counts.skip(reason);
-        }
-        assert_eq!(counts.parts, 5);
-        let skipped = [
-            counts.skipped_empty,
-            counts.skipped_not_picture,
-            counts.skipped_torn,
-            counts.skipped_too_large,
-        ];
-        assert_eq!((counts.pictures, skipped), (1, [1; 4]));
+    fn one_reason_after_the_other_is_one_span_without_footage() {
+        let status = Status::default();
+        let camera = status.camera("gate");
+        let since = |at_us: i64, reason: Option<GapReason>| {
+            let detail = String::new();
+            camera.set_gap(at_us, reason.map(|reason| Gap { reason, detail }));
+            status.snapshots(Instant::now())[0].since_us
+        };
+        assert_eq!(since(1, Some(GapReason::Disabled)), 1);
+        assert_eq!(since(2, Some(GapReason::Starting)), 2);
+        assert_eq!(since(3, Some(GapReason::Unreachable)), 2);
+        assert_eq!(since(4, None), 4);
+        assert_eq!(since(5, Some(GapReason::Stalled)), 5);
     }
 
     #[test]
     fn camera_of_which_nothing_is_expected_never_fails() {
         let status = Status::default();
-        status.camera("gate").set_gap(Some(Gap {
+        let gap = Gap {
             reason: GapReason::Disabled,
             detail: String::new(),
-        }));
+        };
+        status.camera("gate").set_gap(0, Some(gap));
         let later = Instant::now() + Duration::from_secs(1_000_000);
         assert!(!status.snapshots(later)[0].is_failing());
     }

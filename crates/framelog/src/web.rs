@@ -1,4 +1,5 @@
-//! The daemon's own web server: `GET /healthz`, for programs that watch the recorder. Sees the status, never a camera's task.
+//! The daemon's own web server: `GET /healthz`, for programs that watch the recorder, and `GET /api/status`, for those that want to know
+//! more. Sees the status, never a camera's task.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use framelog_core::gap::GapReason;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -20,6 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::report::Report;
 use crate::status::{Snapshot, Status};
 
 /// So many connections at a time; further ones wait in the kernel's queue.
@@ -96,9 +97,16 @@ async fn answer_all(stream: TcpStream, status: Arc<Status>) -> hyper::Result<()>
 }
 
 fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>> {
-    if path != "/healthz" {
-        return text(StatusCode::NOT_FOUND, "not found; ask for /healthz\n");
-    }
+    let answer = match path {
+        "/healthz" => answer_health,
+        "/api/status" => answer_status,
+        _ => {
+            return text(
+                StatusCode::NOT_FOUND,
+                "not found; ask for /healthz or /api/status\n",
+            );
+        }
+    };
     if method != Method::GET && method != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
         response
@@ -106,13 +114,28 @@ fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>>
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
+    answer(status)
+}
+
+fn answer_health(status: &Status) -> Response<Full<Bytes>> {
     let snapshots = status.snapshots(Instant::now());
     let health = Health::of(&snapshots, status.no_storage());
     let code = match health.is_well() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
-    match serde_json::to_string(&health) {
+    json(code, &health)
+}
+
+fn answer_status(status: &Status) -> Response<Full<Bytes>> {
+    match Report::live(status) {
+        Some(report) => json(StatusCode::OK, &report),
+        None => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+    }
+}
+
+fn json(code: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_string(value) {
         Ok(json) => respond(code, "application/json", json + "\n"),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
     }
@@ -181,16 +204,12 @@ impl<'s> Health<'s> {
 
 impl<'s> Failing<'s> {
     fn of(camera: &'s Snapshot) -> Self {
-        let (reason, detail) = match &camera.gap {
-            Some(gap) => (gap.reason, gap.detail.as_str()),
-            None if camera.stored.dropped_disk_full > 0 => {
-                (GapReason::DiskFull, "frames can't be written")
-            }
-            None => (GapReason::DiskSlow, "no frame has reached the disk"),
-        };
+        let (reason, detail) = camera
+            .missing()
+            .map_or(("", ""), |(reason, detail)| (reason.name(), detail));
         Self {
             camera: &camera.name,
-            reason: reason.name(),
+            reason,
             detail,
             silent_s: camera.silent_for.as_secs(),
         }
@@ -199,8 +218,10 @@ impl<'s> Failing<'s> {
 
 #[cfg(test)]
 mod tests {
+    use framelog_core::gap::GapReason;
+
     use super::*;
-    use crate::status::{Counts, Gap};
+    use crate::status::{Counts, Gap, Recorder};
     use framelog_store::Counters;
 
     fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
@@ -213,8 +234,13 @@ mod tests {
             }),
             silent_for: Duration::from_secs(silent_s),
             silence_max: Duration::from_secs(15),
+            is_configured: true,
+            since_us: 0,
             counts: Counts::default(),
             stored: Counters::default(),
+            last_captured_us: None,
+            skew_us: None,
+            still: None,
         }
     }
 
@@ -264,12 +290,20 @@ mod tests {
     }
 
     #[test]
-    fn only_health_is_answered() {
+    fn only_what_there_is_is_answered() {
         let status = Status::default();
         let code = |method: &Method, path: &str| answer(method, path, &status).status().as_u16();
         assert_eq!(code(&Method::GET, "/healthz"), 200);
         assert_eq!(code(&Method::HEAD, "/healthz"), 200);
         assert_eq!(code(&Method::POST, "/healthz"), 405);
+        assert_eq!(code(&Method::GET, "/api/status"), 503, "nothing is open");
+        status.opened(Recorder {
+            uuid: String::new(),
+            path: "/p".into(),
+            since_us: 0,
+        });
+        assert_eq!(code(&Method::GET, "/api/status"), 200);
+        assert_eq!(code(&Method::POST, "/api/status"), 405);
         assert_eq!(code(&Method::GET, "/"), 404);
         assert_eq!(code(&Method::GET, "/healthz/.."), 404);
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use bytes::Bytes;
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::{Codec, Frame, Payload};
+use framelog_core::multipart::SkipReason;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
@@ -138,6 +139,7 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
     assert_eq!(
         log.counters(),
         Counters {
+            parts: 4,
             stored_frames: 4,
             stored_bytes: 11,
             ..Counters::default()
@@ -879,4 +881,95 @@ async fn an_index_task_that_ended_is_told() {
     store.index.abort();
     wait_for(async || !store.is_indexing()).await;
     assert!(matches!(store.close().await, Err(Error::IndexStopped)));
+}
+
+/// parts, stored, skipped_torn, disk_slow, lost of each session of the camera.
+async fn accounts(path: &Path, camera: &str) -> Vec<(i64, i64, i64, i64, i64)> {
+    sqlx::query_as(
+        "SELECT parts, stored, skipped_torn, disk_slow, lost FROM accounts a JOIN cameras c ON c.id = a.camera_id \
+         WHERE name = ? ORDER BY session_id",
+    )
+    .bind(camera)
+    .fetch_all(&mut index(path).await)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn account_of_a_session_adds_up_when_the_store_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits {
+        camera_bytes_max: 100_000,
+        ..Limits::default()
+    };
+    let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    let text = "x".repeat(60_000);
+    log.append(frame(T, &text), false).unwrap();
+    log.append(frame(T + 1, &text), false).unwrap_err();
+    log.skip(SkipReason::Torn);
+    let counters = log.counters();
+    assert_eq!((counters.parts, counters.waiting()), (3, 1));
+    store.close().await.unwrap();
+    assert_eq!(log.counters().waiting(), 0);
+    assert_eq!(accounts(dir.path(), "a").await, [(3, 1, 1, 1, 0)]);
+}
+
+#[tokio::test]
+async fn account_agrees_with_the_frames_while_recording_and_after_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    wait_for(async || accounts(dir.path(), "a").await == [(1, 1, 0, 0, 0)]).await;
+    // The index can't be written any more: what comes is not stored as far as it knows.
+    let mut foreign = index(dir.path()).await;
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut foreign)
+        .await
+        .unwrap();
+    log.append(frame(T + 1, "two"), false).unwrap();
+    wait_for(async || log.counters().stored_frames == 2).await;
+    sqlx::query("UPDATE accounts SET parts = 2")
+        .execute(&mut foreign)
+        .await
+        .unwrap();
+    sqlx::query("COMMIT").execute(&mut foreign).await.unwrap();
+    store.index.abort();
+    drop(store);
+    assert_eq!(accounts(dir.path(), "a").await, [(2, 1, 0, 0, 0)]);
+
+    // One that was found in its file, and one that never got there.
+    sqlx::query("UPDATE accounts SET parts = 3")
+        .execute(&mut foreign)
+        .await
+        .unwrap();
+    wait_for(async || Store::open(options(dir.path())).await.is_ok()).await;
+    assert_eq!(accounts(dir.path(), "a").await, [(3, 2, 0, 0, 1)]);
+}
+
+#[tokio::test]
+async fn last_run_is_read_with_its_accounts() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let running = reader.last_session().await.unwrap().unwrap();
+    assert_eq!((running.id, running.ended_us), (1, None));
+    log.append(frame(T, "one"), false).unwrap();
+    log.skip(SkipReason::Empty);
+    store.close().await.unwrap();
+    let over = reader.last_session().await.unwrap().unwrap();
+    assert!(over.ended_us.is_some_and(|us| us >= over.started_us));
+    let [account] = &reader.accounts(1).await.unwrap()[..] else {
+        panic!("one camera")
+    };
+    let counters = Counters {
+        stored_bytes: 0,
+        ..log.counters()
+    };
+    assert_eq!((account.counters, account.lost), (counters, 0));
+    assert_eq!(account.last_captured_us, Some(T));
 }

@@ -1,0 +1,73 @@
+//! `framelog status`: what is recorded and what isn't, from the running recorder or, without one, from the index.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use framelog_store::{identity, wall};
+
+use super::Failure;
+use super::output::{Stop, ended};
+use crate::config::Config;
+use crate::report::Report;
+
+mod ask;
+mod offline;
+mod table;
+
+/// Arguments of `framelog status`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Times in UTC instead of local time
+    #[arg(long)]
+    utc: bool,
+}
+
+/// Says what is recorded.
+///
+/// # Errors
+/// Without a line if a camera that should be recorded isn't. If the configuration is wrong or the index can't be read.
+pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
+    let (config, _) = Config::load(&config).map_err(|p| Failure::configuration(&p))?;
+    let report = find(&config).await?;
+    ended(write(&args, &report))?;
+    match report.is_failing() {
+        true => Err(Failure {
+            lines: Vec::new(),
+            code: 1,
+        }),
+        false => Ok(()),
+    }
+}
+
+/// The report of the recorder that runs on the configured directory, or what the index knows.
+async fn find(config: &Config) -> Result<Report, Failure> {
+    let storage = &config.storage.path;
+    let is_running = identity::is_recording(storage).map_err(Failure::failed)?;
+    if is_running {
+        let uuid = identity::uuid(storage).map_err(Failure::failed)?;
+        match ask::ask(config.http.listen, uuid.as_deref()).await {
+            Ok(report) => return Ok(report),
+            Err(why) => eprintln!(
+                "framelog: a recorder runs, but this is from the index: {why} (asked {}, [http] listen)",
+                config.http.listen
+            ),
+        }
+    }
+    offline::report(config, is_running)
+        .await
+        .map_err(Failure::failed)
+}
+
+fn write(args: &Args, report: &Report) -> Result<(), Stop> {
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        serde_json::to_writer(&mut out, report).map_err(std::io::Error::from)?;
+        writeln!(out)?;
+    } else {
+        write!(out, "{}", table::text(report, wall::now_us(), args.utc))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Asking the recorder that runs: one request to its web server. Not for what to do without an answer.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::report::Report;
+
+/// A recorder on this machine answers within milliseconds.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// A thousand cameras need a tenth of it; whatever else listens there may send for ever.
+const ANSWER_MAX: u64 = 16 << 20;
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// The recorder chose a port, which only its log tells.
+    NoPort,
+    /// Nobody answered.
+    Nobody(std::io::Error),
+    /// It took too long.
+    Late,
+    /// Something else answered, or another recorder.
+    Foreign,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoAnswer::NoPort => f.write_str("its port is 0, so not known here"),
+            NoAnswer::Nobody(error) => write!(f, "{error}"),
+            NoAnswer::Late => write!(f, "no answer within {} s", TIMEOUT.as_secs()),
+            NoAnswer::Foreign => f.write_str("something else answers there"),
+        }
+    }
+}
+
+/// The report of the recorder with this id.
+pub async fn ask(address: SocketAddr, uuid: Option<&str>) -> Result<Report, NoAnswer> {
+    if address.port() == 0 {
+        return Err(NoAnswer::NoPort);
+    }
+    let answer = timeout(TIMEOUT, fetch(address))
+        .await
+        .map_err(|_| NoAnswer::Late)?
+        .map_err(NoAnswer::Nobody)?;
+    read(&answer)
+        .filter(|report| report.recorder.uuid.is_some() && report.recorder.uuid.as_deref() == uuid)
+        .ok_or(NoAnswer::Foreign)
+}
+
+/// HTTP/1.0: the answer ends with the connection, and comes in one piece.
+async fn fetch(address: SocketAddr) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /api/status HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_MAX).read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+fn read(answer: &[u8]) -> Option<Report> {
+    let end = memchr::memmem::find(answer, b"\r\n\r\n")?;
+    let status = answer.split(|&byte| byte == b' ').nth(1)?;
+    (status == b"200")
+        .then(|| serde_json::from_slice(answer.get(end + 4..)?).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::report::{Recorder, Source, Storage, StorageState};
+
+    fn report(uuid: &str) -> Report {
+        Report {
+            source: Source::Recorder,
+            recorder: Recorder {
+                uuid: Some(uuid.to_owned()),
+                ..Recorder::default()
+            },
+            storage: Storage {
+                path: "/p".into(),
+                state: StorageState::Ok,
+            },
+            cameras: Vec::new(),
+        }
+    }
+
+    /// What comes of a server that answers this.
+    async fn asked(answer: String) -> Result<Report, NoAnswer> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 1024]).await;
+            let _ = stream.write_all(answer.as_bytes()).await;
+        });
+        let asked = ask(address, Some("mine")).await;
+        serving.abort();
+        asked
+    }
+
+    #[tokio::test]
+    async fn only_the_recorder_of_this_directory_is_believed() {
+        let answer = |uuid: &str| {
+            let json = serde_json::to_string(&report(uuid)).unwrap();
+            format!("HTTP/1.0 200 OK\r\n\r\n{json}\n")
+        };
+        assert_eq!(asked(answer("mine")).await.unwrap(), report("mine"));
+        for foreign in [
+            answer("other"),
+            answer("mine").replace("200 OK", "404 Not Found"),
+            "HTTP/1.0 200 OK\r\n\r\n<html>".to_owned(),
+            "SSH-2.0-OpenSSH_9.2\r\n".to_owned(),
+            String::new(),
+        ] {
+            let asked = asked(foreign.clone()).await;
+            assert!(
+                matches!(asked, Err(NoAnswer::Foreign | NoAnswer::Nobody(_))),
+                "{foreign}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_asked_where_no_port_is_known() {
+        let asked = ask("127.0.0.1:0".parse().unwrap(), Some("mine")).await;
+        assert!(matches!(asked, Err(NoAnswer::NoPort)));
+    }
+}

@@ -1,0 +1,227 @@
+//! A report as a person reads it: one line for each camera, what is wrong first. Not for programs.
+
+use std::fmt::Write as _;
+
+use crate::cli::{time, words};
+use crate::report::{Camera, Report, State, StorageState};
+
+/// A camera whose clock is more than this off is told so.
+const SKEW_TOLD_US: i64 = 2_000_000;
+
+/// The whole text, every line ended.
+pub fn text(report: &Report, now_us: i64, utc: bool) -> String {
+    let mut text = head(report, now_us, utc) + "\n";
+    let mut cameras: Vec<&Camera> = report.cameras.iter().collect();
+    cameras.sort_by_key(|camera| (camera.state, &camera.name));
+    let width = cameras.iter().map(|camera| camera.name.len()).max();
+    for camera in cameras {
+        // Writing to a String does not fail.
+        let _ = writeln!(
+            text,
+            "{:width$}  {:9}  {}",
+            camera.name,
+            name(camera.state),
+            words::plain(&remarks(camera, now_us, utc)),
+            width = width.unwrap_or(0)
+        );
+    }
+    text
+}
+
+fn head(report: &Report, now_us: i64, utc: bool) -> String {
+    let path = report.storage.path.display();
+    let recorder = &report.recorder;
+    let since = recorder
+        .since_us
+        .map(|since_us| since(since_us, now_us, utc))
+        .unwrap_or_default();
+    let mut head = match (recorder.running, report.storage.state) {
+        (false, StorageState::Empty) => format!("{path}: nothing was ever recorded here"),
+        (true, _) => format!("{path}: recorder running {since}"),
+        (false, _) if recorder.killed => {
+            format!("{path}: NO RECORDER RUNS; the last was killed, alive {since}")
+        }
+        (false, _) => format!("{path}: NO RECORDER RUNS; stopped {since}"),
+    };
+    if let Some(pid) = recorder.pid {
+        let _ = write!(head, ", pid {pid}");
+    }
+    match report.storage.state {
+        StorageState::DiskFull => head += "; THE DISK IS FULL",
+        StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
+        StorageState::Ok | StorageState::Empty => {}
+    }
+    head
+}
+
+fn name(state: State) -> &'static str {
+    match state {
+        State::Down => "down",
+        State::Missing => "missing",
+        State::Frozen => "frozen",
+        State::Recording => "recording",
+        State::Disabled => "disabled",
+    }
+}
+
+/// The state first, then what became of the frames.
+fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
+    let mut remarks = Vec::new();
+    if let Some(since_us) = camera.since_us {
+        remarks.push(since(since_us, now_us, utc));
+    }
+    if camera.state == State::Missing {
+        let words = [&camera.reason, &camera.detail];
+        let words: Vec<&str> = words
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .filter(|words| !words.is_empty())
+            .collect();
+        remarks.push(words.join(": "));
+    }
+    if let Some(frozen) = camera
+        .frozen
+        .as_ref()
+        .filter(|_| camera.state == State::Frozen)
+    {
+        remarks.push(format!("the {} stands still", frozen.what));
+    }
+    remarks.push(frames(camera));
+    if let Some(last_us) = camera
+        .last_captured_us
+        .filter(|_| camera.state != State::Disabled)
+    {
+        remarks.push(format!("last {}", ago(last_us, now_us)));
+    }
+    for (number, what) in [
+        (camera.dropped.disk_full, "dropped (disk full)"),
+        (camera.dropped.disk_slow, "dropped (disk slow)"),
+        (camera.lost, "lost when killed"),
+    ] {
+        if number > 0 {
+            remarks.push(format!("{number} {what}"));
+        }
+    }
+    if let Some(skew_us) = camera
+        .skew_us
+        .filter(|skew| skew.saturating_abs() > SKEW_TOLD_US)
+    {
+        let (off, way) = (
+            words::duration(skew_us.saturating_abs()),
+            if skew_us > 0 { "ahead" } else { "behind" },
+        );
+        remarks.push(format!("its clock is {off} {way}"));
+    }
+    remarks.join(", ")
+}
+
+fn frames(camera: &Camera) -> String {
+    let frames = words::count(camera.stored, "frame");
+    match camera.stored_bytes {
+        Some(bytes) => format!("{frames} ({})", words::bytes(bytes)),
+        None => frames,
+    }
+}
+
+fn since(since_us: i64, now_us: i64, utc: bool) -> String {
+    format!(
+        "since {} ({})",
+        time::format(since_us, utc),
+        words::duration(now_us.saturating_sub(since_us))
+    )
+}
+
+fn ago(at_us: i64, now_us: i64) -> String {
+    match now_us.saturating_sub(at_us) {
+        ago_us if ago_us < 0 => format!("{} from now", words::duration(ago_us.saturating_neg())),
+        ago_us => format!("{} ago", words::duration(ago_us)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Dropped, Frozen, Recorder, Source, Storage};
+
+    const NOW: i64 = 1_700_000_000_000_000;
+
+    fn camera(name: &str, state: State) -> Camera {
+        Camera {
+            name: name.to_owned(),
+            state,
+            since_us: Some(NOW - 90_000_000),
+            stored: 1_200,
+            stored_bytes: Some(24_000_000),
+            last_captured_us: Some(NOW - 40_000),
+            ..Camera::default()
+        }
+    }
+
+    fn report(running: bool, cameras: Vec<Camera>) -> Report {
+        Report {
+            source: Source::Recorder,
+            recorder: Recorder {
+                running,
+                since_us: Some(NOW - 3_720_000_000),
+                killed: !running,
+                pid: running.then_some(812),
+                ..Recorder::default()
+            },
+            storage: Storage {
+                path: "/footage".into(),
+                state: StorageState::of(&cameras),
+            },
+            cameras,
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_comes_first_and_columns_are_aligned() {
+        let gate = Camera {
+            reason: Some("unreachable".to_owned()),
+            detail: Some("connection\u{1b} refused".to_owned()),
+            ..camera("gate", State::Missing)
+        };
+        let yard = Camera {
+            frozen: Some(Frozen {
+                since_us: NOW,
+                what: "picture".to_owned(),
+            }),
+            ..camera("yard", State::Frozen)
+        };
+        let door = Camera {
+            dropped: Dropped {
+                disk_slow: 3,
+                disk_full: 0,
+            },
+            skew_us: Some(-4_200_000),
+            ..camera("front-door", State::Recording)
+        };
+        let cameras = vec![camera("attic", State::Disabled), door, gate, yard];
+        let since = "since 2023-11-14T22:11:50Z (1 min 30 s)";
+        assert_eq!(
+            text(&report(true, cameras), NOW, true),
+            [
+                "/footage: recorder running since 2023-11-14T21:11:20Z (1 h 02 min), pid 812\n",
+                &format!("gate        missing    {since}, unreachable: connection\u{fffd} refused, 1200 frames (24 MB), last 40 ms ago\n"),
+                &format!("yard        frozen     {since}, the picture stands still, 1200 frames (24 MB), last 40 ms ago\n"),
+                &format!("front-door  recording  {since}, 1200 frames (24 MB), last 40 ms ago, 3 dropped (disk slow), its clock is 4.2 s behind\n"),
+                &format!("attic       disabled   {since}, 1200 frames (24 MB)\n"),
+            ]
+            .concat()
+        );
+    }
+
+    #[test]
+    fn without_a_recorder_that_is_the_first_thing_said() {
+        let text = text(&report(false, vec![camera("gate", State::Down)]), NOW, true);
+        assert!(
+            text.starts_with(
+                "/footage: NO RECORDER RUNS; the last was killed, alive since 2023-11-14T21:11:20Z"
+            ),
+            "{text}"
+        );
+        assert!(text.contains("\ngate  down "), "{text}");
+    }
+}
