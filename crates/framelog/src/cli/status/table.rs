@@ -127,9 +127,15 @@ fn frames(camera: &Camera) -> String {
 fn since(since_us: i64, now_us: i64, utc: bool) -> String {
     format!(
         "since {} ({})",
-        time::format(since_us, utc),
+        second(since_us, utc),
         words::duration(now_us.saturating_sub(since_us))
     )
+}
+
+/// The time without the part of the second, which nobody asks for.
+fn second(at_us: i64, utc: bool) -> String {
+    let whole_us = at_us.saturating_sub(at_us.rem_euclid(1_000_000));
+    time::format(whole_us, utc).replacen(".000000", "", 1)
 }
 
 fn ago(at_us: i64, now_us: i64) -> String {
