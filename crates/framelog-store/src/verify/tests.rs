@@ -643,7 +643,7 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
 
 #[tokio::test]
 #[ignore = "a measurement: 360,000 frames"]
-async fn a_default_look_costs_a_few_microseconds_a_frame() {
+async fn what_a_look_costs_a_frame() {
     const HOURS: i64 = 10;
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path(), Layout::Segments))
