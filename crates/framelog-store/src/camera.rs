@@ -85,6 +85,13 @@ impl Camera {
         counter.fetch_add(frames, Relaxed);
     }
 
+    /// Frames that were counted as stored turn out not to be on the disk.
+    pub fn count_lost(&self, frames: u64, bytes: u64) {
+        self.stored_frames.fetch_sub(frames, Relaxed);
+        self.stored_bytes.fetch_sub(bytes, Relaxed);
+        self.dropped_disk_full.fetch_add(frames, Relaxed);
+    }
+
     /// A frame was taken.
     pub fn took(&self, captured_us: i64) {
         self.last_captured_us.store(captured_us, Relaxed);

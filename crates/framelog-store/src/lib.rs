@@ -37,6 +37,7 @@ mod rows;
 mod segment;
 mod session;
 mod store;
+mod suspects;
 mod writer;
 
 pub mod query;

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -116,8 +115,16 @@ impl Store {
         let (report_gone, gone) = watch::channel(None);
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));
+        let index = Index::new(
+            session,
+            storage.join(layout::INDEX),
+            disk.clone(),
+            budget.clone(),
+            options.sync,
+            reported,
+        );
         let writers = Writers::start(&writer::Shared {
-            disk: disk.clone(),
+            disk,
             container: match options.layout {
                 Layout::Segments => Container::Mjpeg,
                 Layout::Files => Container::Jpg,
@@ -125,17 +132,9 @@ impl Store {
             budget: budget.clone(),
             changes: changes.clone(),
             doubt: doubt.clone(),
-            next_segment_id: Arc::new(AtomicI64::new(session.next_segment_id)),
+            segment_ids: index.segment_ids(),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
-        let index = Index::new(
-            session,
-            storage.join(layout::INDEX),
-            disk,
-            budget.clone(),
-            options.sync,
-            reported,
-        );
         let (stop_index, stopped) = oneshot::channel();
         Ok(Self {
             uuid,
@@ -362,11 +361,13 @@ impl Cameras {
             changes.push(nobody_recorded(known, self.away.as_deref(), now_us));
         }
         let camera = self.logged.entry(name.to_owned()).or_insert_with(|| {
-            Arc::new(Camera::new(
+            let camera = Arc::new(Camera::new(
                 known.row.id,
                 known.row.name.clone(),
                 known.last_captured_us,
-            ))
+            ));
+            changes.push(Change::Logged(camera.clone()));
+            camera
         });
         (camera.clone(), changes)
     }
@@ -411,5 +412,7 @@ fn nobody_recorded(known: &Known, away: Option<&str>, now_us: i64) -> Change {
     }
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;
