@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
@@ -21,6 +23,7 @@ use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::{GapChange, Gaps};
+use crate::overflow::Overflow;
 use crate::session::Session;
 use crate::suspects::{Losses, SegmentIds, Suspects};
 use crate::{rows, wall};
@@ -39,6 +42,10 @@ const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The log that SQLite writes ahead goes into the database this often: seldom, because pages written again meanwhile are
 /// then copied only once.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// So many changes of gaps wait, and as many rows of them; then a camera's gaps are folded into one.
+const GAPS_MAX: usize = 10_000;
+/// So many reports that wait hold their file open.
+const FILES_MAX: usize = 256;
 /// A failing index is in the log this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -67,20 +74,105 @@ pub(crate) struct Written {
 
 /// Reports changes; never waits. Changes of one sender are seen in order.
 #[derive(Clone, Debug)]
-pub(crate) struct Changes(mpsc::UnboundedSender<Change>);
+pub(crate) struct Changes {
+    sender: mpsc::UnboundedSender<Change>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits in the channel, of what an index that hangs must not let pile up.
+#[derive(Debug, Default)]
+struct Waiting {
+    gaps: AtomicUsize,
+    files: AtomicUsize,
+    overflow: Mutex<Overflow>,
+}
+
+/// Where an [`Index`] reads what was reported.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    receiver: mpsc::UnboundedReceiver<Change>,
+    waiting: Arc<Waiting>,
+}
 
 impl Changes {
-    /// A sender and what an [`Index`] reads from. Unbounded: frames, the only thing that comes in numbers, are bounded by the
-    /// [`Budget`].
-    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Change>) {
+    /// A sender and what an [`Index`] reads from. Frames, which come in great numbers, are bounded by the [`Budget`]; here, the files
+    /// that wait open and the gaps of cameras that come and go while the index takes nothing.
+    pub fn channel() -> (Self, Reported) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        let waiting = Arc::<Waiting>::default();
+        let reported = Reported {
+            receiver,
+            waiting: waiting.clone(),
+        };
+        (Self { sender, waiting }, reported)
     }
 
     /// Reports a change.
-    pub fn send(&self, change: Change) {
+    pub fn send(&self, mut change: Change) {
+        match &mut change {
+            Change::Gap { camera_id, change } => {
+                let mut overflow = self.waiting.overflow();
+                if overflow.holds(*camera_id) || self.waiting.gaps.load(Relaxed) >= GAPS_MAX {
+                    overflow.fold(*camera_id, change.clone());
+                    return;
+                }
+                self.waiting.gaps.fetch_add(1, Relaxed);
+            }
+            Change::Written(Written { file, .. }) if file.is_some() => {
+                if self.waiting.files.fetch_add(1, Relaxed) >= FILES_MAX {
+                    self.waiting.files.fetch_sub(1, Relaxed);
+                    *file = None;
+                }
+            }
+            _ => {}
+        }
         // After the index has stopped there is nobody to tell; why it stopped is in the log.
-        let _ = self.0.send(change);
+        let _ = self.sender.send(change);
+    }
+}
+
+impl Waiting {
+    fn overflow(&self) -> MutexGuard<'_, Overflow> {
+        // Nothing panics while it is held.
+        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn took(&self, change: &Change) {
+        match change {
+            Change::Gap { .. } => self.gaps.fetch_sub(1, Relaxed),
+            Change::Written(Written { file: Some(_), .. }) => self.files.fetch_sub(1, Relaxed),
+            _ => 0,
+        };
+    }
+}
+
+impl Reported {
+    fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// How many changes wait.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
+    async fn recv(&mut self) -> Option<Change> {
+        let change = self.receiver.recv().await?;
+        self.waiting.took(&change);
+        Some(change)
+    }
+
+    /// The next change, if there is one.
+    fn try_recv(&mut self) -> Option<Change> {
+        let change = self.receiver.try_recv().ok()?;
+        self.waiting.took(&change);
+        Some(change)
+    }
+
+    /// What was folded since the channel was full; asked for when the channel is empty.
+    fn take_folded(&mut self) -> Vec<(i64, GapChange)> {
+        self.waiting.overflow().take().collect()
     }
 }
 
@@ -111,7 +203,7 @@ pub(crate) struct Index {
     disk: Disk,
     budget: Arc<Budget>,
     sync: Duration,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: Reported,
     pending: Pending,
     gaps: Gaps,
     dirty: Dirty,
@@ -135,7 +227,7 @@ impl Index {
         disk: Disk,
         budget: Arc<Budget>,
         sync: Duration,
-        changes: mpsc::UnboundedReceiver<Change>,
+        changes: Reported,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -194,7 +286,14 @@ impl Index {
     }
 
     fn take_changes(&mut self) {
-        while let Ok(change) = self.changes.try_recv() {
+        // More gaps than that wait where they can be folded.
+        while self.pending.gaps.len() < GAPS_MAX {
+            let Some(change) = self.changes.try_recv() else {
+                for (camera_id, change) in self.changes.take_folded() {
+                    self.gaps.apply(camera_id, change, &mut self.pending.gaps);
+                }
+                return;
+            };
             self.take(change);
         }
     }
@@ -421,11 +520,24 @@ impl Index {
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             .await
             .map_err(Error::index(&path, "written"))?;
+        if self.log_is_foreign() {
+            // Closing would remove it.
+            std::mem::forget(self.connection);
+            return synced;
+        }
         self.connection
             .close()
             .await
             .map_err(Error::index(&path, "closed"))?;
         synced
+    }
+
+    /// Whether closing would remove another recorder's log: SQLite removes it by its path, and only if the index at the path has the inode
+    /// that was opened, whatever disk is mounted there now.
+    fn log_is_foreign(&self) -> bool {
+        let found = std::fs::metadata(&self.path).map(|found| found.dev());
+        let opened = self.disk.root().metadata().map(|opened| opened.dev());
+        matches!((found, opened), (Ok(found), Ok(opened)) if found != opened)
     }
 
     fn warn(&mut self, error: &Error) {

@@ -65,6 +65,8 @@ pub struct Store {
     /// Why the storage directory is gone, once it is.
     gone: watch::Receiver<Option<String>>,
     guard: JoinHandle<()>,
+    /// A disk that takes nothing for so long hangs: closing gives it up.
+    patience: Duration,
     cameras: Mutex<Cameras>,
     writers: Option<Writers>,
     budget: Arc<Budget>,
@@ -90,7 +92,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Locked`] if another recorder runs on it, [`Error::Identity`] if it is not the directory that the index
-    /// belongs to, [`Error::Absent`] if that is not there, [`Error::NewerIndex`], [`Error::Index`] and [`Error::Io`] as the system has it.
+    /// belongs to, [`Error::Absent`] or [`Error::Foreign`] if that is not there, [`Error::NewerIndex`], [`Error::Index`] and [`Error::Io`] as the system has it.
     pub async fn open(options: Options) -> Result<Self, Error> {
         admit(&options.path, options.uuid)?;
         let disk = Disk::open(&options.path).map_err(Error::io(&options.path, "opened"))?;
@@ -141,6 +143,7 @@ impl Store {
             path: storage,
             gone,
             guard: tokio::spawn(guard.watch(doubt, report_gone)),
+            patience: HANGING_AFTER,
             cameras: Mutex::new(Cameras::new(cameras, options.away)),
             writers: Some(writers),
             budget,
@@ -228,7 +231,7 @@ impl Store {
     pub async fn close(mut self) -> Result<(), Error> {
         let patience = match self.gone.borrow().is_some() {
             true => GONE_PATIENCE,
-            false => HANGING_AFTER,
+            false => self.patience,
         };
         let (budget, path) = (self.budget.clone(), self.path.clone());
         let closed = self.finish();
@@ -299,7 +302,11 @@ fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
     };
     match identity::read(storage)? {
         Some(found) if found == uuid => Ok(()),
-        Some(found) => absent(format!("recorder {found} records here, not {uuid}")),
+        Some(found) => Err(Error::Foreign {
+            path: storage.to_owned(),
+            found,
+            expected: uuid,
+        }),
         None => absent(format!("recorder {uuid} does not record here")),
     }
 }
