@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -199,6 +199,8 @@ impl Pending {
 pub(crate) struct Index {
     connection: SqliteConnection,
     path: PathBuf,
+    /// Of the disk that the index lies on.
+    device: Option<u64>,
     session_id: i64,
     disk: Disk,
     budget: Arc<Budget>,
@@ -232,6 +234,7 @@ impl Index {
         let now = Instant::now();
         Self {
             connection: session.connection,
+            device: device_of(&path),
             path,
             session_id: session.id,
             disk,
@@ -532,12 +535,10 @@ impl Index {
         synced
     }
 
-    /// Whether closing would remove another recorder's log: SQLite removes it by its path, and only if the index at the path has the inode
-    /// that was opened, whatever disk is mounted there now.
+    /// Whether another disk's index is at the path: SQLite removes the log by its path when it closes, and only compares inodes before.
     fn log_is_foreign(&self) -> bool {
-        let found = std::fs::metadata(&self.path).map(|found| found.dev());
-        let opened = self.disk.root().metadata().map(|opened| opened.dev());
-        matches!((found, opened), (Ok(found), Ok(opened)) if found != opened)
+        let found = device_of(&self.path);
+        found.is_some() && found != self.device
     }
 
     fn warn(&mut self, error: &Error) {
@@ -549,6 +550,11 @@ impl Index {
             tracing::warn!(%error, rows = self.pending.frames.len(), "index could not be written, rows wait");
         }
     }
+}
+
+/// The device that the path leads to now.
+fn device_of(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|found| found.dev())
 }
 
 /// Does what takes long on another thread; a panic there is an error.
