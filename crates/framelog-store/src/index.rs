@@ -118,11 +118,12 @@ impl Changes {
                 }
                 self.waiting.gaps.fetch_add(1, Relaxed);
             }
-            Change::Written(Written { file, .. }) if file.is_some() => {
-                if self.waiting.files.fetch_add(1, Relaxed) >= FILES_MAX {
-                    self.waiting.files.fetch_sub(1, Relaxed);
-                    *file = None;
-                }
+            Change::Written(Written { file, .. }) => {
+                // Without its file, everything is synced.
+                file.take_if(|_| self.waiting.files.load(Relaxed) >= FILES_MAX);
+                self.waiting
+                    .files
+                    .fetch_add(usize::from(file.is_some()), Relaxed);
             }
             _ => {}
         }
