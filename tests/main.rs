@@ -2,6 +2,8 @@
 
 /// The command line: what each command says and returns.
 mod cli;
+/// Disks that vanish, are swapped, read-only or late.
+mod disk;
 /// Each hole in the footage is a gap, with the right reason.
 mod gaps;
 /// Other people's servers, over real sockets.

@@ -8,6 +8,7 @@ pub mod digest;
 pub mod index;
 pub mod jpeg;
 pub mod media;
+pub mod mount;
 pub mod proxy;
 pub mod tls;
 pub mod wire;

@@ -155,6 +155,14 @@ impl Camera {
         } += frames;
     }
 
+    /// Frames that were counted as stored turn out not to be on the disk.
+    pub fn count_lost(&self, frames: u64, bytes: u64) {
+        let mut counters = lock(&self.counters);
+        counters.stored_frames -= frames;
+        counters.stored_bytes -= bytes;
+        counters.dropped_disk_full += frames;
+    }
+
     /// A frame was taken.
     pub fn took(&self, captured_us: i64) {
         self.last_captured_us.store(captured_us, Relaxed);

@@ -42,8 +42,8 @@ impl Dirty {
         }
     }
 
-    /// After a failure nobody knows what is on the disk.
-    pub fn everything() -> Self {
+    /// Too much to tell.
+    fn everything() -> Self {
         Self {
             everything: true,
             ..Self::default()

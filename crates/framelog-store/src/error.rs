@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use uuid::Uuid;
+
 /// Why the storage directory could not be opened, read or closed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -30,13 +32,25 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
-    /// The storage directory is not there: its disk is not mounted, or another one is.
+    /// The storage directory is not there: its disk is not mounted.
     #[error("{path}: {detail}; mount the disk that belongs at storage.path")]
     Absent {
         /// The storage directory.
         path: PathBuf,
         /// What is there instead.
         detail: String,
+    },
+    /// Another recorder's directory is at the path.
+    #[error(
+        "{path}: recorder {found} records here, not {expected}; mount the disk that belongs at storage.path"
+    )]
+    Foreign {
+        /// The storage directory.
+        path: PathBuf,
+        /// Who records there.
+        found: Uuid,
+        /// Who should.
+        expected: Uuid,
     },
     /// The disk hangs, and what was waiting for it is given up.
     #[error(

@@ -4,12 +4,15 @@
 //! A cycle: take what was reported; make the bytes it speaks of durable; then commit its rows in one transaction, in camera
 //! order. What fails stays and is tried again in the next cycle. Nobody waits for a cycle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -22,7 +25,9 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::{GapChange, Gaps};
 use crate::lost_index::{self, Mark};
+use crate::overflow::Overflow;
 use crate::session::Session;
+use crate::suspects::{Losses, SegmentIds, Suspects};
 use crate::{rows, wall};
 
 /// Time between commits while there is something to commit. With gathering before and the commit after it, rows are
@@ -32,11 +37,17 @@ const COMMIT_EVERY: Duration = Duration::from_millis(750);
 const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 /// With a `sync` up to this, every commit is durable.
 const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
+/// After a failed sync the disk is left alone for so long.
+const SYNC_RETRY: Duration = Duration::from_secs(1);
 /// While there is nothing to commit, the session's `alive_us` is refreshed this often.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The log that SQLite writes ahead goes into the database this often: seldom, because pages written again meanwhile are
 /// then copied only once.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// So many changes of gaps wait, and as many rows of them; then a camera's gaps are folded into one.
+const GAPS_MAX: usize = 10_000;
+/// So many reports that wait hold their file open.
+const FILES_MAX: usize = 256;
 /// A failing index is in the log this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -45,8 +56,8 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 pub(crate) enum Change {
     /// A camera is new, or in the configuration again, or no longer.
     Camera(rows::Camera),
-    /// A camera is recorded: from now on its account is kept. Before anything that is written of it.
-    Account(Arc<Camera>),
+    /// A camera's frames come from now on: here they are counted. Before anything that is written of it.
+    Logged(Arc<Camera>),
     /// A segment grew, began or ended.
     Written(Written),
     /// A camera's gaps changed.
@@ -75,20 +86,106 @@ pub(crate) struct Written {
 
 /// Reports changes; never waits. Changes of one sender are seen in order.
 #[derive(Clone, Debug)]
-pub(crate) struct Changes(mpsc::UnboundedSender<Change>);
+pub(crate) struct Changes {
+    sender: mpsc::UnboundedSender<Change>,
+    waiting: Arc<Waiting>,
+}
+
+/// What waits in the channel, of what an index that hangs must not let pile up.
+#[derive(Debug, Default)]
+struct Waiting {
+    gaps: AtomicUsize,
+    files: AtomicUsize,
+    overflow: Mutex<Overflow>,
+}
+
+/// Where an [`Index`] reads what was reported.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    receiver: mpsc::UnboundedReceiver<Change>,
+    waiting: Arc<Waiting>,
+}
 
 impl Changes {
-    /// A sender and what an [`Index`] reads from. Unbounded: frames, the only thing that comes in numbers, are bounded by the
-    /// [`Budget`].
-    pub fn channel() -> (Self, mpsc::UnboundedReceiver<Change>) {
+    /// A sender and what an [`Index`] reads from. Frames, which come in great numbers, are bounded by the [`Budget`]; here, the files
+    /// that wait open and the gaps of cameras that come and go while the index takes nothing.
+    pub fn channel() -> (Self, Reported) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
+        let waiting = Arc::<Waiting>::default();
+        let reported = Reported {
+            receiver,
+            waiting: waiting.clone(),
+        };
+        (Self { sender, waiting }, reported)
     }
 
     /// Reports a change.
-    pub fn send(&self, change: Change) {
+    pub fn send(&self, mut change: Change) {
+        match &mut change {
+            Change::Gap { camera_id, change } => {
+                let mut overflow = self.waiting.overflow();
+                if overflow.holds(*camera_id) || self.waiting.gaps.load(Relaxed) >= GAPS_MAX {
+                    overflow.fold(*camera_id, change.clone());
+                    return;
+                }
+                self.waiting.gaps.fetch_add(1, Relaxed);
+            }
+            Change::Written(Written { file, .. }) => {
+                // Without its file, everything is synced.
+                file.take_if(|_| self.waiting.files.load(Relaxed) >= FILES_MAX);
+                self.waiting
+                    .files
+                    .fetch_add(usize::from(file.is_some()), Relaxed);
+            }
+            _ => {}
+        }
         // After the index has stopped there is nobody to tell; why it stopped is in the log.
-        let _ = self.0.send(change);
+        let _ = self.sender.send(change);
+    }
+}
+
+impl Waiting {
+    fn overflow(&self) -> MutexGuard<'_, Overflow> {
+        // Nothing panics while it is held.
+        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn took(&self, change: &Change) {
+        match change {
+            Change::Gap { .. } => self.gaps.fetch_sub(1, Relaxed),
+            Change::Written(Written { file: Some(_), .. }) => self.files.fetch_sub(1, Relaxed),
+            _ => 0,
+        };
+    }
+}
+
+impl Reported {
+    fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// How many changes wait.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
+    async fn recv(&mut self) -> Option<Change> {
+        let change = self.receiver.recv().await?;
+        self.waiting.took(&change);
+        Some(change)
+    }
+
+    /// The next change, if there is one.
+    fn try_recv(&mut self) -> Option<Change> {
+        let change = self.receiver.try_recv().ok()?;
+        self.waiting.took(&change);
+        Some(change)
+    }
+
+    /// What was folded since the channel was full; asked for when the channel is empty.
+    fn take_folded(&mut self) -> Vec<(i64, GapChange)> {
+        self.waiting.overflow().take().collect()
     }
 }
 
@@ -117,15 +214,23 @@ impl Pending {
 pub(crate) struct Index {
     connection: SqliteConnection,
     path: PathBuf,
+    /// Of the disk that the index lies on.
+    device: Option<u64>,
     session_id: i64,
     disk: Disk,
     budget: Arc<Budget>,
     sync: Duration,
-    changes: mpsc::UnboundedReceiver<Change>,
+    changes: Reported,
     pending: Pending,
     accounts: Accounts,
     gaps: Gaps,
     dirty: Dirty,
+    cameras: HashMap<i64, Arc<Camera>>,
+    segment_ids: Arc<SegmentIds>,
+    /// Frames whose sync failed.
+    suspects: Suspects,
+    losses: Losses,
+    sync_failed: Option<Instant>,
     cycled: Instant,
     synced: Instant,
     checkpointed: Instant,
@@ -140,11 +245,12 @@ impl Index {
         disk: Disk,
         budget: Arc<Budget>,
         sync: Duration,
-        changes: mpsc::UnboundedReceiver<Change>,
+        changes: Reported,
     ) -> Self {
         let now = Instant::now();
         Self {
             connection: session.connection,
+            device: device_of(&path),
             path,
             session_id: session.id,
             disk,
@@ -155,11 +261,21 @@ impl Index {
             accounts: Accounts::new(session.id),
             gaps: Gaps::new(session.next_gap_id),
             dirty: Dirty::default(),
+            cameras: HashMap::new(),
+            segment_ids: Arc::new(SegmentIds::new(session.next_segment_id)),
+            suspects: Suspects::default(),
+            losses: Losses::default(),
+            sync_failed: None,
             cycled: now,
             synced: now,
             checkpointed: now,
             warned: None,
         }
+    }
+
+    /// The ids that segments get.
+    pub fn segment_ids(&self) -> Arc<SegmentIds> {
+        self.segment_ids.clone()
     }
 
     /// Works until it is told to stop, then closes the open gaps, commits what is left and leaves one file without a log.
@@ -173,7 +289,7 @@ impl Index {
 
     /// Waits until it is time for a cycle; true if it is time to stop.
     async fn gather(&mut self, stop: &mut oneshot::Receiver<()>) -> bool {
-        if self.pending.is_empty() && self.changes.is_empty() {
+        if self.pending.is_empty() && self.suspects.is_empty() && self.changes.is_empty() {
             tokio::select! {
                 _ = &mut *stop => return true,
                 () = sleep(ALIVE_EVERY) => return false,
@@ -190,7 +306,14 @@ impl Index {
     }
 
     fn take_changes(&mut self) {
-        while let Ok(change) = self.changes.try_recv() {
+        // More gaps than that wait where they can be folded.
+        while self.pending.gaps.len() < GAPS_MAX {
+            let Some(change) = self.changes.try_recv() else {
+                for (camera_id, change) in self.changes.take_folded() {
+                    self.gaps.apply(camera_id, change, &mut self.pending.gaps);
+                }
+                return;
+            };
             self.take(change);
         }
     }
@@ -200,7 +323,10 @@ impl Index {
             Change::Camera(camera) => {
                 self.pending.cameras.insert(camera.id, camera);
             }
-            Change::Account(camera) => self.accounts.add(camera),
+            Change::Logged(camera) => {
+                self.accounts.add(camera.clone());
+                self.cameras.insert(camera.id, camera);
+            }
             Change::Gap { camera_id, change } => {
                 self.gaps.apply(camera_id, change, &mut self.pending.gaps)
             }
@@ -210,6 +336,15 @@ impl Index {
                 mut frames,
                 file,
             }) => {
+                let has_suspects = self.suspects.hold(segment.id);
+                let is_abandoned = self.segment_ids.is_abandoned(segment.id);
+                if has_suspects || is_abandoned && !frames.is_empty() {
+                    self.suspects.add(segment, &mut frames);
+                    return;
+                }
+                let Some(segment) = self.losses.correct(segment) else {
+                    return;
+                };
                 if !frames.is_empty() {
                     let is_new = segment.frames == frames.len() as i64;
                     self.dirty
@@ -226,7 +361,12 @@ impl Index {
     /// If the index is damaged: it can't be written any more.
     async fn cycle(&mut self) -> Result<(), Error> {
         self.cycled = Instant::now();
-        let durable = self.sync <= SYNC_WITH_COMMIT || self.synced.elapsed() >= self.sync;
+        let syncs_always = self.sync <= SYNC_WITH_COMMIT;
+        let rests = (self.sync_failed).is_some_and(|failed| failed.elapsed() < SYNC_RETRY);
+        if rests && syncs_always {
+            return Ok(()); // rows wait for their bytes
+        }
+        let durable = !rests && (syncs_always || self.synced.elapsed() >= self.sync);
         match self.try_cycle(durable).await {
             Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
                 let storage = self.path.parent().unwrap_or(Path::new(""));
@@ -246,6 +386,7 @@ impl Index {
     async fn try_cycle(&mut self, durable: bool) -> Result<(), Error> {
         if durable {
             self.sync_footage().await?;
+            self.examine_suspects().await?;
         }
         self.commit(durable, wall::now_us(), None)
             .await
@@ -262,14 +403,91 @@ impl Index {
     /// Makes the bytes durable of which the pending rows speak.
     async fn sync_footage(&mut self) -> Result<(), Error> {
         let (disk, dirty) = (self.disk.clone(), std::mem::take(&mut self.dirty));
-        let synced = tokio::task::spawn_blocking(move || dirty.sync(&disk)).await;
-        let synced = synced.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        let synced = blocking(move || dirty.sync(&disk)).await;
         if synced.is_err() {
-            self.dirty = Dirty::everything();
+            self.suspect_all();
         } else {
             self.synced = Instant::now();
         }
         synced.map_err(Error::io(crate::layout::FOOTAGE, "synced"))
+    }
+
+    /// A sync failed: the next one may succeed though the bytes are gone. Nothing is appended to what may have a hole, and its rows wait
+    /// until the bytes have been read back.
+    fn suspect_all(&mut self) {
+        self.sync_failed = Some(Instant::now());
+        self.segment_ids.abandon_all();
+        let mut by_segment: BTreeMap<i64, Vec<rows::Frame>> = BTreeMap::new();
+        for frame in std::mem::take(&mut self.pending.frames) {
+            by_segment.entry(frame.segment_id).or_default().push(frame);
+        }
+        for (id, mut frames) in by_segment {
+            match self.pending.segments.remove(&id) {
+                Some(segment) => self.suspects.add(segment, &mut frames),
+                // Frames are pending only together with their segment.
+                None => self.pending.frames.append(&mut frames),
+            }
+        }
+    }
+
+    /// Finds out what the disk has of the frames whose sync failed: those rows become pending, the others are lost.
+    async fn examine_suspects(&mut self) -> Result<(), Error> {
+        if self.suspects.is_empty() {
+            return Ok(());
+        }
+        let (disk, suspects) = (self.disk.clone(), self.suspects.clone());
+        let verdict = blocking(move || suspects.examine(&disk)).await;
+        if verdict.is_err() {
+            self.sync_failed = Some(Instant::now());
+        }
+        let verdict = verdict.map_err(Error::io(crate::layout::FOOTAGE, "synced"))?;
+        for lost in &verdict.lost {
+            self.lose(lost);
+        }
+        for frame in &verdict.kept {
+            self.accounts.index(frame.camera_id, 1);
+        }
+        self.pending.frames.extend(verdict.kept);
+        for segment in std::mem::take(&mut self.suspects).into_segments() {
+            let corrected = self.losses.correct(segment);
+            self.pending
+                .segments
+                .extend(corrected.map(|segment| (segment.id, segment)));
+        }
+        Ok(())
+    }
+
+    /// Frames that stand next to each other in a segment are not on the disk: they count as dropped, and their span is a gap.
+    fn lose(&mut self, frames: &[rows::Frame]) {
+        let times = || frames.iter().map(|frame| frame.captured_us);
+        let (Some(started_us), Some(ended_us), Some(first)) =
+            (times().min(), times().max(), frames.first())
+        else {
+            return;
+        };
+        self.budget.rows_done(frames.len());
+        self.losses.add(first.segment_id, frames.len());
+        let camera = self.cameras.get(&first.camera_id);
+        if let Some(camera) = camera {
+            let bytes = frames
+                .iter()
+                .map(|frame| frame.length.cast_unsigned())
+                .sum();
+            camera.count_lost(frames.len() as u64, bytes);
+        }
+        tracing::error!(
+            camera = camera.map(|camera| &*camera.name),
+            frames = frames.len(),
+            "the disk has lost footage that it had taken, after a failed sync; check the disk (dmesg)"
+        );
+        let change = GapChange::Record {
+            started_us,
+            ended_us,
+            reason: GapReason::DiskFull,
+            detail: "the disk lost what it had taken: a sync failed".into(),
+        };
+        self.gaps
+            .apply(first.camera_id, change, &mut self.pending.gaps);
     }
 
     /// Commits all pending rows, or none: then they stay pending.
@@ -352,7 +570,9 @@ impl Index {
     async fn finish(mut self, now_us: i64) -> Result<(), Error> {
         self.take_changes();
         self.gaps.close_all(now_us, &mut self.pending.gaps);
-        let synced = self.sync_footage().await;
+        // What can't be synced nor read back is left to the next start: its segments stay open in the index.
+        let _ = self.sync_footage().await;
+        let synced = self.examine_suspects().await;
         let path = self.path.clone();
         self.commit(true, now_us, Some(now_us))
             .await
@@ -360,11 +580,22 @@ impl Index {
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             .await
             .map_err(Error::index(&path, "written"))?;
+        if self.log_is_foreign() {
+            // Closing would remove it.
+            std::mem::forget(self.connection);
+            return synced;
+        }
         self.connection
             .close()
             .await
             .map_err(Error::index(&path, "closed"))?;
         synced
+    }
+
+    /// Whether another disk's index is at the path: SQLite removes the log by its path when it closes, and only compares inodes before.
+    fn log_is_foreign(&self) -> bool {
+        let found = device_of(&self.path);
+        found.is_some() && found != self.device
     }
 
     fn warn(&mut self, error: &Error) {
@@ -376,6 +607,20 @@ impl Index {
             tracing::warn!(%error, rows = self.pending.frames.len(), "index could not be written, rows wait");
         }
     }
+}
+
+/// The device that the path leads to now.
+fn device_of(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|found| found.dev())
+}
+
+/// Does what takes long on another thread; a panic there is an error.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
 }
 
 #[cfg(test)]
@@ -489,12 +734,16 @@ mod tests {
             Duration::from_secs(60),
             reported,
         );
-        index.budget.rows_wait(10);
+        index.budget.rows_wait(20);
         changes.send(written(1, 0..10));
         index.take_changes();
-        assert!(matches!(index.try_cycle(true).await, Err(Error::Io { .. })));
-        assert_eq!(count(&mut index).await, 0);
         index.try_cycle(false).await.unwrap();
         assert_eq!(count(&mut index).await, 10);
+        changes.send(written(1, 10..20));
+        index.take_changes();
+        assert!(matches!(index.try_cycle(true).await, Err(Error::Io { .. })));
+        assert_eq!(count(&mut index).await, 10);
+        index.try_cycle(false).await.unwrap();
+        assert_eq!(count(&mut index).await, 10, "suspects wait");
     }
 }

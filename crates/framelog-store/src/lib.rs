@@ -12,7 +12,7 @@
 //!    after it is closed; the one thing cut off is the torn end of a failed write.
 //! 5. **One gap at a time.** A camera has at most one open gap, and `ended_us >= started_us` in every row.
 //! 6. **Memory is bounded.** Frames wait in queues that are bounded in bytes, per camera and in all; locations that wait
-//!    for the index are bounded in number. Past the bounds frames are dropped.
+//!    for the index are bounded in number. Past the bounds frames are dropped, and gaps folded into one.
 //! 7. **Nobody waits for the index.** Writers hand locations over and go on; a slow or full index delays rows, never bytes.
 //! 8. **One recorder.** The directory is locked while a [`Store`] is open on it.
 //! 9. **No name escapes.** A path is made of a checked camera name and a time, and stays below the storage directory.
@@ -35,6 +35,7 @@ mod index;
 mod layout;
 mod lost_index;
 mod mounts;
+mod overflow;
 mod queue;
 mod rebuild;
 mod recovery;
@@ -43,6 +44,7 @@ mod scan;
 mod segment;
 mod session;
 mod store;
+mod suspects;
 mod unindexed;
 mod writer;
 

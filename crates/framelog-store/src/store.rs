@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +82,8 @@ pub struct Store {
     /// Why the storage directory is gone, once it is.
     gone: watch::Receiver<Option<String>>,
     guard: JoinHandle<()>,
+    /// A disk that takes nothing for so long hangs: closing gives it up.
+    patience: Duration,
     cameras: Mutex<Cameras>,
     writers: Option<Writers>,
     budget: Arc<Budget>,
@@ -110,7 +111,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Locked`] if another recorder runs on it, [`Error::Identity`] if it is not the directory that the index
-    /// belongs to, [`Error::Absent`] if that is not there, [`Error::NewerIndex`], [`Error::Index`] and [`Error::Io`] as the system has it.
+    /// belongs to, [`Error::Absent`] or [`Error::Foreign`] if that is not there, [`Error::NewerIndex`], [`Error::Index`] and [`Error::Io`] as the system has it.
     pub async fn open(options: Options) -> Result<Self, Error> {
         admit(&options.path, options.uuid)?;
         let disk = Disk::open(&options.path).map_err(Error::io(&options.path, "opened"))?;
@@ -127,7 +128,7 @@ impl Store {
         }
         let mut session = session::begin(&storage, &disk, wall::now_us()).await?;
         let cameras = std::mem::take(&mut session.cameras);
-        let uuid = session.uuid;
+        let (uuid, plan) = (session.uuid, session.rebuild.take());
         let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
         // SQLite goes by the path: it must still lead to where the footage goes.
         guard.check().map_err(|detail| Error::Absent {
@@ -138,6 +139,14 @@ impl Store {
         let (report_gone, gone) = watch::channel(None);
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));
+        let index = Index::new(
+            session,
+            storage.join(layout::INDEX),
+            disk.clone(),
+            budget.clone(),
+            options.sync,
+            reported,
+        );
         let writers = Writers::start(&writer::Shared {
             disk: disk.clone(),
             container: match options.layout {
@@ -147,28 +156,21 @@ impl Store {
             budget: budget.clone(),
             changes: changes.clone(),
             doubt: doubt.clone(),
-            next_segment_id: Arc::new(AtomicI64::new(session.next_segment_id)),
+            segment_ids: index.segment_ids(),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
         let (progress, rebuilt) = watch::channel(Progress::default());
-        let rebuild = session.rebuild.take().map(|plan| {
-            let (storage, disk, changes) = (storage.clone(), disk.clone(), changes.clone());
+        let rebuild = plan.map(|plan| {
+            let (storage, changes) = (storage.clone(), changes.clone());
             tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
         });
-        let index = Index::new(
-            session,
-            storage.join(layout::INDEX),
-            disk,
-            budget.clone(),
-            options.sync,
-            reported,
-        );
         let (stop_index, stopped) = oneshot::channel();
         Ok(Self {
             uuid,
             path: storage,
             gone,
             guard: tokio::spawn(guard.watch(doubt, report_gone)),
+            patience: HANGING_AFTER,
             cameras: Mutex::new(Cameras::new(cameras, options.away)),
             writers: Some(writers),
             budget,
@@ -266,7 +268,7 @@ impl Store {
         }
         let patience = match self.gone.borrow().is_some() {
             true => GONE_PATIENCE,
-            false => HANGING_AFTER,
+            false => self.patience,
         };
         let (budget, path) = (self.budget.clone(), self.path.clone());
         let closed = self.finish();
@@ -340,7 +342,11 @@ fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
     };
     match identity::read(storage)? {
         Some(found) if found == uuid => Ok(()),
-        Some(found) => absent(format!("recorder {found} records here, not {uuid}")),
+        Some(found) => Err(Error::Foreign {
+            path: storage.to_owned(),
+            found,
+            expected: uuid,
+        }),
         None => absent(format!("recorder {uuid} does not record here")),
     }
 }
@@ -407,7 +413,7 @@ impl Cameras {
                 known.row.name.clone(),
                 known.last_captured_us,
             ));
-            changes.push(Change::Account(camera.clone()));
+            changes.push(Change::Logged(camera.clone()));
             camera
         });
         (camera.clone(), changes)
@@ -453,5 +459,7 @@ fn nobody_recorded(known: &Known, away: Option<&str>, now_us: i64) -> Change {
     }
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use crate::gaps::GapChange;
 use crate::index::{Change, Changes, Written};
 use crate::queue::{Command, Entry, Queue};
 use crate::segment::OpenSegment;
+use crate::suspects::SegmentIds;
 
 /// More threads than this gain nothing: one fills a disk.
 const THREADS_MAX: usize = 4;
@@ -37,8 +37,7 @@ pub(crate) struct Shared {
     pub changes: Changes,
     /// Raised when a write fails: is the disk still there?
     pub doubt: Arc<Notify>,
-    /// Id of the next segment: grows in the order in which segments begin.
-    pub next_segment_id: Arc<AtomicI64>,
+    pub segment_ids: Arc<SegmentIds>,
 }
 
 /// The writer threads. A camera's frames always go to the same one.
@@ -249,7 +248,9 @@ impl Run<'_> {
                     && before.codec == frame.codec
                     && before.offset_us == frame.offset_us
             }
-            (None, Some(open)) => open.takes(frame),
+            (None, Some(open)) => {
+                open.takes(frame) && !self.shared.segment_ids.is_abandoned(open.row().id)
+            }
             (None, None) => true, // nothing to end
         }
     }
@@ -325,7 +326,7 @@ impl Run<'_> {
     }
 
     fn create(&self, first: &Frame) -> io::Result<OpenSegment> {
-        let id = self.shared.next_segment_id.fetch_add(1, Relaxed);
+        let id = self.shared.segment_ids.next();
         let camera = (self.camera.id, &*self.camera.name);
         OpenSegment::create(&self.shared.disk, camera, id, self.shared.container, first)
     }

@@ -363,7 +363,7 @@ fn frame(picture: Picture, reading: &Reading) -> Frame {
 #[cfg(test)]
 mod tests {
     use framelog_store::query::GapRow;
-    use framelog_store::{Layout, Options, Reader, Store};
+    use framelog_store::{Options, Reader, Store};
 
     use super::*;
     use crate::config::url::CameraUrl;
@@ -376,9 +376,8 @@ mod tests {
     async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(Options {
-            path: dir.path().to_owned(),
-            layout: Layout::Segments,
             sync: Duration::from_secs(1),
+            ..Options::new(dir.path().to_owned())
         })
         .await
         .unwrap();

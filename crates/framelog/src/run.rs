@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framelog_store::{CameraLog, Options, Store, Uuid};
+use framelog_store::{CameraLog, Error as StoreError, Options, Store, Uuid};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -101,24 +101,32 @@ struct Absence {
 impl Absence {
     fn of(uuid: Uuid, why: String) -> Self {
         Self {
+            said: why.clone(),
             vanished: Some((uuid, why)),
-            said: String::new(),
         }
     }
 
     /// Whether to try again after this: what was there once, or is named by its uuid, is expected to come.
-    fn passes(&self, error: &framelog_store::Error, pinned: Option<Uuid>) -> bool {
-        self.vanished.is_some()
-            || pinned.is_some() && matches!(error, framelog_store::Error::Absent { .. })
+    fn passes(&self, error: &StoreError, pinned: Option<Uuid>) -> bool {
+        let is_elsewhere = matches!(
+            error,
+            StoreError::Absent { .. } | StoreError::Foreign { .. }
+        );
+        self.vanished.is_some() || pinned.is_some() && is_elsewhere
     }
 
-    /// Says why not, once for each reason.
-    fn say(&mut self, error: &framelog_store::Error) {
-        let reason = error.to_string();
+    /// Says why not, once for each reason, and shows it.
+    fn tell(&mut self, error: &StoreError, status: &Status) {
+        let reason = match (&self.vanished, error) {
+            // That was said when it vanished, in better words.
+            (Some((_, why)), StoreError::Absent { .. }) => why.clone(),
+            _ => error.to_string(),
+        };
         if reason != self.said {
-            tracing::error!(%error, retry_s = REOPEN_EVERY.as_secs(), "no storage: nothing is recorded until it is there");
-            self.said = reason;
+            tracing::error!(%reason, retry_s = REOPEN_EVERY.as_secs(), "no storage: nothing is recorded until it is there");
+            self.said.clone_from(&reason);
         }
+        status.set_no_storage(Some(reason));
     }
 }
 
@@ -163,8 +171,7 @@ async fn open(
         if !absence.passes(&error, pinned) {
             return Err(error.into());
         }
-        absence.say(&error);
-        status.set_no_storage(Some(error.to_string()));
+        absence.tell(&error, status);
         tokio::select! {
             () = tokio::time::sleep(REOPEN_EVERY) => {}
             order = orders.recv() => match order {

@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub sync_fails: Arc<AtomicBool>,
     /// A sync that fails loses the bytes of its file from here on, as a kernel does that drops pages it could not write.
     pub sync_loses_from: Arc<AtomicU64>,
+    /// Syncs that failed by `sync_fails`.
+    pub failed_syncs: Arc<AtomicU64>,
     /// Calls made so far; the first is number 1.
     pub calls: Arc<AtomicU64>,
     plan: Arc<Mutex<Option<Plan>>>,
@@ -49,6 +51,7 @@ impl Default for Faults {
             room: Arc::new(AtomicUsize::new(usize::MAX)),
             sync_fails: Arc::default(),
             sync_loses_from: Arc::new(AtomicU64::new(u64::MAX)),
+            failed_syncs: Arc::default(),
             calls: Arc::default(),
             plan: Arc::default(),
         }
@@ -122,6 +125,7 @@ impl Faults {
         {
             file.write_all_at(&vec![0; lost as usize], from)?;
         }
+        self.failed_syncs.fetch_add(1, SeqCst);
         Err(Errno::IO.into())
     }
 }

@@ -53,6 +53,17 @@ fn frame(captured_us: i64, text: &str) -> Frame {
     }
 }
 
+/// A frame that begins and ends as a JPEG does.
+fn picture(captured_us: i64, length: usize) -> Frame {
+    let mut bytes = vec![0xff, 0xd8];
+    bytes.extend(captured_us.to_string().bytes().cycle().take(length));
+    bytes.extend([0xff, 0xd9]);
+    Frame {
+        payload: Bytes::from(bytes).into(),
+        ..frame(captured_us, "")
+    }
+}
+
 async fn frames(reader: &Reader, camera: &str) -> Vec<FrameRow> {
     reader
         .frames(camera, i64::MIN, i64::MAX, None, u32::MAX)
@@ -795,12 +806,81 @@ async fn rows_wait_for_a_failing_sync_and_are_committed_after_it() {
     let log = store.camera("a").await.unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     sync_fails.store(true, SeqCst);
-    log.append(frame(T, "one"), false).unwrap();
+    log.append(picture(T, 100), false).unwrap();
     wait_for(async || log.counters().stored_frames == 1).await;
     assert_eq!(frames(&reader, "a").await, []);
     sync_fails.store(false, SeqCst);
     wait_for(async || frames(&reader, "a").await.len() == 1).await;
     store.close().await.unwrap();
+    assert_eq!(gaps(dir.path(), "a").await, [], "nothing was lost");
+}
+
+#[tokio::test]
+async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_a_new_file() {
+    for lost in [0, 1, 2, 3] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        let faults = disk.faults.clone();
+        let (sync_fails, loses_from, failed_syncs) = (
+            &faults.sync_fails,
+            &faults.sync_loses_from,
+            &faults.failed_syncs,
+        );
+        let store = Store::open_on(disk, options(dir.path()), Limits::default())
+            .await
+            .unwrap();
+        let log = store.camera("a").await.unwrap();
+        let reader = Reader::open(dir.path()).await.unwrap();
+        log.append(picture(T, 5000), true).unwrap();
+        wait_for(async || frames(&reader, "a").await.len() == 1).await;
+        // Each frame is some 5,200 bytes: the last `lost` of four are not on the disk.
+        loses_from.store(5300 * (4 - lost), SeqCst);
+        sync_fails.store(true, SeqCst);
+        for n in 1..4 {
+            log.append(picture(T + n, 5000), false).unwrap();
+        }
+        let files = || {
+            fs::read_dir(dir.path().join("footage/a/2023-11-14"))
+                .unwrap()
+                .count()
+        };
+        wait_for(async || log.counters().stored_frames == 4).await;
+        let failed = failed_syncs.load(SeqCst);
+        wait_for(async || failed_syncs.load(SeqCst) > failed).await;
+        let mut n = 4;
+        wait_for(async || {
+            log.append(picture(T + n, 5000), false).unwrap();
+            n += 1;
+            files() > 1
+        })
+        .await;
+        loses_from.store(u64::MAX, SeqCst);
+        sync_fails.store(false, SeqCst);
+        store.close().await.unwrap();
+
+        let found: Vec<i64> = frames(&reader, "a")
+            .await
+            .iter()
+            .map(|row| row.captured_us)
+            .collect();
+        let expected: Vec<i64> = (0..n)
+            .filter(|n| !(4 - lost as i64..4).contains(n))
+            .map(|n| T + n)
+            .collect();
+        assert_eq!(found, expected, "{lost} lost");
+        let counters = log.counters();
+        assert_eq!(
+            (counters.stored_frames, counters.dropped_disk_full),
+            (expected.len() as u64, lost)
+        );
+        let segments = all_segments(&reader).await;
+        let frames: u64 = segments.iter().map(|segment| segment.frames).sum();
+        assert_eq!(frames, counters.stored_frames);
+        assert!(segments.iter().all(|segment| !segment.open));
+        let gap = (T + 4 - lost as i64, Some(T + 3), "disk_full");
+        let gaps = gaps(dir.path(), "a").await;
+        assert_eq!(spans(&gaps), if lost > 0 { vec![gap] } else { vec![] });
+    }
 }
 
 #[tokio::test]
