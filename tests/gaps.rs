@@ -274,8 +274,8 @@ fn cameras_that_change_places_and_names_are_covered_while_they_are_configured() 
     daemon.signal(Signal::HUP);
     recorded(["b", "b"], removed_us + 1_500_000);
     place.configure(&[one.section("a", "/"), two.section("b", "/")].concat());
-    daemon.signal(Signal::HUP);
     let back_us = now_us();
+    daemon.signal(Signal::HUP);
     recorded(["a", "b"], back_us);
     stop(daemon, &place);
     let index = place.index().expect("an index");

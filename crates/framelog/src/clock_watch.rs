@@ -1,11 +1,14 @@
 //! Whether this machine's wall clock was set: its time and monotonic time, compared. Not for a camera's clock.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::wall;
 
 /// A wall clock that has moved by more than this beside the time that passed was set. What comes off slewing stays below.
 pub const STEP_MIN_US: i64 = 2_000_000;
+
+/// Both clocks are read within this.
+const ABREAST: Duration = Duration::from_millis(100);
 
 /// One moment by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,11 +20,14 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Now.
+    /// Now, by both clocks at once: a thread that was put aside between reading the one and the other reads them again.
     pub fn now() -> Self {
-        Self {
-            wall_us: wall::now_us(),
-            at: Instant::now(),
+        loop {
+            let at = Instant::now();
+            let wall_us = wall::now_us();
+            if at.elapsed() < ABREAST {
+                return Self { wall_us, at };
+            }
         }
     }
 
@@ -71,8 +77,6 @@ impl ClockWatch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const NOW: i64 = 1_700_000_000_000_000;

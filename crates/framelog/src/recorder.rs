@@ -38,6 +38,10 @@ pub struct Recorder {
     dropping: bool,
     skew_us: Option<i64>,
     skew_warned: bool,
+    /// When frames were taken last.
+    taken: Option<Moment>,
+    /// By how much this machine's clock was set since, microseconds, until a frame comes that arrived after that.
+    step_us: Option<i64>,
     /// Whether its stamp stands still; `None` if its stamps are ignored.
     still: Option<Frozen<Stamp>>,
     run: Run,
@@ -109,6 +113,8 @@ impl Recorder {
             dropping: false,
             skew_us: None,
             skew_warned: false,
+            taken: None,
+            step_us: None,
             still: (!ignores_stamps).then(Frozen::default),
             run: Run::default(),
         };
@@ -150,23 +156,26 @@ impl Recorder {
 
     /// Stores what a source gave just now, in order, and leaves `deliveries` empty.
     pub fn take(&mut self, deliveries: &mut Vec<Delivery>) {
-        self.take_at(deliveries, Instant::now());
+        self.take_at(deliveries, Moment::now());
     }
 
-    fn take_at(&mut self, deliveries: &mut Vec<Delivery>, now: Instant) {
+    fn take_at(&mut self, deliveries: &mut Vec<Delivery>, now: Moment) {
         if deliveries.is_empty() {
             return;
+        }
+        if let Some(step_us) = self.taken.replace(now).and_then(|last| now.step_us(last)) {
+            self.step_us = Some(step_us);
         }
         for delivery in deliveries.drain(..) {
             match delivery {
                 Delivery::Skipped(skipped) => self.log.skip(skipped.reason),
                 Delivery::Picture(picture) => {
-                    self.run.add_picture(now);
+                    self.run.add_picture(now.at);
                     self.store(picture, now);
                 }
             }
         }
-        self.status.came(now, self.skew_us);
+        self.status.came(now.at, self.skew_us);
     }
 
     /// The connection ended: there is no footage from the last frame on.
@@ -192,13 +201,13 @@ impl Recorder {
         matches!(self.footage, Footage::Going { .. })
     }
 
-    fn store(&mut self, picture: Picture, now: Instant) {
+    fn store(&mut self, picture: Picture, now: Moment) {
         let received = Moment {
             wall_us: picture.received_us,
-            at: now,
+            at: now.at,
         };
-        let whose = self.machine_step(received);
-        if whose == Some(Whose::Machine) {
+        let is_machine = self.meets_step(now.wall_us.saturating_sub(picture.received_us));
+        if is_machine {
             // What was learnt from arrivals holds no more.
             self.clock.reconnected();
         }
@@ -207,8 +216,11 @@ impl Recorder {
             self.new_segment = true;
         }
         let reading = self.clock.read(picture.stamp, received.wall_us);
-        let whose = whose.or(reading.stepped.then_some(Whose::Camera));
-        let leap = whose.and_then(|whose| self.leap(&reading, received, whose));
+        let leap = match (is_machine, reading.stepped) {
+            (true, _) => self.leap(&reading, received, Whose::Machine),
+            (false, true) => self.leap(&reading, received, Whose::Camera),
+            (false, false) => None,
+        };
         self.new_segment |= reading.stepped || leap.is_some();
         self.skew_us = reading.skew_us;
         self.warn_of_skew(&reading);
@@ -222,12 +234,14 @@ impl Recorder {
         }
     }
 
-    /// Whether this machine's clock was set since the last frame.
-    fn machine_step(&self, received: Moment) -> Option<Whose> {
-        match self.footage {
-            Footage::Going { received: last, .. } => received.step_us(last).map(|_| Whose::Machine),
-            Footage::Missing { .. } => None,
-        }
+    /// Whether a frame of this age is the first since this machine's clock was set. Frames are held back until it is certain where they
+    /// end: those that arrived before the step, and come after it, seem as old as it is wide, or come from the future.
+    fn meets_step(&mut self, age_us: i64) -> bool {
+        let is_after = |&step_us: &i64| match step_us > 0 {
+            true => age_us < step_us / 2,
+            false => age_us >= 0,
+        };
+        self.step_us.take_if(|step_us| is_after(step_us)).is_some()
     }
 
     /// Where a clock was set, whether the capture times show it: those of a camera with a good clock go on when this machine's is set.
@@ -239,10 +253,15 @@ impl Recorder {
         else {
             return None;
         };
+        let lived_us = match whose {
+            // The better measure, because frames are held back; but not over a step.
+            Whose::Camera => received.wall_us.saturating_sub(last.wall_us).max(0),
+            Whose::Machine => received.lived_us(last),
+        };
         let ahead_us = reading
             .captured_us
             .saturating_sub(from_us)
-            .saturating_sub(received.lived_us(last));
+            .saturating_sub(lived_us);
         (ahead_us.saturating_abs() > STEP_MIN_US).then_some(Leap {
             from_us,
             ahead_us,
@@ -372,8 +391,30 @@ mod tests {
     const NOW: i64 = 1_700_000_000_000_000;
     const SECOND: i64 = 1_000_000;
 
-    /// What is in the index after frames, a second apart, of which each arrived at this second by the machine's clock, with this stamp.
+    /// A frame, in seconds.
+    struct Came {
+        /// Since the first, by the clock that nobody sets, when it is handed over.
+        lived: u64,
+        /// By the machine's clock then.
+        wall: i64,
+        /// By the machine's clock, when it arrived.
+        received: i64,
+        stamp: Option<i64>,
+    }
+
+    /// What is in the index after frames, a second apart, of which each came at this second by the machine's clock, with this stamp.
     async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
+        let came = (0..).zip(frames).map(|(lived, &(wall, stamp))| Came {
+            lived,
+            wall,
+            received: wall,
+            stamp,
+        });
+        left(came.collect()).await
+    }
+
+    /// Capture times in order of arrival, number of segments, gaps where a clock was set.
+    async fn left(frames: Vec<Came>) -> (Vec<i64>, usize, Vec<GapRow>) {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(Options {
             sync: Duration::from_secs(1),
@@ -392,18 +433,21 @@ mod tests {
         );
         recorder.begin_run();
         let start = Instant::now();
-        for (lived_s, &(wall_s, stamp_s)) in (0..).zip(frames) {
+        for came in frames {
             let picture = Picture {
                 payload: bytes::Bytes::from_static(b"picture").into(),
                 headers: Default::default(),
                 stamp: Stamp {
-                    stamp_us: stamp_s.map(|second| second * SECOND),
+                    stamp_us: came.stamp.map(|second| second * SECOND),
                     wall_second_us: None,
                 },
-                received_us: NOW + wall_s * SECOND,
+                received_us: NOW + came.received * SECOND,
                 complete: true,
             };
-            let now = start + Duration::from_secs(lived_s);
+            let now = Moment {
+                wall_us: NOW + came.wall * SECOND,
+                at: start + Duration::from_secs(came.lived),
+            };
             recorder.take_at(&mut vec![Delivery::Picture(picture)], now);
         }
         recorder.finish();
@@ -464,6 +508,43 @@ mod tests {
         let (captured, segments, gaps) = recorded(&frames).await;
         assert_eq!((captured, segments), (vec![0, 1, 2, 33, 34], 2));
         assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 33)]);
+    }
+
+    /// Handed over at `lived`, when the machine's clock said `wall`; arrived when it said `received`.
+    fn held(frames: &[(u64, i64, i64)]) -> Vec<Came> {
+        let came = |&(lived, wall, received)| Came {
+            lived,
+            wall,
+            received,
+            stamp: None,
+        };
+        frames.iter().map(came).collect()
+    }
+
+    #[tokio::test]
+    async fn frames_that_were_held_back_are_no_step() {
+        let frames = [(0, 0, 0), (9, 9, 1), (9, 9, 9), (10, 10, 10)];
+        let (captured, segments, gaps) = left(held(&frames)).await;
+        assert_eq!((captured, segments), (vec![0, 1, 9, 10], 1));
+        assert_eq!(gaps, []);
+    }
+
+    #[tokio::test]
+    async fn step_is_found_behind_a_frame_that_was_held_back_over_it() {
+        for step in [100, -100] {
+            let now = 4 + step;
+            let frames = [
+                (0, 0, 0),
+                (1, 1, 1),
+                (4, now, 2),
+                (4, now, now),
+                (5, now + 1, now + 1),
+            ];
+            let (captured, segments, gaps) = left(held(&frames)).await;
+            assert_eq!((captured, segments), (vec![0, 1, 2, now, now + 1], 2));
+            let expected = if step > 0 { vec![(2, now)] } else { vec![] };
+            assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[tokio::test]
