@@ -512,7 +512,7 @@ async fn a_flipped_bit_is_told_as_the_frame_that_it_hit_and_no_other() {
     let whole = fs::read(path).unwrap();
     let ends = part_ends(&whole);
     // A stride that has no divisor in common with the length meets every part of every part.
-    let stride = whole.len() * 3 / 5 | 1;
+    let stride = (whole.len() * 3 / 5) | 1;
     let reader = Reader::open(dir.path()).await.unwrap();
     for n in 0..FLIPS {
         let (at, bit) = (n * stride % whole.len(), n % 8);
