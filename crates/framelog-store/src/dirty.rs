@@ -42,6 +42,14 @@ impl Dirty {
         }
     }
 
+    /// Entries of these directories changed.
+    pub fn add_dirs(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+        self.dirs.extend(dirs);
+        if self.dirs.len() > 4 * FILES_MAX {
+            *self = Self::everything();
+        }
+    }
+
     /// After a failure nobody knows what is on the disk.
     pub fn everything() -> Self {
         Self {

@@ -1,13 +1,23 @@
 //! The only file-system calls on footage, each one call to the system. Not for what is written or when.
 
 use std::fs::{self, File};
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
+/// A directory may be removed, because it is empty, so often before a file is made in it.
+const CREATE_TRIES: usize = 8;
 /// Most slices that one `writev` takes (`IOV_MAX` on Linux).
 const SLICES_MAX: usize = 1024;
+
+/// How large the file system is, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// What this program may still write.
+    pub free: u64,
+    pub total: u64,
+}
 
 /// The file system that the footage lies on. Paths are relative to the storage directory.
 #[derive(Clone, Debug)]
@@ -33,13 +43,20 @@ impl Disk {
     /// `AlreadyExists` if there is a file: nothing is ever overwritten.
     pub fn create(&self, path: &str) -> io::Result<File> {
         let path = self.storage.join(path);
-        let create = || File::options().write(true).create_new(true).open(&path);
-        match (create(), path.parent()) {
-            (Err(error), Some(parent)) if error.kind() == io::ErrorKind::NotFound => {
-                fs::create_dir_all(parent)?;
-                create()
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let created = File::options().write(true).create_new(true).open(&path);
+            match (created, path.parent()) {
+                (Err(error), Some(parent)) if is_missing(&error) && tries < CREATE_TRIES => {
+                    match fs::create_dir_all(parent) {
+                        Err(error) if !is_missing(&error) => return Err(error),
+                        _ => {}
+                    }
+                }
+                (created, _) => return created,
             }
-            (created, _) => created,
         }
     }
 
@@ -61,14 +78,32 @@ impl Disk {
         file.write_vectored(slices)
     }
 
-    /// Cuts the file to `length` bytes.
-    pub fn cut(&self, file: &File, length: u64) -> io::Result<()> {
-        file.set_len(length)
+    /// Cuts the file to `length` bytes; what is written next follows them.
+    pub fn cut(&self, mut file: &File, length: u64) -> io::Result<()> {
+        file.set_len(length)?;
+        file.seek(SeekFrom::Start(length)).map(|_| ())
     }
 
     /// Removes a file.
     pub fn remove(&self, path: &str) -> io::Result<()> {
-        fs::remove_file(self.storage.join(path))
+        let path = self.storage.join(path);
+        #[cfg(test)]
+        self.faults.removing(&path)?;
+        fs::remove_file(path)
+    }
+
+    /// Removes a directory if it is empty.
+    pub fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(self.storage.join(path))
+    }
+
+    /// How much room there is.
+    pub fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::statvfs(&self.storage)?;
+        Ok(Space {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
     }
 
     /// Sets the file's modification time, in nanoseconds since the Unix epoch.
@@ -89,9 +124,12 @@ impl Disk {
         file.sync_data()
     }
 
-    /// Makes the entries of a directory durable.
+    /// Makes the entries of a directory durable. One that is gone has none.
     pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        File::open(self.storage.join(path))?.sync_all()
+        match File::open(self.storage.join(path)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => opened?.sync_all(),
+        }
     }
 
     /// Makes the whole file system durable, entries included.
@@ -123,6 +161,7 @@ impl Disk {
 #[cfg(test)]
 pub(crate) mod faults {
     use std::io;
+    use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
@@ -135,6 +174,8 @@ pub(crate) mod faults {
         pub room: Arc<AtomicUsize>,
         /// Whether syncs fail.
         pub sync_fails: Arc<AtomicBool>,
+        /// Whether files can't be removed.
+        pub remove_fails: Arc<AtomicBool>,
     }
 
     impl Default for Faults {
@@ -142,6 +183,7 @@ pub(crate) mod faults {
             Self {
                 room: Arc::new(AtomicUsize::new(usize::MAX)),
                 sync_fails: Arc::default(),
+                remove_fails: Arc::default(),
             }
         }
     }
@@ -161,6 +203,18 @@ pub(crate) mod faults {
                     Ok(None)
                 }
             }
+        }
+
+        /// Fails if files shall not be removed; else a full disk has room again for what was in it.
+        pub fn removing(&self, path: &Path) -> io::Result<()> {
+            if self.remove_fails.load(SeqCst) {
+                return Err(Errno::ACCESS.into());
+            }
+            let bytes = path.metadata().map_or(0, |metadata| metadata.len());
+            if self.room.load(SeqCst) != usize::MAX {
+                self.room.fetch_add(bytes as usize, SeqCst);
+            }
+            Ok(())
         }
 
         /// Fails if syncs shall fail.

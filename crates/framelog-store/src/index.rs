@@ -19,6 +19,8 @@ use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::{GapChange, Gaps};
+use crate::retention::Retention;
+use crate::rules::Rules;
 use crate::session::Session;
 use crate::{rows, wall};
 
@@ -46,6 +48,8 @@ pub(crate) enum Change {
     Written(Written),
     /// A camera's gaps changed.
     Gap { camera_id: i64, change: GapChange },
+    /// The rules for what may go changed.
+    Rules(Rules),
 }
 
 /// A segment as it is after a write.
@@ -108,6 +112,7 @@ pub(crate) struct Index {
     pending: Pending,
     gaps: Gaps,
     dirty: Dirty,
+    retention: Retention,
     cycled: Instant,
     synced: Instant,
     checkpointed: Instant,
@@ -123,6 +128,7 @@ impl Index {
         budget: Arc<Budget>,
         sync: Duration,
         changes: mpsc::UnboundedReceiver<Change>,
+        retention: Retention,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -136,6 +142,7 @@ impl Index {
             pending: Pending::default(),
             gaps: Gaps::new(session.next_gap_id),
             dirty: Dirty::default(),
+            retention,
             cycled: now,
             synced: now,
             checkpointed: now,
@@ -147,17 +154,25 @@ impl Index {
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
         while !self.gather(&mut stop).await {
             self.take_changes();
-            self.cycle().await;
+            if self.retention.room.is_asked() {
+                // A full disk takes no rows before there is room.
+                self.keep().await;
+                self.cycle().await;
+            } else {
+                self.cycle().await;
+                self.keep().await;
+            }
         }
         self.finish(wall::now_us()).await
     }
 
     /// Waits until it is time for a cycle; true if it is time to stop.
     async fn gather(&mut self, stop: &mut oneshot::Receiver<()>) -> bool {
-        if self.pending.is_empty() && self.changes.is_empty() {
+        if self.pending.is_empty() && self.changes.is_empty() && !self.retention.is_busy() {
             tokio::select! {
                 _ = &mut *stop => return true,
                 () = sleep(ALIVE_EVERY) => return false,
+                () = self.retention.room.asked() => return false,
                 change = self.changes.recv() => match change {
                     Some(change) => self.take(change),
                     None => return true,
@@ -166,6 +181,7 @@ impl Index {
         }
         tokio::select! {
             _ = stop => true,
+            () = self.retention.room.asked() => false,
             () = sleep_until(self.cycled + self.sync.clamp(COMMIT_PAUSE, COMMIT_EVERY)) => false,
         }
     }
@@ -178,7 +194,9 @@ impl Index {
 
     fn take(&mut self, change: Change) {
         match change {
+            Change::Rules(rules) => self.retention.set_rules(rules),
             Change::Camera(camera) => {
+                self.retention.follow_camera(&camera);
                 self.pending.cameras.insert(camera.id, camera);
             }
             Change::Gap { camera_id, change } => {
@@ -194,6 +212,7 @@ impl Index {
                     self.dirty
                         .add(segment.id, file, is_new.then_some(&*segment.path));
                 }
+                self.retention.follow(&segment);
                 self.pending.frames.append(&mut frames);
                 self.pending.segments.insert(segment.id, segment);
             }
@@ -204,8 +223,59 @@ impl Index {
         self.cycled = Instant::now();
         let durable = self.sync <= SYNC_WITH_COMMIT || self.synced.elapsed() >= self.sync;
         if let Err(error) = self.try_cycle(durable).await {
+            if error.is_full() {
+                self.retention.index_is_full();
+            }
             self.warn(&error);
         }
+    }
+
+    /// Lets footage go, as far as it should and may.
+    async fn keep(&mut self) {
+        if !self.retention.is_due() {
+            return;
+        }
+        let request = self.retention.room.take();
+        let kept = self
+            .try_keep(request.map_or(0, |request| request.bytes))
+            .await;
+        if let Some(request) = request {
+            let is_granted = kept.as_ref().is_ok_and(|&freed| freed > 0);
+            self.retention.room.answer(request, is_granted);
+        }
+        if let Err(error) = kept {
+            self.warn(&error);
+        }
+    }
+
+    /// The bytes that were freed; some, if any are `wanted` and anything may go.
+    async fn try_keep(&mut self, wanted: u64) -> Result<u64, Error> {
+        let path = self.path.clone();
+        let failed = || Error::index(&path, "written");
+        let demands = self
+            .retention
+            .demands(&mut self.connection, wanted, wall::now_us())
+            .await
+            .map_err(failed())?;
+        let mut freed = 0;
+        if !demands.is_empty() {
+            if self.sync > SYNC_WITH_COMMIT {
+                // A durable commit makes the rows before it durable too.
+                self.sync_footage().await?;
+            }
+            loop {
+                freed += self
+                    .retention
+                    .remove(&mut self.connection, &demands, wall::now_us())
+                    .await
+                    .map_err(failed())?;
+                if wanted == 0 || freed > 0 || !self.retention.is_cut_short() {
+                    break;
+                }
+            }
+        }
+        self.dirty.add_dirs(self.retention.take_dirs());
+        Ok(freed)
     }
 
     async fn try_cycle(&mut self, durable: bool) -> Result<(), Error> {
@@ -255,7 +325,7 @@ impl Index {
         // Not sqlx's transactions: SQLite rolls some failures back by itself (a full disk), and sqlx then counts a
         // transaction as open for ever.
         self.execute("BEGIN IMMEDIATE").await?;
-        let written = match self.write(alive_us, ended_us).await {
+        let written = match self.write(durable, alive_us, ended_us).await {
             Ok(()) => self.execute("COMMIT").await,
             failed => failed,
         };
@@ -265,14 +335,25 @@ impl Index {
         }
         self.budget.rows_done(self.pending.frames.len());
         self.pending = Pending::default();
+        if durable {
+            self.retention.forgot_deleted();
+        }
         if self.warned.take().is_some() {
             tracing::info!("index is written again");
         }
         Ok(())
     }
 
-    async fn write(&mut self, alive_us: i64, ended_us: Option<i64>) -> sqlx::Result<()> {
+    async fn write(
+        &mut self,
+        durable: bool,
+        alive_us: i64,
+        ended_us: Option<i64>,
+    ) -> sqlx::Result<()> {
         let connection = &mut self.connection;
+        if durable {
+            self.retention.forget_deleted(connection).await?;
+        }
         rows::write(connection, self.pending.cameras.values()).await?;
         rows::write(connection, self.pending.segments.values()).await?;
         rows::write(connection, &self.pending.frames).await?;
@@ -386,6 +467,7 @@ mod tests {
             budget.clone(),
             Duration::ZERO,
             reported,
+            Retention::new(dir.path(), Disk::new(dir.path()), Rules::default()),
         );
 
         index.execute("PRAGMA max_page_count = 40").await.unwrap();
@@ -428,6 +510,7 @@ mod tests {
             Arc::default(),
             Duration::from_secs(60),
             reported,
+            Retention::new(dir.path(), Disk::new(dir.path()), Rules::default()),
         );
         index.budget.rows_wait(10);
         changes.send(written(1, 0..10));

@@ -10,7 +10,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::{identity, layout, rows};
+use crate::{identity, layout, protection, rows};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -60,6 +60,9 @@ pub(crate) async fn begin(storage: &Path, now_us: i64) -> Result<Session, Error>
     migrate(&path, &mut connection).await?;
     let uuid = agree_on_identity(storage, &mut connection, now_us).await?;
     close_what_was_left_open(&mut connection)
+        .await
+        .map_err(failed())?;
+    protection::restore_if_new(storage, &mut connection, now_us)
         .await
         .map_err(failed())?;
     let id = insert_session(&mut connection, now_us)

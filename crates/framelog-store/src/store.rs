@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,10 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes, Index};
-use crate::session::{self, Known};
+use crate::reserve::Reserve;
+use crate::retention::{Keeping, Retention};
+use crate::rules::Rules;
+use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
 use crate::{identity, layout, rows, wall};
 
@@ -43,6 +46,8 @@ pub struct Options {
     /// How often footage, then index, are synced to the disk. Up to 1 s every commit is durable; above, rows are committed
     /// within 1 s all the same, and a power cut may take what came since the last sync.
     pub sync: Duration,
+    /// What footage may go.
+    pub rules: Rules,
 }
 
 /// An opened storage directory. One at a time: the directory is locked.
@@ -55,6 +60,7 @@ pub struct Store {
     writers: Option<Writers>,
     budget: Arc<Budget>,
     changes: Changes,
+    keeping: Arc<Mutex<Keeping>>,
     index: JoinHandle<Result<(), Error>>,
     stop_index: Option<oneshot::Sender<()>>,
     _lock: File,
@@ -84,8 +90,14 @@ impl Store {
         let storage = options.path;
         fs::create_dir_all(storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
         let lock = identity::lock(&storage)?;
-        let mut session = session::begin(&storage, wall::now_us()).await?;
+        let mut session = begin(&storage).await?;
         let cameras = std::mem::take(&mut session.cameras);
+        let mut retention = Retention::new(&storage, disk.clone(), options.rules);
+        retention
+            .begin(&mut session.connection, wall::now_us())
+            .await
+            .map_err(Error::index(storage.join(layout::INDEX), "read"))?;
+        let keeping = retention.keeping();
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));
         let writers = Writers::start(&writer::Shared {
@@ -96,6 +108,7 @@ impl Store {
             },
             budget: budget.clone(),
             changes: changes.clone(),
+            room: retention.room.clone(),
             next_segment_id: Arc::new(AtomicI64::new(session.next_segment_id)),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
@@ -107,6 +120,7 @@ impl Store {
             budget.clone(),
             options.sync,
             reported,
+            retention,
         );
         let (stop_index, stopped) = oneshot::channel();
         Ok(Self {
@@ -115,6 +129,7 @@ impl Store {
             writers: Some(writers),
             budget,
             changes,
+            keeping,
             index: tokio::spawn(index.run(stopped)),
             stop_index: Some(stop_index),
             _lock: lock,
@@ -173,6 +188,17 @@ impl Store {
         Ok(())
     }
 
+    /// Other rules for what may go, from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.changes.send(Change::Rules(rules));
+    }
+
+    /// How much footage there is, how much of it is protected, and how much room: as of the last look, at most some seconds ago.
+    pub fn keeping(&self) -> Keeping {
+        // Nothing panics while it is held.
+        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether rows still reach the index. If not, a bug has ended its task: footage is written, but cannot be found until the store is
     /// opened again.
     pub fn is_indexing(&self) -> bool {
@@ -209,6 +235,16 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.index.abort();
+    }
+}
+
+/// Begins a session. Even that takes room: on a full disk the reserve is given up for it.
+async fn begin(storage: &Path) -> Result<Session, Error> {
+    match session::begin(storage, wall::now_us()).await {
+        Err(error) if error.is_full() && Reserve::new(storage).give_up() => {
+            session::begin(storage, wall::now_us()).await
+        }
+        begun => begun,
     }
 }
 

@@ -18,6 +18,7 @@ mod output;
 mod part;
 mod probe;
 mod progress;
+mod protect;
 mod run;
 mod stanza;
 mod storage;
@@ -55,7 +56,7 @@ enum Command {
     Check(check::Args),
     /// Say in words what a camera sends, and how to record it
     Probe(probe::Args),
-    /// List footage and gaps
+    /// List footage, gaps, and what was removed
     Find(Stored<find::Args>),
     /// Write the picture nearest to a time
     Frame(Stored<frame::Args>),
@@ -63,6 +64,10 @@ enum Command {
     Export(Stored<export::Args>),
     /// Write frames as they are stored to standard output
     Tail(Stored<tail::Args>),
+    /// Keep a span of footage whatever the rules say, or list what is kept so
+    Protect(Stored<protect::Args>),
+    /// Let protected footage go as the rules say
+    Unprotect(Stored<protect::UnprotectArgs>),
     /// Be a camera
     Testcam(testcam::Args),
     /// Record test cameras: needs nothing
@@ -129,6 +134,14 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Tail(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
             tail::run(args, &storage).await
+        }
+        Command::Protect(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            protect::run(args, &storage).await
+        }
+        Command::Unprotect(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            protect::unprotect(args, &storage).await
         }
         Command::Testcam(args) => testcam::run(args).await,
         Command::Demo(args) => demo::run(args).await,

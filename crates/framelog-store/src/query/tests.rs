@@ -9,7 +9,7 @@ use framelog_core::gap::GapReason;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Layout, Options, Store};
+use crate::{Layout, Options, Rules, Store};
 
 /// 2026-11-22 10:00:00 UTC.
 const T: i64 = 1_795_341_600_000_000;
@@ -23,6 +23,7 @@ async fn store(dir: &TempDir) -> Store {
         path,
         layout: Layout::Segments,
         sync: Duration::from_millis(20),
+        rules: Rules::default(),
     })
     .await
     .unwrap()

@@ -13,6 +13,8 @@ use super::*;
 use crate::camera::Counters;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
 
+mod keeping;
+
 /// 2023-11-14 22:13:20 UTC.
 const T: i64 = 1_700_000_000_000_000;
 
@@ -21,6 +23,7 @@ fn options(path: &Path) -> Options {
         path: path.to_owned(),
         layout: Layout::Segments,
         sync: Duration::from_millis(20),
+        rules: Rules::default(),
     }
 }
 
