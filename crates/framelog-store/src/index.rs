@@ -252,7 +252,7 @@ impl Index {
     async fn try_keep(&mut self, wanted: u64) -> Result<u64, Error> {
         let path = self.path.clone();
         let failed = || Error::index(&path, "written");
-        let demands = self
+        let mut demands = self
             .retention
             .demands(&mut self.connection, wanted, wall::now_us())
             .await
@@ -263,16 +263,20 @@ impl Index {
                 // A durable commit makes the rows before it durable too.
                 self.sync_footage().await?;
             }
-            loop {
-                freed += self
+            while !demands.is_empty() {
+                let now = self
                     .retention
                     .remove(&mut self.connection, &demands, wall::now_us())
                     .await
                     .map_err(failed())?;
-                if wanted == 0 || freed > 0 || !self.retention.is_cut_short() {
-                    break;
-                }
+                freed += now;
+                demands = self.retention.left(&demands, now);
             }
+        }
+        if wanted > 0 && freed > 0 {
+            // The log is begun again instead of growing at the cost of footage. If it can't be, nothing is lost.
+            self.checkpointed = Instant::now();
+            let _ = self.execute("PRAGMA wal_checkpoint(PASSIVE)").await;
         }
         self.dirty.add_dirs(self.retention.take_dirs());
         Ok(freed)

@@ -14,7 +14,7 @@ use sqlx::SqliteConnection;
 
 use crate::disk::{Disk, Space};
 use crate::reserve::Reserve;
-use crate::room::Room;
+use crate::room::{self, Room};
 use crate::rows;
 use crate::rules::{Rule, Rules};
 use crate::{error, layout};
@@ -155,10 +155,25 @@ impl Retention {
         .await?;
         self.trust.learn(&sessions, now_us, Instant::now());
         let paths: Vec<String> = sqlx::query_scalar("SELECT path FROM doomed")
-            .fetch_all(connection)
+            .fetch_all(&mut *connection)
             .await?;
         self.files.paths.extend(paths);
         self.delete_files().await;
+        self.now.disk_total = self.disk.space().map_or(0, |space| space.total);
+        if self
+            .reserve
+            .make(self.now.disk_total)
+            .is_err_and(|error| room::is_full(&error))
+        {
+            // Now is the time: writers would use up what is left for the index.
+            let made = match self.demands(connection, 1, now_us).await {
+                Ok(demands) => self.remove(connection, &demands, now_us).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = made {
+                tracing::warn!(%error, "the disk is full and no room could be made");
+            }
+        }
         Ok(())
     }
 
@@ -200,9 +215,18 @@ impl Retention {
         self.is_cut_short || self.is_index_full || self.room.is_asked()
     }
 
-    /// Whether the last removal ended before everything was done.
-    pub fn is_cut_short(&self) -> bool {
-        self.is_cut_short
+    /// What a full disk still lacks after a removal that was cut short.
+    pub fn left(&self, demands: &[Demand], freed: u64) -> Vec<Demand> {
+        let left = |demand: &Demand| Demand {
+            bytes: demand.bytes.saturating_sub(freed),
+            ..*demand
+        };
+        demands
+            .iter()
+            .filter(|demand| self.is_cut_short && demand.rule == Rule::DiskFull)
+            .map(left)
+            .filter(|demand| demand.bytes > 0)
+            .collect()
     }
 
     /// What should go now; `wanted` bytes of it because a write found no room, 0 if none did.
@@ -301,20 +325,41 @@ impl Retention {
         now_us: i64,
     ) -> sqlx::Result<Removal> {
         let before = self.receipts.clone();
-        let mut limits = [SEGMENTS_MAX, 1, 1].into_iter();
+        let mut last_resorts = [Resort::LessAtOnce, Resort::Log, Resort::File].into_iter();
+        let mut limit = SEGMENTS_MAX;
         loop {
-            let limit = limits.next().unwrap_or(1);
             let removed = self.try_transact(connection, demands, limit, now_us).await;
             let Err(error) = removed else { return removed };
             self.receipts.clone_from(&before);
-            match limits.len() {
-                0 => return Err(error),
-                _ if !error::is_full(&error) => return Err(error),
-                // Every row in the log has its bytes on the disk, or the caller would not be here.
-                1 => execute(connection, "PRAGMA wal_checkpoint(TRUNCATE)").await?,
-                _ => {}
+            limit = 1;
+            match last_resorts.next().filter(|_| error::is_full(&error)) {
+                None => return Err(error),
+                Some(Resort::LessAtOnce) => {}
+                // Every row in the log has its bytes on the disk, or the caller would not be here. If it fails, it does not help.
+                Some(Resort::Log) => {
+                    let _ = execute(connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+                }
+                Some(Resort::File) => self.delete_oldest(connection, demands).await?,
             }
         }
+    }
+
+    /// Deletes the file that goes first before its rows are: only where these can't be deleted for want of space, because then nothing
+    /// would ever be recorded again. A crash before the rows are gone leaves a segment whose file is missing.
+    async fn delete_oldest(
+        &self,
+        connection: &mut SqliteConnection,
+        demands: &[Demand],
+    ) -> sqlx::Result<()> {
+        execute(connection, "BEGIN IMMEDIATE").await?; // no protection is written meanwhile
+        let oldest = removal::oldest(connection, demands).await;
+        if let Ok(Some(path)) = &oldest {
+            let (disk, paths) = (self.disk.clone(), BTreeSet::from([path.clone()]));
+            let _ =
+                tokio::task::spawn_blocking(move || delete(&disk, paths, &BTreeSet::new())).await;
+        }
+        execute(connection, "ROLLBACK").await?;
+        oldest.map(|_| ())
     }
 
     async fn try_transact(
@@ -591,6 +636,17 @@ fn is_within(moment: Option<Instant>, time: Duration) -> bool {
 
 async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
     sqlx::query(sql).execute(connection).await.map(|_| ())
+}
+
+/// What is tried, one after the other, when a removal finds no room for its own rows.
+#[derive(Clone, Copy, Debug)]
+enum Resort {
+    /// Few rows need little space.
+    LessAtOnce,
+    /// What is in the database need not be in the log: it is written from its beginning again.
+    Log,
+    /// A file makes the room in which its rows are deleted.
+    File,
 }
 
 /// What became of files that were to be deleted.

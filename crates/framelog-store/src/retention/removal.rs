@@ -160,6 +160,20 @@ async fn candidates(
     query.fetch_all(connection).await
 }
 
+/// The file of the segment that goes first.
+pub(crate) async fn oldest(
+    connection: &mut SqliteConnection,
+    demands: &[Demand],
+) -> sqlx::Result<Option<String>> {
+    for demand in demands {
+        let candidates = candidates(connection, demand).await?;
+        if let Some(first) = candidates.into_iter().find(|segment| !segment.is_protected) {
+            return Ok(Some(first.path));
+        }
+    }
+    Ok(None)
+}
+
 /// It is not a candidate again before its protection is gone.
 async fn mark_protected(connection: &mut SqliteConnection, segment: &Victim) -> sqlx::Result<()> {
     sqlx::query("UPDATE segments SET protected = 1 WHERE id = ?")

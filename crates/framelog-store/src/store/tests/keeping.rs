@@ -473,15 +473,21 @@ fn fill(path: &Path) {
     }
 }
 
-/// Frames of 20 kB, a second apart, 10 to a segment, at the pace at which they are stored.
-async fn record(log: &CameraLog, seconds: std::ops::Range<i64>) {
+/// Frames of 20 kB, a second apart, 10 to a segment, no faster than their rows are committed: what is not in the index can't go.
+async fn record(storage: &Path, log: &CameraLog, seconds: std::ops::Range<i64>) {
+    let reader = Reader::open(storage).await.unwrap();
     for second in seconds {
-        let before = log.counters().stored_frames;
+        let captured_us = T + second * 1_000_000;
         let text = "z".repeat(20_000);
-        log.append(frame(T + second * 1_000_000, &text), second % 10 == 0)
+        log.append(frame(captured_us, &text), second % 10 == 0)
             .unwrap();
         if second % 20 == 19 {
-            wait_for(async || log.counters().stored_frames > before).await;
+            let is_committed = async || {
+                let newest = reader.nearest("a", captured_us).await.unwrap();
+                newest.is_some_and(|frame| frame.captured_us == captured_us)
+            };
+            wait_for(async || log.counters().dropped_disk_full > 0 || is_committed().await).await;
+            assert_eq!(log.counters().dropped_disk_full, 0, "at {second} s");
         }
     }
 }
@@ -494,23 +500,19 @@ async fn a_disk_that_others_fill_to_the_brim_is_recorded_on_and_begun_on() {
     let storage = tmpfs.0.path().join("storage");
     let store = open(&storage).await;
     let log = store.camera("a").await.unwrap();
-    record(&log, 0..200).await;
+    record(&storage, &log, 0..200).await;
     wait_for(async || storage.join(layout::RESERVE).exists()).await;
     for round in 1..=3 {
+        if round == 2 {
+            // Nothing is left for the index either.
+            fs::remove_file(storage.join(layout::RESERVE)).unwrap();
+        }
         fill(&tmpfs.0.path().join(format!("others-{round}")));
-        record(&log, 200 * round..200 * round + 200).await;
-        let captured_us = T + (200 * round + 199) * 1_000_000;
-        let reader = Reader::open(&storage).await.unwrap();
-        wait_for(async || {
-            let newest = reader.nearest("a", captured_us).await.unwrap();
-            newest.is_some_and(|frame| frame.captured_us == captured_us)
-        })
-        .await;
+        record(&storage, &log, 200 * round..200 * round + 200).await;
         if round < 3 {
             fs::remove_file(tmpfs.0.path().join(format!("others-{round}"))).unwrap();
         }
     }
-    assert_eq!(log.counters().dropped_disk_full, 0);
     // Killed on a full disk, it starts on a full disk.
     drop(store);
     fill(&tmpfs.0.path().join("others"));
@@ -521,9 +523,7 @@ async fn a_disk_that_others_fill_to_the_brim_is_recorded_on_and_begun_on() {
     }
     let store = open(&storage).await;
     let log = store.camera("a").await.unwrap();
-    record(&log, 1_000..1_100).await;
-    wait_for(async || log.counters().stored_frames == 100).await;
-    assert_eq!(log.counters().dropped_disk_full, 0);
+    record(&storage, &log, 1_000..1_100).await;
     store.close().await.unwrap();
     assert_whole(&storage).await;
     assert!(
