@@ -14,6 +14,8 @@ mod reconnect;
 mod record;
 /// SIGHUP.
 mod reload;
+/// What goes, what stays, and full disks.
+mod retention;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
 /// SIGTERM, SIGINT, and the next start.
