@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::support::camera::{Camera, Listen, live};
+use crate::support::camera::{Camera, Clock, HEAD, Listen, Script, Shot, live, script};
 use crate::support::daemon::{Daemon, Place};
 use crate::support::index::{Index, Removal};
+use crate::support::{now_us, seconds};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -194,7 +195,7 @@ fn a_disk_that_others_fill_goes_on_being_recorded_on() {
     let Some(_mounted) = Tmpfs::mount(&disk) else {
         return;
     };
-    let camera = Camera::start(Listen::plainly(33), live(5));
+    let camera = Camera::start(Listen::plainly(33), large(20));
     configure(&place, &camera, &disk, "");
     let daemon = place.run();
     let bytes = |index: &Index| {
@@ -236,6 +237,27 @@ fn a_disk_that_others_fill_goes_on_being_recorded_on() {
     );
     let totals = place.log();
     assert!(totals.contains("disk_full=0"), "{totals}");
+}
+
+/// A stream of pictures of 20 kB.
+fn large(period_ms: u64) -> Script {
+    script(move |mut camera| async move {
+        camera.request().await?;
+        camera.send(HEAD).await?;
+        loop {
+            let jpeg = camera.jpeg().entropy(20_000).bytes();
+            let stamp = now_us();
+            let (length, time) = (jpeg.len(), seconds(stamp));
+            let head = format!(
+                "--camframe\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\nX-Timestamp: {time}\r\n\r\n"
+            );
+            let part = [head.as_bytes(), &jpeg, b"\r\n"].concat();
+            camera
+                .deliver(part, Shot::new(&jpeg).at(Clock::Camera(stamp)))
+                .await?;
+            camera.wait(period_ms).await;
+        }
+    })
 }
 
 /// A small file system in memory.
