@@ -18,6 +18,8 @@ mod record;
 mod recovery;
 /// SIGHUP.
 mod reload;
+/// What goes, what stays, and full disks.
+mod retention;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
 /// Who asks is told: running, down, killed, frozen.

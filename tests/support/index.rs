@@ -55,6 +55,8 @@ pub struct Segment {
     pub path: String,
     /// How many frames the index says it has.
     pub frames: i64,
+    /// Its bytes.
+    pub bytes: i64,
     /// `open` or `closed`.
     pub state: String,
 }
@@ -78,6 +80,23 @@ pub struct Account {
     pub dropped: i64,
     /// What was on its way when the recorder was killed.
     pub lost: i64,
+}
+
+/// A row of the table `removals`.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct Removal {
+    /// Earliest capture time that went.
+    pub started_us: i64,
+    /// Latest.
+    pub ended_us: i64,
+    /// How many segments went.
+    pub segments: i64,
+    /// Their frames.
+    pub frames: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// Why.
+    pub rule: String,
 }
 
 /// An index, opened read-only.
@@ -138,7 +157,14 @@ impl Index {
 
     /// All segments, by id.
     pub fn segments(&self) -> Result<Vec<Segment>, sqlx::Error> {
-        let sql = "SELECT name AS camera, path, frames, state FROM segments JOIN cameras ON cameras.id = camera_id ORDER BY segments.id";
+        let sql = "SELECT name AS camera, path, frames, bytes, state FROM segments JOIN cameras ON cameras.id = camera_id ORDER BY segments.id";
+        RUNTIME.block_on(sqlx::query_as(sql).fetch_all(&self.pool))
+    }
+
+    /// All receipts for removed footage, in order.
+    pub fn removals(&self) -> Result<Vec<Removal>, sqlx::Error> {
+        let sql =
+            "SELECT started_us, ended_us, segments, frames, bytes, rule FROM removals ORDER BY id";
         RUNTIME.block_on(sqlx::query_as(sql).fetch_all(&self.pool))
     }
 

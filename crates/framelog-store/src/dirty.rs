@@ -42,6 +42,14 @@ impl Dirty {
         }
     }
 
+    /// Entries of these directories changed.
+    pub fn add_dirs(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+        self.dirs.extend(dirs);
+        if self.dirs.len() > 4 * FILES_MAX {
+            *self = Self::everything();
+        }
+    }
+
     /// Too much to tell.
     fn everything() -> Self {
         Self {

@@ -2,7 +2,7 @@
 //! that was opened, wherever its path may lead later. Not for what is written or when.
 
 use std::fs::File;
-use std::io::{self, IoSlice, Write as _};
+use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +14,18 @@ use rustix::io::Errno;
 #[cfg(test)]
 pub(crate) mod faults;
 
+/// A directory may be removed, because it is empty, so often before a file is made in it.
+const CREATE_TRIES: usize = 8;
 /// Most slices that one `writev` takes (`IOV_MAX` on Linux).
 const SLICES_MAX: usize = 1024;
+
+/// How large the file system is, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    /// What this program may still write.
+    pub free: u64,
+    pub total: u64,
+}
 
 /// The file system that the footage lies on. Paths are relative to the storage directory, which is held open: after an unmount nothing
 /// is written to the bare mount point, nor into a directory that has taken its place.
@@ -62,16 +72,23 @@ impl Disk {
     /// # Errors
     /// `AlreadyExists` if there is a file: nothing is ever overwritten.
     pub fn create(&self, path: &str) -> io::Result<File> {
-        match self.create_file(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let above: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
-                // The last of them is the storage directory itself: if that is gone, so be it.
-                for dir in above.into_iter().rev().skip(1) {
-                    self.create_dir(dir)?;
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        let above: Vec<&Path> = Path::new(path).ancestors().skip(1).collect();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match self.create_file(path) {
+                Err(error) if is_missing(&error) && tries < CREATE_TRIES => {
+                    // The last of them is the storage directory itself: if that is gone, so be it.
+                    for dir in above.iter().rev().skip(1) {
+                        match self.create_dir(dir) {
+                            Err(error) if !is_missing(&error) => return Err(error),
+                            _ => {}
+                        }
+                    }
                 }
-                self.create_file(path)
+                created => return created,
             }
-            created => created,
         }
     }
 
@@ -147,12 +164,13 @@ impl Disk {
             .saturating_add(i64::try_from(found.st_mtime_nsec).unwrap_or(0) / 1000))
     }
 
-    /// Cuts the file to `length` bytes.
-    pub fn cut(&self, file: &File, length: u64) -> io::Result<()> {
+    /// Cuts the file to `length` bytes; what is written next follows them.
+    pub fn cut(&self, mut file: &File, length: u64) -> io::Result<()> {
         retried(|| {
             #[cfg(test)]
             self.faults.call()?;
-            Ok(rustix::fs::ftruncate(file, length)?)
+            rustix::fs::ftruncate(file, length)?;
+            file.seek(SeekFrom::Start(length)).map(|_| ())
         })
     }
 
@@ -160,8 +178,26 @@ impl Disk {
     pub fn remove(&self, path: &str) -> io::Result<()> {
         retried(|| {
             #[cfg(test)]
-            self.faults.call()?;
+            self.faults.removing(&self.root, path)?;
             Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::empty())?)
+        })
+    }
+
+    /// Removes a directory if it is empty.
+    pub fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            Ok(rustix::fs::unlinkat(&self.root, path, AtFlags::REMOVEDIR)?)
+        })
+    }
+
+    /// How much room there is.
+    pub fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::fstatvfs(&self.root)?;
+        Ok(Space {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
         })
     }
 
@@ -189,12 +225,15 @@ impl Disk {
         })
     }
 
-    /// Makes the entries of a directory durable.
+    /// Makes the entries of a directory durable. One that is gone has none.
     pub fn sync_dir(&self, path: &Path) -> io::Result<()> {
         retried(|| {
             #[cfg(test)]
             self.faults.call()?;
-            Ok(rustix::fs::fsync(self.open_below(path)?)?)
+            match self.open_below(path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                opened => Ok(rustix::fs::fsync(opened?)?),
+            }
         })
     }
 

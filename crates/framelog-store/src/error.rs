@@ -94,6 +94,26 @@ pub enum Error {
         /// Where the payload should begin.
         offset: u64,
     },
+    /// The index was made by an older version, and only the recorder brings it up to date.
+    #[error(
+        "{path}: the index has schema version {found}, older than this program's ({known}); start the recorder of this version once"
+    )]
+    OlderIndex {
+        /// The index.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The version that this program writes.
+        known: i64,
+    },
+    /// A list of protected footage is damaged.
+    #[error("{path}: {detail}; correct or remove it")]
+    Protected {
+        /// The list.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// SQLite refused.
     #[error("{path}: the index could not be {action}: {source}")]
     Index {
@@ -127,7 +147,26 @@ pub enum Error {
     },
 }
 
+/// Whether SQLite found no room for its files.
+pub(crate) fn is_full(error: &sqlx::Error) -> bool {
+    // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the log's shared memory.
+    let codes = ["13", "4874"];
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| codes.contains(&&*code))
+}
+
 impl Error {
+    /// Whether there was no room on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Error::Index { source, .. } => is_full(source),
+            Error::Io { source, .. } => crate::room::is_full(source),
+            _ => false,
+        }
+    }
+
     /// For `map_err`: an I/O error with its file and what was being done to it.
     pub(crate) fn io(
         path: impl Into<PathBuf>,

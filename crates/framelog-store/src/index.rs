@@ -26,6 +26,8 @@ use crate::error::Error;
 use crate::gaps::{GapChange, Gaps};
 use crate::lost_index::{self, Mark};
 use crate::overflow::Overflow;
+use crate::retention::Retention;
+use crate::rules::Rules;
 use crate::session::Session;
 use crate::suspects::{Losses, SegmentIds, Suspects};
 use crate::{rows, wall};
@@ -64,6 +66,8 @@ pub(crate) enum Change {
     Gap { camera_id: i64, change: GapChange },
     /// Footage was found that has no rows.
     Adopted(Adopted),
+    /// The rules for what may go changed.
+    Rules(Rules),
 }
 
 /// Closed segments that were found, with their frames.
@@ -231,6 +235,7 @@ pub(crate) struct Index {
     suspects: Suspects,
     losses: Losses,
     sync_failed: Option<Instant>,
+    retention: Retention,
     cycled: Instant,
     synced: Instant,
     checkpointed: Instant,
@@ -246,6 +251,7 @@ impl Index {
         budget: Arc<Budget>,
         sync: Duration,
         changes: Reported,
+        retention: Retention,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -266,6 +272,7 @@ impl Index {
             suspects: Suspects::default(),
             losses: Losses::default(),
             sync_failed: None,
+            retention,
             cycled: now,
             synced: now,
             checkpointed: now,
@@ -282,17 +289,27 @@ impl Index {
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
         while !self.gather(&mut stop).await {
             self.take_changes();
-            self.cycle().await?;
+            if self.retention.room.is_asked() {
+                // A full disk takes no rows before there is room.
+                self.keep().await;
+                self.cycle().await?;
+            } else {
+                self.cycle().await?;
+                self.keep().await;
+            }
         }
         self.finish(wall::now_us()).await
     }
 
     /// Waits until it is time for a cycle; true if it is time to stop.
     async fn gather(&mut self, stop: &mut oneshot::Receiver<()>) -> bool {
-        if self.pending.is_empty() && self.suspects.is_empty() && self.changes.is_empty() {
+        let is_idle =
+            self.pending.is_empty() && self.suspects.is_empty() && !self.retention.is_busy();
+        if is_idle && self.changes.is_empty() {
             tokio::select! {
                 _ = &mut *stop => return true,
                 () = sleep(ALIVE_EVERY) => return false,
+                () = self.retention.room.asked() => return false,
                 change = self.changes.recv() => match change {
                     Some(change) => self.take(change),
                     None => return true,
@@ -301,6 +318,7 @@ impl Index {
         }
         tokio::select! {
             _ = stop => true,
+            () = self.retention.room.asked() => false,
             () = sleep_until(self.cycled + self.sync.clamp(COMMIT_PAUSE, COMMIT_EVERY)) => false,
         }
     }
@@ -320,7 +338,9 @@ impl Index {
 
     fn take(&mut self, change: Change) {
         match change {
+            Change::Rules(rules) => self.retention.set_rules(rules),
             Change::Camera(camera) => {
+                self.retention.follow_camera(&camera);
                 self.pending.cameras.insert(camera.id, camera);
             }
             Change::Logged(camera) => {
@@ -330,7 +350,12 @@ impl Index {
             Change::Gap { camera_id, change } => {
                 self.gaps.apply(camera_id, change, &mut self.pending.gaps)
             }
-            Change::Adopted(adopted) => self.pending.adopted.push(adopted),
+            Change::Adopted(adopted) => {
+                for (segment, _) in &adopted.segments {
+                    self.retention.follow(segment);
+                }
+                self.pending.adopted.push(adopted);
+            }
             Change::Written(Written {
                 segment,
                 mut frames,
@@ -351,6 +376,7 @@ impl Index {
                         .add(segment.id, file, is_new.then_some(&*segment.path));
                 }
                 self.accounts.index(segment.camera_id, frames.len());
+                self.retention.follow(&segment);
                 self.pending.frames.append(&mut frames);
                 self.pending.segments.insert(segment.id, segment);
             }
@@ -376,11 +402,66 @@ impl Index {
                 })
             }
             Err(error) => {
+                if error.is_full() {
+                    self.retention.index_is_full();
+                }
                 self.warn(&error);
                 Ok(())
             }
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Lets footage go, as far as it should and may.
+    async fn keep(&mut self) {
+        if !self.retention.is_due() {
+            return;
+        }
+        let request = self.retention.room.take();
+        let kept = self
+            .try_keep(request.map_or(0, |request| request.bytes))
+            .await;
+        if let Some(request) = request {
+            let is_granted = kept.as_ref().is_ok_and(|&freed| freed > 0);
+            self.retention.room.answer(request, is_granted);
+        }
+        if let Err(error) = kept {
+            self.warn(&error);
+        }
+    }
+
+    /// The bytes that were freed; some, if any are `wanted` and anything may go.
+    async fn try_keep(&mut self, wanted: u64) -> Result<u64, Error> {
+        let path = self.path.clone();
+        let failed = || Error::index(&path, "written");
+        let mut demands = self
+            .retention
+            .demands(&mut self.connection, wanted, wall::now_us())
+            .await
+            .map_err(failed())?;
+        let mut freed = 0;
+        if !demands.is_empty() {
+            if self.sync > SYNC_WITH_COMMIT {
+                // A durable commit makes the rows before it durable too.
+                self.sync_footage().await?;
+            }
+            while !demands.is_empty() {
+                let now = self
+                    .retention
+                    .remove(&mut self.connection, &demands, wall::now_us())
+                    .await
+                    .map_err(failed())?;
+                freed += now;
+                demands = self.retention.left(&demands, now);
+            }
+        }
+        if wanted > 0 && freed > 0 {
+            // The log is begun again instead of growing at the cost of footage. If it can't be, nothing is lost.
+            self.checkpointed = Instant::now();
+            let _ = self.execute("PRAGMA wal_checkpoint(PASSIVE)").await;
+        }
+        self.dirty.add_dirs(self.retention.take_dirs());
+        Ok(freed)
     }
 
     async fn try_cycle(&mut self, durable: bool) -> Result<(), Error> {
@@ -449,10 +530,11 @@ impl Index {
         }
         self.pending.frames.extend(verdict.kept);
         for segment in std::mem::take(&mut self.suspects).into_segments() {
-            let corrected = self.losses.correct(segment);
-            self.pending
-                .segments
-                .extend(corrected.map(|segment| (segment.id, segment)));
+            let Some(segment) = self.losses.correct(segment) else {
+                continue;
+            };
+            self.retention.follow(&segment);
+            self.pending.segments.insert(segment.id, segment);
         }
         Ok(())
     }
@@ -509,7 +591,7 @@ impl Index {
         // transaction as open for ever.
         self.execute("BEGIN IMMEDIATE").await?;
         let changed = self.accounts.changed();
-        let written = match self.write(&changed, alive_us, ended_us).await {
+        let written = match self.write(durable, &changed, alive_us, ended_us).await {
             Ok(()) => self.execute("COMMIT").await,
             failed => failed,
         };
@@ -523,6 +605,9 @@ impl Index {
             let _ = adopted.committed.send(()); // whoever found them may be gone
         }
         self.accounts.committed(changed);
+        if durable {
+            self.retention.forgot_deleted();
+        }
         if self.warned.take().is_some() {
             tracing::info!("index is written again");
         }
@@ -531,11 +616,15 @@ impl Index {
 
     async fn write(
         &mut self,
+        durable: bool,
         changed: &[rows::Account],
         alive_us: i64,
         ended_us: Option<i64>,
     ) -> sqlx::Result<()> {
         let connection = &mut self.connection;
+        if durable {
+            self.retention.forget_deleted(connection).await?;
+        }
         rows::write(connection, self.pending.cameras.values()).await?;
         rows::write(connection, self.pending.segments.values()).await?;
         rows::write(connection, &self.pending.frames).await?;
@@ -689,6 +778,11 @@ mod tests {
             budget.clone(),
             Duration::ZERO,
             reported,
+            Retention::new(
+                dir.path(),
+                Disk::open(dir.path()).unwrap(),
+                Rules::default(),
+            ),
         );
 
         index.execute("PRAGMA max_page_count = 40").await.unwrap();
@@ -733,6 +827,11 @@ mod tests {
             Arc::default(),
             Duration::from_secs(60),
             reported,
+            Retention::new(
+                dir.path(),
+                Disk::open(dir.path()).unwrap(),
+                Rules::default(),
+            ),
         );
         index.budget.rows_wait(20);
         changes.send(written(1, 0..10));

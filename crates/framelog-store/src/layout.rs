@@ -11,6 +11,10 @@ pub(crate) const INDEX: &str = "index.db";
 pub(crate) const IDENTITY: &str = "recorder.toml";
 /// Held while a recorder runs.
 pub(crate) const LOCK: &str = "recorder.lock";
+/// Space that is kept for the index.
+pub(crate) const RESERVE: &str = "reserve";
+/// A copy of what is protected, for an index that is made anew.
+pub(crate) const PROTECTED: &str = "protected.toml";
 /// What all segments lie below.
 pub(crate) const FOOTAGE: &str = "footage";
 
@@ -46,6 +50,22 @@ pub(crate) fn check_camera(name: &str) -> Result<(), Error> {
             name: name.to_owned(),
         })
     }
+}
+
+/// The camera in a path below `footage/<camera>/<date>/`; `None` for any other path.
+pub(crate) fn camera_of(path: &str) -> Option<&str> {
+    let mut parts = path.split('/');
+    let (FOOTAGE, camera, date, file, None) = (
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next()?,
+        parts.next(),
+    ) else {
+        return None;
+    };
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+    (check_camera(camera).is_ok() && plain(date) && plain(file)).then_some(camera)
 }
 
 impl SegmentName {
@@ -155,6 +175,24 @@ mod tests {
         }
         for good in ["a", "0", "front-door_2", &"a".repeat(64)] {
             assert!(check_camera(good).is_ok(), "{good:?}");
+        }
+    }
+
+    #[test]
+    fn only_paths_of_footage_have_a_camera() {
+        assert_eq!(camera_of("footage/gate/2026-11-22/1.jpg"), Some("gate"));
+        for path in [
+            "",
+            "footage/gate/2026-11-22",
+            "footage/gate/2026-11-22/",
+            "footage/../2026-11-22/1.jpg",
+            "footage/gate/../1.jpg",
+            "footage/gate/./..",
+            "footage/gate/a/b/1.jpg",
+            "/footage/gate/a/1.jpg",
+            "index.db",
+        ] {
+            assert_eq!(camera_of(path), None, "{path}");
         }
     }
 

@@ -9,13 +9,16 @@
 //! 3. **Order of arrival is kept.** Of two frames of a camera the later one has the greater (segment id, offset),
 //!    whatever their stamps say; equal and backward stamps are stored like any other.
 //! 4. **Footage is written once.** A segment's file is new when it is opened, only grows, and is never written again
-//!    after it is closed; the one thing cut off is the torn end of a failed write.
+//!    after it is closed; the one thing cut off is the torn end of a failed write. It goes only as a whole.
 //! 5. **One gap at a time.** A camera has at most one open gap, and `ended_us >= started_us` in every row.
 //! 6. **Memory is bounded.** Frames wait in queues that are bounded in bytes, per camera and in all; locations that wait
 //!    for the index are bounded in number. Past the bounds frames are dropped, and gaps folded into one.
 //! 7. **Nobody waits for the index.** Writers hand locations over and go on; a slow or full index delays rows, never bytes.
-//! 8. **One recorder.** The directory is locked while a [`Store`] is open on it.
-//! 9. **No name escapes.** A path is made of a checked camera name and a time, and stays below the storage directory.
+//! 8. **Removal is whole.** Rows go before their files, and what a crash interrupts the next start finishes. What is protected
+//!    stays; each removal has a receipt.
+//! 9. **A full disk drops nothing while something may go.** A write that finds no room waits for it.
+//! 10. **One recorder.** The directory is locked while a [`Store`] is open on it.
+//! 11. **No name escapes.** A path is made of a checked camera name and a time, and stays below the storage directory.
 //!
 //! Absent on purpose: deciding when a segment ends or a camera is lost (the daemon does), and decoding anything.
 
@@ -39,7 +42,11 @@ mod overflow;
 mod queue;
 mod rebuild;
 mod recovery;
+mod reserve;
+mod retention;
+mod room;
 mod rows;
+mod rules;
 mod scan;
 mod segment;
 mod session;
@@ -48,6 +55,7 @@ mod suspects;
 mod unindexed;
 mod writer;
 
+pub mod protection;
 pub mod query;
 pub mod verify;
 pub mod wall;
@@ -57,5 +65,7 @@ pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use query::Reader;
 pub use rebuild::{Progress, ask as ask_for_reindex};
+pub use retention::Keeping;
+pub use rules::{CameraRules, Rules};
 pub use store::{Layout, Options, Store};
 pub use uuid::Uuid;

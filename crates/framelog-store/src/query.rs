@@ -39,10 +39,18 @@ const SEGMENTS: &str = "SELECT s.id, c.name AS camera, s.path, s.codec, s.starte
 const GAPS: &str = "SELECT c.name AS camera, g.started_us, g.ended_us, g.reason, g.detail \
      FROM cameras c CROSS JOIN gaps g ON g.camera_id = c.id WHERE ";
 
+/// Columns of [`RemovalRow`]; the conditions follow.
+const REMOVALS: &str = "SELECT c.name AS camera, r.started_us, r.ended_us, r.segments, r.frames, r.bytes, r.rule, r.removed_us \
+     FROM cameras c CROSS JOIN removals r ON r.camera_id = c.id WHERE ";
+
+/// The first version of the index with the table `removals`.
+const REMOVALS_SINCE: i64 = 2;
+
 /// A reader of one storage directory. Opens `index.db` read-only. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
     index: PathBuf,
+    version: i64,
     pub(crate) pool: SqlitePool,
     pub(crate) disk: Disk,
 }
@@ -114,6 +122,27 @@ pub struct GapRow {
     pub detail: String,
 }
 
+/// A receipt for footage that was removed: what one rule took of a camera within an hour.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct RemovalRow {
+    /// Camera name.
+    pub camera: String,
+    /// Earliest capture time of what was removed, microseconds.
+    pub started_us: i64,
+    /// Latest capture time.
+    pub ended_us: i64,
+    /// How many segments went.
+    pub segments: i64,
+    /// Their frames.
+    pub frames: i64,
+    /// Their bytes.
+    pub bytes: i64,
+    /// `retain`, `max_size`, `min_free`, `disk_full` or `missing`.
+    pub rule: String,
+    /// When the last of it went.
+    pub removed_us: i64,
+}
+
 impl Reader {
     /// Opens the index of the storage directory for reading.
     ///
@@ -147,7 +176,12 @@ impl Reader {
                 found,
                 known,
             }),
-            _ => Ok(Self { index, pool, disk }),
+            _ => Ok(Self {
+                index,
+                version: found,
+                pool,
+                disk,
+            }),
         }
     }
 
@@ -248,6 +282,26 @@ impl Reader {
             .map_err(self.failed())
     }
 
+    /// Receipts for removed footage that overlaps the span, of one camera or all, by camera and start. The span is `from_us` to
+    /// before `to_us`.
+    pub async fn removals(
+        &self,
+        camera: Option<&str>,
+        from_us: i64,
+        to_us: i64,
+    ) -> Result<Vec<RemovalRow>, Error> {
+        if self.version < REMOVALS_SINCE {
+            return Ok(Vec::new());
+        }
+        sqlx::query_as(AssertSqlSafe(removals_sql(camera.is_some())))
+            .bind(camera)
+            .bind(from_us)
+            .bind(to_us)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
     /// The frame's bytes, from its file. Blocking. Never another frame's: what the file says of the frame is compared with the row, and
     /// its checksum with the bytes.
     ///
@@ -335,6 +389,13 @@ fn gaps_sql(one_camera: bool) -> String {
     let camera = camera_condition(one_camera);
     format!(
         "{GAPS} {camera} AND g.started_us < ?3 AND (g.ended_us IS NULL OR g.ended_us > ?2) ORDER BY c.name, g.started_us, g.id"
+    )
+}
+
+fn removals_sql(one_camera: bool) -> String {
+    let camera = camera_condition(one_camera);
+    format!(
+        "{REMOVALS} {camera} AND r.started_us < ?3 AND r.ended_us >= ?2 ORDER BY c.name, r.started_us, r.id"
     )
 }
 

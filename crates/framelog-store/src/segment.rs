@@ -20,6 +20,8 @@ pub(crate) struct OpenSegment {
     file: Arc<File>,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
+    /// Something torn follows them: nothing may be appended.
+    is_torn: bool,
 }
 
 /// What became of frames that were appended.
@@ -73,7 +75,13 @@ impl OpenSegment {
             container,
             file: Arc::new(file),
             end: 0,
+            is_torn: false,
         })
+    }
+
+    /// Whether frames may be appended after a failure: the file is there, and ends behind its last whole frame.
+    pub fn may_go_on(&self) -> bool {
+        self.row.frames > 0 && !self.is_torn
     }
 
     /// Whether the frame may follow: codec and clock offset are constant within a segment.
@@ -155,13 +163,14 @@ impl OpenSegment {
     }
 
     /// Nothing follows the last whole frame; a file without any is removed.
-    fn cut_torn_end(&self, disk: &Disk) {
+    fn cut_torn_end(&mut self, disk: &Disk) {
         let cut = if self.row.frames == 0 {
             disk.remove(&self.row.path)
         } else {
             disk.cut(&self.file, self.end)
         };
         if let Err(error) = cut {
+            self.is_torn = true;
             tracing::warn!(path = %self.row.path, end = self.end, %error, "torn end of a segment could not be cut");
         }
     }

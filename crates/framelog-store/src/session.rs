@@ -15,7 +15,7 @@ use crate::lost_index::{self, Mark};
 use crate::rebuild::{self, Plan};
 use crate::recovery::{self, Killed, Recovered};
 use crate::rows::{self, next_id};
-use crate::{accounts, identity, layout};
+use crate::{accounts, identity, layout, protection};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -122,6 +122,11 @@ async fn try_begin(
     close_what_was_left_open(&mut connection)
         .await
         .map_err(failed())?;
+    if is_new {
+        protection::restore(storage, &mut connection, now_us)
+            .await
+            .map_err(failed())?;
+    }
     let id = insert_session(&mut connection, now_us)
         .await
         .map_err(failed())?;

@@ -21,7 +21,10 @@ use crate::gaps::GapChange;
 use crate::guard::Guard;
 use crate::index::{Change, Changes, Index};
 use crate::rebuild::{self, Progress};
-use crate::session::{self, Known};
+use crate::reserve::Reserve;
+use crate::retention::{Keeping, Retention};
+use crate::rules::Rules;
+use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
 use crate::{identity, layout, mounts, rows, wall};
 
@@ -56,6 +59,8 @@ pub struct Options {
     pub sync: Duration,
     /// Make the index anew from the footage, even if there is a sound one; it is set aside.
     pub reindex: bool,
+    /// What footage may go.
+    pub rules: Rules,
 }
 
 impl Options {
@@ -68,6 +73,7 @@ impl Options {
             layout: Layout::default(),
             sync: Duration::from_secs(1),
             reindex: false,
+            rules: Rules::default(),
         }
     }
 }
@@ -88,6 +94,7 @@ pub struct Store {
     writers: Option<Writers>,
     budget: Arc<Budget>,
     changes: Changes,
+    keeping: Arc<Mutex<Keeping>>,
     index: JoinHandle<Result<(), Error>>,
     stop_index: Option<oneshot::Sender<()>>,
     rebuild: Option<JoinHandle<()>>,
@@ -126,7 +133,7 @@ impl Store {
         if options.reindex {
             rebuild::ask(&storage)?;
         }
-        let mut session = session::begin(&storage, &disk, wall::now_us()).await?;
+        let mut session = begin(&storage, &disk).await?;
         let cameras = std::mem::take(&mut session.cameras);
         let (uuid, plan) = (session.uuid, session.rebuild.take());
         let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
@@ -137,6 +144,16 @@ impl Store {
         })?;
         let doubt = Arc::new(Notify::new());
         let (report_gone, gone) = watch::channel(None);
+        let mut retention = Retention::new(&storage, disk.clone(), options.rules);
+        retention
+            .begin(&mut session.connection, wall::now_us())
+            .await
+            .map_err(Error::index(storage.join(layout::INDEX), "read"))?;
+        let (progress, rebuilt) = watch::channel(Progress::default());
+        if plan.is_some() {
+            retention.wait_for_rebuild(rebuilt.clone());
+        }
+        let (keeping, room) = (retention.keeping(), retention.room.clone());
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));
         let index = Index::new(
@@ -146,6 +163,7 @@ impl Store {
             budget.clone(),
             options.sync,
             reported,
+            retention,
         );
         let writers = Writers::start(&writer::Shared {
             disk: disk.clone(),
@@ -155,11 +173,11 @@ impl Store {
             },
             budget: budget.clone(),
             changes: changes.clone(),
+            room,
             doubt: doubt.clone(),
             segment_ids: index.segment_ids(),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
-        let (progress, rebuilt) = watch::channel(Progress::default());
         let rebuild = plan.map(|plan| {
             let (storage, changes) = (storage.clone(), changes.clone());
             tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
@@ -175,6 +193,7 @@ impl Store {
             writers: Some(writers),
             budget,
             changes,
+            keeping,
             index: tokio::spawn(index.run(stopped)),
             stop_index: Some(stop_index),
             rebuild,
@@ -244,6 +263,17 @@ impl Store {
             .into_iter()
             .for_each(|change| self.changes.send(change));
         Ok(())
+    }
+
+    /// Other rules for what may go, from now on.
+    pub fn set_rules(&self, rules: Rules) {
+        self.changes.send(Change::Rules(rules));
+    }
+
+    /// How much footage there is, how much of it is protected, and how much room: as of the last look, at most some seconds ago.
+    pub fn keeping(&self) -> Keeping {
+        // Nothing panics while it is held.
+        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether rows still reach the index. If not, a bug has ended its task: footage is written, but cannot be found until the store is
@@ -363,6 +393,16 @@ fn warn_of_remote(storage: &Path, disk: &Disk) {
             kind,
             "storage is on a network or user-space file system: the index may be damaged and recording may stall; put storage.path on a local disk"
         );
+    }
+}
+
+/// Begins a session. Even that takes room: on a full disk the reserve is given up for it.
+async fn begin(storage: &Path, disk: &Disk) -> Result<Session, Error> {
+    match session::begin(storage, disk, wall::now_us()).await {
+        Err(error) if error.is_full() && Reserve::new(storage).give_up() => {
+            session::begin(storage, disk, wall::now_us()).await
+        }
+        begun => begun,
     }
 }
 

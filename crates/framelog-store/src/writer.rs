@@ -20,11 +20,14 @@ use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes, Written};
 use crate::queue::{Command, Entry, Queue};
+use crate::room::{self, Room};
 use crate::segment::OpenSegment;
 use crate::suspects::SegmentIds;
 
 /// More threads than this gain nothing: one fills a disk.
 const THREADS_MAX: usize = 4;
+/// So often room is made for the same frames, in case others take it first.
+const ROOM_TRIES: usize = 5;
 /// A failing disk is in the log this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
     pub container: Container,
     pub budget: Arc<Budget>,
     pub changes: Changes,
+    /// Where to ask for room on a full disk.
+    pub room: Arc<Room>,
     /// Raised when a write fails: is the disk still there?
     pub doubt: Arc<Notify>,
     pub segment_ids: Arc<SegmentIds>,
@@ -255,16 +260,36 @@ impl Run<'_> {
         }
     }
 
-    /// Appends frames that share a segment.
+    /// Appends frames that share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is possible, once
+    /// older footage has made room.
     fn append(&mut self, frames: &[&Frame], failures: &mut Failures) {
-        let Some(&first) = frames.first() else { return };
-        let Err((error, lost)) = self.try_append(first, frames) else {
-            failures.recovered();
-            return;
-        };
+        let mut left = frames;
+        let mut tries = 0;
+        while let Some(&first) = left.first() {
+            let Err((error, lost)) = self.try_append(first, left) else {
+                failures.recovered();
+                return;
+            };
+            left = lost;
+            tries += 1;
+            let bytes = left.iter().map(|frame| frame.payload.len() as u64).sum();
+            let may_try =
+                tries < ROOM_TRIES && room::is_full(&error) && self.shared.room.ask(bytes);
+            if !may_try {
+                self.lose(left, &error, failures);
+                return;
+            }
+            if !(self.recording.open.as_ref()).is_some_and(OpenSegment::may_go_on) {
+                self.end_segment();
+            }
+        }
+    }
+
+    /// Drops frames that can't be written, counted, with a gap.
+    fn lose(&mut self, lost: &[&Frame], error: &io::Error, failures: &mut Failures) {
         self.camera
             .count_dropped(GapReason::DiskFull, lost.len() as u64);
-        failures.warn(&self.camera.name, &error, lost.len());
+        failures.warn(&self.camera.name, error, lost.len());
         self.shared.doubt.notify_one();
         self.end_segment();
         self.recording.failed = true;

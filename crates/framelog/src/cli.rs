@@ -18,6 +18,7 @@ mod output;
 mod part;
 mod probe;
 mod progress;
+mod protect;
 mod reindex;
 mod run;
 mod stanza;
@@ -60,7 +61,7 @@ enum Command {
     Probe(probe::Args),
     /// Say what is recorded and what isn't
     Status(status::Args),
-    /// List footage and gaps
+    /// List footage, gaps, and what was removed
     Find(Stored<find::Args>),
     /// Write the picture nearest to a time
     Frame(Stored<frame::Args>),
@@ -72,6 +73,10 @@ enum Command {
     Reindex(Stored<reindex::Args>),
     /// Hold the index against the footage, and say what is damaged or missing
     Verify(Stored<verify::Args>),
+    /// Keep a span of footage whatever the rules say, or list what is kept so
+    Protect(Stored<protect::Args>),
+    /// Let protected footage go as the rules say
+    Unprotect(Stored<protect::UnprotectArgs>),
     /// Be a camera
     Testcam(testcam::Args),
     /// Record test cameras: needs nothing
@@ -147,6 +152,14 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Verify(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
             verify::run(args, &storage).await
+        }
+        Command::Protect(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            protect::run(args, &storage).await
+        }
+        Command::Unprotect(stored) => {
+            let (args, storage) = stored.resolve(&cli.config)?;
+            protect::unprotect(args, &storage).await
         }
         Command::Testcam(args) => testcam::run(args).await,
         Command::Demo(args) => demo::run(args).await,

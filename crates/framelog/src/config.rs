@@ -170,6 +170,7 @@ fn parse(
             cameras: cameras(&mut report, top, surroundings),
         };
         if report.errors.is_empty() && syntax_errors.is_empty() {
+            retention::warn(&mut report, top, &config);
             return Ok((config, report.warnings));
         }
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::camera::Task;
 use crate::clock_watch::ClockWatch;
-use crate::config::{Camera, Config, Http};
+use crate::config::{Camera, Config, Http, Storage};
 use crate::recorder::Recorder;
 use crate::status::{self, Status};
 use crate::wall;
@@ -145,6 +145,7 @@ async fn open(
             away,
             layout: config.storage.layout,
             sync: config.storage.sync,
+            rules: config.rules(),
             ..Options::new(config.storage.path.clone())
         };
         // A thread of its own: a disk that hangs must not keep us from orders.
@@ -237,6 +238,7 @@ async fn serve(
             break;
         };
         warn_of_restart(config, &new);
+        store.set_rules(new.rules());
         match cameras.apply(&new.cameras).await {
             Ok(Changes {
                 added,
@@ -410,7 +412,9 @@ impl Changes {
         for camera in new {
             match old.remove(camera.name.as_str()) {
                 None => changes.added.push(camera.name.clone()),
-                Some(before) if before != camera => changes.changed.push(camera.name.clone()),
+                Some(before) if !records_the_same(before, camera) => {
+                    changes.changed.push(camera.name.clone())
+                }
                 Some(_) => {}
             }
         }
@@ -419,9 +423,25 @@ impl Changes {
     }
 }
 
+/// Whether the two differ at most in what footage may go, which is the store's to know.
+fn records_the_same(old: &Camera, new: &Camera) -> bool {
+    let with_rules_of_new = Camera {
+        retain: new.retain,
+        max_size: new.max_size,
+        ..old.clone()
+    };
+    with_rules_of_new == *new
+}
+
 fn warn_of_restart(old: &Config, new: &Config) {
+    let with_rules_of_new = Storage {
+        retain: new.storage.retain,
+        max_size: new.storage.max_size,
+        min_free: new.storage.min_free,
+        ..old.storage.clone()
+    };
     for (section, is_changed) in [
-        ("storage", old.storage != new.storage),
+        ("storage", with_rules_of_new != new.storage),
         ("http", old.http != new.http),
     ] {
         if is_changed {
@@ -487,6 +507,17 @@ mod tests {
             }
         );
         assert_eq!(Changes::between(old.iter(), &old), Changes::default());
+    }
+
+    #[test]
+    fn other_rules_are_no_reason_to_reconnect() {
+        let kept = Camera {
+            retain: Some(Duration::from_secs(86_400)),
+            max_size: Some(1),
+            ..camera("a", "http://a/")
+        };
+        let changes = Changes::between([camera("a", "http://a/")].iter(), &[kept]);
+        assert_eq!(changes, Changes::default());
     }
 
     #[test]

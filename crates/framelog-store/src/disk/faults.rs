@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub room: Arc<AtomicUsize>,
     /// Whether syncs fail.
     pub sync_fails: Arc<AtomicBool>,
+    /// Whether files can't be removed.
+    pub remove_fails: Arc<AtomicBool>,
     /// A sync that fails loses the bytes of its file from here on, as a kernel does that drops pages it could not write.
     pub sync_loses_from: Arc<AtomicU64>,
     /// Syncs that failed by `sync_fails`.
@@ -50,6 +52,7 @@ impl Default for Faults {
         Self {
             room: Arc::new(AtomicUsize::new(usize::MAX)),
             sync_fails: Arc::default(),
+            remove_fails: Arc::default(),
             sync_loses_from: Arc::new(AtomicU64::new(u64::MAX)),
             failed_syncs: Arc::default(),
             calls: Arc::default(),
@@ -111,6 +114,20 @@ impl Faults {
                 Ok(None)
             }
         }
+    }
+
+    /// A file is removed: a full disk has room again for what was in it.
+    pub fn removing(&self, root: &File, path: &str) -> io::Result<()> {
+        self.call()?;
+        if self.remove_fails.load(SeqCst) {
+            return Err(Errno::ACCESS.into());
+        }
+        let stat = rustix::fs::statat(root, path, rustix::fs::AtFlags::empty());
+        if self.room.load(SeqCst) != usize::MAX {
+            let bytes = stat.map_or(0, |stat| stat.st_size);
+            self.room.fetch_add(bytes as usize, SeqCst);
+        }
+        Ok(())
     }
 
     /// A sync, of one file or of all.

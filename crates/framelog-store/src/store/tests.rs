@@ -16,6 +16,7 @@ use crate::camera::Counters;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
 
 mod crash;
+mod keeping;
 mod rebuild;
 
 /// 2023-11-14 22:13:20 UTC.

@@ -1,11 +1,11 @@
-//! `framelog find`: which footage there is, and which gaps, by time.
+//! `framelog find`: which footage there is, which gaps, and which footage was removed, by time.
 
 use std::collections::VecDeque;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use framelog_store::Reader;
-use framelog_store::query::{FrameRow, GapRow};
+use framelog_store::query::{FrameRow, GapRow, RemovalRow};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
@@ -66,6 +66,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
 enum Item {
     Footage(Stretch),
     Gap(GapRow),
+    Removal(RemovalRow),
 }
 
 impl Item {
@@ -73,6 +74,7 @@ impl Item {
         match self {
             Item::Footage(stretch) => (stretch.started_us, &stretch.camera),
             Item::Gap(gap) => (gap.started_us, &gap.camera),
+            Item::Removal(removal) => (removal.started_us, &removal.camera),
         }
     }
 }
@@ -164,7 +166,12 @@ impl Listing {
                 let segments = reader
                     .segments(Some(camera), self.from_us, self.to_us)
                     .await?;
-                items.extend(merge(segments, &gaps).into_iter().map(Item::Footage));
+                let removals = reader
+                    .removals(Some(camera), self.from_us, self.to_us)
+                    .await?;
+                let holes = holes(&gaps, &removals);
+                items.extend(merge(segments, &holes).into_iter().map(Item::Footage));
+                items.extend(removals.into_iter().map(Item::Removal));
             }
             items.extend(gaps.into_iter().map(Item::Gap));
         }
@@ -180,6 +187,9 @@ impl Listing {
                 }
                 (Item::Gap(gap), false) => {
                     writeln!(out, "{}", gap_line(gap, width, self.args.utc))?
+                }
+                (Item::Removal(removal), false) => {
+                    writeln!(out, "{}", removal_line(removal, width, self.args.utc))?
                 }
             }
         }
@@ -324,6 +334,34 @@ fn gap_line(gap: &GapRow, width: usize, utc: bool) -> String {
     )
 }
 
+/// Spans without footage, by start: where nothing was recorded, and where it was removed.
+fn holes(gaps: &[GapRow], removals: &[RemovalRow]) -> Vec<GapRow> {
+    let removed = removals.iter().map(|removal| GapRow {
+        camera: removal.camera.clone(),
+        started_us: removal.started_us,
+        ended_us: Some(removal.ended_us),
+        reason: removal.rule.clone(),
+        detail: String::new(),
+    });
+    let mut holes: Vec<GapRow> = gaps.iter().cloned().chain(removed).collect();
+    holes.sort_by_key(|hole| hole.started_us);
+    holes
+}
+
+fn removal_line(removal: &RemovalRow, width: usize, utc: bool) -> String {
+    format!(
+        "{:width$}  {}  {}  {:>12}  removed by {}: {}, {}, the last at {}",
+        removal.camera,
+        time::format(removal.started_us, utc),
+        time::format(removal.ended_us, utc),
+        words::duration(removal.ended_us.saturating_sub(removal.started_us)),
+        removal.rule,
+        words::count(removal.frames.cast_unsigned(), "frame"),
+        words::bytes(removal.bytes.cast_unsigned()),
+        time::format(removal.removed_us, utc),
+    )
+}
+
 fn frame_line(frame: &FrameRow, width: usize, utc: bool) -> String {
     format!(
         "{:width$}  {}  {:7}  {:>8}  {}:{}{}",
@@ -362,6 +400,20 @@ fn item_json(item: &Item) -> Value {
             "ended_us": gap.ended_us,
             "reason": gap.reason,
             "detail": gap.detail,
+        }),
+        Item::Removal(removal) => json!({
+            "kind": "removal",
+            "camera": removal.camera,
+            "started": time::format(removal.started_us, true),
+            "started_us": removal.started_us,
+            "ended": time::format(removal.ended_us, true),
+            "ended_us": removal.ended_us,
+            "rule": removal.rule,
+            "segments": removal.segments,
+            "frames": removal.frames,
+            "bytes": removal.bytes,
+            "removed": time::format(removal.removed_us, true),
+            "removed_us": removal.removed_us,
         }),
     }
 }

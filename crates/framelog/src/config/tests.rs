@@ -331,17 +331,38 @@ fn doubtful_files_are_warned_of() {
     );
     assert_eq!(
         warnings(
-            "[storage]\nretain = '1 day'\n[cameras.a]\nurl = 'http://c/'\nmax_size = '1 GB'\n"
+            "[storage]\nretain = '30 s'\nmax_size = '1 GB'\n[cameras.a]\nurl = 'http://c/'\nmax_size = '2 GB'\nretain = '59 s'\n"
         ),
         [
-            "f.toml:2:10: storage.retain: has no effect yet: footage stays until you delete it",
-            "f.toml:5:12: cameras.a.max_size: has no effect yet: footage stays until you delete it",
+            "f.toml:2:10: storage.retain: 30 s is less than a segment (1 min), and only whole segments go: set segment to less",
+            "f.toml:7:10: cameras.a.retain: 59 s is less than a segment (1 min), and only whole segments go: set segment to less",
+            "f.toml:6:12: cameras.a.max_size: has no effect: all cameras together have 1 GB",
         ]
+    );
+    assert_eq!(
+        warnings(
+            "[storage]\nretain = '30 days'\nmax_size = '2 TB'\n[cameras.a]\nurl = 'http://c/'\nmax_size = '1 GB'\nretain = '90 days'\n"
+        ),
+        Vec::<String>::new()
     );
     assert_eq!(
         warnings("[cameras.a]\nurl = 'http://c/'\n"),
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn rules_are_those_of_the_file() {
+    let text = "[storage]\nretain = '1 day'\nmin_free = '1 GB'\n[cameras.a]\nurl = 'http://c/'\nmax_size = '2 GB'\n[cameras.b]\nurl = 'http://d/'\n";
+    let rules = parsed(text).unwrap().0.rules();
+    assert_eq!(rules.retain, Some(DAY));
+    assert_eq!((rules.max_size, rules.min_free), (None, 1_000_000_000));
+    let own: Vec<_> = rules
+        .cameras
+        .iter()
+        .map(|(name, own)| (name.as_str(), own.retain, own.max_size))
+        .collect();
+    assert_eq!(own, [("a", None, Some(2_000_000_000)), ("b", None, None)]);
 }
 
 #[test]

@@ -1,0 +1,366 @@
+//! Footage that outlives every rule: the list of protected spans, read and changed beside a running recorder or without one. Not
+//! for obeying it: that is `retention`.
+//!
+//! After each change the list is also written to `protected.toml` in the storage directory, so that an index that is made anew
+//! protects the same.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+
+use crate::disk::Disk;
+use crate::error::Error;
+use crate::{layout, session, wall};
+
+/// How long a change waits for the recorder's commits.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What precedes the list.
+const HEAD: &str = "# Footage that outlives every rule: a copy of the list in index.db, read when that is made anew.\n\
+                    # Change it with `framelog protect` and `framelog unprotect`. Times are microseconds since 1970, UTC.\n\n";
+
+/// A protected span of one camera's footage, and what there is of it now.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Protection {
+    /// For taking it away again.
+    pub id: i64,
+    /// Camera name.
+    pub camera: String,
+    /// Begin of the span, microseconds. Each segment that overlaps the span is protected as a whole.
+    pub started_us: i64,
+    /// End of the span, which belongs to it.
+    pub ended_us: i64,
+    /// Why, in words.
+    pub note: String,
+    /// Since when.
+    pub added_us: i64,
+    /// Segments that overlap it now.
+    pub segments: i64,
+    /// Their bytes.
+    pub bytes: i64,
+}
+
+/// A list of protected footage, opened for reading and changing.
+#[derive(Debug)]
+pub struct Protections {
+    storage: PathBuf,
+    index: PathBuf,
+    connection: SqliteConnection,
+}
+
+/// `protected.toml`. Unknown keys are left to later versions.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Copied {
+    #[serde(default)]
+    protection: Vec<Span>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Span {
+    camera: String,
+    started_us: i64,
+    ended_us: i64,
+    #[serde(default)]
+    note: String,
+    #[serde(default)]
+    added_us: i64,
+}
+
+impl Protections {
+    /// Opens the list of a storage directory, which must have an index.
+    ///
+    /// # Errors
+    /// [`Error::NoIndex`], [`Error::NewerIndex`], [`Error::OlderIndex`], and [`Error::Index`], for one if it may not be written.
+    pub async fn open(storage: &Path) -> Result<Self, Error> {
+        let index = storage.join(layout::INDEX);
+        if !index.exists() {
+            return Err(Error::NoIndex { path: index });
+        }
+        let mut connection = SqliteConnectOptions::new()
+            .filename(&index)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            // The recorder checkpoints, after it has synced the footage.
+            .pragma("wal_autocheckpoint", "0")
+            .disable_statement_logging()
+            .connect()
+            .await
+            .map_err(Error::index(&index, "opened"))?;
+        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
+            .fetch_one(&mut connection)
+            .await
+            .map_err(Error::index(&index, "opened"))?;
+        let known = session::schema_version();
+        let path = index.clone();
+        match found {
+            0 => Err(Error::NoIndex { path }),
+            _ if found > known => Err(Error::NewerIndex { path, found, known }),
+            _ if found < known => Err(Error::OlderIndex { path, found, known }),
+            _ => Ok(Self {
+                storage: storage.to_owned(),
+                index,
+                connection,
+            }),
+        }
+    }
+
+    /// Protects a span of a camera's footage, past and to come. When it returns no rule removes any of it any more.
+    ///
+    /// # Errors
+    /// [`Error::CameraName`] if the index doesn't know the camera; [`Error::Index`], [`Error::Io`] if it can't be written.
+    pub async fn add(
+        &mut self,
+        camera: &str,
+        started_us: i64,
+        ended_us: i64,
+        note: &str,
+    ) -> Result<Protection, Error> {
+        let added = self
+            .change(async |connection| {
+                sqlx::query_scalar(
+                    "INSERT INTO protections (camera_id, started_us, ended_us, note, added_us) \
+                     SELECT id, ?, ?, ?, ? FROM cameras WHERE name = ? RETURNING id",
+                )
+                .bind(started_us)
+                .bind(ended_us)
+                .bind(note)
+                .bind(wall::now_us())
+                .bind(camera)
+                .fetch_optional(connection)
+                .await
+            })
+            .await?;
+        let listed = self.list().await?;
+        listed
+            .into_iter()
+            .find(|protection| Some(protection.id) == added)
+            .ok_or_else(|| Error::CameraName {
+                name: camera.to_owned(),
+            })
+    }
+
+    /// Takes a protection away; `None` if there is none with this id. What no other protection holds may go again.
+    ///
+    /// # Errors
+    /// [`Error::Index`], [`Error::Io`] if it can't be written.
+    pub async fn remove(&mut self, id: i64) -> Result<Option<Protection>, Error> {
+        let Some(protection) = self
+            .list()
+            .await?
+            .into_iter()
+            .find(|listed| listed.id == id)
+        else {
+            return Ok(None);
+        };
+        self.change(async |connection| {
+            sqlx::query("DELETE FROM protections WHERE id = ?")
+                .bind(id)
+                .execute(&mut *connection)
+                .await?;
+            // Those that another protection holds are found out again.
+            sqlx::query(
+                "UPDATE segments SET protected = 0 WHERE protected = 1 \
+                 AND camera_id = (SELECT id FROM cameras WHERE name = ?) AND started_us <= ? AND ended_us >= ?",
+            )
+            .bind(&protection.camera)
+            .bind(protection.ended_us)
+            .bind(protection.started_us)
+            .execute(connection)
+            .await
+        })
+        .await?;
+        Ok(Some(protection))
+    }
+
+    /// All protections, by camera and begin.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if they can't be read.
+    pub async fn list(&mut self) -> Result<Vec<Protection>, Error> {
+        let sql = format!(
+            "SELECT p.id, c.name AS camera, p.started_us, p.ended_us, p.note, p.added_us, \
+                 count(s.id) AS segments, coalesce(sum(s.bytes), 0) AS bytes \
+             FROM protections p CROSS JOIN cameras c ON c.id = p.camera_id LEFT JOIN segments s ON {OVERLAPS} \
+             GROUP BY p.id ORDER BY c.name, p.started_us, p.id"
+        );
+        sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(Error::index(&self.index, "read"))
+    }
+
+    /// Bytes of all protected footage, each once.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if they can't be read.
+    pub async fn bytes(&mut self) -> Result<u64, Error> {
+        protected_bytes(&mut self.connection)
+            .await
+            .map_err(Error::index(&self.index, "read"))
+    }
+
+    /// Bytes of the file system that the footage lies on.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it doesn't say.
+    pub fn disk_total(&self) -> Result<u64, Error> {
+        let space = Disk::open(&self.storage).and_then(|disk| disk.space());
+        let total = space.map(|space| space.total);
+        total.map_err(Error::io(&self.storage, "measured"))
+    }
+
+    /// Makes a change, durable when this returns, and copies the list.
+    async fn change<T>(
+        &mut self,
+        change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+    ) -> Result<T, Error> {
+        let failed = || Error::index(&self.index, "written");
+        let mut transaction = self
+            .connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed())?;
+        // A durable commit makes the recorder's rows before it durable too: their bytes first.
+        Disk::open(&self.storage)
+            .and_then(|disk| disk.sync_all())
+            .map_err(Error::io(&self.storage, "synced"))?;
+        let changed = change(&mut transaction).await.map_err(failed())?;
+        transaction.commit().await.map_err(failed())?;
+        self.copy().await?;
+        Ok(changed)
+    }
+
+    /// Writes `protected.toml`, whole or not at all.
+    async fn copy(&mut self) -> Result<(), Error> {
+        let protection = self.list().await?.into_iter().map(|listed| Span {
+            camera: listed.camera,
+            started_us: listed.started_us,
+            ended_us: listed.ended_us,
+            note: listed.note,
+            added_us: listed.added_us,
+        });
+        let copied = Copied {
+            protection: protection.collect(),
+        };
+        let path = self.storage.join(layout::PROTECTED);
+        let fresh = path.with_extension("toml.new");
+        let put = || {
+            let text = toml::to_string(&copied).map_err(io::Error::other)?;
+            let mut file = File::create(&fresh)?;
+            file.write_all(format!("{HEAD}{text}").as_bytes())?;
+            // Whoever types the command, the recorder must be able to read it. Only root can give a file away, and needs to.
+            let owner = fs::metadata(&self.index)?;
+            let _ = give(&file, &owner);
+            file.sync_all()?;
+            fs::rename(&fresh, &path)?;
+            File::open(&self.storage)?.sync_all()
+        };
+        put().map_err(Error::io(&path, "written"))
+    }
+}
+
+fn give(file: &File, owner: &fs::Metadata) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
+}
+
+/// That the segment `s` overlaps the protection `p`. A segment that does begins before its end, and at most the camera's longest
+/// segment before its start.
+const OVERLAPS: &str = "s.camera_id = p.camera_id AND s.started_us <= p.ended_us AND s.ended_us >= p.started_us AND s.started_us >= p.started_us - max( \
+         coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = p.camera_id AND state = 'closed'), 0), \
+         coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = p.camera_id AND state = 'open'), 0))";
+
+/// Bytes of all protected footage, each once.
+pub(crate) async fn protected_bytes(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let sql = format!(
+        "SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT s.id, s.bytes FROM protections p CROSS JOIN segments s ON {OVERLAPS})"
+    );
+    let bytes: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_one(connection)
+        .await?;
+    Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
+/// Gives a new index, if it has none from the one before, the protections in `protected.toml`. A file that can't be read is said and left: recording
+/// matters more.
+pub(crate) async fn restore(
+    storage: &Path,
+    connection: &mut SqliteConnection,
+    now_us: i64,
+) -> sqlx::Result<()> {
+    let is_used: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM protections)")
+        .fetch_one(&mut *connection)
+        .await?;
+    if is_used {
+        return Ok(());
+    }
+    let spans = match read(storage) {
+        Ok(spans) => spans,
+        Err(error) => {
+            tracing::error!(%error, "footage is not protected as it was");
+            return Ok(());
+        }
+    };
+    let count = spans.len();
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for span in spans {
+        // As if it had been taken out of the configuration: it may have been.
+        sqlx::query("INSERT OR IGNORE INTO cameras (name, added_us, removed_us) VALUES (?, ?, ?)")
+            .bind(&span.camera)
+            .bind(now_us)
+            .bind(now_us)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(
+            "INSERT INTO protections (camera_id, started_us, ended_us, note, added_us) \
+             SELECT id, ?, ?, ?, ? FROM cameras WHERE name = ?",
+        )
+        .bind(span.started_us)
+        .bind(span.ended_us)
+        .bind(&span.note)
+        .bind(span.added_us)
+        .bind(&span.camera)
+        .execute(&mut *transaction)
+        .await?;
+    }
+    transaction.commit().await?;
+    if count > 0 {
+        tracing::info!(
+            protections = count,
+            "a new index protects what protected.toml lists"
+        );
+    }
+    Ok(())
+}
+
+fn read(storage: &Path) -> Result<Vec<Span>, Error> {
+    let path = storage.join(layout::PROTECTED);
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(Error::io(&path, "read"))?,
+    };
+    let damaged = |detail| Error::Protected {
+        path: path.clone(),
+        detail,
+    };
+    let mut copied: Copied =
+        toml::from_str(&text).map_err(|error| damaged(error.message().to_owned()))?;
+    copied.protection.retain(|span| {
+        let is_right =
+            layout::check_camera(&span.camera).is_ok() && span.started_us <= span.ended_us;
+        if !is_right {
+            let error = damaged(format!(
+                "{:?} from {} to {}: no such camera or span",
+                span.camera, span.started_us, span.ended_us
+            ));
+            tracing::error!(%error, "this footage is not protected as it was");
+        }
+        is_right
+    });
+    Ok(copied.protection)
+}

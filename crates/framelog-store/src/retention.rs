@@ -1,0 +1,711 @@
+//! Letting footage go: what the rules ask for, and room on a full disk. Works for the index task, on its connection, between
+//! commits. Not for what the rules are (`rules`) nor for what a writer does that finds no room (`writer`, `room`).
+//!
+//! A removal is one durable transaction that deletes the rows, writes a receipt and notes the files as doomed; then the files are
+//! deleted, and with the next commit that is durable the notes. Wherever a crash falls, the next start finishes it.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::SqliteConnection;
+use tokio::sync::watch;
+
+use crate::disk::{Disk, Space};
+use crate::rebuild::Progress;
+use crate::reserve::Reserve;
+use crate::room::{self, Room};
+use crate::rows;
+use crate::rules::{Rule, Rules};
+use crate::{error, layout};
+
+mod alarm;
+mod receipts;
+mod removal;
+mod trust;
+mod usage;
+
+use alarm::Alarm;
+use receipts::Receipts;
+use removal::{Demand, Removal};
+use trust::{Trust, Verdict};
+use usage::Usage;
+
+/// What is there to do is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Ages are looked at this often: days don't need more.
+const AGES_EVERY: Duration = Duration::from_secs(10);
+/// Protected bytes are summed this often while there are protections: footage may still come into their spans.
+const PROTECTED_EVERY: Duration = Duration::from_secs(60);
+/// The most segments that go in one transaction.
+const SEGMENTS_MAX: usize = 1_000;
+/// After a removal the file system has so long to show it before `min_free` asks for more.
+const SETTLING: Duration = Duration::from_secs(1);
+/// Files that can't be deleted are tried again this often, and until then nothing more goes: it would free nothing.
+const RETRY_EVERY: Duration = Duration::from_secs(60);
+/// `min_free` counts up to this part of the file system: on a small disk more would leave no footage.
+const MIN_FREE_SHARE: u64 = 10;
+/// That a full disk makes footage go is said this often.
+const FULL_SAID_EVERY: Duration = Duration::from_secs(600);
+
+/// How much footage there is, and how much room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keeping {
+    /// Bytes of footage of all cameras.
+    pub footage_bytes: u64,
+    /// Bytes of it that are protected, at most a minute ago.
+    pub protected_bytes: u64,
+    /// Bytes free on the file system; 0 if it doesn't say.
+    pub disk_free: u64,
+    /// Bytes of the file system.
+    pub disk_total: u64,
+    /// Something must go and nothing may: all that is left is protected or still being written.
+    pub is_starved: bool,
+    /// This machine's clock leapt forward: nothing goes for its age until it has been so for an hour.
+    pub distrusts_clock: bool,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Retention {
+    pub room: Arc<Room>,
+    keeping: Arc<Mutex<Keeping>>,
+    /// What `keeping` will be.
+    now: Keeping,
+    disk: Disk,
+    reserve: Reserve,
+    rules: Rules,
+    usage: Usage,
+    trust: Trust,
+    alarm: Alarm,
+    receipts: Receipts,
+    files: Doomed,
+    looked: Option<Instant>,
+    ages_looked: Option<Instant>,
+    removed: Option<Instant>,
+    full_said: Option<Instant>,
+    protections: Protections,
+    is_min_free_said: bool,
+    /// Whether the index knows all footage, or is being made anew.
+    rebuilt: Option<watch::Receiver<Progress>>,
+    /// The index itself found no room.
+    is_index_full: bool,
+    is_cut_short: bool,
+}
+
+/// Files on their way out.
+#[derive(Debug, Default)]
+struct Doomed {
+    /// To be deleted.
+    paths: BTreeSet<String>,
+    /// Deleted: their notes may go.
+    gone: Vec<String>,
+    /// Directories that they were deleted from.
+    dirs: BTreeSet<PathBuf>,
+    /// Some could not be deleted.
+    failed: Option<Instant>,
+    is_said: bool,
+}
+
+/// What is known of the table `protections`.
+#[derive(Debug, Default)]
+struct Protections {
+    /// Changes whenever another program has written to the index.
+    data_version: i64,
+    any: bool,
+    summed: Option<Instant>,
+}
+
+impl Retention {
+    /// Nothing is known yet: see [`Retention::begin`].
+    pub fn new(storage: &Path, disk: Disk, rules: Rules) -> Self {
+        Self {
+            room: Arc::default(),
+            keeping: Arc::default(),
+            now: Keeping::default(),
+            disk,
+            reserve: Reserve::new(storage),
+            rules,
+            usage: Usage::default(),
+            trust: Trust::new(),
+            alarm: Alarm::default(),
+            receipts: Receipts::default(),
+            files: Doomed::default(),
+            looked: None,
+            ages_looked: None,
+            removed: None,
+            full_said: None,
+            protections: Protections::default(),
+            is_min_free_said: false,
+            rebuilt: None,
+            is_index_full: false,
+            is_cut_short: false,
+        }
+    }
+
+    /// Learns what there is, and finishes what the run before could not. Before anything is written.
+    pub async fn begin(
+        &mut self,
+        connection: &mut SqliteConnection,
+        now_us: i64,
+    ) -> sqlx::Result<()> {
+        self.usage = Usage::sum(connection).await?;
+        let sessions: Vec<(i64, Option<i64>)> = sqlx::query_as(
+            "SELECT started_us, (SELECT alive_us FROM sessions b WHERE b.id < s.id ORDER BY b.id DESC LIMIT 1) \
+             FROM sessions s ORDER BY id DESC LIMIT 100",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        self.trust.learn(&sessions, now_us, Instant::now());
+        let paths: Vec<String> = sqlx::query_scalar("SELECT path FROM doomed")
+            .fetch_all(&mut *connection)
+            .await?;
+        self.files.paths.extend(paths);
+        self.delete_files().await;
+        self.now.disk_total = self.disk.space().map_or(0, |space| space.total);
+        if self
+            .reserve
+            .make(self.now.disk_total)
+            .is_err_and(|error| room::is_full(&error))
+        {
+            // Now is the time: writers would use up what is left for the index.
+            let made = match self.demands(connection, 1, now_us).await {
+                Ok(demands) => self.remove(connection, &demands, now_us).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = made {
+                tracing::warn!(%error, "the disk is full and no room could be made");
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the numbers for people can be read.
+    pub fn keeping(&self) -> Arc<Mutex<Keeping>> {
+        self.keeping.clone()
+    }
+
+    /// Other rules from now on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.is_min_free_said &= rules.min_free == self.rules.min_free;
+        self.rules = rules;
+        self.looked = None;
+        self.ages_looked = None;
+    }
+
+    /// Until the index that is being made anew knows the oldest footage, none goes for `min_free`: newer would.
+    pub fn wait_for_rebuild(&mut self, rebuilt: watch::Receiver<Progress>) {
+        self.rebuilt = Some(rebuilt);
+    }
+
+    /// A camera is new, or in the configuration again, or no longer.
+    pub fn follow_camera(&mut self, camera: &rows::Camera) {
+        self.usage.follow_camera(camera);
+    }
+
+    /// A segment is so large now.
+    pub fn follow(&mut self, segment: &rows::Segment) {
+        self.usage.follow(segment);
+    }
+
+    /// The index found no room for its rows.
+    pub fn index_is_full(&mut self) {
+        self.is_index_full = true;
+    }
+
+    /// Whether there may be something to do.
+    pub fn is_due(&self) -> bool {
+        self.is_busy() || !is_within(self.looked, LOOK_EVERY)
+    }
+
+    /// Whether there is certainly something to do.
+    pub fn is_busy(&self) -> bool {
+        self.is_cut_short || self.is_index_full || self.room.is_asked()
+    }
+
+    /// What a full disk still lacks after a removal that was cut short.
+    pub fn left(&self, demands: &[Demand], freed: u64) -> Vec<Demand> {
+        let left = |demand: &Demand| Demand {
+            bytes: demand.bytes.saturating_sub(freed),
+            ..*demand
+        };
+        demands
+            .iter()
+            .filter(|demand| self.is_cut_short && demand.rule == Rule::DiskFull)
+            .map(left)
+            .filter(|demand| demand.bytes > 0)
+            .collect()
+    }
+
+    /// What should go now; `wanted` bytes of it because a write found no room, 0 if none did.
+    pub async fn demands(
+        &mut self,
+        connection: &mut SqliteConnection,
+        wanted: u64,
+        now_us: i64,
+    ) -> sqlx::Result<Vec<Demand>> {
+        let is_full = std::mem::take(&mut self.is_index_full) || wanted > 0;
+        let now = Instant::now();
+        let is_first_after_cut = std::mem::take(&mut self.is_cut_short);
+        self.looked = Some(now);
+        self.look_at_disk(is_full).await;
+        self.sum_protected(connection, now).await?;
+        if self.files.failed.is_some() && !is_within(self.files.failed, RETRY_EVERY) {
+            self.delete_files().await;
+        }
+        let mut demands = Vec::new();
+        if self.files.failed.is_none() {
+            if is_full {
+                demands.push(of_any(Rule::DiskFull, wanted.saturating_add(self.margin())));
+            }
+            if is_first_after_cut || !is_within(self.ages_looked, AGES_EVERY) {
+                self.ages_looked = Some(now);
+                self.too_old(connection, now_us, now, &mut demands).await?;
+            }
+            self.too_much(&mut demands);
+        }
+        if demands.is_empty() {
+            self.now.is_starved = false;
+        }
+        self.publish();
+        Ok(demands)
+    }
+
+    /// Removes what is asked for, as much as fits into a transaction that nobody waits long for; the bytes that were freed.
+    pub async fn remove(
+        &mut self,
+        connection: &mut SqliteConnection,
+        demands: &[Demand],
+        now_us: i64,
+    ) -> sqlx::Result<u64> {
+        let removal = self.transact(connection, demands, now_us).await?;
+        self.is_cut_short = removal.is_cut_short;
+        if !removal.victims.is_empty() {
+            self.removed = Some(Instant::now());
+        }
+        for victim in &removal.victims {
+            self.usage.remove(victim.camera_id, victim.bytes);
+        }
+        self.say_full(demands, &removal);
+        let freed = removal.freed();
+        self.say_unmet(&removal);
+        let paths = removal.victims.into_iter().map(|victim| victim.path);
+        self.files.paths.extend(paths);
+        self.delete_files().await;
+        if is_disk_full(demands) {
+            self.restore_reserve().await;
+        }
+        self.publish();
+        Ok(if self.files.failed.is_some() {
+            0
+        } else {
+            freed
+        })
+    }
+
+    /// Forgets, in the caller's transaction, the notes of files that are deleted. They must be so durably.
+    pub async fn forget_deleted(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        for path in &self.files.gone {
+            sqlx::query("DELETE FROM doomed WHERE path = ?")
+                .bind(path)
+                .execute(&mut *connection)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// That transaction was committed.
+    pub fn forgot_deleted(&mut self) {
+        self.files.gone.clear();
+    }
+
+    /// The directories that files were deleted from since the last call.
+    pub fn take_dirs(&mut self) -> BTreeSet<PathBuf> {
+        std::mem::take(&mut self.files.dirs)
+    }
+
+    /// One removal, whole and durable. On a full disk even that may find no room: then it is tried with as little as possible, and then
+    /// with the log's space.
+    async fn transact(
+        &mut self,
+        connection: &mut SqliteConnection,
+        demands: &[Demand],
+        now_us: i64,
+    ) -> sqlx::Result<Removal> {
+        let before = self.receipts.clone();
+        let mut last_resorts = [Resort::LessAtOnce, Resort::Log, Resort::File].into_iter();
+        let mut limit = SEGMENTS_MAX;
+        loop {
+            let removed = self.try_transact(connection, demands, limit, now_us).await;
+            let Err(error) = removed else { return removed };
+            self.receipts.clone_from(&before);
+            limit = 1;
+            match last_resorts.next().filter(|_| error::is_full(&error)) {
+                None => return Err(error),
+                Some(Resort::LessAtOnce) => {}
+                // Every row in the log has its bytes on the disk, or the caller would not be here. If it fails, it does not help.
+                Some(Resort::Log) => {
+                    let _ = execute(connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+                }
+                Some(Resort::File) => self.delete_oldest(connection, demands).await?,
+            }
+        }
+    }
+
+    /// Deletes the file that goes first before its rows are: only where these can't be deleted for want of space, because then nothing
+    /// would ever be recorded again. A crash before the rows are gone leaves a segment whose file is missing.
+    async fn delete_oldest(
+        &self,
+        connection: &mut SqliteConnection,
+        demands: &[Demand],
+    ) -> sqlx::Result<()> {
+        execute(connection, "BEGIN IMMEDIATE").await?; // no protection is written meanwhile
+        let oldest = removal::oldest(connection, demands).await;
+        if let Ok(Some(path)) = &oldest {
+            let (disk, paths) = (self.disk.clone(), BTreeSet::from([path.clone()]));
+            let _ =
+                tokio::task::spawn_blocking(move || delete(&disk, paths, &BTreeSet::new())).await;
+        }
+        execute(connection, "ROLLBACK").await?;
+        oldest.map(|_| ())
+    }
+
+    async fn try_transact(
+        &mut self,
+        connection: &mut SqliteConnection,
+        demands: &[Demand],
+        limit: usize,
+        now_us: i64,
+    ) -> sqlx::Result<Removal> {
+        let mut removal = Removal::new(limit);
+        // Durable before the first file goes.
+        execute(connection, "PRAGMA synchronous = FULL").await?;
+        // Chosen and removed under one lock, so that a protection that has been written before it is obeyed.
+        execute(connection, "BEGIN IMMEDIATE").await?;
+        let met = removal
+            .meet(connection, demands, &mut self.receipts, now_us)
+            .await;
+        let done = match met {
+            Ok(()) => execute(connection, "COMMIT").await,
+            failed => failed,
+        };
+        if done.is_err() {
+            let _ = execute(connection, "ROLLBACK").await; // fails if SQLite has done it
+        }
+        done.map(|()| removal)
+    }
+
+    /// Deletes the doomed files, and the directories that are empty without them.
+    async fn delete_files(&mut self) {
+        let paths = std::mem::take(&mut self.files.paths);
+        if paths.is_empty() {
+            self.files.failed = None;
+            return;
+        }
+        let (disk, of_cameras) = (self.disk.clone(), paths.clone());
+        let idle: BTreeSet<String> = paths
+            .iter()
+            .filter_map(|path| layout::camera_of(path))
+            .filter(|camera| !self.usage.is_configured(camera))
+            .map(str::to_owned)
+            .collect();
+        let deleted = tokio::task::spawn_blocking(move || delete(&disk, of_cameras, &idle)).await;
+        let Ok(deleted) = deleted else {
+            self.files.paths = paths; // a panic is a bug; try again with the next removal
+            return;
+        };
+        self.files.gone.extend(deleted.gone);
+        self.files.dirs.extend(deleted.dirs);
+        self.files.failed = (!deleted.failed.is_empty()).then(Instant::now);
+        if let Some((path, error)) = deleted.failed.first() {
+            if !std::mem::replace(&mut self.files.is_said, true) {
+                tracing::error!(
+                    path, %error, files = deleted.failed.len(),
+                    "footage that must go can't be deleted, nothing more goes until it can; check the permissions below the storage directory"
+                );
+            }
+        } else {
+            self.files.is_said = false;
+        }
+        self.files
+            .paths
+            .extend(deleted.failed.into_iter().map(|(path, _)| path));
+    }
+
+    async fn look_at_disk(&mut self, is_full: bool) {
+        let (disk, reserve) = (self.disk.clone(), self.reserve.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            if is_full {
+                reserve.give_up();
+            }
+            let space = disk.space()?;
+            if !is_full && space.free > 4 * Reserve::bytes(space.total) {
+                reserve.make(space.total)?;
+            }
+            Ok::<Space, io::Error>(space)
+        })
+        .await;
+        // What is wrong with the disk is said by those who write to it.
+        if let Ok(Ok(space)) = looked {
+            self.now.disk_free = space.free;
+            self.now.disk_total = space.total;
+        }
+    }
+
+    /// Takes the reserve out of what a removal freed, before the writers know of it: the next removal needs it.
+    async fn restore_reserve(&self) {
+        let (reserve, total) = (self.reserve.clone(), self.now.disk_total);
+        // Where it can't be had it is tried again at the next look.
+        let _ = tokio::task::spawn_blocking(move || reserve.make(total)).await;
+    }
+
+    /// Protected bytes, after a change and now and then.
+    async fn sum_protected(
+        &mut self,
+        connection: &mut SqliteConnection,
+        now: Instant,
+    ) -> sqlx::Result<()> {
+        let data_version: i64 = sqlx::query_scalar("PRAGMA data_version")
+            .fetch_one(&mut *connection)
+            .await?;
+        let is_same =
+            std::mem::replace(&mut self.protections.data_version, data_version) == data_version;
+        let is_fresh = !self.protections.any || is_within(self.protections.summed, PROTECTED_EVERY);
+        if is_same && is_fresh {
+            return Ok(());
+        }
+        self.protections.summed = Some(now);
+        self.protections.any = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM protections)")
+            .fetch_one(&mut *connection)
+            .await?;
+        self.now.protected_bytes = crate::protection::protected_bytes(connection).await?;
+        self.warn_of_protected();
+        Ok(())
+    }
+
+    fn warn_of_protected(&mut self) {
+        let free = self.now.disk_free.saturating_sub(self.min_free());
+        let fits = self.usage.total().saturating_add(free);
+        let room = self.rules.max_size.unwrap_or(u64::MAX).min(fits);
+        let protected_bytes = self.now.protected_bytes;
+        if let Some(percent) = self.alarm.level(protected_bytes, room) {
+            tracing::warn!(
+                protected_bytes,
+                room_bytes = room,
+                "more than {percent} % of the room for footage is protected; `framelog protect` lists it, `framelog unprotect` lets it go, or use a larger disk"
+            );
+        }
+    }
+
+    async fn too_old(
+        &mut self,
+        connection: &mut SqliteConnection,
+        now_us: i64,
+        now: Instant,
+        demands: &mut Vec<Demand>,
+    ) -> sqlx::Result<()> {
+        if !self.rules.has_retain() {
+            self.now.distrusts_clock = false;
+            return Ok(());
+        }
+        let verdict = self.trust.verdict(now_us, now);
+        self.now.distrusts_clock = verdict != Verdict::Go;
+        if let Verdict::Rest { left, first } = verdict {
+            if first {
+                tracing::warn!(
+                    minutes = left.as_secs().div_ceil(60),
+                    "this machine's clock has leapt forward by more than a day since framelog last saw it: `retain` removes nothing for so many minutes; check the clock (timedatectl), and if it is wrong stop framelog until it is set"
+                );
+            }
+            return Ok(());
+        }
+        for (camera_id, used) in self.usage.cameras() {
+            let Some(retain) = self.rules.retain_of(&used.name) else {
+                continue;
+            };
+            let retain_us = i64::try_from(retain.as_micros()).unwrap_or(i64::MAX);
+            let before_us = now_us.saturating_sub(retain_us);
+            let is_any: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT 1 FROM segments \
+                 WHERE camera_id = ? AND state = 'closed' AND protected = 0 AND received_us < ?)",
+            )
+            .bind(camera_id)
+            .bind(before_us)
+            .fetch_one(&mut *connection)
+            .await?;
+            demands.extend(is_any.then_some(Demand {
+                rule: Rule::Retain,
+                camera_id: Some(camera_id),
+                before_us,
+                bytes: u64::MAX,
+            }));
+        }
+        Ok(())
+    }
+
+    fn too_much(&mut self, demands: &mut Vec<Demand>) {
+        for (camera_id, used) in self.usage.cameras() {
+            let max_size = self.rules.max_size_of(&used.name).unwrap_or(u64::MAX);
+            let bytes = self.usage.of(camera_id).saturating_sub(max_size);
+            demands.extend((bytes > 0).then_some(Demand {
+                camera_id: Some(camera_id),
+                ..of_any(Rule::MaxSize, bytes)
+            }));
+        }
+        let max_size = self.rules.max_size.unwrap_or(u64::MAX);
+        let rests = is_within(self.removed, SETTLING)
+            || self.now.disk_total == 0
+            || (self.rebuilt.as_ref()).is_some_and(|rebuilt| !rebuilt.borrow().done);
+        let too_free = match rests {
+            true => 0,
+            false => self.min_free().saturating_sub(self.now.disk_free),
+        };
+        for (rule, bytes) in [
+            (Rule::MaxSize, self.usage.total().saturating_sub(max_size)),
+            (Rule::MinFree, too_free),
+        ] {
+            demands.extend((bytes > 0).then_some(of_any(rule, bytes)));
+        }
+    }
+
+    /// `min_free` as far as it counts here.
+    fn min_free(&mut self) -> u64 {
+        let most = self.now.disk_total / MIN_FREE_SHARE;
+        if self.rules.min_free > most
+            && self.now.disk_total > 0
+            && !std::mem::replace(&mut self.is_min_free_said, true)
+        {
+            tracing::warn!(
+                min_free_bytes = self.rules.min_free,
+                counts_bytes = most,
+                "min_free is more than a tenth of this disk: a tenth is left free; set min_free to less"
+            );
+        }
+        self.rules.min_free.min(most)
+    }
+
+    /// More than what a write lacked goes at once, so that the next one doesn't lack it again.
+    fn margin(&self) -> u64 {
+        let total = self.now.disk_total;
+        Reserve::bytes(total) + (total / 64).clamp(256 << 10, 16 << 20)
+    }
+
+    fn say_full(&mut self, demands: &[Demand], removal: &Removal) {
+        if is_disk_full(demands)
+            && !removal.victims.is_empty()
+            && !is_within(self.full_said, FULL_SAID_EVERY)
+        {
+            self.full_said = Some(Instant::now());
+            tracing::warn!(
+                segments = removal.victims.len(),
+                bytes = removal.freed(),
+                "the disk is full: the oldest footage makes room; set min_free higher, or see what else fills the disk"
+            );
+        }
+    }
+
+    fn say_unmet(&mut self, removal: &Removal) {
+        self.now.is_starved = !removal.unmet.is_empty();
+        if let Some(demand) = removal.unmet.first()
+            && self.alarm.starves(Instant::now())
+        {
+            tracing::error!(
+                rule = demand.rule.name(),
+                bytes = demand.bytes,
+                protected_bytes = self.now.protected_bytes,
+                disk_free = self.now.disk_free,
+                "footage must go and none may: all of it is protected or still being written; let some go with `framelog unprotect`, free the disk of other things, or use a larger one"
+            );
+        }
+    }
+
+    fn publish(&mut self) {
+        self.now.footage_bytes = self.usage.total();
+        // Nothing panics while it is held.
+        *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = self.now;
+    }
+}
+
+/// That so much should go, whatever camera's it is.
+fn of_any(rule: Rule, bytes: u64) -> Demand {
+    Demand {
+        rule,
+        camera_id: None,
+        before_us: i64::MAX,
+        bytes,
+    }
+}
+
+fn is_disk_full(demands: &[Demand]) -> bool {
+    demands.iter().any(|demand| demand.rule == Rule::DiskFull)
+}
+
+/// Whether it was, and less than so long ago.
+fn is_within(moment: Option<Instant>, time: Duration) -> bool {
+    moment.is_some_and(|moment| moment.elapsed() < time)
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
+    sqlx::query(sql).execute(connection).await.map(|_| ())
+}
+
+/// What is tried, one after the other, when a removal finds no room for its own rows.
+#[derive(Clone, Copy, Debug)]
+enum Resort {
+    /// Few rows need little space.
+    LessAtOnce,
+    /// What is in the database need not be in the log: it is written from its beginning again.
+    Log,
+    /// A file makes the room in which its rows are deleted.
+    File,
+}
+
+/// What became of files that were to be deleted.
+#[derive(Debug, Default)]
+struct Deleted {
+    /// They are not there any more.
+    gone: Vec<String>,
+    failed: Vec<(String, io::Error)>,
+    /// Directories whose entries changed.
+    dirs: BTreeSet<PathBuf>,
+}
+
+/// Deletes files, then the directories that this left empty: that of the date and, for the cameras in `idle`, the camera's. Blocking.
+fn delete(disk: &Disk, paths: BTreeSet<String>, idle: &BTreeSet<String>) -> Deleted {
+    let mut deleted = Deleted::default();
+    let mut dates = BTreeSet::new();
+    for path in paths {
+        // Only a path that this program makes: the index may have been written by others.
+        let camera = layout::camera_of(&path).map(str::to_owned);
+        let removed = match &camera {
+            Some(_) => disk.remove(&path),
+            None => Err(io::Error::other("it is not a path of footage")),
+        };
+        match removed {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                deleted.failed.push((path, error))
+            }
+            _ => {
+                dates.extend(
+                    Path::new(&path)
+                        .parent()
+                        .zip(camera)
+                        .map(|(date, camera)| (date.to_owned(), camera)),
+                );
+                deleted.gone.push(path);
+            }
+        }
+    }
+    for (date, camera) in dates {
+        let of_camera = date.parent().map(Path::to_owned).unwrap_or_default();
+        // Where it is not empty it stays, and that is no error.
+        if disk.remove_dir(&date).is_err() {
+            deleted.dirs.insert(date);
+        } else if !(idle.contains(&camera) && disk.remove_dir(&of_camera).is_ok()) {
+            deleted.dirs.insert(of_camera);
+        }
+    }
+    deleted
+}
