@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn every_reason_is_found_by_its_name() {
         for reason in GapReason::ALL {
-            assert_eq!(GapReason::from_name(reason.name()), Some(reason));
+            assert_eq!(GapReason::from_name(&reason.to_string()), Some(reason));
         }
         assert_eq!(GapReason::from_name("asleep"), None);
     }

@@ -50,9 +50,9 @@ mod tests {
 
     #[test]
     fn the_last_of_two_fields_counts_and_lines_without_a_name_do_not() {
-        let headers = Headers::new(Bytes::from_static(
-            b"Tue, 12 Jun 2012\r\nContent-length:12\nCONTENT-LENGTH : 34 \r\n: 5\r\nX:",
-        ));
+        let raw = b"Tue, 12 Jun 2012\r\nContent-length:12\nCONTENT-LENGTH : 34 \r\n: 5\r\nX:";
+        let headers = Headers::new(Bytes::from_static(raw));
+        assert_eq!(headers.raw(), &raw[..]);
         assert_eq!(headers.get("content-length"), Some(&b"34"[..]));
         assert_eq!(headers.get("x"), Some(&b""[..]));
         assert_eq!(headers.get("y"), None);

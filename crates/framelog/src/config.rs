@@ -120,13 +120,7 @@ impl Config {
             }]
         };
         let text = std::fs::read_to_string(file).map_err(unreadable)?;
-        let base = std::path::absolute(file).map_err(unreadable)?;
-        let env = |name: &str| std::env::var(name).ok();
-        let surroundings = Surroundings {
-            base: base.parent().unwrap_or(&base),
-            env: &env,
-        };
-        let (config, mut warnings) = parse(file, &text, &surroundings)?;
+        let (config, mut warnings) = Self::read(file, &text)?;
         if config.holds_password() && readable_by_all(file) {
             warnings.push(Problem {
                 file: file.to_owned(),
@@ -136,6 +130,20 @@ impl Config {
             });
         }
         Ok((config, warnings))
+    }
+
+    /// Checks the text of a file, and fetches the passwords it names: [`Config::load`] without what the file itself is like.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn read(file: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        // Only without a current directory is there no absolute path; then nothing relative is found anyway.
+        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let surroundings = Surroundings {
+            base: absolute.parent().unwrap_or(&absolute),
+            env: &|name| std::env::var(name).ok(),
+        };
+        parse(file, text, &surroundings)
     }
 
     fn holds_password(&self) -> bool {

@@ -9,6 +9,8 @@ use crate::clock::ClockKind;
 use crate::frame::Frame;
 use crate::timestamp::{format_us, parse_us};
 
+pub mod scan;
+
 /// The boundary of framelog's own parts, without its leading dashes.
 pub const BOUNDARY: &str = "framelog";
 

@@ -1,6 +1,8 @@
 //! Where a camera's password comes from, and fetching it from there. Not for using it.
 
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
@@ -106,7 +108,10 @@ fn source(value: &DeValue<'_>, base: &Path) -> Result<PasswordSource, String> {
 
 fn from_file(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let bytes = std::fs::read(path).map_err(|e| format!("can't read {shown}: {e}"))?;
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
+        .map_err(|e| format!("can't read {shown}: {e}"))?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(format!(
             "{shown} is no password file: more than {FILE_BYTES_MAX} bytes"

@@ -193,6 +193,10 @@ fn each_error_says_where_what_and_what_to_do() {
             "f.toml:4:12: cameras.g.password: can't read /nowhere/x: No such file or directory (os error 2)",
         ),
         (
+            "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { file = '/dev/zero' }\n",
+            "f.toml:4:12: cameras.g.password: /dev/zero is no password file: more than 4096 bytes",
+        ),
+        (
             "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { credential = 'x' }\n",
             "f.toml:4:12: cameras.g.password: no $CREDENTIALS_DIRECTORY: add LoadCredential=x:/path/to/file to the systemd unit",
         ),
