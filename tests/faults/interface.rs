@@ -14,9 +14,9 @@ pub fn has(command: &str) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Whether rows and torn tails are recovered at a start.
+/// Whether frames beyond the index get their rows at a start, torn ends are cut off, and a damaged index is made anew.
 pub fn recovers() -> bool {
-    has("verify")
+    has("reindex")
 }
 
 /// Whether old footage goes when the disk is full, and some of it can be protected.
