@@ -21,10 +21,10 @@ const LOAD: Load = Load {
 };
 /// So many kills on one directory; then a new one, so that looking at all of it stays cheap.
 const BATCH: u32 = 50;
-/// How old footage must be to be there after a kill.
-const PROMISED_US: i64 = 250_000;
-/// The same on a machine that does other things too: what a frame that is missing is a fault from.
-const BUSY_US: i64 = PROMISED_US + 750_000;
+/// What a kill may cost of each camera: 250 ms, and the frame that was under way.
+const PROMISED_US: i64 = 250_000 + 50_000;
+/// The same on a machine that does other things too: from there on, a missing frame is a fault.
+const BUSY_US: i64 = 1_000_000;
 
 /// Kills a recorder of 16 cameras `rounds` times.
 pub fn run(plan: &Plan) -> Findings {
@@ -135,10 +135,8 @@ impl Tally {
             oldest_us = oldest_us.max(killed_us - first);
             behind_us = behind_us.max(last - tail.stored_us.unwrap_or(*first));
             self.frames_lost += lost.len() as u64;
-            self.frames_lost_late += lost
-                .iter()
-                .filter(|sent| killed_us - *sent > BUSY_US)
-                .count() as u64;
+            self.frames_lost_late +=
+                lost.iter().filter(|sent| last - *sent > BUSY_US).count() as u64;
         }
         self.oldest_lost_us.push(oldest_us);
         self.behind_us.push(behind_us);
@@ -193,18 +191,18 @@ impl Tally {
             Figure::nought("frames missing before one that is stored", self.holes),
             Figure::nought_once(
                 interface::recovers(),
-                "frames lost that were sent more than 1 s before the kill",
+                "frames lost that were sent more than 1 s before the newest",
                 self.frames_lost_late,
             ),
             Figure::limited(
-                "oldest frame lost, before the kill (p50, p99, max of the worst camera)",
-                quantiles_ms(&self.oldest_lost_us),
-                "max ≤ 250 ms",
-                quantile(&self.oldest_lost_us, 1.0) <= PROMISED_US,
+                "footage lost per kill, worst camera: newest frame stored to newest frame sent (p50, p99, max)",
+                quantiles_ms(&self.behind_us),
+                "max ≤ 250 ms + 1 frame",
+                quantile(&self.behind_us, 1.0) <= PROMISED_US,
             ),
             Figure::plain(
-                "newest frame stored behind the newest sent (p50, p99, max)",
-                quantiles_ms(&self.behind_us),
+                "oldest frame lost, before the kill (p50, p99, max)",
+                quantiles_ms(&self.oldest_lost_us),
             ),
             Figure::plain("frames lost", self.frames_lost),
         ]
