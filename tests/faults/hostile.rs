@@ -41,9 +41,11 @@ pub fn run(plan: &Plan) -> Findings {
         let rss = found.usage.peak_rss.saturating_sub(none.usage.peak_rss) / PEERS as u64;
         let cores = (found.cores - none.cores).max(0.0) / PEERS as f64;
         eprintln!(
-            "{kind}: {:.1} MB and {cores:.2} cores a peer, {} connections",
+            "{kind}: {:.1} MB and {cores:.2} cores a peer, {} connections; beside them {} frames lost, {} dropped in all",
             mb(rss),
-            found.connections
+            found.connections,
+            found.lost,
+            found.dropped
         );
         if rss >= worst_rss.0 {
             worst_rss = (rss, kind);
@@ -104,6 +106,7 @@ struct Found {
     cores: f64,
     sent: u64,
     lost: u64,
+    dropped: u64,
     connections: usize,
     died: bool,
 }
@@ -160,7 +163,7 @@ fn measure(
     let mut ledger = ledger::settle(&fleet, &place.storage());
     // What hostile cameras sent may well be stored; it is not the fleet's.
     ledger.faults.retain(|fault| !fault.starts_with("hostile-"));
-    settle_accounts(&place, &place.storage(), &ledger, &mut found_faults);
+    let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut found_faults);
     found_faults.extend(ends);
     found_faults.extend(ledger.faults);
     faults.extend(
@@ -174,6 +177,7 @@ fn measure(
         cores,
         sent: ledger.sent,
         lost: ledger.holes + tails as u64,
+        dropped,
         connections,
         died,
     }
