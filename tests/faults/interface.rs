@@ -32,9 +32,11 @@ pub fn verify(storage: &Path, deep: bool) -> Option<Vec<String>> {
     let mut command = program();
     command.arg("verify").args(deep.then_some("--deep"));
     let output = command.arg("--storage").arg(storage).output().ok()?;
+    let found = lines(&output.stdout);
     Some(match output.status.success() {
         true => Vec::new(),
-        false => lines(&output),
+        false if found.is_empty() => lines(&output.stderr),
+        false => found,
     })
 }
 
@@ -62,7 +64,7 @@ pub fn frame(storage: &Path, camera: &str, at_us: i64) -> std::io::Result<Output
 
 /// The capture time that `framelog frame --utc` says its picture has.
 pub fn time_said(output: &Output) -> Option<i64> {
-    let said = lines(output);
+    let said = lines(&output.stderr);
     let (_, rest) = said.last()?.split_once("frame of ")?;
     let at = chrono::DateTime::parse_from_rfc3339(rest.split(' ').next()?).ok()?;
     Some(at.timestamp_micros())
@@ -74,11 +76,9 @@ fn time(us: i64) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
 
-fn lines(output: &Output) -> Vec<String> {
-    let said = [&output.stdout[..], b"\n", &output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let lines = said.lines().filter(|line| !line.is_empty());
-    lines.map(str::to_owned).collect()
+fn lines(said: &[u8]) -> Vec<String> {
+    let said = String::from_utf8_lossy(said);
+    said.lines().map(str::to_owned).collect()
 }
 
 /// What became of all that a camera sent.
