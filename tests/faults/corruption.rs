@@ -304,7 +304,7 @@ impl Bench {
         let mut wrong = 0;
         for _ in 0..rounds {
             let (path, row) = self.rows[rng.usize(..self.rows.len())].clone();
-            let at = (row.offset + rng.i64(..row.length)) as usize;
+            let at = (row.offset + rng.i64(0..row.length)) as usize;
             let bit = 1 << rng.u8(..8);
             self.restore(|other, bytes| {
                 if other == Path::new(&path) {
