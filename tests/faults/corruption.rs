@@ -312,8 +312,10 @@ impl Bench {
                 }
             });
             let found = interface::verify(&self.storage, true).unwrap_or_default();
-            let named = found.iter().filter(|line| line.contains(&path)).count();
-            if named != 1 {
+            let names_it = |line: &String| {
+                line.contains(&path) && line.contains(&interface::time(row.captured_us))
+            };
+            if found.len() != 1 || !found.iter().all(names_it) {
                 wrong += 1;
                 self.faults
                     .push(format!("{path}, byte {at} ^ {bit}, of {row:?}: {found:?}"));

@@ -70,8 +70,8 @@ pub fn time_said(output: &Output) -> Option<i64> {
     Some(at.timestamp_micros())
 }
 
-/// A time as an argument.
-fn time(us: i64) -> String {
+/// A time as framelog reads and writes it.
+pub fn time(us: i64) -> String {
     let at = chrono::DateTime::from_timestamp_micros(us).unwrap_or_default();
     at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
 }
