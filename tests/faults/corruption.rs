@@ -112,7 +112,7 @@ impl Bench {
     fn flip_index(&mut self, rng: &mut Rng, rounds: u32) -> Vec<Figure> {
         let size = self.length_of(Path::new("index.db"));
         let (mut wrong, mut given, mut refused, mut broken) = (0, 0, 0, 0);
-        let (mut wrong_rows, mut unnoticed) = (0, 0);
+        let (mut wrong_rows, mut unnoticed, mut unreadable) = (0, 0, 0);
         let (mut missing_worst, mut start_ms, mut rebuilt_ms) = (0, Vec::new(), Vec::new());
         for _ in 0..rounds {
             let (at, bit) = (rng.usize(..size), 1 << rng.u8(..8));
@@ -143,7 +143,10 @@ impl Bench {
             }
             let (right, bad) = self.ask(rng, &what);
             (given, wrong) = (given + right, wrong + bad);
-            let (found, bad) = self.check_rows(&what);
+            let Some((found, bad)) = self.check_rows(&what) else {
+                unreadable += 1;
+                continue;
+            };
             wrong_rows += bad.len() as u64;
             let verified = interface::verify(&self.storage, true);
             if !bad.is_empty() && verified.is_some_and(|findings| findings.is_empty()) {
@@ -178,6 +181,11 @@ impl Bench {
             Figure::nought(
                 "index flipped: directories with such rows that `verify --deep` finds well",
                 unnoticed,
+            ),
+            Figure::nought_once(
+                interface::recovers(),
+                "index flipped: indexes that can't be read after the next start",
+                unreadable,
             ),
             Figure::nought_once(interface::recovers(), missing, missing_worst),
             Figure::plain("index flipped: pictures given, as they were taken", given),
@@ -267,8 +275,8 @@ impl Bench {
         }
     }
 
-    /// How many frames the index has, and camera and time of rows that are wrong.
-    fn check_rows(&mut self, what: &str) -> (u64, Vec<(String, i64)>) {
+    /// How many frames the index has, and camera and time of rows that are wrong; `None` if it can't be read.
+    fn check_rows(&mut self, what: &str) -> Option<(u64, Vec<(String, i64)>)> {
         let (mut found, mut wrong, mut faults) = (0, Vec::new(), Vec::new());
         let (fleet, stamps) = (&self.fleet, &self.stamps);
         let read = footage::for_each(&self.storage, |frame| {
@@ -287,12 +295,14 @@ impl Bench {
                 ));
             }
         });
-        if let Err(error) = read {
-            wrong.push((name(0), 0));
-            faults.push(format!("{what}: after a start: {error}"));
-        }
         self.faults.extend(faults.into_iter().take(1));
-        (found, wrong)
+        match read {
+            Ok(()) => Some((found, wrong)),
+            Err(error) => {
+                self.faults.push(format!("{what}: after a start: {error}"));
+                None
+            }
+        }
     }
 
     fn flip_segments(&mut self, rng: &mut Rng, rounds: u32) -> Vec<Figure> {
@@ -355,7 +365,10 @@ impl Bench {
             let (least, most) = (stays(2), stays(0));
             self.wait_for_rows(least);
             stop(daemon, &self.place, &mut self.faults);
-            let (found, bad) = self.check_rows(&what);
+            let Some((found, bad)) = self.check_rows(&what) else {
+                wrong += 1;
+                continue;
+            };
             // A picture whose line end was cut off is whole; it may count as torn.
             if !bad.is_empty() || !(least..=most).contains(&found) {
                 wrong += 1;
