@@ -183,7 +183,7 @@ impl Camera {
     /// The same with another target.
     pub fn section_at(&self, target: &str) -> String {
         format!(
-            "[cameras.{}]\nurl = \"http://{}{target}\"\nstall_timeout = \"2 s\"\n",
+            "[cameras.{}]\nurl = \"http://{}{target}\"\n",
             self.name(),
             self.address
         )

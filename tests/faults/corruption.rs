@@ -262,7 +262,7 @@ impl Bench {
     /// An index is made anew beside the recording: waits until it has so many rows, or grows no more.
     fn wait_for_rows(&self, rows: u64) {
         let mut grown = (0, Instant::now());
-        while grown.1.elapsed() < Duration::from_secs(2) {
+        while grown.1.elapsed() < Duration::from_secs(5) {
             let counts = footage::counts(&self.storage).unwrap_or_default();
             let found = counts.values().sum();
             if found >= rows {

@@ -164,6 +164,15 @@ fn measure(
     // What hostile cameras sent may well be stored; it is not the fleet's.
     ledger.faults.retain(|fault| !fault.starts_with("hostile-"));
     let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut found_faults);
+    for tail in &ledger.tails {
+        found_faults.push(format!(
+            "camera {}: the last {} frames of connection {} ({:?}) are missing",
+            tail.camera,
+            tail.sent_us.len(),
+            tail.connection,
+            tail.end
+        ));
+    }
     found_faults.extend(ends);
     found_faults.extend(ledger.faults);
     faults.extend(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use rustix::process::Signal;
 
-use super::cameras::{End, Fleet, Load, Order};
+use super::cameras::{Camera, End, Fleet, Load, Order};
 use super::figures::{Figure, Findings, quantiles_ms};
 use super::process::{self, Usage};
 use super::{LIMIT, Plan, configure, end_of, ledger, let_settle, settle_accounts, stop};
@@ -32,9 +32,10 @@ pub fn run(plan: &Plan) -> Findings {
     let place = Place::new("");
     let write = |targets: &[u32]| {
         let cameras = fleet.cameras.iter().zip(targets);
-        let text: String = cameras
-            .map(|(camera, target)| camera.section_at(&format!("/{target}")))
-            .collect();
+        let section = |(camera, target): (&Camera, &u32)| {
+            camera.section_at(&format!("/{target}")) + "stall_timeout = \"2 s\"\n"
+        };
+        let text: String = cameras.map(section).collect();
         configure(&place, &place.storage(), "segment = \"10 s\"", &text);
     };
     write(&targets);
