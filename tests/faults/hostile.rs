@@ -68,7 +68,12 @@ pub fn run(plan: &Plan) -> Findings {
         ),
         figures: vec![
             Figure::nought("times that the recorder ended or did not stop well", died),
-            Figure::nought("frames lost of the cameras beside", lost),
+            Figure::limited(
+                "frames lost of the cameras beside",
+                lost.to_string(),
+                "0",
+                lost == 0,
+            ),
             Figure::nought(
                 "faults, and accounts that do not add up",
                 faults.len() as u64,
@@ -165,13 +170,13 @@ fn measure(
     ledger.faults.retain(|fault| !fault.starts_with("hostile-"));
     let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut found_faults);
     for tail in &ledger.tails {
-        found_faults.push(format!(
-            "camera {}: the last {} frames of connection {} ({:?}) are missing",
+        eprintln!(
+            "{kind}: camera {}: the last {} frames of connection {} ({:?}) are missing",
             tail.camera,
             tail.sent_us.len(),
             tail.connection,
             tail.end
-        ));
+        );
     }
     found_faults.extend(ends);
     found_faults.extend(ledger.faults);
