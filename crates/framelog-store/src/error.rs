@@ -124,6 +124,14 @@ pub enum Error {
         /// SQLite's reason.
         source: sqlx::Error,
     },
+    /// The index was found damaged while it was read.
+    #[error(
+        "{path}: the index is damaged; `framelog reindex` makes a new one from the footage, with --at-start while the recorder runs"
+    )]
+    MalformedIndex {
+        /// The index.
+        path: PathBuf,
+    },
     /// The index was found damaged while it was written.
     #[error(
         "{path}: the index is damaged; the next start sets it aside and makes a new one from the footage"

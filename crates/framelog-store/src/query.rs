@@ -10,6 +10,7 @@ use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::layout::{self, SegmentName};
+use crate::lost_index;
 use crate::scan::frame_at;
 use crate::session;
 
@@ -337,7 +338,11 @@ impl Reader {
     }
 
     pub(crate) fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
-        Error::index(&self.index, "read")
+        let path = self.index.clone();
+        move |source| match lost_index::is_damage(&source) {
+            true => Error::MalformedIndex { path },
+            false => Error::index(path, "read")(source),
+        }
     }
 }
 
