@@ -2,6 +2,9 @@
 
 /// The command line: what each command says and returns.
 mod cli;
+/// The fault suite in its short form.
+#[expect(dead_code, reason = "the long form uses the rest")]
+mod faults;
 /// Each hole in the footage is a gap, with the right reason.
 mod gaps;
 /// Other people's servers, over real sockets.
