@@ -1,6 +1,7 @@
 //! The fault suite: framelog is broken on purpose, and what is lost is counted. Each scenario is a function from a plan to figures; the tests
 //! here run short plans, `cargo bench -p framelog-tests --bench faults` long ones.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ mod reconfigure;
 mod sigterm;
 mod soak;
 
+use cameras::Fleet;
 use figures::Findings;
 use ledger::Ledger;
 
@@ -38,11 +40,23 @@ pub struct Plan {
     pub seed: u64,
 }
 
+impl Plan {
+    fn new(rounds: u32, seconds: u64, seed: u64) -> Self {
+        Self {
+            rounds,
+            duration: Duration::from_secs(seconds),
+            seed,
+        }
+    }
+}
+
 /// The scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
     /// kill -9 while cameras record (rounds: kills)
     Kill,
+    /// The same while old footage is removed all the time (rounds: kills)
+    KillRetention,
     /// Reconfigurations and reconnects under load (rounds: of either)
     Reconfigure,
     /// Cameras that want to do harm (seconds: for each kind)
@@ -59,8 +73,9 @@ pub enum Scenario {
 
 impl Scenario {
     /// In the order of a whole run.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Kill,
+        Self::KillRetention,
         Self::Reconfigure,
         Self::Hostile,
         Self::FullDisk,
@@ -73,6 +88,7 @@ impl Scenario {
     pub fn name(self) -> &'static str {
         match self {
             Self::Kill => "kill",
+            Self::KillRetention => "kill-retention",
             Self::Reconfigure => "reconfigure",
             Self::Hostile => "hostile",
             Self::FullDisk => "full-disk",
@@ -82,33 +98,40 @@ impl Scenario {
         }
     }
 
-    /// Rounds and seconds that a test can afford.
+    /// As much as a test can afford.
     pub fn short(self, seed: u64) -> Plan {
-        self.plan(seed, [4, 15, 0, 3, 10, 2, 0], [0, 0, 2, 0, 0, 0, 15])
+        let (rounds, seconds) = match self {
+            Self::Kill | Self::KillRetention => (4, 0),
+            Self::Reconfigure => (15, 0),
+            Self::Hostile => (0, 1),
+            Self::FullDisk => (2, 0),
+            Self::Corruption => (10, 0),
+            Self::Sigterm => (2, 0),
+            Self::Soak => (0, 15),
+        };
+        Plan::new(rounds, seconds, seed)
     }
 
-    /// Rounds and seconds of a release.
+    /// As much as a release needs.
     pub fn long(self, seed: u64) -> Plan {
-        self.plan(
-            seed,
-            [1_000, 200, 0, 100, 1_000, 100, 0],
-            [0, 0, 20, 0, 0, 0, 1_800],
-        )
-    }
-
-    fn plan(self, seed: u64, rounds: [u32; 7], seconds: [u64; 7]) -> Plan {
-        let at = self as usize;
-        Plan {
-            rounds: rounds[at],
-            duration: Duration::from_secs(seconds[at]),
-            seed,
-        }
+        let (rounds, seconds) = match self {
+            Self::Kill => (1_000, 0),
+            Self::KillRetention => (500, 0),
+            Self::Reconfigure => (200, 0),
+            Self::Hostile => (0, 20),
+            Self::FullDisk => (100, 0),
+            Self::Corruption => (1_000, 0),
+            Self::Sigterm => (100, 0),
+            Self::Soak => (0, 1_800),
+        };
+        Plan::new(rounds, seconds, seed)
     }
 
     /// Runs it; `None` where this machine doesn't allow it, which is said on standard error.
     pub fn run(self, plan: &Plan) -> Option<Findings> {
         match self {
             Self::Kill => Some(kill::run(plan)),
+            Self::KillRetention => Some(kill::run_with_retention(plan)),
             Self::Reconfigure => Some(reconfigure::run(plan)),
             Self::Hostile => Some(hostile::run(plan)),
             Self::FullDisk => full_disk::run(plan),
@@ -126,12 +149,20 @@ fn configure(place: &Place, storage: &Path, keys: &str, cameras: &str) {
     ));
 }
 
-/// Waits until the index has grown no more for longer than it takes to commit; the cameras are paused or gone.
-fn let_settle(storage: &Path) {
+/// Waits until all that paused cameras have sent is in the index, or it has grown no more for longer than it takes to commit.
+fn let_settle(fleet: &Fleet, storage: &Path) {
     let begun = Instant::now();
     let mut last = (0, Instant::now());
     while last.1.elapsed() < Duration::from_millis(2_500) && begun.elapsed() < LIMIT {
-        let rows = footage::newest(storage).map_or(0, |(_, rows)| rows);
+        let counts = footage::counts(storage).unwrap_or_default();
+        let of_fleet = fleet
+            .cameras
+            .iter()
+            .filter_map(|camera| counts.get(&camera.name()));
+        let rows = of_fleet.sum();
+        if rows >= fleet.sent() {
+            return;
+        }
         if rows != last.0 {
             last = (rows, Instant::now());
         }
@@ -175,23 +206,21 @@ fn settle_accounts(
     accounts.values().map(|account| account.dropped).sum()
 }
 
-/// Every file below a directory with its contents, relative to it.
-fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut found = Vec::new();
+/// Every file below a directory, with its length.
+fn lengths(directory: &Path) -> HashMap<PathBuf, u64> {
+    let mut found = HashMap::new();
     let mut ahead = vec![directory.to_owned()];
     while let Some(next) = ahead.pop() {
         for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
-            let path = entry.path();
-            if path.is_dir() {
-                ahead.push(path);
-            } else if let (Ok(relative), Ok(bytes)) =
-                (path.strip_prefix(directory), std::fs::read(&path))
-            {
-                found.push((relative.to_owned(), bytes));
+            match entry.metadata() {
+                Ok(entry_is) if entry_is.is_dir() => ahead.push(entry.path()),
+                Ok(file) => {
+                    found.insert(entry.path(), file.len());
+                }
+                Err(_) => {} // gone in between
             }
         }
     }
-    found.sort();
     found
 }
 
@@ -207,6 +236,11 @@ fn short(scenario: Scenario) {
 #[test]
 fn killed_recorder_has_lost_no_more_than_it_may() {
     short(Scenario::Kill);
+}
+
+#[test]
+fn recorder_killed_while_footage_goes_leaves_index_and_files_agreed() {
+    short(Scenario::KillRetention);
 }
 
 #[test]

@@ -51,11 +51,17 @@ pub enum End {
     Closed,
     /// The camera reset it: the recorder's kernel may have thrown away what it had.
     Reset,
+    /// The same, and it refused connections for a while.
+    Vanished,
 }
 
 /// What went over one connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    /// When it was asked for frames, µs.
+    pub begun_us: i64,
+    /// When it ended, µs; 0 while it has not.
+    pub ended_us: i64,
     /// Sequence number of its first frame.
     pub first: u64,
     /// When each of its frames was stamped, and when its last byte had been taken by the kernel: µs.
@@ -197,9 +203,20 @@ impl Camera {
             .sum()
     }
 
-    /// How often it has been connected to.
+    /// Over how many connections it has sent frames. A camera that is paused is connected to again and again.
     pub fn connections(&self) -> usize {
-        self.shared.journal().len()
+        let journal = self.shared.journal();
+        let used = journal.iter().filter(|one| !one.sent.is_empty());
+        used.count()
+    }
+
+    /// How long it was away after each connection that ended like this, µs.
+    pub fn away_us(&self, end: End) -> Vec<i64> {
+        let journal = self.shared.journal();
+        let pairs = journal.windows(2).filter(|pair| pair[0].end == end);
+        pairs
+            .map(|pair| pair[1].begun_us - pair[0].ended_us)
+            .collect()
     }
 
     /// Has it do this before its next frame.
@@ -245,6 +262,8 @@ impl Shared {
             .last()
             .map_or(0, |last| last.first + last.sent.len() as u64 + 1);
         journal.push(Connection {
+            begun_us: now_us(),
+            ended_us: 0,
             first,
             sent: Vec::new(),
             end: End::Open,
@@ -253,7 +272,8 @@ impl Shared {
     }
 
     fn end(&self, at: usize, end: End) {
-        self.journal()[at].end = end;
+        let connection = &mut self.journal()[at];
+        (connection.end, connection.ended_us) = (end, now_us());
     }
 }
 
@@ -333,10 +353,14 @@ async fn send_frames(mut stream: TcpStream, shared: &Shared, at: usize) -> End {
                     .await
                     .map_or(End::Recorder, |()| End::Closed);
             }
-            Some(Order::Reset | Order::Vanish(_)) => {
+            Some(order @ (Order::Reset | Order::Vanish(_))) => {
                 let lingers =
                     rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
-                return lingers.map_or(End::Recorder, |()| End::Reset);
+                let end = match order {
+                    Order::Vanish(_) => End::Vanished,
+                    _ => End::Reset,
+                };
+                return lingers.map_or(End::Recorder, |()| end);
             }
             _ => {}
         }

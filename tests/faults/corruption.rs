@@ -12,7 +12,7 @@ use fastrand::Rng;
 use super::cameras::{Fleet, Load, name, number};
 use super::figures::{Figure, Findings, quantile};
 use super::footage::{self, Row};
-use super::{LIMIT, Plan, configure, contents, end_of, interface, let_settle, stop};
+use super::{LIMIT, Plan, configure, end_of, interface, lengths, let_settle, stop};
 use crate::support::daemon::{Daemon, Place};
 
 const LOAD: Load = Load {
@@ -72,7 +72,7 @@ impl Bench {
         }
         sleep(RECORDED);
         fleet.pause();
-        let_settle(&storage);
+        let_settle(&fleet, &storage);
         stop(daemon, &place, &mut faults);
         let mut rows = Vec::new();
         let read = footage::for_each(&storage, |found| {
@@ -159,11 +159,12 @@ impl Bench {
                 "index flipped: starts that run, starts refused with a reason",
                 format!("{}, {refused}", start_ms.len()),
             ),
-            self.promised(
+            Figure::nought_once(
+                interface::recovers(),
                 "index flipped: rows that are wrong after the next start",
                 wrong_rows,
             ),
-            self.promised(missing, missing_worst),
+            Figure::nought_once(interface::recovers(), missing, missing_worst),
             Figure::plain("index flipped: pictures given, as they were taken", given),
             Figure::plain(
                 "index flipped: time to start (p50, max)",
@@ -174,15 +175,6 @@ impl Bench {
                 ),
             ),
         ]
-    }
-
-    /// What needs crash recovery to be nought.
-    fn promised(&self, name: &'static str, count: u64) -> Figure {
-        if interface::recovers() {
-            Figure::nought(name, count)
-        } else {
-            Figure::plain(name, count)
-        }
     }
 
     /// Asks for the picture of some frame: how many were given rightly, and how many wrongly.
@@ -337,4 +329,13 @@ impl Bench {
         let file = self.files.iter().find(|(other, _)| other == path);
         file.map_or(0, |(_, bytes)| bytes.len())
     }
+}
+
+/// Every file below a directory with its contents, relative to it.
+fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let read = |path: PathBuf| {
+        let bytes = fs::read(&path).ok()?;
+        Some((path.strip_prefix(directory).ok()?.to_owned(), bytes))
+    };
+    lengths(directory).into_keys().filter_map(read).collect()
 }

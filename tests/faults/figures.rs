@@ -29,6 +29,14 @@ impl Figure {
         }
     }
 
+    /// A count that must be nought once framelog has what it takes; until then it is only shown.
+    pub fn nought_once(able: bool, name: &'static str, count: u64) -> Self {
+        match able {
+            true => Self::nought(name, count),
+            false => Self::plain(name, count),
+        }
+    }
+
     /// A measure with a limit.
     pub fn limited(name: &'static str, result: String, goal: &'static str, kept: bool) -> Self {
         Self {
@@ -113,4 +121,10 @@ pub fn quantile(values: &[i64], share: f64) -> i64 {
     sorted.sort_unstable();
     let at = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
     sorted.get(at).copied().unwrap_or(0)
+}
+
+/// Median, 99th percentile and largest of values in µs, in ms.
+pub fn quantiles_ms(values_us: &[i64]) -> String {
+    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(values_us, share) / 1_000);
+    format!("{p50}, {p99}, {max} ms")
 }

@@ -90,20 +90,73 @@ async fn read(storage: &Path) -> Result<(Names, Names, Vec<Row>), sqlx::Error> {
     ))
 }
 
-/// The newest arrival in the index, and how many frames there are.
+/// The newest arrival in the index.
 ///
 /// # Errors
 /// When the index can't be read.
-pub fn newest(storage: &Path) -> Result<(Option<i64>, u64), sqlx::Error> {
+pub fn newest(storage: &Path) -> Result<Option<i64>, sqlx::Error> {
     RUNTIME.block_on(async {
         let mut connection = connect(storage).await?;
-        let (newest, count): (Option<i64>, i64) =
-            sqlx::query_as("SELECT max(captured_us + lag_us), count(*) FROM frames")
-                .fetch_one(&mut connection)
-                .await?;
+        let newest = sqlx::query_scalar("SELECT max(captured_us + lag_us) FROM frames")
+            .fetch_one(&mut connection)
+            .await?;
         connection.close().await?;
-        Ok((newest, count.unsigned_abs()))
+        Ok(newest)
     })
+}
+
+/// How many frames of each camera there are.
+///
+/// # Errors
+/// When the index can't be read.
+pub fn counts(storage: &Path) -> Result<HashMap<String, u64>, sqlx::Error> {
+    RUNTIME.block_on(async {
+        let mut connection = connect(storage).await?;
+        let counts: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT name, count(*) FROM frames JOIN cameras ON cameras.id = camera_id GROUP BY camera_id",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        connection.close().await?;
+        let counts = counts.into_iter();
+        Ok(counts.map(|(name, count)| (name, count.unsigned_abs())).collect())
+    })
+}
+
+/// What the index and the files don't know of each other.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Strangers {
+    /// Files of footage without a row.
+    pub files: u64,
+    /// Rows of segments without a file.
+    pub rows: u64,
+    /// Bytes in files behind the last frame that has a row.
+    pub bytes: u64,
+}
+
+/// Compares files and rows, with the recorder stopped.
+///
+/// # Errors
+/// When the index can't be read.
+pub fn strangers(storage: &Path) -> Result<Strangers, sqlx::Error> {
+    let segments: Vec<(String, i64)> = RUNTIME.block_on(async {
+        let mut connection = connect(storage).await?;
+        let segments = sqlx::query_as("SELECT path, bytes FROM segments")
+            .fetch_all(&mut connection)
+            .await?;
+        connection.close().await?;
+        Ok::<_, sqlx::Error>(segments)
+    })?;
+    let mut files: HashMap<_, u64> = super::lengths(&storage.join("footage"));
+    let mut strangers = Strangers::default();
+    for (path, bytes) in segments {
+        match files.remove(&storage.join(path)) {
+            Some(length) => strangers.bytes += length.saturating_sub(bytes.unsigned_abs()),
+            None => strangers.rows += 1,
+        }
+    }
+    strangers.files = files.len() as u64;
+    Ok(strangers)
 }
 
 /// A connection that reads the index.

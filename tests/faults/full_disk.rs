@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -27,7 +28,10 @@ const HEAD_START: Duration = Duration::from_secs(5);
 /// What is protected: so much of one camera.
 const PROTECTED_US: i64 = 3_000_000;
 /// The newest stored frame may be so old: rows are committed within 1 s, and room is made.
-const STANDSTILL_MAX: Duration = Duration::from_secs(5);
+const STANDSTILL_MAX: Duration = Duration::from_secs(3);
+/// How long the disk stays full, and then free: longer than a standstill may be.
+const FULL_MS: Range<u64> = 4_000..7_000;
+const FREE_MS: Range<u64> = 500..2_500;
 
 /// Fills and frees the disk `rounds` times, the later half of them with protected footage. `None` where mounting is not permitted.
 pub fn run(plan: &Plan) -> Option<Findings> {
@@ -58,17 +62,14 @@ pub fn run(plan: &Plan) -> Option<Findings> {
             protected = protect(&fleet, &storage, &mut faults);
         }
         let foreign = fill(&disk.path.join("foreign"));
-        standstill = standstill.max(watch(
-            &storage,
-            Duration::from_millis(rng.u64(1_500..4_000)),
-        ));
+        standstill = standstill.max(watch(&storage, Duration::from_millis(rng.u64(FULL_MS))));
         if let Err(error) = foreign {
             faults.push(format!(
                 "cycle {cycle}: the foreign file can't be removed: {error}"
             ));
         }
         let _ = fs::remove_file(disk.path.join("foreign"));
-        standstill = standstill.max(watch(&storage, Duration::from_millis(rng.u64(500..2_500))));
+        standstill = standstill.max(watch(&storage, Duration::from_millis(rng.u64(FREE_MS))));
     }
     fleet.pause();
     stop(daemon, &place, &mut faults);
@@ -87,11 +88,11 @@ pub fn run(plan: &Plan) -> Option<Findings> {
             Figure::limited(
                 longest,
                 format!("{:.1} s", standstill.as_secs_f64()),
-                "≤ 5 s",
+                "≤ 3 s",
                 went_on,
             ),
             if interface::keeps() {
-                Figure::nought("standstills of more than 5 s", u64::from(!went_on))
+                Figure::nought("standstills of more than 3 s", u64::from(!went_on))
             } else {
                 Figure::plain("retention", "no such command")
             },
@@ -129,7 +130,7 @@ fn watch(storage: &Path, lasting: Duration) -> Duration {
     let begun = Instant::now();
     let mut longest = Duration::ZERO;
     while begun.elapsed() < lasting {
-        if let Ok((Some(newest_us), _)) = footage::newest(storage) {
+        if let Ok(Some(newest_us)) = footage::newest(storage) {
             let age_us = u64::try_from(now_us() - newest_us).unwrap_or(0);
             longest = longest.max(Duration::from_micros(age_us));
         }
@@ -140,8 +141,8 @@ fn watch(storage: &Path, lasting: Duration) -> Duration {
 
 /// Protects the newest footage of the first camera: the frames that must outlive everything.
 fn protect(fleet: &Fleet, storage: &Path, faults: &mut Vec<String>) -> HashSet<i64> {
-    let to_us = footage::newest(storage).ok().and_then(|(newest, _)| newest);
-    let to_us = to_us.unwrap_or_else(now_us);
+    let newest_us = footage::newest(storage).ok().flatten();
+    let to_us = newest_us.unwrap_or_else(now_us);
     let from_us = to_us - PROTECTED_US;
     if !interface::protect(storage, &fleet.cameras[0].name(), from_us, to_us) {
         faults.push("footage can't be protected".to_owned());

@@ -24,8 +24,9 @@ const LOAD: Load = Load {
 const PEERS: usize = 4;
 /// What one of them may make the recorder hold.
 const RSS_MAX: u64 = 16_000_000;
-/// A piece of a flood.
+/// A piece of a flood, and what lies between two of them: some 50 MB/s, as much as half of a gigabit network.
 const PIECE: usize = 64 << 10;
+const PAUSE_MS: u64 = 1;
 
 /// Each kind of hostile camera for `duration`.
 pub fn run(plan: &Plan) -> Findings {
@@ -151,7 +152,7 @@ fn measure(
         .sum();
     fleet.pause();
     drop(peers);
-    let_settle(&place.storage());
+    let_settle(&fleet, &place.storage());
     let mut died = daemon.ended().is_some();
     let mut ends = Vec::new();
     stop(daemon, &place, &mut ends);
@@ -320,6 +321,7 @@ fn flood(begin: impl AsRef<[u8]>, piece: impl AsRef<[u8]>) -> Script {
             camera.send(&begin).await?;
             loop {
                 camera.send(&piece).await?;
+                camera.wait(PAUSE_MS).await;
             }
         }
     })

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use super::cameras::{Fleet, Load};
-use super::figures::{Figure, Findings, quantile};
-use super::{LIMIT, Plan, configure, end_of, interface, ledger};
+use super::figures::{Figure, Findings, quantile, quantiles_ms};
+use super::footage::{self, Strangers};
+use super::{LIMIT, Plan, configure, end_of, interface, ledger, let_settle, stop};
 use crate::support::daemon::Place;
 use crate::support::now_us;
 
@@ -27,15 +28,15 @@ const BUSY_US: i64 = PROMISED_US + 750_000;
 
 /// Kills a recorder of 16 cameras `rounds` times.
 pub fn run(plan: &Plan) -> Findings {
-    let mut rng = Rng::with_seed(plan.seed);
-    let mut tally = Tally::default();
-    let mut left = plan.rounds;
-    while left > 0 {
-        let kills = left.min(BATCH);
-        tally.kill_again_and_again(&mut rng, kills);
-        left -= kills;
-    }
-    tally.findings(plan)
+    let tally = Tally::of(plan, "segment = \"2 s\"");
+    let mut findings = tally.common(plan);
+    findings.figures.extend(tally.losses());
+    findings
+}
+
+/// The same while old footage is removed all the time. What a kill has cost can't be told from what a rule has removed.
+pub fn run_with_retention(plan: &Plan) -> Findings {
+    Tally::of(plan, "segment = \"1 s\"\nmax_size = \"3 MB\"").common(plan)
 }
 
 /// What was found so far, over all directories.
@@ -52,18 +53,28 @@ struct Tally {
     frames_lost_late: u64,
     frames_sent: u64,
     restart_ms: Vec<i64>,
+    /// At the end of each directory.
+    strangers: Vec<Strangers>,
 }
 
 impl Tally {
-    fn kill_again_and_again(&mut self, rng: &mut Rng, kills: u32) {
+    /// With these keys of `[storage]`.
+    fn of(plan: &Plan, keys: &str) -> Self {
+        let mut rng = Rng::with_seed(plan.seed);
+        let mut tally = Self::default();
+        let mut left = plan.rounds;
+        while left > 0 {
+            let kills = left.min(BATCH);
+            tally.kill_again_and_again(&mut rng, keys, kills);
+            left -= kills;
+        }
+        tally
+    }
+
+    fn kill_again_and_again(&mut self, rng: &mut Rng, keys: &str, kills: u32) {
         let fleet = Fleet::start(LOAD);
         let place = Place::new("");
-        configure(
-            &place,
-            &place.storage(),
-            "segment = \"2 s\"",
-            &fleet.sections(),
-        );
+        configure(&place, &place.storage(), keys, &fleet.sections());
         let mut daemon = place.run();
         let mut before_us = 0;
         for kill in 0..kills {
@@ -91,6 +102,13 @@ impl Tally {
             self.restart_ms.push(restarted.elapsed().as_millis() as i64);
             self.settle(&fleet, &place, (before_us, killed_us));
             before_us = killed_us;
+        }
+        fleet.pause();
+        let_settle(&fleet, &place.storage());
+        stop(daemon, &place, &mut self.faults);
+        match footage::strangers(&place.storage()) {
+            Ok(found) => self.strangers.push(found),
+            Err(error) => self.faults.push(format!("index against files: {error}")),
         }
         let ledger = ledger::settle(&fleet, &place.storage());
         self.holes += ledger.holes;
@@ -126,10 +144,13 @@ impl Tally {
         self.behind_us.push(behind_us);
     }
 
-    fn findings(self, plan: &Plan) -> Findings {
-        let worst_us = quantile(&self.oldest_lost_us, 1.0);
+    /// What holds whether footage goes or not.
+    fn common(&self, plan: &Plan) -> Findings {
+        let sum = |of: fn(&Strangers) -> u64| self.strangers.iter().map(of).sum();
+        let verify = "findings of `verify` after a restart";
         let restart_ms = quantile(&self.restart_ms, 0.99);
-        let late = "frames lost that were sent more than 1 s before the kill";
+        let restarts_ms = [0.5, 0.99, 1.0].map(|share| quantile(&self.restart_ms, share));
+        let [p50, p99, max] = restarts_ms;
         Findings {
             rounds: format!("{} kills, {} frames", plan.rounds, self.frames_sent),
             figures: vec![
@@ -138,47 +159,56 @@ impl Tally {
                     self.faults.len() as u64,
                 ),
                 match self.findings_of_verify {
-                    Some(found) => Figure::nought("findings of `verify` after a restart", found),
-                    None => {
-                        Figure::plain("findings of `verify` after a restart", "no such command")
-                    }
+                    Some(found) => Figure::nought(verify, found),
+                    None => Figure::plain(verify, "no such command"),
                 },
-                Figure::nought("frames missing before one that is stored", self.holes),
-                if interface::recovers() {
-                    Figure::nought(late, self.frames_lost_late)
-                } else {
-                    Figure::plain(late, self.frames_lost_late)
-                },
-                Figure::limited(
-                    "oldest frame lost, before the kill (p50, p99, max of the worst camera)",
-                    quantiles_ms(&self.oldest_lost_us),
-                    "max ≤ 250 ms",
-                    worst_us <= PROMISED_US,
+                Figure::nought(
+                    "segments in the index without a file",
+                    sum(|found| found.rows),
                 ),
-                Figure::plain(
-                    "newest frame stored behind the newest sent (p50, p99, max)",
-                    quantiles_ms(&self.behind_us),
+                Figure::nought_once(
+                    interface::recovers(),
+                    "files without a row",
+                    sum(|found| found.files),
                 ),
-                Figure::plain("frames lost", self.frames_lost),
+                Figure::nought_once(
+                    interface::recovers(),
+                    "bytes of segments without a row",
+                    sum(|found| found.bytes),
+                ),
                 Figure::limited(
                     "restart to the first new frame in a file (p50, p99, max)",
-                    format!(
-                        "{}, {restart_ms}, {} ms",
-                        quantile(&self.restart_ms, 0.5),
-                        quantile(&self.restart_ms, 1.0)
-                    ),
+                    format!("{p50}, {p99}, {max} ms"),
                     "p99 ≤ 2 s",
                     restart_ms <= 2_000,
                 ),
             ],
-            faults: self.faults,
+            faults: self.faults.clone(),
         }
     }
-}
 
-fn quantiles_ms(values_us: &[i64]) -> String {
-    let [p50, p99, max] = [0.5, 0.99, 1.0].map(|share| quantile(values_us, share) / 1_000);
-    format!("{p50}, {p99}, {max} ms")
+    /// What the kills have cost.
+    fn losses(&self) -> Vec<Figure> {
+        vec![
+            Figure::nought("frames missing before one that is stored", self.holes),
+            Figure::nought_once(
+                interface::recovers(),
+                "frames lost that were sent more than 1 s before the kill",
+                self.frames_lost_late,
+            ),
+            Figure::limited(
+                "oldest frame lost, before the kill (p50, p99, max of the worst camera)",
+                quantiles_ms(&self.oldest_lost_us),
+                "max ≤ 250 ms",
+                quantile(&self.oldest_lost_us, 1.0) <= PROMISED_US,
+            ),
+            Figure::plain(
+                "newest frame stored behind the newest sent (p50, p99, max)",
+                quantiles_ms(&self.behind_us),
+            ),
+            Figure::plain("frames lost", self.frames_lost),
+        ]
+    }
 }
 
 /// Whether there is a segment with bytes in it that wasn't there before.

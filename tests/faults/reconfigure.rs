@@ -76,11 +76,12 @@ pub fn run(plan: &Plan) -> Findings {
         sleep(Duration::from_millis(rng.u64(100..500)));
     }
     fleet.pause();
-    let_settle(&place.storage());
+    let_settle(&fleet, &place.storage());
     stop(daemon, &place, &mut faults);
     let ledger = ledger::settle(&fleet, &place.storage());
     let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut faults);
     let accounts = faults.len() as u64;
+    let applied = place.log().matches("configuration applied").count();
     let steady = fleet.cameras.iter().take(STEADY);
     let reconnected = steady.filter(|camera| camera.connections() != 1).count();
     let steady_tails = ledger
@@ -116,6 +117,7 @@ pub fn run(plan: &Plan) -> Findings {
                 "frames lost of connections that their camera had closed well",
                 ledger.tail_frames(End::Closed),
             ),
+            Figure::plain("configurations applied", applied),
             Figure::plain("frames dropped, and accounted for", dropped),
             Figure::plain(
                 "frames sent into connections that the recorder was closing",

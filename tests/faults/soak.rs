@@ -7,7 +7,7 @@ use fastrand::Rng;
 use rustix::process::Signal;
 
 use super::cameras::{End, Fleet, Load, Order};
-use super::figures::{Figure, Findings};
+use super::figures::{Figure, Findings, quantiles_ms};
 use super::process::{self, Usage};
 use super::{LIMIT, Plan, configure, end_of, ledger, let_settle, settle_accounts, stop};
 use crate::support::daemon::Place;
@@ -66,7 +66,7 @@ pub fn run(plan: &Plan) -> Findings {
         samples.push(process::usage(daemon.pid()));
     }
     fleet.pause();
-    let_settle(&place.storage());
+    let_settle(&fleet, &place.storage());
     stop(daemon, &place, &mut faults);
     let ledger = ledger::settle(&fleet, &place.storage());
     let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut faults);
@@ -99,7 +99,18 @@ pub fn run(plan: &Plan) -> Findings {
             Figure::plain("frames dropped, and accounted for", dropped),
             Figure::plain(
                 "frames sent into connections that were reset or given up",
-                ledger.tail_frames(End::Reset) + ledger.tail_frames(End::Recorder),
+                [End::Reset, End::Vanished, End::Recorder]
+                    .map(|end| ledger.tail_frames(end))
+                    .iter()
+                    .sum::<u64>(),
+            ),
+            Figure::plain(
+                "camera that closed its connection: away (p50, p99, max)",
+                away(&fleet, End::Closed),
+            ),
+            Figure::plain(
+                "camera that reset its connection: away (p50, p99, max)",
+                away(&fleet, End::Reset),
             ),
             Figure::limited(
                 "RSS, mean of the first and of the last quarter",
@@ -118,6 +129,16 @@ pub fn run(plan: &Plan) -> Findings {
         ],
         faults,
     }
+}
+
+/// How long cameras were without a connection.
+fn away(fleet: &Fleet, end: End) -> String {
+    let cameras = fleet.cameras.iter();
+    quantiles_ms(
+        &cameras
+            .flat_map(|camera| camera.away_us(end))
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// The first and the last quarter: RSS on average, files and threads at their most.
