@@ -29,7 +29,7 @@ const COMMIT_EVERY: Duration = Duration::from_millis(750);
 /// However short `sync` is, there is so much time between commits.
 const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 /// With a `sync` up to this, every commit is durable.
-const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
+pub(crate) const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
 /// While there is nothing to commit, the session's `alive_us` is refreshed this often.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The log that SQLite writes ahead goes into the database this often: seldom, because pages written again meanwhile are
@@ -408,7 +408,7 @@ mod tests {
     #[tokio::test]
     async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+        let session = session::begin(dir.path(), &Disk::new(dir.path()), Duration::ZERO, 0)
             .await
             .unwrap();
         let (changes, reported) = Changes::channel();
@@ -453,7 +453,7 @@ mod tests {
     #[tokio::test]
     async fn footage_is_synced_before_every_durable_commit_only() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::new(dir.path()), 0)
+        let session = session::begin(dir.path(), &Disk::new(dir.path()), Duration::ZERO, 0)
             .await
             .unwrap();
         let (changes, reported) = Changes::channel();

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -77,6 +78,20 @@ pub struct Store {
     _lock: File,
 }
 
+/// Makes a directory and those above it: durable, where they were not there.
+fn make_dir(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent().filter(|_| !path.is_dir()) else {
+        return Ok(());
+    };
+    let parent = match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    };
+    make_dir(parent)?;
+    fs::create_dir(path)?;
+    File::open(parent)?.sync_all()
+}
+
 /// Every camera that the index knows, by name.
 #[derive(Debug)]
 struct Cameras {
@@ -99,12 +114,12 @@ impl Store {
 
     async fn open_on(disk: Disk, options: Options, limits: Limits) -> Result<Self, Error> {
         let storage = options.path;
-        fs::create_dir_all(storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
+        make_dir(&storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
         let lock = identity::lock(&storage)?;
         if options.reindex {
             rebuild::ask(&storage)?;
         }
-        let mut session = session::begin(&storage, &disk, wall::now_us()).await?;
+        let mut session = session::begin(&storage, &disk, options.sync, wall::now_us()).await?;
         let cameras = std::mem::take(&mut session.cameras);
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(limits));
