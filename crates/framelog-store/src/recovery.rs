@@ -306,11 +306,10 @@ fn new_footage(
     found
 }
 
-/// A recorder that was killed leaves bytes and entries in memory: they go to the disk before their rows.
+/// A recorder that was killed leaves bytes and entries in memory: they go to the disk before rows of them are there for good.
 fn make_durable(disk: &Disk, mended: &[Mended], found: &[Footage]) -> io::Result<()> {
     let after = mended.iter().filter_map(|mended| mended.after.as_ref());
-    let grown = after.filter(|(_, frames)| !frames.is_empty());
-    let paths = grown
+    let paths = after
         .map(|(segment, _)| &segment.path)
         .chain(found.iter().map(|footage| &footage.path));
     let mut dirty = Dirty::default();
