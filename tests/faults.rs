@@ -17,6 +17,7 @@ mod interface;
 mod kill;
 mod ledger;
 mod pictures;
+mod power_cut;
 mod process;
 mod reconfigure;
 mod sigterm;
@@ -65,6 +66,8 @@ pub enum Scenario {
     FullDisk,
     /// Bytes of the index and of segments flipped, segments cut (rounds: of each)
     Corruption,
+    /// Power cuts on a disk that forgets what was not synced (rounds: cuts)
+    PowerCut,
     /// SIGTERM under load (rounds: stops)
     Sigterm,
     /// Cameras that fail all the time (seconds: in all)
@@ -73,13 +76,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// In the order of a whole run.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Kill,
         Self::KillRetention,
         Self::Reconfigure,
         Self::Hostile,
         Self::FullDisk,
         Self::Corruption,
+        Self::PowerCut,
         Self::Sigterm,
         Self::Soak,
     ];
@@ -93,6 +97,7 @@ impl Scenario {
             Self::Hostile => "hostile",
             Self::FullDisk => "full-disk",
             Self::Corruption => "corruption",
+            Self::PowerCut => "power-cut",
             Self::Sigterm => "sigterm",
             Self::Soak => "soak",
         }
@@ -106,6 +111,7 @@ impl Scenario {
             Self::Hostile => (0, 1),
             Self::FullDisk => (2, 0),
             Self::Corruption => (10, 0),
+            Self::PowerCut => (8, 0),
             Self::Sigterm => (2, 0),
             Self::Soak => (0, 15),
         };
@@ -121,6 +127,7 @@ impl Scenario {
             Self::Hostile => (0, 20),
             Self::FullDisk => (100, 0),
             Self::Corruption => (1_000, 0),
+            Self::PowerCut => (1_000, 0),
             Self::Sigterm => (100, 0),
             Self::Soak => (0, 1_800),
         };
@@ -136,6 +143,7 @@ impl Scenario {
             Self::Hostile => Some(hostile::run(plan)),
             Self::FullDisk => full_disk::run(plan),
             Self::Corruption => Some(corruption::run(plan)),
+            Self::PowerCut => power_cut::run(plan),
             Self::Sigterm => Some(sigterm::run(plan)),
             Self::Soak => Some(soak::run(plan)),
         }
@@ -261,6 +269,11 @@ fn full_disk_does_not_stop_recording() {
 #[test]
 fn damaged_index_or_segment_never_gives_a_wrong_picture() {
     short(Scenario::Corruption);
+}
+
+#[test]
+fn power_cut_leaves_no_row_without_its_bytes() {
+    short(Scenario::PowerCut);
 }
 
 #[test]

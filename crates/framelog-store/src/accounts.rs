@@ -143,9 +143,14 @@ mod tests {
 
     async fn index() -> (tempfile::TempDir, SqliteConnection) {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
-            .await
-            .unwrap();
+        let session = session::begin(
+            dir.path(),
+            &Disk::open(dir.path()).unwrap(),
+            std::time::Duration::ZERO,
+            0,
+        )
+        .await
+        .unwrap();
         (dir, session.connection)
     }
 

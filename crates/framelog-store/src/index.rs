@@ -38,7 +38,7 @@ const COMMIT_EVERY: Duration = Duration::from_millis(750);
 /// However short `sync` is, there is so much time between commits.
 const COMMIT_PAUSE: Duration = Duration::from_millis(10);
 /// With a `sync` up to this, every commit is durable.
-const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
+pub(crate) const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
 /// After a failed sync the disk is left alone for so long.
 const SYNC_RETRY: Duration = Duration::from_secs(1);
 /// While there is nothing to commit, the session's `alive_us` is refreshed this often.
@@ -761,9 +761,14 @@ mod tests {
     #[tokio::test]
     async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
-            .await
-            .unwrap();
+        let session = session::begin(
+            dir.path(),
+            &Disk::open(dir.path()).unwrap(),
+            std::time::Duration::ZERO,
+            0,
+        )
+        .await
+        .unwrap();
         let (changes, reported) = Changes::channel();
         let budget = Arc::new(Budget::new(Limits {
             rows_max: FRAMES as usize,
@@ -811,9 +816,14 @@ mod tests {
     #[tokio::test]
     async fn footage_is_synced_before_every_durable_commit_only() {
         let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
-            .await
-            .unwrap();
+        let session = session::begin(
+            dir.path(),
+            &Disk::open(dir.path()).unwrap(),
+            std::time::Duration::ZERO,
+            0,
+        )
+        .await
+        .unwrap();
         let (changes, reported) = Changes::channel();
         let disk = Disk::open(dir.path()).unwrap();
         disk.faults

@@ -205,6 +205,11 @@ async fn adopt_all(
     let index = storage.join(layout::INDEX);
     let failed = || Error::index(&index, "read");
     let mut connection = connect_beside(&index).await.map_err(failed())?;
+    // Rows are durable after their bytes, and what a killed recorder left may be in memory only.
+    disk.blocking(Disk::sync_all)
+        .await
+        .and_then(|synced| synced)
+        .map_err(Error::io(layout::FOOTAGE, "synced"))?;
     let mut next_id = plan.first_segment_id;
     // Being recorded now; or else received when this machine's clock was ahead.
     let mut doubtful = Vec::new();

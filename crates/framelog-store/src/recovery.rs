@@ -4,12 +4,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use framelog_core::frame::Codec;
+use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::accounts;
+use crate::dirty::Dirty;
 use crate::disk::Disk;
+use crate::index::SYNC_WITH_COMMIT;
 use crate::layout;
 use crate::rows::{self, camera_id, next_id};
 use crate::scan::{Depth, Scan, frame_at, scan};
@@ -18,6 +23,9 @@ use crate::unindexed::{self, Footage};
 /// A directory is looked at if it changed this much before the last moment at which the recorder was certainly alive, or later: rows may be
 /// older than their files by a commit that failed, and file systems keep time in ticks.
 const MARGIN_US: i64 = 60_000_000;
+/// With a long `sync` rows may be on the disk before their bytes: those that arrived in the last `sync` and this much more, which is gathering,
+/// syncing and committing.
+const UNSYNCED_MARGIN_US: i64 = 10_000_000;
 
 /// A run that did not come to its end.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +47,7 @@ pub(crate) struct Recovered {
     pub torn_bytes: u64,
 }
 
-/// A segment that was open, as it is now.
+/// A segment that was looked at, as it is now.
 #[derive(Debug)]
 struct Mended {
     before: rows::Segment,
@@ -49,17 +57,19 @@ struct Mended {
     replaces: bool,
 }
 
-/// Brings index and footage together after a run that was killed.
+/// Brings index and footage together after a run that was killed and had synced this often. All of it is durable when this returns.
 pub(crate) async fn recover(
     connection: &mut SqliteConnection,
     disk: &Disk,
     killed: Killed,
+    sync: Duration,
 ) -> sqlx::Result<Recovered> {
     let mut recovered = Recovered::default();
-    let mut open = Vec::new();
-    for segment in open_segments(connection).await? {
-        let last = last_frame(connection, &segment).await?;
-        open.push((segment, last));
+    let unsynced_us = unsynced_since(killed.alive_us, sync);
+    let mut doubtful = Vec::new();
+    for segment in doubtful_segments(connection, unsynced_us).await? {
+        let frames = doubtful_frames(connection, &segment, unsynced_us).await?;
+        doubtful.push((segment, frames));
     }
     let days: Vec<String> = disk
         .blocking(move |disk| changed_days(disk, killed.alive_us.saturating_sub(MARGIN_US)))
@@ -71,14 +81,15 @@ pub(crate) async fn recover(
     let (mended, found, torn_bytes) = disk
         .blocking(move |disk| {
             let mut torn_bytes = 0;
-            let mended: Vec<Mended> = open
+            let mended: Vec<Mended> = doubtful
                 .into_iter()
-                .filter_map(|(segment, last)| mend(disk, segment, last, &mut torn_bytes))
+                .filter_map(|(segment, frames)| mend(disk, segment, &frames, &mut torn_bytes))
                 .collect();
             let found = new_footage(disk, &days, &known, &mut torn_bytes);
-            (mended, found, torn_bytes)
+            make_durable(disk, &mended, &found)?;
+            Ok::<_, io::Error>((mended, found, torn_bytes))
         })
-        .await?;
+        .await??;
     recovered.torn_bytes = torn_bytes;
 
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -93,12 +104,28 @@ pub(crate) async fn recover(
     Ok(recovered)
 }
 
-async fn open_segments(connection: &mut SqliteConnection) -> sqlx::Result<Vec<rows::Segment>> {
+/// From which arrival on rows may be there without their bytes; none if each commit was durable.
+fn unsynced_since(alive_us: i64, sync: Duration) -> i64 {
+    if sync <= SYNC_WITH_COMMIT {
+        return i64::MAX;
+    }
+    let sync_us = i64::try_from(sync.as_micros()).unwrap_or(i64::MAX);
+    alive_us
+        .saturating_sub(sync_us)
+        .saturating_sub(UNSYNCED_MARGIN_US)
+}
+
+/// Segments that were open, or that got frames since then. A picture in a file of its own has no checksum to be looked at by.
+async fn doubtful_segments(
+    connection: &mut SqliteConnection,
+    unsynced_us: i64,
+) -> sqlx::Result<Vec<rows::Segment>> {
     type Row = (i64, i64, String, i64, i64, i64, i64, i64, i64);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, camera_id, path, started_us, ended_us, frames, bytes, offset_us, received_us \
-         FROM segments WHERE state = 'open'",
+         FROM segments WHERE state = 'open' OR (received_us >= ? AND path LIKE '%.mjpeg')",
     )
+    .bind(unsynced_us)
     .fetch_all(connection)
     .await?;
     let segment = |(
@@ -127,20 +154,24 @@ async fn open_segments(connection: &mut SqliteConnection) -> sqlx::Result<Vec<ro
     Ok(rows.into_iter().map(segment).collect())
 }
 
-/// Where the last frame of a segment lies, as the index has it: offset and length.
-async fn last_frame(
+/// Where the last frame of a segment lies, as the index has it, and those that arrived since then: offset and length.
+async fn doubtful_frames(
     connection: &mut SqliteConnection,
     segment: &rows::Segment,
-) -> sqlx::Result<Option<(i64, i64)>> {
+    unsynced_us: i64,
+) -> sqlx::Result<Vec<(i64, i64)>> {
     sqlx::query_as(
-        "SELECT offset, length FROM frames \
-         WHERE camera_id = ? AND captured_us BETWEEN ? AND ? AND segment_id = ? ORDER BY offset DESC LIMIT 1",
+        "WITH of_segment AS (SELECT offset, length, captured_us + lag_us AS received_us FROM frames \
+             WHERE camera_id = ? AND captured_us BETWEEN ? AND ? AND segment_id = ?) \
+         SELECT offset, length FROM of_segment \
+         WHERE received_us >= ? OR offset = (SELECT max(offset) FROM of_segment)",
     )
     .bind(segment.camera_id)
     .bind(segment.started_us)
     .bind(segment.ended_us)
     .bind(segment.id)
-    .fetch_optional(connection)
+    .bind(unsynced_us)
+    .fetch_all(connection)
     .await
 }
 
@@ -180,14 +211,14 @@ pub(crate) async fn known_paths(
         .await
 }
 
-/// Looks at a segment that was open; `None` if its file can't be read: then it stays as the index has it.
+/// Looks at a segment and at these frames of it; `None` if its file can't be read: then it stays as the index has it.
 fn mend(
     disk: &Disk,
     before: rows::Segment,
-    last: Option<(i64, i64)>,
+    frames: &[(i64, i64)],
     torn_bytes: &mut u64,
 ) -> Option<Mended> {
-    match try_mend(disk, &before, last, torn_bytes) {
+    match try_mend(disk, &before, frames, torn_bytes) {
         Ok((after, replaces)) => Some(Mended {
             before,
             after,
@@ -205,7 +236,7 @@ type Rows = (rows::Segment, Vec<rows::Frame>);
 fn try_mend(
     disk: &Disk,
     before: &rows::Segment,
-    last: Option<(i64, i64)>,
+    frames: &[(i64, i64)],
     torn_bytes: &mut u64,
 ) -> io::Result<(Option<Rows>, bool)> {
     let file = match disk.open_file(Path::new(&*before.path)) {
@@ -214,13 +245,11 @@ fn try_mend(
         Err(error) => return Err(error),
     };
     // Rows are committed after their bytes were synced, so that this holds; with a long `sync` a power cut can break it.
-    let is_there = match last {
-        Some((offset, length)) => {
-            frame_at(&file, offset.cast_unsigned(), length.cast_unsigned())?.is_some()
-        }
-        None => before.bytes == 0,
-    };
-    if is_there {
+    let mut are_there = !frames.is_empty() || before.bytes == 0;
+    for &(offset, length) in frames {
+        are_there &= frame_at(&file, offset.cast_unsigned(), length.cast_unsigned())?.is_some();
+    }
+    if are_there {
         let beyond = scan(&file, before.bytes.cast_unsigned(), Depth::Bytes)?;
         cut_torn_end(disk, &before.path, &beyond, torn_bytes)?;
         let mut after = before.clone();
@@ -288,6 +317,23 @@ fn new_footage(
     found.retain(|footage| !footage.scan.frames.is_empty());
     found.sort_by_key(Footage::began_us);
     found
+}
+
+/// A recorder that was killed leaves bytes and entries in memory: they go to the disk before rows of them are there for good.
+fn make_durable(disk: &Disk, mended: &[Mended], found: &[Footage]) -> io::Result<()> {
+    let after = mended.iter().filter_map(|mended| mended.after.as_ref());
+    let paths = after
+        .map(|(segment, _)| &segment.path)
+        .chain(found.iter().map(|footage| &footage.path));
+    let mut dirty = Dirty::default();
+    for (id, path) in (0..).zip(paths) {
+        dirty.add(
+            id,
+            Some(Arc::new(disk.open_file(Path::new(&**path))?)),
+            Some(path),
+        );
+    }
+    dirty.sync(disk)
 }
 
 async fn write_mended(
@@ -360,9 +406,40 @@ async fn adopt(
         let Some((segment, frames)) = footage.rows(id, camera_id) else {
             continue;
         };
+        explain_hole(connection, camera_id, segment.started_us).await?;
         rows::write(connection, [&segment]).await?;
         rows::write(connection, &frames).await?;
         *recovered.frames.entry(camera_id).or_default() += frames.len() as i64;
     }
     Ok(())
+}
+
+/// When a run begins, the time since the last one is a gap. That is committed with the run's first footage: if this had to be found, the gap is
+/// not in the index.
+async fn explain_hole(
+    connection: &mut SqliteConnection,
+    camera_id: i64,
+    until_us: i64,
+) -> sqlx::Result<()> {
+    let (known_us, began_us): (Option<i64>, i64) = sqlx::query_as(
+        "SELECT (SELECT max(us) FROM ( \
+             SELECT max(ended_us) AS us FROM segments WHERE camera_id = ?1 \
+             UNION ALL SELECT max(coalesce(ended_us, 9223372036854775807)) FROM gaps WHERE camera_id = ?1)), \
+         started_us FROM sessions ORDER BY id DESC LIMIT 1",
+    )
+    .bind(camera_id)
+    .fetch_one(&mut *connection)
+    .await?;
+    let Some(started_us) = known_us.filter(|us| *us < began_us && began_us <= until_us) else {
+        return Ok(());
+    };
+    let gap = rows::Gap {
+        id: next_id(connection, "gaps").await?,
+        camera_id,
+        started_us,
+        ended_us: Some(until_us),
+        reason: GapReason::RecorderDown,
+        detail: "framelog was not running".into(),
+    };
+    rows::write(connection, [&gap]).await
 }

@@ -348,10 +348,15 @@ mod tests {
         const CAMERAS: i64 = 500;
         const FPS: i64 = 10;
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
-            .await
-            .unwrap()
-            .connection;
+        let mut connection = session::begin(
+            dir.path(),
+            &Disk::open(dir.path()).unwrap(),
+            std::time::Duration::ZERO,
+            0,
+        )
+        .await
+        .unwrap()
+        .connection;
         let began = Instant::now();
         for second in 0..seconds {
             let frames: Vec<Frame> = (0..CAMERAS * FPS)
@@ -408,10 +413,15 @@ mod tests {
     #[tokio::test]
     async fn a_repeated_commit_adds_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
-            .await
-            .unwrap()
-            .connection;
+        let mut connection = session::begin(
+            dir.path(),
+            &Disk::open(dir.path()).unwrap(),
+            std::time::Duration::ZERO,
+            0,
+        )
+        .await
+        .unwrap()
+        .connection;
         let frame = |offset| Frame {
             camera_id: 1,
             captured_us: 5,

@@ -64,17 +64,22 @@ impl Known {
 }
 
 /// Opens the index of a locked storage directory, makes it if it is not there, and begins a session. A damaged index is set aside, and made
-/// anew.
+/// anew. `sync` is how often the last run synced.
 ///
 /// # Errors
 /// [`Error::NewerIndex`], [`Error::Identity`] if the directory's identity is not the index's, [`Error::Index`].
-pub(crate) async fn begin(storage: &Path, disk: &Disk, now_us: i64) -> Result<Session, Error> {
+pub(crate) async fn begin(
+    storage: &Path,
+    disk: &Disk,
+    sync: Duration,
+    now_us: i64,
+) -> Result<Session, Error> {
     let mut aside = None;
     if lost_index::mark(storage)? == Some(Mark::Asked) {
         lost_index::set_mark(storage, Mark::Begun)?;
         aside = lost_index::set_aside(storage, now_us)?;
     }
-    match try_begin(storage, disk, aside.as_deref(), now_us).await {
+    match try_begin(storage, disk, sync, aside.as_deref(), now_us).await {
         Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
             lost_index::set_mark(storage, Mark::Begun)?;
             let aside = lost_index::set_aside(storage, now_us)?;
@@ -83,7 +88,7 @@ pub(crate) async fn begin(storage: &Path, disk: &Disk, now_us: i64) -> Result<Se
                 aside = %aside.as_deref().unwrap_or(storage).display(),
                 "index is damaged and was set aside; a new one is being made from the footage"
             );
-            try_begin(storage, disk, aside.as_deref(), now_us).await
+            try_begin(storage, disk, sync, aside.as_deref(), now_us).await
         }
         begun => begun,
     }
@@ -92,6 +97,7 @@ pub(crate) async fn begin(storage: &Path, disk: &Disk, now_us: i64) -> Result<Se
 async fn try_begin(
     storage: &Path,
     disk: &Disk,
+    sync: Duration,
     aside: Option<&Path>,
     now_us: i64,
 ) -> Result<Session, Error> {
@@ -110,7 +116,7 @@ async fn try_begin(
     }
     // All of a new index comes from `rebuild`.
     if !is_new && let Some(killed) = killed(&mut connection).await.map_err(failed())? {
-        let recovered = recovery::recover(&mut connection, disk, killed)
+        let recovered = recovery::recover(&mut connection, disk, killed, sync)
             .await
             .map_err(failed())?;
         log(&recovered);

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -102,6 +103,20 @@ pub struct Store {
     _lock: File,
 }
 
+/// Makes a directory and those above it: durable, where they were not there.
+fn make_dir(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent().filter(|_| !path.is_dir()) else {
+        return Ok(());
+    };
+    let parent = match parent.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => parent,
+    };
+    make_dir(parent)?;
+    fs::create_dir(path)?;
+    File::open(parent)?.sync_all()
+}
+
 /// Every camera that the index knows, by name.
 #[derive(Debug)]
 struct Cameras {
@@ -128,12 +143,12 @@ impl Store {
 
     async fn open_on(disk: Disk, options: Options, limits: Limits) -> Result<Self, Error> {
         let storage = options.path;
-        fs::create_dir_all(storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
+        make_dir(&storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
         let lock = identity::lock(&storage)?;
         if options.reindex {
             rebuild::ask(&storage)?;
         }
-        let mut session = begin(&storage, &disk).await?;
+        let mut session = begin(&storage, &disk, options.sync).await?;
         let cameras = std::mem::take(&mut session.cameras);
         let (uuid, plan) = (session.uuid, session.rebuild.take());
         let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
@@ -397,10 +412,10 @@ fn warn_of_remote(storage: &Path, disk: &Disk) {
 }
 
 /// Begins a session. Even that takes room: on a full disk the reserve is given up for it.
-async fn begin(storage: &Path, disk: &Disk) -> Result<Session, Error> {
-    match session::begin(storage, disk, wall::now_us()).await {
+async fn begin(storage: &Path, disk: &Disk, sync: Duration) -> Result<Session, Error> {
+    match session::begin(storage, disk, sync, wall::now_us()).await {
         Err(error) if error.is_full() && Reserve::new(storage).give_up() => {
-            session::begin(storage, disk, wall::now_us()).await
+            session::begin(storage, disk, sync, wall::now_us()).await
         }
         begun => begun,
     }

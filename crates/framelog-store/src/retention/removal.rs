@@ -214,10 +214,11 @@ mod tests {
 
     /// Each camera 1 and 2 has segments of 10 bytes and 3 frames: `n` arrived at `n` seconds, odd ones are camera 1's.
     async fn footage(dir: &std::path::Path, segments: i64) -> SqliteConnection {
-        let mut connection = session::begin(dir, &Disk::open(dir).unwrap(), 0)
-            .await
-            .unwrap()
-            .connection;
+        let mut connection =
+            session::begin(dir, &Disk::open(dir).unwrap(), std::time::Duration::ZERO, 0)
+                .await
+                .unwrap()
+                .connection;
         let second = 1_000_000;
         let camera_id = |n: i64| 2 - n % 2;
         let segment = |n: i64| rows::Segment {
@@ -394,10 +395,15 @@ mod tests {
     #[ignore = "a measurement: a million rows"]
     async fn a_removed_row_costs_a_few_microseconds_at_most() {
         let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(dir.path(), &Disk::open(dir.path()).unwrap(), 0)
-            .await
-            .unwrap()
-            .connection;
+        let mut connection = session::begin(
+            dir.path(),
+            &Disk::open(dir.path()).unwrap(),
+            std::time::Duration::ZERO,
+            0,
+        )
+        .await
+        .unwrap()
+        .connection;
         for second in 0..200 {
             let frame = |n: i64| rows::Frame {
                 camera_id: n / 10 + 1,
