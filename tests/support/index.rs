@@ -190,6 +190,14 @@ impl Index {
             .expect("cameras")
     }
 
+    /// Whether it is younger than the footage that it has.
+    pub fn is_made_anew(&self) -> bool {
+        let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE received_us < (SELECT created_us FROM recorder))";
+        RUNTIME
+            .block_on(sqlx::query_scalar(sql).fetch_one(&self.pool))
+            .expect("segments")
+    }
+
     /// The bytes that a row points at; the error says what is not there.
     pub fn payload(&self, row: &Row) -> std::io::Result<Vec<u8>> {
         let number = |value: i64| u64::try_from(value).map_err(std::io::Error::other);

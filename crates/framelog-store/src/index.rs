@@ -783,11 +783,7 @@ mod tests {
             budget.clone(),
             Duration::ZERO,
             reported,
-            Retention::new(
-                dir.path(),
-                Disk::open(dir.path()).unwrap(),
-                Rules::default(),
-            ),
+            Retention::new(Disk::open(dir.path()).unwrap(), Rules::default()),
         );
 
         index.execute("PRAGMA max_page_count = 40").await.unwrap();
@@ -837,11 +833,7 @@ mod tests {
             Arc::default(),
             Duration::from_secs(60),
             reported,
-            Retention::new(
-                dir.path(),
-                Disk::open(dir.path()).unwrap(),
-                Rules::default(),
-            ),
+            Retention::new(Disk::open(dir.path()).unwrap(), Rules::default()),
         );
         index.budget.rows_wait(20);
         changes.send(written(1, 0..10));

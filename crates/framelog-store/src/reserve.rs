@@ -1,13 +1,14 @@
 //! Space that is kept for the index: removing footage needs rows to be written first, and a full disk takes none. Not for
 //! deciding when the disk is full.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use crate::disk::Disk;
 use crate::layout;
 
 /// The most that is kept, bytes: what the removal of some hundred segments writes.
@@ -18,15 +19,13 @@ const SHARE: u64 = 64;
 /// A file of no meaning that is there to be given up.
 #[derive(Clone, Debug)]
 pub(crate) struct Reserve {
-    path: PathBuf,
+    disk: Disk,
 }
 
 impl Reserve {
     /// The reserve of a storage directory, which may not have one yet.
-    pub fn new(storage: &Path) -> Self {
-        Self {
-            path: storage.join(layout::RESERVE),
-        }
+    pub fn new(disk: &Disk) -> Self {
+        Self { disk: disk.clone() }
     }
 
     /// How large it is on a file system of this size.
@@ -37,14 +36,18 @@ impl Reserve {
     /// Takes the space, if it isn't taken already. All of it or, with an error, none.
     pub fn make(&self, disk_total: u64) -> io::Result<()> {
         let bytes = Self::bytes(disk_total);
-        if fs::metadata(&self.path).is_ok_and(|metadata| metadata.len() >= bytes) {
+        let has = |file: File| Ok(file.metadata()?.len());
+        let is_made = self
+            .disk
+            .open_file(Path::new(layout::RESERVE))
+            .and_then(has);
+        if is_made.is_ok_and(|len| len >= bytes) {
             return Ok(());
         }
-        let made = File::options()
-            .create(true)
-            .truncate(true)
-            .write(true)
-            .open(&self.path)
+        self.give_up();
+        let made = self
+            .disk
+            .create(layout::RESERVE)
             .and_then(|file| fill(&file, bytes));
         if made.is_err() {
             self.give_up();
@@ -54,7 +57,7 @@ impl Reserve {
 
     /// Gives the space up; true if there was any.
     pub fn give_up(&self) -> bool {
-        fs::remove_file(&self.path).is_ok()
+        self.disk.remove(layout::RESERVE).is_ok()
     }
 }
 
@@ -84,11 +87,11 @@ mod tests {
     fn it_takes_real_space_once_and_gives_it_up_once() {
         use std::os::unix::fs::MetadataExt as _;
         let storage = tempfile::tempdir().unwrap();
-        let reserve = Reserve::new(storage.path());
+        let reserve = Reserve::new(&Disk::open(storage.path()).unwrap());
         assert!(!reserve.give_up());
         for _ in 0..2 {
             reserve.make(64 << 20).unwrap();
-            let metadata = fs::metadata(storage.path().join(layout::RESERVE)).unwrap();
+            let metadata = std::fs::metadata(storage.path().join(layout::RESERVE)).unwrap();
             assert_eq!(
                 (metadata.len(), metadata.blocks() * 512),
                 (1 << 20, 1 << 20)

@@ -120,13 +120,13 @@ struct Protections {
 
 impl Retention {
     /// Nothing is known yet: see [`Retention::begin`].
-    pub fn new(storage: &Path, disk: Disk, rules: Rules) -> Self {
+    pub fn new(disk: Disk, rules: Rules) -> Self {
         Self {
             room: Arc::default(),
             keeping: Arc::default(),
             now: Keeping::default(),
+            reserve: Reserve::new(&disk),
             disk,
-            reserve: Reserve::new(storage),
             rules,
             usage: Usage::default(),
             trust: Trust::new(),

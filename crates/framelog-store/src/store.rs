@@ -159,7 +159,7 @@ impl Store {
         })?;
         let doubt = Arc::new(Notify::new());
         let (report_gone, gone) = watch::channel(None);
-        let mut retention = Retention::new(&storage, disk.clone(), options.rules);
+        let mut retention = Retention::new(disk.clone(), options.rules);
         retention
             .begin(&mut session.connection, wall::now_us())
             .await
@@ -414,7 +414,7 @@ fn warn_of_remote(storage: &Path, disk: &Disk) {
 /// Begins a session. Even that takes room: on a full disk the reserve is given up for it.
 async fn begin(storage: &Path, disk: &Disk, sync: Duration) -> Result<Session, Error> {
     match session::begin(storage, disk, sync, wall::now_us()).await {
-        Err(error) if error.is_full() && Reserve::new(storage).give_up() => {
+        Err(error) if error.is_full() && Reserve::new(disk).give_up() => {
             session::begin(storage, disk, sync, wall::now_us()).await
         }
         begun => begun,
