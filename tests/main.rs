@@ -4,6 +4,9 @@
 mod cli;
 /// Disks that vanish, are swapped, read-only or late.
 mod disk;
+/// The fault suite in its short form.
+#[expect(dead_code, reason = "the long form uses the rest")]
+mod faults;
 /// Each hole in the footage is a gap, with the right reason.
 mod gaps;
 /// Other people's servers, over real sockets.
