@@ -175,7 +175,9 @@ impl Delimiter {
             } else {
                 matches!(bytes[at - 1], b'\r' | b'\n')
             };
+            // No further, so that the verdict is the same however much has come.
             let rest = &bytes[at + needle.len()..];
+            let rest = &rest[..rest.len().min(2 * LINE_MAX)];
             match delimits(rest, exact.is_some(), after_line_end) {
                 Some(true) => return Found::At(at),
                 None if !last && rest.len() < 2 * LINE_MAX => return Found::NotBefore(at),

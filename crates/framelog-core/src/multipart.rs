@@ -88,6 +88,8 @@ const LENGTH_UNSURPRISING: u64 = 512 << 10;
 const PADDING_MAX: u64 = 64 << 10;
 /// The longest line end: CR CR LF, in bytes.
 const LINE_END_MAX: u64 = 3;
+/// How far a search looks at first, in bytes; then twice as far again and again, so that what is near costs little however much is here.
+const SEARCH_BYTES: u64 = 1 << 10;
 /// How much of a part that is no picture is shown, in bytes.
 const BEGINNING_MAX: usize = 512;
 
@@ -380,11 +382,12 @@ impl Parser {
 
     /// Tells a picture from an empty part, from more header lines, and from anything else.
     fn recognise(&mut self, mut pending: Pending) -> Step {
+        // Used up at once: there may be no end of them.
         let at = self.pass_line_ends(pending.start);
+        self.window.skip_to(at);
+        pending.start = at;
         match self.window.begins(at, &SOI) {
             Some(true) => {
-                pending.start = at;
-                self.window.skip_to(at);
                 self.evidence = true;
                 let surprising = pending
                     .length
@@ -402,20 +405,14 @@ impl Parser {
         }
         match self.next(at) {
             Next::Unknown if !self.finished => Step::Wait(State::Payload(pending)),
-            Next::Delimiter => {
-                self.window.skip_to(at);
-                Step::Give(
-                    skip(SkipReason::Empty, pending.headers, 0, Bytes::new()),
-                    State::Border { clean: true },
-                )
-            }
-            Next::Field => {
-                self.window.skip_to(at);
-                Step::Go(State::Headers {
-                    start: at,
-                    line: at,
-                })
-            }
+            Next::Delimiter => Step::Give(
+                skip(SkipReason::Empty, pending.headers, 0, Bytes::new()),
+                State::Border { clean: true },
+            ),
+            Next::Field => Step::Go(State::Headers {
+                start: at,
+                line: at,
+            }),
             _ if self.held_since(at) == 0 => Step::Give(
                 skip(SkipReason::Empty, pending.headers, 0, Bytes::new()),
                 State::Border { clean: true },
@@ -776,15 +773,22 @@ impl Parser {
 
     /// Searches for a delimiter from `searched` on that begins before `limit`; gives it, or where to search on. Lines may begin at `start`.
     fn find_delimiter(&mut self, start: u64, searched: u64, limit: u64) -> (Option<u64>, u64) {
-        let from = searched.saturating_sub(1).max(start);
-        self.copy(from, limit + 3 * LINE_MAX as u64);
-        match self
-            .delimiter
-            .find(&self.scratch, from == start, self.finished)
-        {
-            Found::At(offset) if from + offset as u64 >= limit => (None, limit),
-            Found::At(offset) => (Some(from + offset as u64), searched),
-            Found::NotBefore(offset) => (None, (from + offset as u64).max(searched)),
+        let limit_seen = (limit + 3 * LINE_MAX as u64).min(self.window.end());
+        let (mut searched, mut reach) = (searched, SEARCH_BYTES);
+        loop {
+            let from = searched.saturating_sub(1).max(start);
+            let to = (from + reach).min(limit_seen);
+            self.copy(from, to);
+            let last = self.finished && to == self.window.end();
+            match self.delimiter.find(&self.scratch, from == start, last) {
+                Found::At(offset) if from + offset as u64 >= limit => return (None, limit),
+                Found::At(offset) => return (Some(from + offset as u64), searched),
+                Found::NotBefore(offset) => searched = (from + offset as u64).max(searched),
+            }
+            if to >= limit_seen {
+                return (None, searched);
+            }
+            reach *= 2;
         }
     }
 
@@ -800,8 +804,19 @@ impl Parser {
 
     /// The first SOI that is followed by a marker, whole before `to`.
     fn find_soi(&mut self, from: u64, to: u64) -> Option<u64> {
-        self.copy(from, to);
-        memmem::find(&self.scratch, &[SOI[0], SOI[1], 0xFF]).map(|offset| from + offset as u64)
+        const NEEDLE: [u8; 3] = [SOI[0], SOI[1], 0xFF];
+        let (mut from, mut reach) = (from, SEARCH_BYTES);
+        let to = to.min(self.window.end());
+        while from + NEEDLE.len() as u64 <= to {
+            let end = (from + reach).min(to);
+            self.copy(from, end);
+            if let Some(offset) = memmem::find(&self.scratch, &NEEDLE) {
+                return Some(from + offset as u64);
+            }
+            from = end - (NEEDLE.len() - 1) as u64;
+            reach *= 2;
+        }
+        None
     }
 
     /// `delimiter` less one line end before it.
@@ -827,11 +842,15 @@ impl Parser {
 
     /// `end` less all line ends before it.
     fn trim_line_ends(&self, start: u64, end: u64) -> u64 {
-        let mut end = end;
-        while end > start && matches!(self.window.byte(end - 1), Some(b'\r' | b'\n')) {
-            end -= 1;
+        let (mut at, mut trimmed) = (start, start);
+        for piece in self.window.pieces(start) {
+            let piece = &piece[..piece.len().min(end.saturating_sub(at) as usize)];
+            if let Some(offset) = piece.iter().rposition(|byte| !b"\r\n".contains(byte)) {
+                trimmed = at + offset as u64 + 1;
+            }
+            at += piece.len() as u64;
         }
-        end
+        trimmed
     }
 
     /// Walks on from where the walker is, up to `stop`.
