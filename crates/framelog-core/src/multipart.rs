@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use memchr::memmem;
 
-use crate::delimiter::{Delimiter, Found, LINE_MAX, Line, Next};
+use crate::delimiter::{self, Delimiter, Found, LINE_MAX, Line, Next};
 use crate::frame::Payload;
 use crate::header::Headers;
 use crate::jpeg::{EOI, SOI, Walk, Walker};
@@ -156,7 +156,35 @@ pub struct Parser {
     evidence: bool,
     penance: u8,
     largest: u64,
+    no_delimiter: Searched,
+    no_field: Searched,
     scratch: Vec<u8>,
+}
+
+/// A stretch of the input in which nothing was found, so that it is not gone over again for each of a thousand pictures in it.
+#[derive(Debug, Default)]
+struct Searched {
+    from: u64,
+    to: u64,
+}
+
+impl Searched {
+    /// Where a search from this position on really has to begin.
+    fn behind(&self, position: u64) -> u64 {
+        if (self.from..self.to).contains(&position) {
+            self.to
+        } else {
+            position
+        }
+    }
+
+    fn note(&mut self, from: u64, to: u64) {
+        if (self.from..=self.to).contains(&from) {
+            self.to = self.to.max(to);
+        } else {
+            *self = Self { from, to };
+        }
+    }
 }
 
 impl Parser {
@@ -172,6 +200,8 @@ impl Parser {
             evidence: false,
             penance: 0,
             largest: LENGTH_UNSURPRISING / 4,
+            no_delimiter: Searched::default(),
+            no_field: Searched::default(),
             scratch: Vec::new(),
         }
     }
@@ -281,6 +311,8 @@ impl Parser {
         match self.delimiter.classify(&self.scratch, clean) {
             Line::Delimiter { headers_at } => {
                 self.evidence = true;
+                // It may have been learnt just now: what is no other one may be this one.
+                self.no_delimiter = Searched::default();
                 let start = headers_at.map_or(next, |offset| at + offset as u64);
                 self.window.skip_to(start);
                 Step::Go(State::Headers { start, line: start })
@@ -774,19 +806,30 @@ impl Parser {
     /// Searches for a delimiter from `searched` on that begins before `limit`; gives it, or where to search on. Lines may begin at `start`.
     fn find_delimiter(&mut self, start: u64, searched: u64, limit: u64) -> (Option<u64>, u64) {
         let limit_seen = (limit + 3 * LINE_MAX as u64).min(self.window.end());
-        let (mut searched, mut reach) = (searched, SEARCH_BYTES);
+        let (mut at, mut reach) = (self.no_delimiter.behind(searched), SEARCH_BYTES);
         loop {
-            let from = searched.saturating_sub(1).max(start);
+            if at >= limit {
+                return (None, limit);
+            }
+            let from = at.saturating_sub(1).max(start);
             let to = (from + reach).min(limit_seen);
             self.copy(from, to);
             let last = self.finished && to == self.window.end();
             match self.delimiter.find(&self.scratch, from == start, last) {
-                Found::At(offset) if from + offset as u64 >= limit => return (None, limit),
-                Found::At(offset) => return (Some(from + offset as u64), searched),
-                Found::NotBefore(offset) => searched = (from + offset as u64).max(searched),
+                Found::At(offset) => {
+                    let found = from + offset as u64;
+                    self.no_delimiter.note(searched, found);
+                    return if found < limit {
+                        (Some(found), searched)
+                    } else {
+                        (None, limit)
+                    };
+                }
+                Found::NotBefore(offset) => at = at.max(from + offset as u64),
             }
+            self.no_delimiter.note(searched, at);
             if to >= limit_seen {
-                return (None, searched);
+                return (None, at);
             }
             reach *= 2;
         }
@@ -794,26 +837,42 @@ impl Parser {
 
     /// Whether a part's header line begins between two positions.
     fn find_part_field(&mut self, from: u64, to: u64) -> bool {
-        self.copy(
-            from.saturating_sub(LINE_MAX as u64)
-                .max(self.window.start()),
-            to,
-        );
-        crate::delimiter::contains_part_field(&self.scratch)
+        let begin = self.no_field.behind(from).saturating_sub(LINE_MAX as u64);
+        let begin = begin.max(self.window.start());
+        let found = self.search(begin, to, LINE_MAX, delimiter::find_field_line);
+        self.no_field
+            .note(from, found.unwrap_or(to.min(self.window.end())));
+        found.is_some()
     }
 
     /// The first SOI that is followed by a marker, whole before `to`.
     fn find_soi(&mut self, from: u64, to: u64) -> Option<u64> {
-        const NEEDLE: [u8; 3] = [SOI[0], SOI[1], 0xFF];
-        let (mut from, mut reach) = (from, SEARCH_BYTES);
+        let needle = [SOI[0], SOI[1], 0xFF];
+        self.search(from, to, needle.len() - 1, |bytes| {
+            memmem::find(bytes, &needle)
+        })
+    }
+
+    /// The first place between two positions that `find` finds, which may be in two stretches up to `overlap` bytes before the border.
+    fn search(
+        &mut self,
+        from: u64,
+        to: u64,
+        overlap: usize,
+        find: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Option<u64> {
         let to = to.min(self.window.end());
-        while from + NEEDLE.len() as u64 <= to {
+        let (mut from, mut reach) = (from, SEARCH_BYTES);
+        while from < to {
             let end = (from + reach).min(to);
             self.copy(from, end);
-            if let Some(offset) = memmem::find(&self.scratch, &NEEDLE) {
+            if let Some(offset) = find(&self.scratch) {
                 return Some(from + offset as u64);
             }
-            from = end - (NEEDLE.len() - 1) as u64;
+            if end == to {
+                break;
+            }
+            from = end - overlap as u64;
             reach *= 2;
         }
         None
