@@ -157,11 +157,14 @@ fn configure(place: &Place, storage: &Path, keys: &str, cameras: &str) {
     ));
 }
 
-/// Waits until all that paused cameras have sent is in the index, or it has grown no more for longer than it takes to commit.
-fn let_settle(fleet: &Fleet, storage: &Path) {
+/// Longer than it takes to commit.
+const COMMIT: Duration = Duration::from_millis(2_500);
+
+/// Waits until all that paused cameras have sent is in the index, or it has grown no more for so long.
+fn let_settle(fleet: &Fleet, storage: &Path, unchanged: Duration) {
     let begun = Instant::now();
     let mut last = (0, Instant::now());
-    while last.1.elapsed() < Duration::from_millis(2_500) && begun.elapsed() < LIMIT {
+    while last.1.elapsed() < unchanged && begun.elapsed() < LIMIT {
         let counts = footage::counts(storage).unwrap_or_default();
         let of_fleet = fleet
             .cameras

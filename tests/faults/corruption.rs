@@ -12,7 +12,7 @@ use fastrand::Rng;
 use super::cameras::{Fleet, Load, name, number};
 use super::figures::{Figure, Findings, quantile};
 use super::footage::{self, Row};
-use super::{LIMIT, Plan, configure, end_of, interface, lengths, let_settle, stop};
+use super::{COMMIT, LIMIT, Plan, configure, end_of, interface, lengths, let_settle, stop};
 use crate::support::daemon::{Daemon, Place};
 
 const LOAD: Load = Load {
@@ -72,7 +72,7 @@ impl Bench {
         }
         sleep(RECORDED);
         fleet.pause();
-        let_settle(&fleet, &storage);
+        let_settle(&fleet, &storage, COMMIT);
         stop(daemon, &place, &mut faults);
         let mut rows = Vec::new();
         let read = footage::for_each(&storage, |found| {

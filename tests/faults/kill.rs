@@ -10,7 +10,7 @@ use fastrand::Rng;
 use super::cameras::{Fleet, Load};
 use super::figures::{Figure, Findings, quantile, quantiles_ms};
 use super::footage::{self, Strangers};
-use super::{LIMIT, Plan, configure, end_of, interface, ledger, let_settle, stop};
+use super::{COMMIT, LIMIT, Plan, configure, end_of, interface, ledger, let_settle, stop};
 use crate::support::daemon::Place;
 use crate::support::now_us;
 
@@ -104,7 +104,7 @@ impl Tally {
             before_us = killed_us;
         }
         fleet.pause();
-        let_settle(&fleet, &place.storage());
+        let_settle(&fleet, &place.storage(), COMMIT);
         stop(daemon, &place, &mut self.faults);
         match footage::strangers(&place.storage()) {
             Ok(found) => self.strangers.push(found),

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::cameras::{Camera, End, Fleet, Load, Order};
 use super::figures::{Figure, Findings};
-use super::{LIMIT, Plan, configure, ledger, let_settle, settle_accounts, stop};
+use super::{COMMIT, LIMIT, Plan, configure, ledger, let_settle, settle_accounts, stop};
 use crate::support::daemon::Place;
 
 const LOAD: Load = Load {
@@ -76,7 +76,7 @@ pub fn run(plan: &Plan) -> Findings {
         sleep(Duration::from_millis(rng.u64(100..500)));
     }
     fleet.pause();
-    let_settle(&fleet, &place.storage());
+    let_settle(&fleet, &place.storage(), COMMIT);
     stop(daemon, &place, &mut faults);
     let ledger = ledger::settle(&fleet, &place.storage());
     let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut faults);

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use super::cameras::{Camera, End, Fleet, Load, Order};
 use super::figures::{Figure, Findings, quantiles_ms};
 use super::process::{self, Usage};
-use super::{LIMIT, Plan, configure, end_of, ledger, let_settle, settle_accounts, stop};
+use super::{COMMIT, LIMIT, Plan, configure, end_of, ledger, let_settle, settle_accounts, stop};
 use crate::support::daemon::Place;
 
 const LOAD: Load = Load {
@@ -67,7 +67,7 @@ pub fn run(plan: &Plan) -> Findings {
         samples.push(process::usage(daemon.pid()));
     }
     fleet.pause();
-    let_settle(&fleet, &place.storage());
+    let_settle(&fleet, &place.storage(), COMMIT);
     stop(daemon, &place, &mut faults);
     let ledger = ledger::settle(&fleet, &place.storage());
     let dropped = settle_accounts(&place, &place.storage(), &ledger, &mut faults);

@@ -11,6 +11,7 @@ use fastrand::Rng;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::jpeg::Jpeg;
 use super::tls::IDENTITY;
@@ -287,6 +288,8 @@ impl Shared {
 async fn accept(listener: TcpListener, listen: Listen, script: Script, shared: Arc<Shared>) {
     tokio::time::sleep(listen.delay).await;
     let mut sockets: Vec<Weak<TcpStream>> = Vec::new();
+    // They end with this task: a camera that is dropped sends nothing more.
+    let mut connections = JoinSet::new();
     for number in 0.. {
         let Ok((stream, _)) = listener.accept().await else {
             return;
@@ -303,7 +306,8 @@ async fn accept(listener: TcpListener, listen: Listen, script: Script, shared: A
         }
         let cutter = Cutter::new(listen.mode, listen.seed.wrapping_add(number as u64));
         let (script, shared) = (Arc::clone(&script), Arc::clone(&shared));
-        tokio::spawn(async move {
+        while connections.try_join_next().is_some() {}
+        connections.spawn(async move {
             let Ok(stream) = dress(&socket, listen.tls).await else {
                 return;
             };
@@ -497,6 +501,25 @@ mod tests {
             camera.wait_for_connections(count, Duration::from_secs(5));
         }
         assert_eq!(camera.journal().most_open, 1);
+    }
+
+    #[test]
+    fn dropped_camera_sends_nothing_more() {
+        const MUCH: u64 = 1 << 28;
+        let flood = script(async |mut camera| {
+            camera.request().await?;
+            loop {
+                camera.send([0; 64 << 10]).await?;
+            }
+        });
+        let camera = Camera::start(Listen::plainly(1), flood);
+        let mut client = client(&camera);
+        client.read_exact(&mut [0; 64]).expect("the camera sends");
+        drop(camera);
+        // What was on its way still comes; then the connection ends, well or not.
+        let mut rest = client.take(MUCH);
+        while rest.read(&mut [0; 64 << 10]).is_ok_and(|count| count > 0) {}
+        assert!(rest.limit() > 0);
     }
 
     #[test]

@@ -175,7 +175,9 @@ impl Delimiter {
             } else {
                 matches!(bytes[at - 1], b'\r' | b'\n')
             };
+            // No further, so that the verdict is the same however much has come.
             let rest = &bytes[at + needle.len()..];
+            let rest = &rest[..rest.len().min(2 * LINE_MAX)];
             match delimits(rest, exact.is_some(), after_line_end) {
                 Some(true) => return Found::At(at),
                 None if !last && rest.len() < 2 * LINE_MAX => return Found::NotBefore(at),
@@ -251,9 +253,9 @@ fn could_be_part_field(text: &[u8]) -> bool {
     })
 }
 
-/// Whether a part's header line begins somewhere behind a line end.
-pub(crate) fn contains_part_field(bytes: &[u8]) -> bool {
-    memchr::memchr2_iter(b'\r', b'\n', bytes).any(|at| is_part_field(&bytes[at + 1..]))
+/// Where the line end is that the first part's header line begins behind.
+pub(crate) fn find_field_line(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr2_iter(b'\r', b'\n', bytes).find(|&at| is_part_field(&bytes[at + 1..]))
 }
 
 fn find_part_field(line: &[u8]) -> Option<usize> {

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use memchr::memmem;
 
-use crate::delimiter::{Delimiter, Found, LINE_MAX, Line, Next};
+use crate::delimiter::{self, Delimiter, Found, LINE_MAX, Line, Next};
 use crate::frame::Payload;
 use crate::header::Headers;
 use crate::jpeg::{EOI, SOI, Walk, Walker};
@@ -88,6 +88,8 @@ const LENGTH_UNSURPRISING: u64 = 512 << 10;
 const PADDING_MAX: u64 = 64 << 10;
 /// The longest line end: CR CR LF, in bytes.
 const LINE_END_MAX: u64 = 3;
+/// How far a search looks at first, in bytes; then twice as far again and again, so that what is near costs little however much is here.
+const SEARCH_BYTES: u64 = 1 << 10;
 /// How much of a part that is no picture is shown, in bytes.
 const BEGINNING_MAX: usize = 512;
 
@@ -154,7 +156,35 @@ pub struct Parser {
     evidence: bool,
     penance: u8,
     largest: u64,
+    no_delimiter: Searched,
+    no_field: Searched,
     scratch: Vec<u8>,
+}
+
+/// A stretch of the input in which nothing was found, so that it is not gone over again for each of a thousand pictures in it.
+#[derive(Debug, Default)]
+struct Searched {
+    from: u64,
+    to: u64,
+}
+
+impl Searched {
+    /// Where a search from this position on really has to begin.
+    fn behind(&self, position: u64) -> u64 {
+        if (self.from..self.to).contains(&position) {
+            self.to
+        } else {
+            position
+        }
+    }
+
+    fn note(&mut self, from: u64, to: u64) {
+        if (self.from..=self.to).contains(&from) {
+            self.to = self.to.max(to);
+        } else {
+            *self = Self { from, to };
+        }
+    }
 }
 
 impl Parser {
@@ -170,6 +200,8 @@ impl Parser {
             evidence: false,
             penance: 0,
             largest: LENGTH_UNSURPRISING / 4,
+            no_delimiter: Searched::default(),
+            no_field: Searched::default(),
             scratch: Vec::new(),
         }
     }
@@ -279,6 +311,8 @@ impl Parser {
         match self.delimiter.classify(&self.scratch, clean) {
             Line::Delimiter { headers_at } => {
                 self.evidence = true;
+                // It may have been learnt just now: what is no other one may be this one.
+                self.no_delimiter = Searched::default();
                 let start = headers_at.map_or(next, |offset| at + offset as u64);
                 self.window.skip_to(start);
                 Step::Go(State::Headers { start, line: start })
@@ -380,11 +414,12 @@ impl Parser {
 
     /// Tells a picture from an empty part, from more header lines, and from anything else.
     fn recognise(&mut self, mut pending: Pending) -> Step {
+        // Used up at once: there may be no end of them.
         let at = self.pass_line_ends(pending.start);
+        self.window.skip_to(at);
+        pending.start = at;
         match self.window.begins(at, &SOI) {
             Some(true) => {
-                pending.start = at;
-                self.window.skip_to(at);
                 self.evidence = true;
                 let surprising = pending
                     .length
@@ -402,20 +437,14 @@ impl Parser {
         }
         match self.next(at) {
             Next::Unknown if !self.finished => Step::Wait(State::Payload(pending)),
-            Next::Delimiter => {
-                self.window.skip_to(at);
-                Step::Give(
-                    skip(SkipReason::Empty, pending.headers, 0, Bytes::new()),
-                    State::Border { clean: true },
-                )
-            }
-            Next::Field => {
-                self.window.skip_to(at);
-                Step::Go(State::Headers {
-                    start: at,
-                    line: at,
-                })
-            }
+            Next::Delimiter => Step::Give(
+                skip(SkipReason::Empty, pending.headers, 0, Bytes::new()),
+                State::Border { clean: true },
+            ),
+            Next::Field => Step::Go(State::Headers {
+                start: at,
+                line: at,
+            }),
             _ if self.held_since(at) == 0 => Step::Give(
                 skip(SkipReason::Empty, pending.headers, 0, Bytes::new()),
                 State::Border { clean: true },
@@ -776,32 +805,77 @@ impl Parser {
 
     /// Searches for a delimiter from `searched` on that begins before `limit`; gives it, or where to search on. Lines may begin at `start`.
     fn find_delimiter(&mut self, start: u64, searched: u64, limit: u64) -> (Option<u64>, u64) {
-        let from = searched.saturating_sub(1).max(start);
-        self.copy(from, limit + 3 * LINE_MAX as u64);
-        match self
-            .delimiter
-            .find(&self.scratch, from == start, self.finished)
-        {
-            Found::At(offset) if from + offset as u64 >= limit => (None, limit),
-            Found::At(offset) => (Some(from + offset as u64), searched),
-            Found::NotBefore(offset) => (None, (from + offset as u64).max(searched)),
+        let limit_seen = (limit + 3 * LINE_MAX as u64).min(self.window.end());
+        let (mut at, mut reach) = (self.no_delimiter.behind(searched), SEARCH_BYTES);
+        loop {
+            if at >= limit {
+                return (None, limit);
+            }
+            let from = at.saturating_sub(1).max(start);
+            let to = (from + reach).min(limit_seen);
+            self.copy(from, to);
+            let last = self.finished && to == self.window.end();
+            match self.delimiter.find(&self.scratch, from == start, last) {
+                Found::At(offset) => {
+                    let found = from + offset as u64;
+                    self.no_delimiter.note(searched, found);
+                    return if found < limit {
+                        (Some(found), searched)
+                    } else {
+                        (None, limit)
+                    };
+                }
+                Found::NotBefore(offset) => at = at.max(from + offset as u64),
+            }
+            self.no_delimiter.note(searched, at);
+            if to >= limit_seen {
+                return (None, at);
+            }
+            reach *= 2;
         }
     }
 
     /// Whether a part's header line begins between two positions.
     fn find_part_field(&mut self, from: u64, to: u64) -> bool {
-        self.copy(
-            from.saturating_sub(LINE_MAX as u64)
-                .max(self.window.start()),
-            to,
-        );
-        crate::delimiter::contains_part_field(&self.scratch)
+        let begin = self.no_field.behind(from).saturating_sub(LINE_MAX as u64);
+        let begin = begin.max(self.window.start());
+        let found = self.search(begin, to, LINE_MAX, delimiter::find_field_line);
+        self.no_field
+            .note(from, found.unwrap_or(to.min(self.window.end())));
+        found.is_some()
     }
 
     /// The first SOI that is followed by a marker, whole before `to`.
     fn find_soi(&mut self, from: u64, to: u64) -> Option<u64> {
-        self.copy(from, to);
-        memmem::find(&self.scratch, &[SOI[0], SOI[1], 0xFF]).map(|offset| from + offset as u64)
+        let needle = [SOI[0], SOI[1], 0xFF];
+        self.search(from, to, needle.len() - 1, |bytes| {
+            memmem::find(bytes, &needle)
+        })
+    }
+
+    /// The first place between two positions that `find` finds, which may be in two stretches up to `overlap` bytes before the border.
+    fn search(
+        &mut self,
+        from: u64,
+        to: u64,
+        overlap: usize,
+        find: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Option<u64> {
+        let to = to.min(self.window.end());
+        let (mut from, mut reach) = (from, SEARCH_BYTES);
+        while from < to {
+            let end = (from + reach).min(to);
+            self.copy(from, end);
+            if let Some(offset) = find(&self.scratch) {
+                return Some(from + offset as u64);
+            }
+            if end == to {
+                break;
+            }
+            from = end - overlap as u64;
+            reach *= 2;
+        }
+        None
     }
 
     /// `delimiter` less one line end before it.
@@ -827,11 +901,15 @@ impl Parser {
 
     /// `end` less all line ends before it.
     fn trim_line_ends(&self, start: u64, end: u64) -> u64 {
-        let mut end = end;
-        while end > start && matches!(self.window.byte(end - 1), Some(b'\r' | b'\n')) {
-            end -= 1;
+        let (mut at, mut trimmed) = (start, start);
+        for piece in self.window.pieces(start) {
+            let piece = &piece[..piece.len().min(end.saturating_sub(at) as usize)];
+            if let Some(offset) = piece.iter().rposition(|byte| !b"\r\n".contains(byte)) {
+                trimmed = at + offset as u64 + 1;
+            }
+            at += piece.len() as u64;
         }
-        end
+        trimmed
     }
 
     /// Walks on from where the walker is, up to `stop`.

@@ -21,7 +21,7 @@ const ARRIVALS_MAX: usize = 8192;
 /// Positions are absolute: bytes from the first one ever pushed.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
-    slices: VecDeque<Bytes>,
+    slices: VecDeque<Slice>,
     gathering: BytesMut,
     start: u64,
     end: u64,
@@ -29,16 +29,33 @@ pub(crate) struct Window {
     arrivals: VecDeque<(u64, i64)>,
 }
 
+/// A piece of the input, and the position behind it: there may be a hundred thousand in a large picture.
+#[derive(Debug)]
+struct Slice {
+    bytes: Bytes,
+    end: u64,
+}
+
+impl Slice {
+    fn start(&self) -> u64 {
+        self.end - self.bytes.len() as u64
+    }
+}
+
 impl Window {
     pub fn push(&mut self, bytes: Bytes, now_us: i64) {
         if bytes.is_empty() {
             return;
         }
-        self.end += bytes.len() as u64;
         if bytes.len() >= SMALL {
             self.seal_gathering();
-            self.slices.push_back(bytes);
+            self.end += bytes.len() as u64;
+            self.slices.push_back(Slice {
+                bytes,
+                end: self.end,
+            });
         } else {
+            self.end += bytes.len() as u64;
             self.gathering.extend_from_slice(&bytes);
             if self.gathering.len() >= GATHERED {
                 self.seal_gathering();
@@ -66,7 +83,10 @@ impl Window {
 
     fn seal_gathering(&mut self) {
         if !self.gathering.is_empty() {
-            self.slices.push_back(self.gathering.split().freeze());
+            self.slices.push_back(Slice {
+                bytes: self.gathering.split().freeze(),
+                end: self.end,
+            });
         }
     }
 
@@ -90,17 +110,23 @@ impl Window {
 
     /// The bytes from `position` on, piece by piece; no piece is empty.
     pub fn pieces(&self, position: u64) -> impl Iterator<Item = &[u8]> {
-        let mut skip = position.saturating_sub(self.start) as usize;
-        self.slices
-            .iter()
-            .map(Bytes::as_ref)
-            .chain([self.gathering.as_ref()])
-            .filter_map(move |piece| {
-                let skipped = skip.min(piece.len());
-                skip -= skipped;
-                let rest = &piece[skipped..];
-                (!rest.is_empty()).then_some(rest)
-            })
+        let first = self.piece(position);
+        let behind = self.slice_at(position) + 1;
+        let slices = self.slices.range(behind.min(self.slices.len())..);
+        // The first may be what is being gathered.
+        let gathering = (behind <= self.slices.len()).then_some(self.gathering.as_ref());
+        std::iter::once(first)
+            .chain(slices.map(|slice| slice.bytes.as_ref()))
+            .chain(gathering)
+            .filter(|piece| !piece.is_empty())
+    }
+
+    /// Which slice holds `position`; as many as there are if none does.
+    fn slice_at(&self, position: u64) -> usize {
+        match self.slices.front() {
+            Some(front) if position < front.end => 0,
+            _ => self.slices.partition_point(|slice| slice.end <= position),
+        }
     }
 
     /// The byte at `position`, if it is there.
@@ -110,14 +136,16 @@ impl Window {
 
     /// The bytes from `position` on that lie in one piece; empty if there are none. What `pieces` would give first, at a fraction of the cost.
     fn piece(&self, position: u64) -> &[u8] {
-        let mut skip = position.saturating_sub(self.start) as usize;
-        for slice in &self.slices {
-            if skip < slice.len() {
-                return &slice[skip..];
+        let (bytes, start) = match self.slices.get(self.slice_at(position)) {
+            Some(slice) => (slice.bytes.as_ref(), slice.start()),
+            None => {
+                let bytes = self.gathering.as_ref();
+                (bytes, self.end - bytes.len() as u64)
             }
-            skip -= slice.len();
-        }
-        self.gathering.get(skip..).unwrap_or_default()
+        };
+        bytes
+            .get(position.saturating_sub(start) as usize..)
+            .unwrap_or_default()
     }
 
     /// Whether the bytes from `position` on begin with `prefix`; `None` if they may yet.
@@ -159,12 +187,12 @@ impl Window {
         self.start += left as u64;
         while left > 0 {
             match self.slices.front_mut() {
-                Some(front) if front.len() > left => {
-                    front.advance(left);
+                Some(front) if front.bytes.len() > left => {
+                    front.bytes.advance(left);
                     break;
                 }
                 Some(front) => {
-                    left -= front.len();
+                    left -= front.bytes.len();
                     self.slices.pop_front();
                 }
                 None => {
@@ -192,9 +220,9 @@ impl Window {
                 self.seal_gathering();
             }
             let slice = match self.slices.front_mut() {
-                Some(front) if front.len() > left => front.split_to(left),
+                Some(front) if front.bytes.len() > left => front.bytes.split_to(left),
                 _ => match self.slices.pop_front() {
-                    Some(front) => front,
+                    Some(front) => front.bytes,
                     None => break,
                 },
             };
@@ -209,15 +237,11 @@ impl Window {
     /// The bytes between two positions as one piece: a slice where they lie in one, else a copy. For header lines.
     pub fn one_piece(&self, from: u64, to: u64) -> Bytes {
         let len = to.saturating_sub(from) as usize;
-        let mut skip = from.saturating_sub(self.start) as usize;
-        for slice in &self.slices {
-            if skip < slice.len() {
-                if slice.len() - skip >= len {
-                    return slice.slice(skip..skip + len);
-                }
-                break;
+        if let Some(slice) = self.slices.get(self.slice_at(from)) {
+            let skip = from.saturating_sub(slice.start()) as usize;
+            if slice.bytes.len() - skip >= len {
+                return slice.bytes.slice(skip..skip + len);
             }
-            skip -= slice.len();
         }
         let mut out = Vec::with_capacity(len);
         self.copy(from, len, &mut out);

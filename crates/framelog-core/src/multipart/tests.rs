@@ -769,6 +769,39 @@ fn endless_headers_and_parts_are_cut_off_and_the_next_part_is_found() {
 }
 
 #[test]
+fn line_ends_without_end_are_not_held() {
+    for head in ["--b\r\n", "--b\r\nContent-Type: image/jpeg\r\n\r\n"] {
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        parser.push(Bytes::from(head), 7);
+        for _ in 0..100 {
+            parser.push(Bytes::from("\r\n".repeat(1000)), 7);
+            assert_eq!(parser.poll(), None);
+            assert!(parser.pending_bytes() <= LINE_END_MAX);
+        }
+        let jpeg = picture(3);
+        parser.push([jpeg.as_slice(), b"\r\n--b\r\n"].concat().into(), 7);
+        let events: Vec<_> = std::iter::from_fn(|| parser.poll()).collect();
+        assert_eq!(payloads(&events), [jpeg]);
+    }
+}
+
+#[test]
+fn what_is_searched_for_is_found_wherever_it_begins() {
+    let jpeg = picture(3);
+    for length in (1000..1100).chain(3000..3100).chain(7100..7200) {
+        let text = ["a".repeat(length).as_bytes(), b"\r\n"].concat();
+        let head = "--b\r\nContent-Type: image/jpeg\r\n\r\n";
+        let part = [head.as_bytes(), &jpeg, b"\r\n"].concat();
+        let before_delimiter = [head.as_bytes(), &text, &part].concat();
+        let before_soi = [head.as_bytes(), &text, &part[head.len()..]].concat();
+        for stream in [before_delimiter, before_soi] {
+            let events = events(Some("b"), &stream, &[stream.len()]);
+            assert_eq!(payloads(&events), [jpeg.as_slice()], "{length}");
+        }
+    }
+}
+
+#[test]
 fn a_quiet_camera_gets_its_last_picture_out() {
     let picture = picture(1);
     for head in ["--b\r\n\r\n", "--b\r\nContent-Length: 2000\r\n\r\n"] {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use framelog_core::chunked::{self, Decoder};
 use tokio::io::AsyncReadExt;
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use crate::source::dial::Stream;
@@ -21,7 +22,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// Less room than this is not worth a read.
 const ROOM_BYTES_MIN: usize = 4 << 10;
 
-/// The most that one wake-up reads, so that one camera can't keep others waiting.
+/// The most that is read at a time, so that one camera can't keep others waiting.
 const ROUND_BYTES_MAX: usize = 256 << 10;
 
 /// Limits on reading over a body that nobody wants, to use its connection again.
@@ -53,6 +54,8 @@ pub struct Body {
     pieces: Vec<Bytes>,
     /// Whether the connection had no more to give when last asked: only then is its socket's readiness the whole truth.
     drained: bool,
+    /// The last round ended though there may be more: others come first.
+    sated: bool,
     end: Option<BodyEnd>,
     chunks: Option<Decoder>,
     /// Payload bytes so far.
@@ -77,6 +80,7 @@ impl Body {
             buffer: early,
             pieces: Vec::new(),
             drained: false,
+            sated: false,
             end: None,
             chunks: (mended.chunked && !bare).then(Decoder::new),
             received: 0,
@@ -96,6 +100,10 @@ impl Body {
             if self.buffer.is_empty() && self.pieces.is_empty() {
                 if let Some(end) = self.end.take() {
                     return Err(end);
+                }
+                if std::mem::take(&mut self.sated) {
+                    // Also lets the runtime look at all sockets and timers, which it hardly does while tasks go on and on.
+                    yield_now().await;
                 }
                 poll_fn(|cx| self.poll_round(cx)).await;
             }
@@ -177,6 +185,7 @@ impl Body {
                 }
             }
         }
+        self.sated = got >= ROUND_BYTES_MAX;
         Poll::Ready(())
     }
 

@@ -16,6 +16,9 @@ use crate::source::reading::{Progress, Reading, begins_jpeg};
 use crate::source::request::Attempt;
 use crate::source::{Delivery, Ended};
 
+/// After so many line ends and nothing else behind a snapshot no sequence is expected any more, bytes.
+const LINE_ENDS_MAX: usize = 4 << 10;
+
 /// What a response's head says, for people. Escaped and without credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadFacts {
@@ -226,6 +229,9 @@ impl Waiting {
             match begins_jpeg(&self.beginning.concat()) {
                 Some(true) => return,
                 Some(false) => self.body = None,
+                None if self.beginning.iter().map(Bytes::len).sum::<usize>() > LINE_ENDS_MAX => {
+                    self.body = None;
+                }
                 None => {
                     if body.read(&mut self.beginning).await.is_err() {
                         self.body = None;

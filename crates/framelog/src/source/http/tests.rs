@@ -354,6 +354,65 @@ async fn pictures_after_the_announced_one_are_a_sequence() {
 }
 
 #[tokio::test]
+async fn line_ends_without_end_behind_a_snapshot_end_its_connection() {
+    let answer = [snapshot("", 1), b"\r\n".repeat(1 << 20)].concat();
+    let script = Script::start(vec![(answer, Then::Hang)]).await;
+    let camera = Camera {
+        poll_interval: Duration::from_secs(3600),
+        ..script.camera()
+    };
+    let mut memory = Memory::default();
+    let mut source = HttpSource::connect(&camera, &mut memory).await.unwrap();
+    let mut out = Vec::new();
+    while !matches!(source.state, State::Waiting(_)) {
+        source.next(&mut memory, &mut out).await.unwrap();
+    }
+    assert_eq!(marks(&out), [1]);
+    let State::Waiting(waiting) = &mut source.state else {
+        panic!()
+    };
+    let _ = timeout_at(Instant::now() + Duration::from_secs(2), waiting.listen()).await;
+    assert!(waiting.body.is_none() && waiting.beginning.is_empty());
+}
+
+#[tokio::test]
+async fn a_camera_that_floods_gives_others_their_turn() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let flood = std::thread::spawn(move || {
+        let (mut camera, _) = listener.accept().unwrap();
+        let fields = "X-Field: abcdefghijklmnop\r\n".repeat(2_000);
+        let head = stream("HTTP/1.0 200 OK", &[1]);
+        std::io::Write::write_all(&mut camera, &head).unwrap();
+        while std::io::Write::write_all(&mut camera, fields.as_bytes()).is_ok() {}
+    });
+    let turns = Arc::new(AtomicUsize::new(0));
+    let counted = turns.clone();
+    tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+        }
+    });
+    let camera = Camera {
+        stall_timeout: Duration::from_secs(3600),
+        ..camera(&url)
+    };
+    let mut memory = Memory::default();
+    let mut source = HttpSource::connect(&camera, &mut memory).await.unwrap();
+    let (mut out, mut last, mut without_turn, mut most) = (Vec::new(), 0, 0, 0);
+    for _ in 0..200 {
+        source.next(&mut memory, &mut out).await.unwrap();
+        let now = turns.load(Ordering::SeqCst);
+        without_turn = if now == last { without_turn + 1 } else { 0 };
+        (last, most) = (now, most.max(without_turn));
+    }
+    assert!(most <= 2, "{most} rounds on end");
+    drop(source);
+    flood.join().unwrap();
+}
+
+#[tokio::test]
 async fn an_error_in_place_of_a_snapshot_is_not_video() {
     let json = r#"[{"cmd":"Snap","error":{"detail":"please login first s3cret!"}}]"#;
     for (kind, then) in [("image/jpeg", Then::Keep), ("text/html", Then::Close)] {
