@@ -189,6 +189,15 @@ fn stop(daemon: Daemon, place: &Place, faults: &mut Vec<String>) {
     }
 }
 
+/// The same, of a recorder whose index or footage was tampered with.
+fn stop_tampered(mut daemon: Daemon, place: &Place, faults: &mut Vec<String>) {
+    daemon.signal(rustix::process::Signal::TERM);
+    match daemon.wait_whatever_it_did(LIMIT) {
+        Some(status) if status.success() => {}
+        status => faults.push(format!("stopped with {status:?}: {}", end_of(&place.log()))),
+    }
+}
+
 /// The last lines of a log.
 fn end_of(log: &str) -> String {
     let lines: Vec<_> = log.lines().rev().take(12).collect();

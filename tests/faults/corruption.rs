@@ -12,7 +12,9 @@ use fastrand::Rng;
 use super::cameras::{Fleet, Load, name, number};
 use super::figures::{Figure, Findings, quantile};
 use super::footage::{self, Row};
-use super::{COMMIT, LIMIT, Plan, configure, end_of, interface, lengths, let_settle, stop};
+use super::{
+    COMMIT, LIMIT, Plan, configure, end_of, interface, lengths, let_settle, stop, stop_tampered,
+};
 use crate::support::daemon::{Daemon, Place};
 
 const LOAD: Load = Load {
@@ -138,7 +140,7 @@ impl Bench {
                     start_ms.push(begun.elapsed().as_millis() as i64);
                     self.wait_for_rows(self.rows.len() as u64);
                     rebuilt_ms.push(begun.elapsed().as_millis() as i64);
-                    stop(daemon, &self.place, &mut self.faults);
+                    stop_tampered(daemon, &self.place, &mut self.faults);
                 }
             }
             let (right, bad) = self.ask(rng, &what);
@@ -364,7 +366,7 @@ impl Bench {
             };
             let (least, most) = (stays(2), stays(0));
             self.wait_for_rows(least);
-            stop(daemon, &self.place, &mut self.faults);
+            stop_tampered(daemon, &self.place, &mut self.faults);
             let Some((found, bad)) = self.check_rows(&what) else {
                 wrong += 1;
                 continue;
