@@ -116,14 +116,14 @@ impl Faults {
         }
     }
 
-    /// A file is removed: a full disk has room again for what was in it.
+    /// A file is removed: a full disk has room again for what was in it, if that was footage (which alone was counted).
     pub fn removing(&self, root: &File, path: &str) -> io::Result<()> {
         self.call()?;
         if self.remove_fails.load(SeqCst) {
             return Err(Errno::ACCESS.into());
         }
         let stat = rustix::fs::statat(root, path, rustix::fs::AtFlags::empty());
-        if self.room.load(SeqCst) != usize::MAX {
+        if self.room.load(SeqCst) != usize::MAX && path.starts_with(crate::layout::FOOTAGE) {
             let bytes = stat.map_or(0, |stat| stat.st_size);
             self.room.fetch_add(bytes as usize, SeqCst);
         }

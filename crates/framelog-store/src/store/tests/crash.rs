@@ -335,3 +335,44 @@ async fn nothing_is_found_before_and_after_what_a_killed_run_left_is_put_right()
         assert_eq!(findings(dir.path()).await, [], "{layout:?}, put right");
     }
 }
+
+#[tokio::test]
+#[ignore = "a measurement: 10,000 closed segments, 500 open ones"]
+async fn how_long_a_start_after_a_crash_takes() {
+    const CAMERAS: usize = 500;
+    const FRAMES: i64 = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let mut logs = Vec::new();
+    for n in 0..CAMERAS {
+        logs.push(store.camera(&format!("c{n:03}")).await.unwrap());
+    }
+    let picture = "x".repeat(24_000);
+    for segment in 0..20 {
+        for log in &logs {
+            for n in 0..FRAMES {
+                log.append(frame(T + segment * 60_000_000 + n * 100_000, "x"), n == 0)
+                    .unwrap();
+            }
+        }
+    }
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || all_segments(&reader).await.len() == CAMERAS * 20).await;
+    store.index.abort();
+    // A second of each camera that is in its file and not in the index.
+    for log in &logs {
+        for n in 0..FRAMES {
+            log.append(frame(wall::now_us() + n, &picture), n == 0)
+                .unwrap();
+        }
+    }
+    kill(store).await;
+    let began = std::time::Instant::now();
+    let store = open(dir.path()).await;
+    println!(
+        "{} closed and {CAMERAS} open segments: start after a crash in {} ms",
+        CAMERAS * 20,
+        began.elapsed().as_millis()
+    );
+    store.close().await.unwrap();
+}
