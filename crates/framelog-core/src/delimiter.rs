@@ -169,7 +169,12 @@ impl Delimiter {
             None => self.declared.first().map(Vec::as_slice),
         };
         let needle = exact.unwrap_or(b"--");
-        for at in memmem::find_iter(bytes, needle) {
+        let finder = memmem::Finder::new(needle);
+        let mut from = 0;
+        while let Some(offset) = finder.find(&bytes[from..]) {
+            let at = from + offset;
+            // Not behind the needle: one of dashes alone begins at every dash, wherever the search began.
+            from = at + 1;
             let after_line_end = if at == 0 {
                 begins_line
             } else {

@@ -802,6 +802,17 @@ fn what_is_searched_for_is_found_wherever_it_begins() {
 }
 
 #[test]
+fn delimiter_of_dashes_alone_is_the_same_however_the_bytes_come() {
+    for stream in [
+        &b"-----Content-Length:\n\r-\xff\xd8\xff------------Content-Length:"[..],
+        b"------Content-Length:\n\r-\xff\xd8\xff--------Content-Length:",
+        b"------\r\nContent-Type: text/plain\r\n\r\nx---------Content-Type: text/plain\r\n\r\n",
+    ] {
+        assert_eq!(frames(None, stream), Vec::<Vec<u8>>::new());
+    }
+}
+
+#[test]
 fn a_quiet_camera_gets_its_last_picture_out() {
     let picture = picture(1);
     for head in ["--b\r\n\r\n", "--b\r\nContent-Length: 2000\r\n\r\n"] {
