@@ -50,10 +50,10 @@ impl Accounts {
         });
     }
 
-    /// Rows of so many frames go into the next commit.
-    pub fn index(&mut self, camera_id: i64, frames: usize) {
+    /// Rows of so many frames go into the next commit; fewer than thought, if negative.
+    pub fn index(&mut self, camera_id: i64, frames: i64) {
         if let Some(account) = self.cameras.get_mut(&camera_id) {
-            account.indexed += frames as i64;
+            account.indexed += frames;
         }
     }
 

@@ -124,6 +124,11 @@ pub enum Error {
         /// SQLite's reason.
         source: sqlx::Error,
     },
+    /// Footage turned up that was not there when the index began to be made anew: the next start finds it.
+    #[error(
+        "there is more footage than was counted at the start; restart the recorder for the rest"
+    )]
+    MoreFootage,
     /// The index was found damaged while it was read.
     #[error(
         "{path}: the index is damaged; `framelog reindex` makes a new one from the footage, with --at-start while the recorder runs"
@@ -166,6 +171,11 @@ pub(crate) fn is_full(error: &sqlx::Error) -> bool {
 }
 
 impl Error {
+    /// Whether the index is no sound database any more.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Error::Index { source, .. } if crate::lost_index::is_damage(source))
+    }
+
     /// Whether there was no room on the disk.
     pub(crate) fn is_full(&self) -> bool {
         match self {

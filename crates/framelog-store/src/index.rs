@@ -291,11 +291,11 @@ impl Index {
             self.take_changes();
             if self.retention.room.is_asked() {
                 // A full disk takes no rows before there is room.
-                self.keep().await;
+                self.keep().await?;
                 self.cycle().await?;
             } else {
                 self.cycle().await?;
-                self.keep().await;
+                self.keep().await?;
             }
         }
         self.finish(wall::now_us()).await
@@ -375,7 +375,7 @@ impl Index {
                     self.dirty
                         .add(segment.id, file, is_new.then_some(&*segment.path));
                 }
-                self.accounts.index(segment.camera_id, frames.len());
+                self.accounts.index(segment.camera_id, frames.len() as i64);
                 self.retention.follow(&segment);
                 self.pending.frames.append(&mut frames);
                 self.pending.segments.insert(segment.id, segment);
@@ -394,13 +394,7 @@ impl Index {
         }
         let durable = !rests && (syncs_always || self.synced.elapsed() >= self.sync);
         match self.try_cycle(durable).await {
-            Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
-                let storage = self.path.parent().unwrap_or(Path::new(""));
-                lost_index::set_mark(storage, Mark::Asked)?;
-                Err(Error::DamagedIndex {
-                    path: self.path.clone(),
-                })
-            }
+            Err(error) if error.is_damage() => Err(self.damaged()),
             Err(error) => {
                 if error.is_full() {
                     self.retention.index_is_full();
@@ -412,10 +406,24 @@ impl Index {
         }
     }
 
+    /// The index is to be made anew, which only a start can do.
+    fn damaged(&self) -> Error {
+        let storage = self.path.parent().unwrap_or(Path::new(""));
+        if let Err(error) = lost_index::set_mark(storage, &Mark::Asked) {
+            return error;
+        }
+        Error::DamagedIndex {
+            path: self.path.clone(),
+        }
+    }
+
     /// Lets footage go, as far as it should and may.
-    async fn keep(&mut self) {
+    ///
+    /// # Errors
+    /// If the index is damaged.
+    async fn keep(&mut self) -> Result<(), Error> {
         if !self.retention.is_due() {
-            return;
+            return Ok(());
         }
         let request = self.retention.room.take();
         let kept = self
@@ -425,8 +433,13 @@ impl Index {
             let is_granted = kept.as_ref().is_ok_and(|&freed| freed > 0);
             self.retention.room.answer(request, is_granted);
         }
-        if let Err(error) = kept {
-            self.warn(&error);
+        match kept {
+            Err(error) if error.is_damage() => Err(self.damaged()),
+            Err(error) => {
+                self.warn(&error);
+                Ok(())
+            }
+            Ok(_) => Ok(()),
         }
     }
 
@@ -500,13 +513,19 @@ impl Index {
         self.segment_ids.abandon_all();
         let mut by_segment: BTreeMap<i64, Vec<rows::Frame>> = BTreeMap::new();
         for frame in std::mem::take(&mut self.pending.frames) {
+            self.accounts.index(frame.camera_id, -1);
             by_segment.entry(frame.segment_id).or_default().push(frame);
         }
         for (id, mut frames) in by_segment {
             match self.pending.segments.remove(&id) {
                 Some(segment) => self.suspects.add(segment, &mut frames),
                 // Frames are pending only together with their segment.
-                None => self.pending.frames.append(&mut frames),
+                None => {
+                    for frame in &frames {
+                        self.accounts.index(frame.camera_id, 1);
+                    }
+                    self.pending.frames.append(&mut frames);
+                }
             }
         }
     }
@@ -663,7 +682,9 @@ impl Index {
         let _ = self.sync_footage().await;
         let synced = self.examine_suspects().await;
         let path = self.path.clone();
-        self.commit(true, now_us, Some(now_us))
+        // A session that has ended is not looked at again.
+        let is_whole = self.suspects.is_empty() && self.changes.is_empty();
+        self.commit(true, now_us, is_whole.then_some(now_us))
             .await
             .map_err(Error::index(&path, "written"))?;
         self.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -8,40 +8,47 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use sqlx::SqliteConnection;
 
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::layout;
 
 /// There while the index is to be made anew, or is being made: a crash in between is no end of it.
 const MARK: &str = "reindex";
 /// In the mark: not begun yet.
 const ASKED: &str = "asked\n";
-/// In the mark: the old index is set aside, and not all footage is in the new one.
-const BEGUN: &str = "begun\n";
+/// In the mark, before the name of the index that was set aside, if there was one: not all footage is in the new one.
+const BEGUN: &str = "begun ";
 
 /// How far making the index anew has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Asked,
-    Begun,
+    /// The old index has this name now.
+    Begun {
+        aside: Option<String>,
+    },
 }
 
 /// The mark in a storage directory, if there is one.
 pub(crate) fn mark(storage: &Path) -> Result<Option<Mark>, Error> {
     let path = storage.join(MARK);
     match fs::read_to_string(&path) {
-        Ok(text) if text == BEGUN => Ok(Some(Mark::Begun)),
-        Ok(_) => Ok(Some(Mark::Asked)), // by hand, with `touch`
+        Ok(text) => Ok(Some(match text.strip_prefix(BEGUN) {
+            Some(aside) => Mark::Begun {
+                aside: Some(aside.trim_end().to_owned()).filter(|aside| !aside.is_empty()),
+            },
+            None => Mark::Asked, // by hand, with `touch`
+        })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::io(path, "read")(source)),
     }
 }
 
 /// Leaves or changes the mark: on the disk when this returns.
-pub(crate) fn set_mark(storage: &Path, mark: Mark) -> Result<(), Error> {
+pub(crate) fn set_mark(storage: &Path, mark: &Mark) -> Result<(), Error> {
     let path = storage.join(MARK);
     let text = match mark {
-        Mark::Asked => ASKED,
-        Mark::Begun => BEGUN,
+        Mark::Asked => ASKED.to_owned(),
+        Mark::Begun { aside } => format!("{BEGUN}{}\n", aside.as_deref().unwrap_or_default()),
     };
     let fresh = path.with_extension("new");
     let put = || {
@@ -75,18 +82,16 @@ pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
     matches!(code.map(|code| code & 0xFF), Some(11 | 26))
 }
 
-/// Gives the index another name, with its log; that name. `None` if there is no index.
-pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<Option<PathBuf>, Error> {
+/// Gives the index another name, with its log, and says in the mark which: a crash in between is made good by the next call.
+pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<(), Error> {
     let index = storage.join(layout::INDEX);
-    if !index.exists() {
-        return Ok(None);
-    }
     let now = DateTime::<Utc>::from_timestamp_micros(now_us).unwrap_or_default();
-    let aside = storage.join(format!(
+    let name = format!(
         "{}.before-{}",
         layout::INDEX,
         now.format("%Y%m%dT%H%M%S%.6fZ")
-    ));
+    );
+    let aside = storage.join(&name);
     // The log first: an index without its log is an older index, a log without its index is nothing.
     for suffix in ["-wal", "-shm", ""] {
         let with_suffix = |path: &Path| {
@@ -101,13 +106,14 @@ pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<Option<PathBuf>, 
             _ => {}
         }
     }
-    File::open(storage)
-        .and_then(|dir| dir.sync_all())
-        .map_err(Error::io(storage, "synced"))?;
-    Ok(Some(aside))
+    let aside = aside.exists().then_some(name);
+    set_mark(storage, &Mark::Begun { aside })
 }
 
 /// What footage does not say of itself, copied from the index that was set aside, as far as that can be read: each table wholly or not.
+///
+/// # Errors
+/// If the new index can't be written.
 pub(crate) async fn salvage(connection: &mut SqliteConnection, aside: &Path) -> sqlx::Result<()> {
     let attached = sqlx::query("ATTACH ? AS aside")
         .bind(aside.to_string_lossy())
@@ -117,15 +123,34 @@ pub(crate) async fn salvage(connection: &mut SqliteConnection, aside: &Path) -> 
         tracing::warn!(%error, "nothing of the old index can be read; what only it knew is lost");
         return Ok(());
     }
-    for (table, copy) in [
-        (
-            "cameras",
-            "INSERT OR IGNORE INTO main.cameras SELECT * FROM aside.cameras",
-        ),
-        (
-            "sessions",
-            "INSERT OR IGNORE INTO main.sessions SELECT * FROM aside.sessions",
-        ),
+    let copied = copy_tables(connection).await;
+    sqlx::query("DETACH aside").execute(connection).await?;
+    copied
+}
+
+async fn copy_tables(connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    let has_cameras = copy(
+        connection,
+        "cameras",
+        "INSERT OR IGNORE INTO main.cameras SELECT * FROM aside.cameras",
+    )
+    .await?;
+    copy(
+        connection,
+        "sessions",
+        "INSERT OR IGNORE INTO main.sessions SELECT * FROM aside.sessions",
+    )
+    .await?;
+    copy(
+        connection,
+        "doomed",
+        "INSERT OR IGNORE INTO main.doomed SELECT * FROM aside.doomed",
+    )
+    .await?;
+    if !has_cameras {
+        return Ok(()); // whose the others are can't be told
+    }
+    for (table, sql) in [
         (
             "gaps",
             "INSERT OR IGNORE INTO main.gaps SELECT * FROM aside.gaps",
@@ -142,15 +167,24 @@ pub(crate) async fn salvage(connection: &mut SqliteConnection, aside: &Path) -> 
             "accounts",
             "INSERT OR IGNORE INTO main.accounts SELECT * FROM aside.accounts",
         ),
-        (
-            "doomed",
-            "INSERT OR IGNORE INTO main.doomed SELECT * FROM aside.doomed",
-        ),
     ] {
-        if let Err(error) = sqlx::query(copy).execute(&mut *connection).await {
+        copy(connection, table, sql).await?;
+    }
+    Ok(())
+}
+
+/// Whether the table could be read.
+async fn copy(
+    connection: &mut SqliteConnection,
+    table: &str,
+    sql: &'static str,
+) -> sqlx::Result<bool> {
+    match sqlx::query(sql).execute(connection).await {
+        Ok(_) => Ok(true),
+        Err(error) if error::is_full(&error) => Err(error),
+        Err(error) => {
             tracing::warn!(table, %error, "table of the old index can't be read; what only it knew is lost");
+            Ok(false)
         }
     }
-    sqlx::query("DETACH aside").execute(connection).await?;
-    Ok(())
 }

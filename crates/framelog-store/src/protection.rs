@@ -219,6 +219,7 @@ impl Protections {
         &mut self,
         change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
     ) -> Result<T, Error> {
+        check(&self.storage)?; // or the change would replace a list that can still be mended
         let failed = || Error::index(&self.index, "written");
         let mut transaction = self
             .connection
@@ -284,6 +285,11 @@ pub(crate) async fn protected_bytes(connection: &mut SqliteConnection) -> sqlx::
         .fetch_one(connection)
         .await?;
     Ok(u64::try_from(bytes).unwrap_or(0))
+}
+
+/// Whether `protected.toml` can be read, if there is one: without it nobody knows what an index that was lost protected.
+pub(crate) fn check(storage: &Path) -> Result<(), Error> {
+    read(storage).map(|_| ())
 }
 
 /// Gives a new index, if it has none from the one before, the protections in `protected.toml`. A file that can't be read is said and left: recording

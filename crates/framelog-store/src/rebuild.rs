@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDate;
 use framelog_core::gap::GapReason;
 use sqlx::SqliteConnection;
 use tokio::sync::{oneshot, watch};
@@ -123,47 +124,74 @@ fn camera_dirs(disk: &Disk) -> std::io::Result<Vec<String>> {
     Ok(cameras)
 }
 
-/// Days of a camera, oldest first.
-fn days(disk: &Disk, camera: &str) -> std::io::Result<Vec<String>> {
+/// Directories of a camera's days, oldest first; what else lies there is not ours.
+fn days(disk: &Disk, camera: &str) -> Vec<String> {
     let camera = format!("{}/{camera}", layout::FOOTAGE);
-    let mut days = disk.list(&camera)?;
+    let mut days = disk.list(&camera).unwrap_or_else(|error| {
+        tracing::warn!(path = camera, %error, "footage could not be listed; `framelog verify` tells what it holds");
+        Vec::new()
+    });
+    days.retain(|day| NaiveDate::parse_from_str(day, "%Y-%m-%d").is_ok());
     days.sort();
-    Ok(days
-        .into_iter()
+    days.into_iter()
         .map(|day| format!("{camera}/{day}"))
-        .collect())
+        .collect()
 }
 
 fn survey(disk: &Disk) -> std::io::Result<Vec<Surveyed>> {
-    let mut cameras = Vec::new();
-    for name in camera_dirs(disk)? {
-        let mut camera = Surveyed {
-            name,
-            files: 0,
-            first_us: None,
-            last_us: None,
-        };
-        let mut last = None;
-        for day in days(disk, &camera.name)? {
-            let names = unindexed::unknown_files(disk, &day, &HashSet::new())?;
-            camera.files += names.len() as u64;
-            camera.first_us = camera
-                .first_us
-                .or(names.first().map(|name| name.started_us));
-            last = names.into_iter().next_back().or(last);
-        }
-        if let Some(last) = last {
-            let footage = Footage::read(disk, last, Depth::Heads)?;
-            let captured = footage
-                .scan
-                .frames
-                .iter()
-                .map(|found| found.stored.captured_us);
-            camera.last_us = captured.max();
-        }
-        cameras.push(camera);
+    let cameras = camera_dirs(disk)?;
+    Ok(cameras
+        .into_iter()
+        .map(|name| survey_camera(disk, name))
+        .collect())
+}
+
+/// What can't be read is told and passed over: recording must begin.
+fn survey_camera(disk: &Disk, name: String) -> Surveyed {
+    let mut camera = Surveyed {
+        name,
+        files: 0,
+        first_us: None,
+        last_us: None,
+    };
+    let mut last = None;
+    for day in days(disk, &camera.name) {
+        let names = files_of(disk, &day, &HashSet::new());
+        camera.files += names.len() as u64;
+        camera.first_us = camera
+            .first_us
+            .or(names.first().map(|name| name.started_us));
+        last = names.into_iter().next_back().or(last);
     }
-    Ok(cameras)
+    if let Some(last) = last {
+        camera.last_us = Some(last.started_us);
+        match read_last(disk, last) {
+            Ok(ended_us) => camera.last_us = camera.last_us.max(ended_us),
+            Err(error) => {
+                tracing::warn!(camera = camera.name, %error, "the last footage could not be read");
+            }
+        }
+    }
+    camera
+}
+
+/// Capture time at which a camera's last file ends, without the frame that was being written when the recorder was killed.
+fn read_last(disk: &Disk, last: SegmentName) -> std::io::Result<Option<i64>> {
+    let footage = read_one(disk, last)?;
+    // Now nobody writes to it.
+    if !footage.scan.frames.is_empty() && footage.ends_torn(disk)? {
+        cut_torn_end(disk, &footage.path, &footage.scan, &mut 0)?;
+    }
+    let frames = footage.scan.frames.iter();
+    Ok(frames.map(|found| found.stored.captured_us).max())
+}
+
+/// Segments' files of a day; none, and a warning, if they can't be listed.
+fn files_of(disk: &Disk, day: &str, known: &HashSet<String>) -> Vec<SegmentName> {
+    unindexed::unknown_files(disk, day, known).unwrap_or_else(|error| {
+        tracing::warn!(path = day, %error, "footage could not be listed; `framelog verify` tells what it holds");
+        Vec::new()
+    })
 }
 
 /// Looks at all footage and has rows made of what the index does not have, beside whatever else is going on. Takes the mark away when it is
@@ -218,7 +246,6 @@ async fn adopt_all(
         let days = disk
             .blocking(move |disk| days(disk, &of_camera))
             .await
-            .and_then(|days| days)
             .map_err(Error::io(layout::FOOTAGE, "read"))?;
         let (mut batch, mut waiting) = (Vec::new(), 0);
         for day in days {
@@ -229,12 +256,11 @@ async fn adopt_all(
                 .collect();
             let of_day = day.clone();
             let names = disk
-                .blocking(move |disk| unindexed::unknown_files(disk, &of_day, &known))
+                .blocking(move |disk| files_of(disk, &of_day, &known))
                 .await
-                .and_then(|names| names)
                 .map_err(Error::io(day, "read"))?;
             for names in names.chunks(FILES_AT_ONCE) {
-                let mut found = read(disk, names.to_vec(), plan.began_us).await?;
+                let mut found = read(disk, names.to_vec()).await?;
                 doubtful.extend(
                     found
                         .extract_if(.., |footage| footage.began_us() >= Some(plan.began_us))
@@ -242,6 +268,10 @@ async fn adopt_all(
                 );
                 let before = batch.len();
                 for footage in &found {
+                    if next_id >= plan.next_segment_id() {
+                        hand_over(changes, batch).await?;
+                        return Err(Error::MoreFootage);
+                    }
                     if let Some(rows) = footage.rows(next_id, *camera_id) {
                         next_id += 1;
                         batch.push(rows);
@@ -288,7 +318,10 @@ async fn adopt_all(
         if is_known {
             continue;
         }
-        for footage in read(disk, vec![name], i64::MAX).await? {
+        for footage in read(disk, vec![name]).await? {
+            if next_id >= plan.next_segment_id() {
+                return Err(Error::MoreFootage);
+            }
             let rows = footage.rows(next_id, camera_id);
             next_id += 1;
             hand_over(changes, rows.into_iter().collect()).await?;
@@ -297,16 +330,15 @@ async fn adopt_all(
     lost_index::clear_mark(storage)
 }
 
-/// Files in the order in which they were begun; without those that can't be read, which are told, and those without a frame.
-///
-/// Of files that were begun before `before_us` a torn end is cut off: later ones may be being written.
-async fn read(disk: &Disk, names: Vec<SegmentName>, before_us: i64) -> Result<Vec<Footage>, Error> {
+/// Files in the order in which they were begun; without those that can't be read, which are told, and those without a frame. None is changed:
+/// any may be being written.
+async fn read(disk: &Disk, names: Vec<SegmentName>) -> Result<Vec<Footage>, Error> {
     disk.blocking(move |disk| {
         let mut found: Vec<Footage> = names
             .into_iter()
             .filter_map(|name| {
                 let path = name.path();
-                read_one(disk, name, before_us)
+                read_one(disk, name)
                     .inspect_err(|error| {
                         tracing::warn!(path, %error, "footage could not be read; `framelog reindex` tries again");
                     })
@@ -322,7 +354,7 @@ async fn read(disk: &Disk, names: Vec<SegmentName>, before_us: i64) -> Result<Ve
 }
 
 /// A file by its heads or, if its last frame isn't what its head says (which a power cut may leave), by every byte.
-fn read_one(disk: &Disk, name: SegmentName, before_us: i64) -> std::io::Result<Footage> {
+fn read_one(disk: &Disk, name: SegmentName) -> std::io::Result<Footage> {
     let mut footage = Footage::read(disk, name.clone(), Depth::Heads)?;
     if !name.container.holds_one()
         && let Some(last) = footage.scan.frames.last()
@@ -334,9 +366,6 @@ fn read_one(disk: &Disk, name: SegmentName, before_us: i64) -> std::io::Result<F
         .is_none()
     {
         footage = Footage::read(disk, name, Depth::Bytes)?;
-    }
-    if footage.began_us().is_some_and(|us| us < before_us) && footage.ends_torn(disk)? {
-        cut_torn_end(disk, &footage.path, &footage.scan, &mut 0)?;
     }
     Ok(footage)
 }
@@ -354,7 +383,7 @@ async fn hand_over(
     done.await.map_err(|_| Error::IndexStopped)
 }
 
-/// Times between two segments of a camera, before `until_us`, that no gap explains.
+/// Times between two segments of a camera, before `until_us`, that neither a gap nor a receipt explains.
 async fn holes(
     connection: &mut SqliteConnection,
     camera_id: i64,
@@ -368,7 +397,8 @@ async fn holes(
     .fetch_all(&mut *connection)
     .await?;
     let gaps: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT started_us, coalesce(ended_us, ?) FROM gaps WHERE camera_id = ? ORDER BY started_us",
+        "SELECT started_us, coalesce(ended_us, ?1) FROM gaps WHERE camera_id = ?2 \
+         UNION ALL SELECT started_us, ended_us FROM removals WHERE camera_id = ?2 ORDER BY started_us",
     )
     .bind(until_us)
     .bind(camera_id)
@@ -414,7 +444,7 @@ fn push_hole(holes: &mut Vec<(i64, i64)>, from_us: i64, to_us: i64, pace_us: i64
 /// # Errors
 /// [`Error::Io`].
 pub fn ask(storage: &Path) -> Result<(), Error> {
-    lost_index::set_mark(storage, lost_index::Mark::Asked)
+    lost_index::set_mark(storage, &lost_index::Mark::Asked)
 }
 
 #[cfg(test)]

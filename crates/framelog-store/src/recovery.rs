@@ -57,12 +57,14 @@ struct Mended {
     replaces: bool,
 }
 
-/// Brings index and footage together after a run that was killed and had synced this often. All of it is durable when this returns.
+/// Brings index and footage together after a run that was killed and had synced this often. While the index is being made anew, footage without
+/// rows is left to that. All of it is durable when this returns.
 pub(crate) async fn recover(
     connection: &mut SqliteConnection,
     disk: &Disk,
     killed: Killed,
     sync: Duration,
+    is_rebuilding: bool,
 ) -> sqlx::Result<Recovered> {
     let mut recovered = Recovered::default();
     let unsynced_us = unsynced_since(killed.alive_us, sync);
@@ -72,7 +74,10 @@ pub(crate) async fn recover(
         doubtful.push((segment, frames));
     }
     let days: Vec<String> = disk
-        .blocking(move |disk| changed_days(disk, killed.alive_us.saturating_sub(MARGIN_US)))
+        .blocking(move |disk| match is_rebuilding {
+            true => Vec::new(),
+            false => changed_days(disk, killed.alive_us.saturating_sub(MARGIN_US)),
+        })
         .await?;
     let mut known = HashSet::new();
     for day in &days {

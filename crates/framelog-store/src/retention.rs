@@ -88,6 +88,8 @@ pub(crate) struct Retention {
     full_said: Option<Instant>,
     protections: Protections,
     is_min_free_said: bool,
+    /// Nothing goes: what is protected is not known.
+    rests: bool,
     /// Whether the index knows all footage, or is being made anew.
     rebuilt: Option<watch::Receiver<Progress>>,
     /// The index itself found no room.
@@ -107,6 +109,8 @@ struct Doomed {
     /// Some could not be deleted.
     failed: Option<Instant>,
     is_said: bool,
+    /// None of those that a removal chose could be deleted: it frees nothing to choose more.
+    is_stuck: bool,
 }
 
 /// What is known of the table `protections`.
@@ -139,6 +143,7 @@ impl Retention {
             full_said: None,
             protections: Protections::default(),
             is_min_free_said: false,
+            rests: false,
             rebuilt: None,
             is_index_full: false,
             is_cut_short: false,
@@ -159,9 +164,11 @@ impl Retention {
         .fetch_all(&mut *connection)
         .await?;
         self.trust.learn(&sessions, now_us, Instant::now());
-        let paths: Vec<String> = sqlx::query_scalar("SELECT path FROM doomed")
-            .fetch_all(&mut *connection)
-            .await?;
+        let paths: Vec<String> = sqlx::query_scalar(
+            "SELECT path FROM doomed WHERE path NOT IN (SELECT path FROM segments)",
+        )
+        .fetch_all(&mut *connection)
+        .await?;
         self.files.paths.extend(paths);
         self.delete_files().await;
         self.now.disk_total = self.disk.space().map_or(0, |space| space.total);
@@ -193,6 +200,11 @@ impl Retention {
         self.rules = rules;
         self.looked = None;
         self.ages_looked = None;
+    }
+
+    /// Nothing goes in this run.
+    pub fn rest(&mut self) {
+        self.rests = true;
     }
 
     /// Until the index that is being made anew knows the oldest footage, none goes for `min_free`: newer would.
@@ -254,9 +266,10 @@ impl Retention {
         self.sum_protected(connection, now).await?;
         if self.files.failed.is_some() && !is_within(self.files.failed, RETRY_EVERY) {
             self.delete_files().await;
+            self.files.is_stuck = false;
         }
         let mut demands = Vec::new();
-        if self.files.failed.is_none() {
+        if !self.files.is_stuck && !self.rests {
             if is_full {
                 demands.push(of_any(Rule::DiskFull, wanted.saturating_add(self.margin())));
             }
@@ -293,16 +306,14 @@ impl Retention {
         self.say_unmet(&removal);
         let paths = removal.victims.into_iter().map(|victim| victim.path);
         self.files.paths.extend(paths);
+        let gone_before = self.files.gone.len();
         self.delete_files().await;
+        self.files.is_stuck = self.files.failed.is_some() && self.files.gone.len() == gone_before;
         if is_disk_full(demands) {
             self.restore_reserve().await;
         }
         self.publish();
-        Ok(if self.files.failed.is_some() {
-            0
-        } else {
-            freed
-        })
+        Ok(if self.files.is_stuck { 0 } else { freed })
     }
 
     /// Forgets, in the caller's transaction, the notes of files that are deleted. They must be so durably.
@@ -423,7 +434,7 @@ impl Retention {
             if !std::mem::replace(&mut self.files.is_said, true) {
                 tracing::error!(
                     path, %error, files = deleted.failed.len(),
-                    "footage that must go can't be deleted, nothing more goes until it can; check the permissions below the storage directory"
+                    "footage that must go can't be deleted; check the permissions below the storage directory"
                 );
             }
         } else {

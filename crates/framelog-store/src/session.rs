@@ -74,21 +74,20 @@ pub(crate) async fn begin(
     sync: Duration,
     now_us: i64,
 ) -> Result<Session, Error> {
-    let mut aside = None;
     if lost_index::mark(storage)? == Some(Mark::Asked) {
-        lost_index::set_mark(storage, Mark::Begun)?;
-        aside = lost_index::set_aside(storage, now_us)?;
+        lost_index::set_aside(storage, now_us)?;
+        tracing::info!(path = %storage.display(), "index was set aside; a new one is being made from the footage");
     }
-    match try_begin(storage, disk, sync, aside.as_deref(), now_us).await {
+    match try_begin(storage, disk, sync, now_us).await {
         Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
-            lost_index::set_mark(storage, Mark::Begun)?;
-            let aside = lost_index::set_aside(storage, now_us)?;
+            lost_index::set_mark(storage, &Mark::Asked)?;
+            lost_index::set_aside(storage, now_us)?;
             tracing::error!(
                 error = %source,
-                aside = %aside.as_deref().unwrap_or(storage).display(),
+                path = %storage.display(),
                 "index is damaged and was set aside; a new one is being made from the footage"
             );
-            try_begin(storage, disk, sync, aside.as_deref(), now_us).await
+            try_begin(storage, disk, sync, now_us).await
         }
         begun => begun,
     }
@@ -98,41 +97,44 @@ async fn try_begin(
     storage: &Path,
     disk: &Disk,
     sync: Duration,
-    aside: Option<&Path>,
     now_us: i64,
 ) -> Result<Session, Error> {
     let path = storage.join(layout::INDEX);
     let failed = || Error::index(&path, "opened");
     let mut connection = connect(&path).await.map_err(failed())?;
     migrate(&path, &mut connection).await?;
-    let (uuid, is_new) = agree_on_identity(storage, &mut connection, now_us).await?;
-    if let Some(aside) = aside {
-        lost_index::salvage(&mut connection, aside)
+    let is_new = !has_identity(&mut connection).await.map_err(failed())?;
+    if is_new {
+        // Before it has an identity: what a crash or a full disk cuts short here is done again.
+        if let Some(Mark::Begun { aside: Some(aside) }) = lost_index::mark(storage)? {
+            lost_index::salvage(&mut connection, &storage.join(aside))
+                .await
+                .map_err(failed())?;
+        }
+        protection::restore(storage, &mut connection, now_us)
             .await
             .map_err(failed())?;
+        if lost_index::mark(storage)?.is_none() && has_footage(disk).await? {
+            lost_index::set_mark(storage, &Mark::Begun { aside: None })?;
+            tracing::warn!(path = %storage.display(), "there is footage and no index; one is being made from it");
+        }
     }
-    if is_new && has_footage(disk).await? {
-        lost_index::set_mark(storage, Mark::Begun)?;
-    }
+    let uuid = agree_on_identity(storage, &mut connection, now_us).await?;
+    let is_rebuilding = lost_index::mark(storage)?.is_some();
     // All of a new index comes from `rebuild`.
     if !is_new && let Some(killed) = killed(&mut connection).await.map_err(failed())? {
-        let recovered = recovery::recover(&mut connection, disk, killed, sync)
+        let recovered = recovery::recover(&mut connection, disk, killed, sync, is_rebuilding)
             .await
             .map_err(failed())?;
         log(&recovered);
     }
-    let rebuild = match lost_index::mark(storage)? {
-        Some(_) => Some(rebuild::plan(&mut connection, disk, now_us).await?),
-        None => None,
+    let rebuild = match is_rebuilding {
+        true => Some(rebuild::plan(&mut connection, disk, now_us).await?),
+        false => None,
     };
     close_what_was_left_open(&mut connection)
         .await
         .map_err(failed())?;
-    if is_new {
-        protection::restore(storage, &mut connection, now_us)
-            .await
-            .map_err(failed())?;
-    }
     let id = insert_session(&mut connection, now_us)
         .await
         .map_err(failed())?;
@@ -222,12 +224,19 @@ pub(crate) fn schema_version() -> i64 {
         .unwrap_or(0)
 }
 
-/// The directory's UUID, in both places when this returns; and whether the index is new.
+/// Whether the index has been begun before.
+async fn has_identity(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM recorder)")
+        .fetch_one(connection)
+        .await
+}
+
+/// The directory's UUID, in both places when this returns.
 async fn agree_on_identity(
     storage: &Path,
     connection: &mut SqliteConnection,
     now_us: i64,
-) -> Result<(Uuid, bool), Error> {
+) -> Result<Uuid, Error> {
     let path = storage.join(layout::INDEX);
     let row: Option<String> = sqlx::query_scalar("SELECT uuid FROM recorder")
         .fetch_optional(&mut *connection)
@@ -259,7 +268,7 @@ async fn agree_on_identity(
             .await
             .map_err(Error::index(&path, "written"))?;
     }
-    Ok((uuid, row.is_none()))
+    Ok(uuid)
 }
 
 /// The last run, if it did not come to its end.

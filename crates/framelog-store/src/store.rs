@@ -27,7 +27,7 @@ use crate::retention::{Keeping, Retention};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
-use crate::{identity, layout, mounts, rows, wall};
+use crate::{identity, layout, mounts, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
@@ -148,7 +148,8 @@ impl Store {
         if options.reindex {
             rebuild::ask(&storage)?;
         }
-        let mut session = begin(&storage, &disk, options.sync).await?;
+        let (mut session, mut retention) =
+            begin_keeping(&storage, &disk, options.sync, options.rules).await?;
         let cameras = std::mem::take(&mut session.cameras);
         let (uuid, plan) = (session.uuid, session.rebuild.take());
         let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
@@ -159,11 +160,6 @@ impl Store {
         })?;
         let doubt = Arc::new(Notify::new());
         let (report_gone, gone) = watch::channel(None);
-        let mut retention = Retention::new(disk.clone(), options.rules);
-        retention
-            .begin(&mut session.connection, wall::now_us())
-            .await
-            .map_err(Error::index(storage.join(layout::INDEX), "read"))?;
         let (progress, rebuilt) = watch::channel(Progress::default());
         if plan.is_some() {
             retention.wait_for_rebuild(rebuilt.clone());
@@ -408,6 +404,36 @@ fn warn_of_remote(storage: &Path, disk: &Disk) {
             kind,
             "storage is on a network or user-space file system: the index may be damaged and recording may stall; put storage.path on a local disk"
         );
+    }
+}
+
+/// Begins a session, and learns what footage there is. Damage that only shows there is met like any other.
+async fn begin_keeping(
+    storage: &Path,
+    disk: &Disk,
+    sync: Duration,
+    rules: Rules,
+) -> Result<(Session, Retention), Error> {
+    let try_begin = async || {
+        let mut session = begin(storage, disk, sync).await?;
+        let mut retention = Retention::new(disk.clone(), rules.clone());
+        if let Err(error) = protection::check(storage) {
+            tracing::error!(%error, "no footage is removed until the list of what is protected can be read");
+            retention.rest();
+        }
+        retention
+            .begin(&mut session.connection, wall::now_us())
+            .await
+            .map_err(Error::index(storage.join(layout::INDEX), "read"))?;
+        Ok((session, retention))
+    };
+    match try_begin().await {
+        Err(error @ Error::Index { .. }) if error.is_damage() => {
+            tracing::error!(%error, "the index is made anew");
+            rebuild::ask(storage)?;
+            try_begin().await
+        }
+        begun => begun,
     }
 }
 

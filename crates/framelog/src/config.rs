@@ -146,6 +146,14 @@ impl Config {
         parse(file, text, &surroundings)
     }
 
+    /// Takes over what a reload applies: cameras, and the rules for what may go.
+    pub fn take_up(&mut self, new: Config) {
+        self.storage.retain = new.storage.retain;
+        self.storage.max_size = new.storage.max_size;
+        self.storage.min_free = new.storage.min_free;
+        self.cameras = new.cameras;
+    }
+
     fn holds_password(&self) -> bool {
         self.cameras.iter().any(|camera| {
             matches!(

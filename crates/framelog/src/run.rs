@@ -186,7 +186,7 @@ async fn open(
 /// While nothing is recorded, a changed configuration waits with the rest.
 fn take_up_later(config: &mut Config, new: Config) {
     warn_of_restart(config, &new);
-    config.cameras = new.cameras;
+    config.take_up(new);
     tracing::info!("configuration will be applied when the storage is there");
 }
 
@@ -251,7 +251,7 @@ async fn serve(
                 tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
             }
         }
-        config.cameras = new.cameras;
+        config.take_up(new);
     }
     tracing::info!("stopping");
     cameras.stop().await;

@@ -4,6 +4,7 @@ use std::fs;
 
 use super::crash::kill;
 use super::*;
+use crate::lost_index;
 
 /// Every row of the view `footage`.
 type Footage = Vec<(String, i64, i64, String, i64, i64, String, i64, i64)>;
@@ -229,4 +230,58 @@ async fn an_index_that_is_found_damaged_while_recording_is_made_anew_at_the_next
         }
         Err(other) => panic!("{other}"),
     }
+}
+
+#[tokio::test]
+async fn what_others_left_among_the_footage_keeps_nobody_from_starting() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    let below = dir.path().join(layout::FOOTAGE);
+    for stray in ["readme", "a/.DS_Store", "a/clip.mp4"] {
+        fs::write(below.join(stray), "not ours").unwrap();
+    }
+    fs::create_dir(below.join("a/thumbnails")).unwrap();
+    fs::create_dir(below.join("not a camera")).unwrap();
+    remove_index(dir.path());
+    assert!(reindexed(dir.path()).await.whole);
+    assert_eq!(footage(dir.path()).await, before);
+}
+
+#[tokio::test]
+async fn what_the_old_index_knew_is_saved_even_if_the_first_start_is_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    // As a crash leaves it that falls between setting aside and the new index's identity.
+    lost_index::set_aside(dir.path(), 5).unwrap();
+    fs::write(dir.path().join("index.db"), "").unwrap();
+    reindexed(dir.path()).await;
+    let gaps = gaps(dir.path(), "a").await;
+    assert_eq!(
+        spans(&gaps)[0],
+        (T + 3_000_000, Some(T + 9_000_000), "stalled")
+    );
+}
+
+#[tokio::test]
+async fn nothing_goes_while_the_list_of_protected_footage_cannot_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    fs::write(dir.path().join(layout::PROTECTED), "[[prot").unwrap();
+    remove_index(dir.path());
+    let store = Store::open(Options {
+        rules: Rules {
+            max_size: Some(1),
+            ..Rules::default()
+        },
+        ..options(dir.path())
+    })
+    .await
+    .unwrap();
+    let mut rebuilding = store.rebuilding().unwrap();
+    rebuilding.wait_for(|progress| progress.done).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    store.close().await.unwrap();
+    assert_eq!(footage(dir.path()).await, before);
 }
