@@ -71,6 +71,8 @@ pub enum StorageState {
     DiskSlow,
     /// There is no index: nothing was ever recorded.
     Empty,
+    /// The directory is no longer where it was: nothing is recorded until it is back.
+    Gone,
 }
 
 /// One camera.
@@ -184,7 +186,10 @@ impl Report {
             },
             storage: Storage {
                 path,
-                state: StorageState::of(&cameras),
+                state: match status.no_storage() {
+                    Some(_) => StorageState::Gone,
+                    None => StorageState::of(&cameras),
+                },
             },
             cameras,
         })
@@ -192,9 +197,8 @@ impl Report {
 
     /// Whether something should be recorded and isn't.
     pub fn is_failing(&self) -> bool {
-        self.cameras
-            .iter()
-            .any(|camera| matches!(camera.state, State::Missing | State::Down))
+        let is_missing = |camera: &Camera| matches!(camera.state, State::Missing | State::Down);
+        self.storage.state == StorageState::Gone || self.cameras.iter().any(is_missing)
     }
 }
 

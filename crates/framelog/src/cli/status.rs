@@ -46,15 +46,15 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
 async fn find(config: &Config) -> Result<Report, Failure> {
     let storage = &config.storage.path;
     let is_running = identity::is_recording(storage).map_err(Failure::failed)?;
-    if is_running {
-        let uuid = identity::uuid(storage).map_err(Failure::failed)?;
-        match ask::ask(config.http.listen, uuid.as_deref()).await {
-            Ok(report) => return Ok(report),
-            Err(why) => eprintln!(
-                "framelog: a recorder runs, but this is from the index: {why} (asked {}, [http] listen)",
-                config.http.listen
-            ),
-        }
+    let uuid = identity::uuid(storage).map_err(Failure::failed)?;
+    // Asked even if none seems to run: while the storage is gone, so is the lock.
+    match ask::ask(config.http.listen, uuid.as_deref(), storage).await {
+        Ok(report) => return Ok(report),
+        Err(why) if is_running => eprintln!(
+            "framelog: a recorder runs, but this is from the index: {why} (asked {}, [http] listen)",
+            config.http.listen
+        ),
+        Err(_) => {}
     }
     offline::report(config, is_running)
         .await

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::report::Report;
+use crate::report::{Report, StorageState};
 
 /// A recorder on this machine answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -39,8 +40,12 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// The report of the recorder with this id.
-pub async fn ask(address: SocketAddr, uuid: Option<&str>) -> Result<Report, NoAnswer> {
+/// The report of the recorder with this id or, while its storage directory is gone and the id with it, of the one that records there.
+pub async fn ask(
+    address: SocketAddr,
+    uuid: Option<&str>,
+    storage: &Path,
+) -> Result<Report, NoAnswer> {
     if address.port() == 0 {
         return Err(NoAnswer::NoPort);
     }
@@ -49,7 +54,11 @@ pub async fn ask(address: SocketAddr, uuid: Option<&str>) -> Result<Report, NoAn
         .map_err(|_| NoAnswer::Late)?
         .map_err(NoAnswer::Nobody)?;
     read(&answer)
-        .filter(|report| report.recorder.uuid.is_some() && report.recorder.uuid.as_deref() == uuid)
+        .filter(|report| {
+            let is_gone = report.storage.state == StorageState::Gone;
+            let is_same = uuid.is_some() && report.recorder.uuid.as_deref() == uuid;
+            is_same || is_gone && report.storage.path == storage
+        })
         .ok_or(NoAnswer::Foreign)
 }
 
@@ -76,7 +85,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::report::{Recorder, Source, Storage, StorageState};
+    use crate::report::{Recorder, Source, Storage};
 
     fn report(uuid: &str) -> Report {
         Report {
@@ -102,7 +111,7 @@ mod tests {
             let _ = stream.read(&mut [0; 1024]).await;
             let _ = stream.write_all(answer.as_bytes()).await;
         });
-        let asked = ask(address, Some("mine")).await;
+        let asked = ask(address, Some("mine"), Path::new("/p")).await;
         serving.abort();
         asked
     }
@@ -130,8 +139,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_recorder_whose_storage_is_gone_is_known_by_its_path() {
+        let answer = |path: &str, state| {
+            let mut gone = report("another, as far as can be seen");
+            gone.storage.path = path.into();
+            gone.storage.state = state;
+            let json = serde_json::to_string(&gone).unwrap();
+            format!("HTTP/1.0 200 OK\r\n\r\n{json}\n")
+        };
+        let gone = asked(answer("/p", StorageState::Gone)).await.unwrap();
+        assert!(gone.is_failing());
+        for foreign in [
+            answer("/q", StorageState::Gone),
+            answer("/p", StorageState::Ok),
+        ] {
+            assert!(matches!(asked(foreign).await, Err(NoAnswer::Foreign)));
+        }
+    }
+
+    #[tokio::test]
     async fn nobody_is_asked_where_no_port_is_known() {
-        let asked = ask("127.0.0.1:0".parse().unwrap(), Some("mine")).await;
+        let asked = ask(
+            "127.0.0.1:0".parse().unwrap(),
+            Some("mine"),
+            Path::new("/p"),
+        )
+        .await;
         assert!(matches!(asked, Err(NoAnswer::NoPort)));
     }
 }

@@ -49,6 +49,9 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
     match report.storage.state {
         StorageState::DiskFull => head += "; THE DISK IS FULL",
         StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
+        StorageState::Gone => {
+            head += "; THE STORAGE IS GONE, nothing is recorded until it is back";
+        }
         StorageState::Ok | StorageState::Empty => {}
     }
     head
