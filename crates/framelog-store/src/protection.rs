@@ -62,6 +62,8 @@ struct Copied {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Span {
+    /// A new one where the list, made by hand, has none.
+    id: Option<i64>,
     camera: String,
     started_us: i64,
     ended_us: i64,
@@ -239,6 +241,7 @@ impl Protections {
     /// Writes `protected.toml`, whole or not at all.
     async fn copy(&mut self) -> Result<(), Error> {
         let protection = self.list().await?.into_iter().map(|listed| Span {
+            id: Some(listed.id),
             camera: listed.camera,
             started_us: listed.started_us,
             ended_us: listed.ended_us,
@@ -323,9 +326,10 @@ pub(crate) async fn restore(
             .execute(&mut *transaction)
             .await?;
         sqlx::query(
-            "INSERT INTO protections (camera_id, started_us, ended_us, note, added_us) \
-             SELECT id, ?, ?, ?, ? FROM cameras WHERE name = ?",
+            "INSERT INTO protections (id, camera_id, started_us, ended_us, note, added_us) \
+             SELECT ?, id, ?, ?, ?, ? FROM cameras WHERE name = ?",
         )
+        .bind(span.id)
         .bind(span.started_us)
         .bind(span.ended_us)
         .bind(&span.note)
