@@ -244,13 +244,20 @@ fn port_that_is_not_the_recorders_confuses_nobody() {
         assert!(begin.elapsed() < LIMIT, "{}", other_place.log());
         std::thread::sleep(Duration::from_millis(50));
     }
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
-    stream
-        .write_all(b"GET /api/status HTTP/1.0\r\n\r\n")
-        .expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.starts_with("HTTP/1.0 200 OK"), "{answer}");
+    // It listens before its storage is open.
+    loop {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        stream
+            .write_all(b"GET /api/status HTTP/1.0\r\n\r\n")
+            .expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        if answer.starts_with("HTTP/1.0 200 OK") {
+            break;
+        }
+        assert!(begin.elapsed() < LIMIT, "{answer}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     // Port 0 first, as it was started; then the other recorder's; then a web page's that isn't there.
     for port in [0, port, 1] {
         configure(&place, port, &gate.section("gate", "/"));
