@@ -205,8 +205,11 @@ fn disk_that_comes_back_read_only_is_told_until_it_can_be_written() {
     wait_until(&disk.place, "alarm", || {
         disk.place.log().contains("is not mounted")
     });
-    let mounted = Mount::bind(&disk.at(), &disk.place.storage());
-    mounted.remount("ro");
+    // Read-only before the recorder sees it: once it has opened a file it can't be made so.
+    let aside = disk.place.path("aside");
+    let read_only = Mount::bind(&disk.at(), &aside);
+    read_only.remount("ro");
+    let mounted = Mount::bind(&aside, &disk.place.storage());
     wait_until(&disk.place, "reason", || {
         disk.place.log().contains("Read-only file system")
     });

@@ -35,14 +35,7 @@ impl Mount {
     /// Changes how it is mounted: `ro`, `rw`.
     pub fn remount(&self, how: &str) {
         let options = format!("remount,bind,{how}");
-        // Refused for as long as the recorder has a file open for writing: it has one or none at any moment.
-        for _ in 0..100 {
-            if mount(&["-o", &options], &self.at) {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        panic!("no remount as {how}");
+        assert!(mount(&["-o", &options], &self.at), "a remount as {how}");
     }
 
     /// Takes it away from its place, though it is in use.
