@@ -18,7 +18,7 @@ pub const FROZEN_FRAMES: u32 = 5;
 /// use framelog_core::frozen::Frozen;
 ///
 /// let (mut frozen, start) = (Frozen::default(), Instant::now());
-/// let mut see = |sign, second| frozen.observe(sign, second * 1_000_000, start + Duration::from_secs(second as u64));
+/// let mut see = |sign, second: u32| frozen.observe(sign, i64::from(second) * 1_000_000, start + Duration::from_secs(second.into()));
 /// for second in 0..10 {
 ///     assert_eq!(see("picture", second), None);
 /// }

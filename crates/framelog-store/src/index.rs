@@ -361,6 +361,8 @@ impl Index {
                 mut frames,
                 file,
             }) => {
+                // What is on the disk takes its room, whatever becomes of the rows.
+                self.retention.follow(&segment);
                 let has_suspects = self.suspects.hold(segment.id);
                 let is_abandoned = self.segment_ids.is_abandoned(segment.id);
                 if has_suspects || is_abandoned && !frames.is_empty() {
@@ -376,7 +378,6 @@ impl Index {
                         .add(segment.id, file, is_new.then_some(&*segment.path));
                 }
                 self.accounts.index(segment.camera_id, frames.len() as i64);
-                self.retention.follow(&segment);
                 self.pending.frames.append(&mut frames);
                 self.pending.segments.insert(segment.id, segment);
             }
@@ -496,8 +497,9 @@ impl Index {
 
     /// Makes the bytes durable of which the pending rows speak.
     async fn sync_footage(&mut self) -> Result<(), Error> {
-        let (disk, dirty) = (self.disk.clone(), std::mem::take(&mut self.dirty));
-        let synced = blocking(move || dirty.sync(&disk)).await;
+        let dirty = std::mem::take(&mut self.dirty);
+        let synced = self.disk.blocking(move |disk| dirty.sync(disk)).await;
+        let synced = synced.and_then(|synced| synced);
         if synced.is_err() {
             self.suspect_all();
         } else {
@@ -535,8 +537,9 @@ impl Index {
         if self.suspects.is_empty() {
             return Ok(());
         }
-        let (disk, suspects) = (self.disk.clone(), self.suspects.clone());
-        let verdict = blocking(move || suspects.examine(&disk)).await;
+        let suspects = self.suspects.clone();
+        let verdict = self.disk.blocking(move |disk| suspects.examine(disk)).await;
+        let verdict = verdict.and_then(|verdict| verdict);
         if verdict.is_err() {
             self.sync_failed = Some(Instant::now());
         }
@@ -552,7 +555,6 @@ impl Index {
             let Some(segment) = self.losses.correct(segment) else {
                 continue;
             };
-            self.retention.follow(&segment);
             self.pending.segments.insert(segment.id, segment);
         }
         Ok(())
@@ -722,15 +724,6 @@ impl Index {
 /// The device that the path leads to now.
 fn device_of(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|found| found.dev())
-}
-
-/// Does what takes long on another thread; a panic there is an error.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
 }
 
 #[cfg(test)]
