@@ -10,7 +10,7 @@ use crate::disk::Disk;
 
 /// More files than this are synced all at once, with whatever else lies on the file system: one call instead of many, and no
 /// file is held open for it.
-const FILES_MAX: usize = 16;
+const FILES_MAX: usize = 4;
 
 /// Footage that is not known to be on the disk.
 #[derive(Debug, Default)]

@@ -10,6 +10,7 @@ use framelog_core::timestamp::Stamp;
 
 mod auth;
 mod body;
+mod buffers;
 mod dial;
 mod exchange;
 pub mod http;

@@ -13,11 +13,9 @@ use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
+use crate::source::buffers;
 use crate::source::dial::Stream;
 use crate::source::exchange::Answer;
-
-/// What is allocated when a buffer is used up. Several frames share one.
-const BUFFER_BYTES: usize = 64 << 10;
 
 /// Less room than this is not worth a read.
 const ROOM_BYTES_MIN: usize = 4 << 10;
@@ -73,11 +71,13 @@ impl Body {
             mended,
             ..
         } = answer;
+        let mut buffer = buffers::take();
+        buffer.extend_from_slice(&early);
         // Row 8's servers and their imitators: some say chunked and are not.
         let bare = early.starts_with(b"--") || early.starts_with(b"\xff\xd8");
         Self {
             stream,
-            buffer: early,
+            buffer,
             pieces: Vec::new(),
             drained: false,
             sated: false,
@@ -170,7 +170,7 @@ impl Body {
         while got < ROUND_BYTES_MAX && self.end.is_none() {
             if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
                 self.take_buffer();
-                self.buffer.reserve(BUFFER_BYTES);
+                buffers::give_back(std::mem::replace(&mut self.buffer, buffers::take()));
             }
             match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
                 Poll::Ready(Ok(0)) => self.end = Some(BodyEnd::Closed),
