@@ -65,6 +65,7 @@ pub async fn record(
     status: Arc<Status>,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), Error> {
+    status.starts(config.storage.path.clone());
     let _web = start_web(config.http, &status).await?;
     let mut absence = Absence::default();
     loop {
@@ -226,6 +227,7 @@ async fn serve(
             order = orders.recv() => order,
             _ = checks.tick() => {
                 clock.look();
+                status.set_limits(store.keeping(), config.rules());
                 continue;
             }
             _ = store.gone() => break,
