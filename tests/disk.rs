@@ -74,6 +74,10 @@ fn wait_for_more(place: &Place, known: usize) -> usize {
 
 /// What the recorder answers to GET /healthz; empty if it doesn't.
 fn health(place: &Place) -> String {
+    get(place, "/healthz")
+}
+
+fn get(place: &Place, path: &str) -> String {
     let log = place.log();
     let Some(address) = log.rsplit("listening url=http://").next().and_then(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
@@ -84,7 +88,7 @@ fn health(place: &Place) -> String {
     let mut answer = String::new();
     if let Ok(mut stream) = TcpStream::connect(address) {
         // An answer that doesn't come is an empty one.
-        let _ = stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n");
+        let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
         let _ = stream.read_to_string(&mut answer);
     }
     answer
@@ -253,6 +257,13 @@ fn pinned_disk_that_is_late_is_waited_for_and_waiting_can_be_stopped() {
             disk.place.log().contains("does not record here")
         });
         assert!(health(&disk.place).starts_with("HTTP/1.0 503"));
+        let status = get(&disk.place, "/api/status");
+        assert!(
+            status.starts_with("HTTP/1.0 200")
+                && status.contains(r#""state":"gone""#)
+                && status.contains("does not record here"),
+            "{status}"
+        );
         assert_eq!(entries(&storage), 0, "the bare mount point");
         if is_stopped {
             stop(daemon, &disk.place);

@@ -9,6 +9,8 @@ mod disk;
 mod faults;
 /// Each hole in the footage is a gap, with the right reason.
 mod gaps;
+/// Indexes that are deleted, replaced or damaged under a running recorder.
+mod lost_index;
 /// Other people's servers, over real sockets.
 mod peers;
 /// Quirks of real cameras, each a case, in three ways of cutting their bytes.

@@ -124,6 +124,13 @@ fn running_recorder_tells_what_each_camera_does_and_a_stopped_one_that_it_is_dow
     );
     let last_us = camera["last_captured_us"].as_i64().expect("a last frame");
     assert!((0..5_000_000).contains(&(now_us() - last_us)), "{camera}");
+    let rows = place.index().expect("an index").rows_of("gate");
+    let first_us = rows.first().expect("a row").captured_us;
+    assert_eq!(camera["kept_from_us"], first_us, "{camera}");
+    let to_us = camera["kept_to_us"].as_i64().expect("a last frame");
+    assert!((first_us + 1..=now_us()).contains(&to_us), "{camera}");
+    let found = text(&place.command(&["find", "gate"]));
+    assert!(found.contains(", recording "), "{found}");
     assert_eq!(of(&report, "off")["state"], "disabled");
     let shown = text(&place.command(&["status"]));
     assert!(shown.contains("\ngate  recording  since "), "{shown}");
@@ -194,6 +201,12 @@ fn killed_recorder_is_told_as_killed_and_what_was_on_its_way_as_lost() {
         "{report}"
     );
     assert_eq!(of(&report, "gate")["state"], "down");
+    assert!(of(&report, "gate")["kept_from_us"].is_i64(), "{report}");
+    let found = text(&place.command(&["find", "gate"]));
+    assert!(
+        found.contains("the recorder was killed") && !found.contains("recording"),
+        "{found}"
+    );
     let known = of(&report, "gate")["stored"].as_i64().expect("a number");
     assert_eq!(
         place.index().expect("an index").rows_of("gate").len() as i64,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{Advice, AtFlags, Mode, OFlags};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, XattrFlags};
 use rustix::io::Errno;
 
 #[cfg(test)]
@@ -216,6 +216,20 @@ impl Disk {
         })
     }
 
+    /// Keeps a value with the file, beside its bytes, where the file system can.
+    pub fn set_attribute(&self, file: &File, name: &str, value: &[u8]) -> io::Result<()> {
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            Ok(rustix::fs::fsetxattr(
+                file,
+                name,
+                value,
+                XattrFlags::empty(),
+            )?)
+        })
+    }
+
     /// Makes a file's bytes durable.
     pub fn sync_file(&self, file: &File) -> io::Result<()> {
         retried(|| {
@@ -296,6 +310,12 @@ pub(crate) fn read_at(file: &File, offset: u64, length: u64) -> io::Result<Vec<u
     let mut bytes = vec![0; usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?];
     file.read_exact_at(&mut bytes, offset)?;
     Ok(bytes)
+}
+
+/// What [`Disk::set_attribute`] kept, if it did and it is no longer than the buffer.
+pub(crate) fn attribute<'b>(file: &File, name: &str, buffer: &'b mut [u8]) -> Option<&'b [u8]> {
+    let length = rustix::fs::fgetxattr(file, name, &mut *buffer).ok()?;
+    buffer.get(..length)
 }
 
 /// Makes the call again for as long as signals break in.

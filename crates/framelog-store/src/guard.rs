@@ -1,6 +1,7 @@
-//! Whether the storage directory is still the one that was opened: disks are pulled out, unmounted and mounted over. Not for what is done
-//! about it: the daemon opens the store anew.
+//! Whether storage directory and index are still the ones that were opened: disks are pulled out, unmounted and mounted over, files
+//! deleted and replaced. Not for what is done about it: the daemon opens the store anew.
 
+use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -8,38 +9,98 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use framelog_core::gap::GapReason;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::identity;
+use crate::{identity, layout};
 
-/// How often the directory is looked at while no write fails.
+/// How often it is looked while no write fails.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 
-/// The directory that was opened, and what its path must lead to.
+/// Device and inode.
+type FileId = (u64, u64);
+
+/// Why a store can't go on: it is to be closed, and another one opened in its place. In words, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// The storage directory is no longer at its path.
+    Directory(String),
+    /// The index is no longer at its path, or damaged. Opening the store makes a new one from the footage.
+    Index(String),
+}
+
+impl Gone {
+    /// Why there is no footage until the next store is open.
+    pub(crate) fn reason(&self) -> GapReason {
+        match self {
+            Gone::Directory(_) => GapReason::DiskFull,
+            Gone::Index(_) => GapReason::RecorderDown,
+        }
+    }
+}
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gone::Directory(why) | Gone::Index(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The directory and the files that were opened, and what their paths must lead to. Clones tell the same.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     path: PathBuf,
-    /// Device and inode.
-    opened: (u64, u64),
+    opened: FileId,
     uuid: Uuid,
+    /// The index, and the files that belong to it.
+    index: Vec<(PathBuf, FileId)>,
+    gone: Arc<watch::Sender<Option<Gone>>>,
 }
 
 impl Guard {
-    /// Guards what `disk` has opened at `path`, where `uuid` records.
+    /// Guards what `disk` has opened at `path`, where `uuid` records, and the index there, which is open.
     pub fn new(path: &Path, disk: &Disk, uuid: Uuid) -> io::Result<Self> {
-        let opened = disk.root().metadata()?;
+        let index =
+            layout::INDEX_SUFFIXES.map(|suffix| path.join(format!("{}{suffix}", layout::INDEX)));
+        let index = index
+            .into_iter()
+            .rev() // the index is told of before its log
+            .filter_map(|file| Some((file.clone(), id(&fs::metadata(&file).ok()?))));
         Ok(Self {
             path: path.to_owned(),
-            opened: (opened.dev(), opened.ino()),
+            opened: id(&disk.root().metadata()?),
             uuid,
+            index: index.collect(),
+            gone: Arc::new(watch::Sender::new(None)),
         })
     }
 
-    /// Looks; the error says in words what is at the path instead. Blocking, as long as the disk takes.
-    pub fn check(&self) -> Result<(), String> {
+    /// The index, for SQLite and messages.
+    pub fn index(&self) -> PathBuf {
+        self.path.join(layout::INDEX)
+    }
+
+    /// Has the store closed, and another one opened.
+    pub fn tell(&self, gone: Gone) {
+        self.gone.send_replace(Some(gone));
+    }
+
+    /// Where it is told.
+    pub fn told(&self) -> watch::Receiver<Option<Gone>> {
+        self.gone.subscribe()
+    }
+
+    /// Looks; the error says what is at the paths instead. Blocking, as long as the disk takes.
+    pub fn check(&self) -> Result<(), Gone> {
+        self.check_directory().map_err(Gone::Directory)?;
+        self.check_index().map_err(Gone::Index)
+    }
+
+    fn check_directory(&self) -> Result<(), String> {
         let path = self.path.display();
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,
@@ -53,7 +114,7 @@ impl Guard {
                 ));
             }
         };
-        let is_opened = (found.dev(), found.ino()) == self.opened;
+        let is_opened = id(&found) == self.opened;
         match identity::read(&self.path) {
             Ok(Some(uuid)) if uuid != self.uuid => Err(format!(
                 "another recorder's directory (uuid {uuid}) is mounted at {path}"
@@ -71,20 +132,46 @@ impl Guard {
         }
     }
 
-    /// Looks every few seconds, and when `doubt` is raised, until the directory is gone; then says so.
-    pub async fn watch(self, doubt: Arc<Notify>, gone: watch::Sender<Option<String>>) {
+    /// SQLite writes on into files that were deleted or renamed, and nobody else sees it.
+    fn check_index(&self) -> Result<(), String> {
+        for (path, opened) in &self.index {
+            match fs::metadata(path) {
+                Ok(found) if id(&found) == *opened => {}
+                Ok(_) => return Err(format!("{} was replaced by another file", path.display())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(format!("{} was deleted or renamed", path.display()));
+                }
+                Err(_) => {} // of the disk, the directory tells
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the directory's id again if it was removed, while that is known.
+    pub fn write_identity(&self) -> Result<(), Error> {
+        match identity::read(&self.path)? {
+            Some(_) => Ok(()),
+            None => identity::write(&self.path, self.uuid),
+        }
+    }
+
+    /// Looks every few seconds, and when `doubt` is raised, until something is gone; then tells it.
+    pub async fn watch(self, doubt: Arc<Notify>) {
         loop {
             let _ = tokio::time::timeout(CHECK_EVERY, doubt.notified()).await;
             let guard = self.clone();
             // A panic is a bug in framelog, not a missing disk.
             let checked = tokio::task::spawn_blocking(move || guard.check()).await;
-            if let Ok(Err(why)) = checked {
-                // Nobody listens any more: the store is closing.
-                let _ = gone.send(Some(why));
+            if let Ok(Err(gone)) = checked {
+                self.tell(gone);
                 return;
             }
         }
     }
+}
+
+fn id(found: &fs::Metadata) -> FileId {
+    (found.dev(), found.ino())
 }
 
 /// Too many open files, or too little memory: says nothing about the disk.
@@ -124,7 +211,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (a, away) = (dir.path().join("a"), dir.path().join("away"));
         let guard = guarded(&a);
-        let said = || guard.check().unwrap_err();
+        let said = || match guard.check() {
+            Err(Gone::Directory(why)) => why,
+            other => panic!("{other:?}"),
+        };
 
         fs::rename(&a, &away).unwrap();
         assert!(said().ends_with("is gone"), "{}", said());
@@ -139,5 +229,37 @@ mod tests {
         fs::remove_dir_all(&a).unwrap();
         fs::rename(&away, &a).unwrap();
         assert_eq!(guard.check(), Ok(()));
+    }
+
+    #[test]
+    fn index_that_is_not_the_one_that_was_opened_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let storage = dir.path().join("a");
+        fs::create_dir(&storage).unwrap();
+        for name in ["index.db", "index.db-wal", "index.db-shm"] {
+            let (file, aside) = (storage.join(name), storage.join("aside"));
+            fs::write(&file, "").unwrap();
+            let guard =
+                Guard::new(&storage, &Disk::open(&storage).unwrap(), Uuid::new_v4()).unwrap();
+            assert_eq!(guard.check(), Ok(()));
+            let said = || match guard.check() {
+                Err(Gone::Index(why)) => why,
+                other => panic!("{other:?}"),
+            };
+            fs::rename(&file, &aside).unwrap();
+            assert!(
+                said().ends_with(&format!("{name} was deleted or renamed")),
+                "{}",
+                said()
+            );
+            fs::write(&file, "").unwrap();
+            assert!(
+                said().contains(&format!("{name} was replaced")),
+                "{}",
+                said()
+            );
+            fs::rename(&aside, &file).unwrap();
+            assert_eq!(guard.check(), Ok(()));
+        }
     }
 }

@@ -24,6 +24,7 @@ use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::{GapChange, Gaps};
+use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::overflow::Overflow;
 use crate::retention::Retention;
@@ -217,6 +218,7 @@ impl Pending {
 #[derive(Debug)]
 pub(crate) struct Index {
     connection: SqliteConnection,
+    guard: Guard,
     path: PathBuf,
     /// Of the disk that the index lies on.
     device: Option<u64>,
@@ -243,10 +245,10 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// An index with nothing pending. `path` is for messages.
+    /// An index with nothing pending. What `guard` tells is told by the index too.
     pub fn new(
         session: Session,
-        path: PathBuf,
+        guard: Guard,
         disk: Disk,
         budget: Arc<Budget>,
         sync: Duration,
@@ -254,10 +256,12 @@ impl Index {
         retention: Retention,
     ) -> Self {
         let now = Instant::now();
+        let path = guard.index();
         Self {
             connection: session.connection,
             device: device_of(&path),
             path,
+            guard,
             session_id: session.id,
             disk,
             budget,
@@ -409,13 +413,15 @@ impl Index {
 
     /// The index is to be made anew, which only a start can do.
     fn damaged(&self) -> Error {
-        let storage = self.path.parent().unwrap_or(Path::new(""));
-        if let Err(error) = lost_index::set_mark(storage, &Mark::Asked) {
-            return error;
-        }
-        Error::DamagedIndex {
-            path: self.path.clone(),
-        }
+        let path = self.path.clone();
+        let marked = lost_index::set_mark(self.storage(), &Mark::Asked);
+        self.guard
+            .tell(Gone::Index(format!("{} is damaged", path.display())));
+        marked.err().unwrap_or(Error::DamagedIndex { path })
+    }
+
+    fn storage(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
     }
 
     /// Lets footage go, as far as it should and may.
@@ -684,14 +690,12 @@ impl Index {
         let _ = self.sync_footage().await;
         let synced = self.examine_suspects().await;
         let path = self.path.clone();
-        // A session that has ended is not looked at again.
-        let is_whole = self.suspects.is_empty() && self.changes.is_empty();
-        self.commit(true, now_us, is_whole.then_some(now_us))
-            .await
-            .map_err(Error::index(&path, "written"))?;
-        self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            .await
-            .map_err(Error::index(&path, "written"))?;
+        let committed = self.commit_last(now_us).await;
+        self.save(now_us).await;
+        match committed.map_err(Error::index(&path, "written")) {
+            Err(error) if error.is_damage() => return Err(self.damaged()),
+            committed => committed?,
+        }
         if self.log_is_foreign() {
             // Closing would remove it.
             std::mem::forget(self.connection);
@@ -702,6 +706,31 @@ impl Index {
             .await
             .map_err(Error::index(&path, "closed"))?;
         synced
+    }
+
+    async fn commit_last(&mut self, now_us: i64) -> sqlx::Result<()> {
+        // A session that has ended is not looked at again.
+        let is_whole = self.suspects.is_empty() && self.changes.is_empty();
+        self.commit(true, now_us, is_whole.then_some(now_us))
+            .await?;
+        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await
+    }
+
+    /// Saves what only the index knows, if it is no longer at its path: when it is closed it is gone. Without its log it is an older one.
+    async fn save(&mut self, now_us: i64) {
+        let guard = self.guard.clone();
+        let checked = self.disk.blocking(move |_| guard.check()).await;
+        if !matches!(checked, Ok(Err(Gone::Index(_)))) {
+            return;
+        }
+        let storage = self.storage().to_owned();
+        let saved = match self.guard.write_identity() {
+            Ok(()) => lost_index::save(&mut self.connection, &storage, now_us).await,
+            failed => failed,
+        };
+        if let Err(error) = saved {
+            tracing::error!(%error, "gaps and receipts of the index that is gone could not be saved");
+        }
     }
 
     /// Whether another disk's index is at the path: SQLite removes the log by its path when it closes, and only compares inodes before.
@@ -789,10 +818,10 @@ mod tests {
             ..Limits::default()
         }));
         let disk = Disk::open(dir.path()).unwrap();
-        let path = dir.path().join("index.db");
+        let guard = Guard::new(dir.path(), &disk, session.uuid).unwrap();
         let mut index = Index::new(
             session,
-            path,
+            guard,
             disk,
             budget.clone(),
             Duration::ZERO,
@@ -839,10 +868,10 @@ mod tests {
         disk.faults
             .sync_fails
             .store(true, std::sync::atomic::Ordering::SeqCst);
-        let path = dir.path().join("index.db");
+        let guard = Guard::new(dir.path(), &disk, session.uuid).unwrap();
         let mut index = Index::new(
             session,
-            path,
+            guard,
             disk,
             Arc::default(),
             Duration::from_secs(60),

@@ -7,6 +7,8 @@ use crate::error::Error;
 
 /// The index, below the storage directory.
 pub(crate) const INDEX: &str = "index.db";
+/// What SQLite appends to it for its log and its shared memory, and for itself.
+pub(crate) const INDEX_SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
 /// Who records here.
 pub(crate) const IDENTITY: &str = "recorder.toml";
 /// Held while a recorder runs.

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use sqlx::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::error::{self, Error};
 use crate::layout;
@@ -82,18 +82,18 @@ pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
     matches!(code.map(|code| code & 0xFF), Some(11 | 26))
 }
 
+fn stamp(us: i64) -> String {
+    let at = DateTime::<Utc>::from_timestamp_micros(us).unwrap_or_default();
+    at.format("%Y%m%dT%H%M%S%.6fZ").to_string()
+}
+
 /// Gives the index another name, with its log, and says in the mark which: a crash in between is made good by the next call.
 pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<(), Error> {
     let index = storage.join(layout::INDEX);
-    let now = DateTime::<Utc>::from_timestamp_micros(now_us).unwrap_or_default();
-    let name = format!(
-        "{}.before-{}",
-        layout::INDEX,
-        now.format("%Y%m%dT%H%M%S%.6fZ")
-    );
+    let name = format!("{}.before-{}", layout::INDEX, stamp(now_us));
     let aside = storage.join(&name);
     // The log first: an index without its log is an older index, a log without its index is nothing.
-    for suffix in ["-wal", "-shm", ""] {
+    for suffix in layout::INDEX_SUFFIXES {
         let with_suffix = |path: &Path| {
             let mut name = path.as_os_str().to_owned();
             name.push(suffix);
@@ -110,64 +110,82 @@ pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<(), Error> {
     set_mark(storage, &Mark::Begun { aside })
 }
 
+/// Saves what footage does not say of itself from an index that is open but no longer at its path, for the one that is made next. Whatever
+/// has taken its place is set aside.
+pub(crate) async fn save(
+    connection: &mut SqliteConnection,
+    storage: &Path,
+    now_us: i64,
+) -> Result<(), Error> {
+    if storage.join(layout::INDEX).exists() {
+        set_aside(storage, now_us)?;
+    }
+    let name = format!("{}.saved-{}", layout::INDEX, stamp(now_us));
+    let path = storage.join(&name);
+    save_tables(connection, &path)
+        .await
+        .map_err(Error::index(&path, "written"))?;
+    set_mark(storage, &Mark::Begun { aside: Some(name) })
+}
+
+async fn save_tables(connection: &mut SqliteConnection, path: &Path) -> sqlx::Result<()> {
+    attach(connection, path, "saved").await?;
+    let copied = copy_tables(connection, |table| {
+        format!("CREATE TABLE saved.{table} AS SELECT * FROM main.{table}")
+    })
+    .await;
+    detach(connection, "saved").await?;
+    copied
+}
+
 /// What footage does not say of itself, copied from the index that was set aside, as far as that can be read: each table wholly or not.
 ///
 /// # Errors
 /// If the new index can't be written.
 pub(crate) async fn salvage(connection: &mut SqliteConnection, aside: &Path) -> sqlx::Result<()> {
-    let attached = sqlx::query("ATTACH ? AS aside")
-        .bind(aside.to_string_lossy())
-        .execute(&mut *connection)
-        .await;
-    if let Err(error) = attached {
+    if let Err(error) = attach(connection, aside, "aside").await {
         tracing::warn!(%error, "nothing of the old index can be read; what only it knew is lost");
         return Ok(());
     }
-    let copied = copy_tables(connection).await;
-    sqlx::query("DETACH aside").execute(connection).await?;
+    let copied = copy_tables(connection, |table| {
+        format!("INSERT OR IGNORE INTO main.{table} SELECT * FROM aside.{table}")
+    })
+    .await;
+    detach(connection, "aside").await?;
     copied
 }
 
-async fn copy_tables(connection: &mut SqliteConnection) -> sqlx::Result<()> {
-    let has_cameras = copy(
-        connection,
-        "cameras",
-        "INSERT OR IGNORE INTO main.cameras SELECT * FROM aside.cameras",
-    )
-    .await?;
-    copy(
-        connection,
-        "sessions",
-        "INSERT OR IGNORE INTO main.sessions SELECT * FROM aside.sessions",
-    )
-    .await?;
-    copy(
-        connection,
-        "doomed",
-        "INSERT OR IGNORE INTO main.doomed SELECT * FROM aside.doomed",
-    )
-    .await?;
+async fn attach(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    schema: &'static str,
+) -> sqlx::Result<()> {
+    sqlx::query(AssertSqlSafe(format!("ATTACH ? AS {schema}")))
+        .bind(path.to_string_lossy())
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+async fn detach(connection: &mut SqliteConnection, schema: &'static str) -> sqlx::Result<()> {
+    sqlx::query(AssertSqlSafe(format!("DETACH {schema}")))
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
+/// Copies each table that can be read.
+async fn copy_tables(
+    connection: &mut SqliteConnection,
+    sql: fn(&'static str) -> String,
+) -> sqlx::Result<()> {
+    let has_cameras = copy(connection, "cameras", sql).await?;
+    copy(connection, "sessions", sql).await?;
+    copy(connection, "doomed", sql).await?;
     if !has_cameras {
         return Ok(()); // whose the others are can't be told
     }
-    for (table, sql) in [
-        (
-            "gaps",
-            "INSERT OR IGNORE INTO main.gaps SELECT * FROM aside.gaps",
-        ),
-        (
-            "removals",
-            "INSERT OR IGNORE INTO main.removals SELECT * FROM aside.removals",
-        ),
-        (
-            "protections",
-            "INSERT OR IGNORE INTO main.protections SELECT * FROM aside.protections",
-        ),
-        (
-            "accounts",
-            "INSERT OR IGNORE INTO main.accounts SELECT * FROM aside.accounts",
-        ),
-    ] {
+    for table in ["gaps", "removals", "protections", "accounts"] {
         copy(connection, table, sql).await?;
     }
     Ok(())
@@ -176,10 +194,13 @@ async fn copy_tables(connection: &mut SqliteConnection) -> sqlx::Result<()> {
 /// Whether the table could be read.
 async fn copy(
     connection: &mut SqliteConnection,
-    table: &str,
-    sql: &'static str,
+    table: &'static str,
+    sql: fn(&'static str) -> String,
 ) -> sqlx::Result<bool> {
-    match sqlx::query(sql).execute(connection).await {
+    match sqlx::query(AssertSqlSafe(sql(table)))
+        .execute(connection)
+        .await
+    {
         Ok(_) => Ok(true),
         Err(error) if error::is_full(&error) => Err(error),
         Err(error) => {

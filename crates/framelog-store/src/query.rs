@@ -14,8 +14,10 @@ use crate::lost_index;
 use crate::scan::frame_at;
 use crate::session;
 
+mod kept;
 mod last_run;
 
+pub use kept::KeptRow;
 pub use last_run::{AccountRow, SessionRow};
 
 /// Connections that read at the same time; more wait.

@@ -27,7 +27,7 @@ pub struct CameraRules {
 
 impl Rules {
     /// How long this camera's footage stays.
-    pub(crate) fn retain_of(&self, camera: &str) -> Option<Duration> {
+    pub fn retain_of(&self, camera: &str) -> Option<Duration> {
         let own = self.cameras.get(camera).and_then(|camera| camera.retain);
         own.or(self.retain)
     }

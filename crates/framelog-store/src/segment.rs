@@ -6,11 +6,15 @@ use std::sync::Arc;
 
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::Frame;
+use rustix::io::Errno;
 
 use crate::container::Container;
 use crate::disk::Disk;
 use crate::layout::SegmentName;
 use crate::rows;
+
+/// The extended attribute that has the clock's offset of a `.jpg`: eight bytes, little-endian.
+pub(crate) const OFFSET: &str = "user.framelog.offset_us";
 
 /// A segment that is being written.
 #[derive(Debug)]
@@ -176,7 +180,8 @@ impl OpenSegment {
     }
 
     /// Ends the segment: no more frames. What a `.jpg` cannot hold of its frame goes into the file's modification time:
-    /// `received_us` in nanoseconds, plus 0, 1 or 2 for the clock (camera, mapped, arrival).
+    /// `received_us` in nanoseconds, plus 0, 1 or 2 for the clock (camera, mapped, arrival). The clock's offset, which nothing but a look at
+    /// the camera's own stamp needs, goes into an extended attribute, and is lost where the file system has none.
     pub fn seal(&mut self, disk: &Disk, only: Option<&Frame>) {
         self.row.open = false;
         let Some(frame) = only.filter(|_| self.container.holds_one()) else {
@@ -188,6 +193,12 @@ impl OpenSegment {
             ClockKind::Arrival => 2,
         };
         let ns = frame.received_us.saturating_mul(1000).saturating_add(kind);
+        if frame.offset_us != 0 {
+            let kept = disk.set_attribute(&self.file, OFFSET, &frame.offset_us.to_le_bytes());
+            if let Err(error) = kept.or_else(unless_unsupported) {
+                tracing::warn!(path = %self.row.path, %error, "clock offset could not be kept in the file");
+            }
+        }
         if let Err(error) = disk.set_modified(&self.file, ns) {
             tracing::warn!(path = %self.row.path, %error, "arrival time could not be kept in the file");
         }
@@ -201,6 +212,13 @@ impl OpenSegment {
     /// The file, for syncing it later.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+}
+
+fn unless_unsupported(error: io::Error) -> io::Result<()> {
+    match Errno::from_io_error(&error) {
+        Some(Errno::OPNOTSUPP) => Ok(()),
+        _ => Err(error),
     }
 }
 

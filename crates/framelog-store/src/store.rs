@@ -19,7 +19,7 @@ use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
-use crate::guard::Guard;
+use crate::guard::{Gone, Guard};
 use crate::index::{Change, Changes, Index};
 use crate::rebuild::{self, Progress};
 use crate::reserve::Reserve;
@@ -27,7 +27,7 @@ use crate::retention::{Keeping, Retention};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
-use crate::{identity, layout, mounts, protection, rows, wall};
+use crate::{identity, integrity, layout, mounts, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ pub struct Options {
     /// Only the directory whose `recorder.toml` holds this is the right one.
     pub uuid: Option<Uuid>,
     /// Why this process had no store since it closed the one before, if there was one: the gap of that time says so.
-    pub away: Option<String>,
+    pub away: Option<Gone>,
     /// One file per segment or per frame.
     pub layout: Layout,
     /// How often footage, then index, are synced to the disk. Up to 1 s every commit is durable; above, rows are committed
@@ -86,9 +86,11 @@ impl Options {
 pub struct Store {
     uuid: Uuid,
     path: PathBuf,
-    /// Why the storage directory is gone, once it is.
-    gone: watch::Receiver<Option<String>>,
+    /// Why this store can't go on, once it can't.
+    gone: watch::Receiver<Option<Gone>>,
     guard: JoinHandle<()>,
+    integrity: JoinHandle<()>,
+    stop_integrity: watch::Sender<bool>,
     /// A disk that takes nothing for so long hangs: closing gives it up.
     patience: Duration,
     cameras: Mutex<Cameras>,
@@ -125,7 +127,7 @@ struct Cameras {
     logged: HashMap<String, Arc<Camera>>,
     next_id: i64,
     /// As in [`Options`].
-    away: Option<String>,
+    away: Option<Gone>,
 }
 
 impl Store {
@@ -154,12 +156,11 @@ impl Store {
         let (uuid, plan) = (session.uuid, session.rebuild.take());
         let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
         // SQLite goes by the path: it must still lead to where the footage goes.
-        guard.check().map_err(|detail| Error::Absent {
+        guard.check().map_err(|gone| Error::Absent {
             path: storage.clone(),
-            detail,
+            detail: gone.to_string(),
         })?;
         let doubt = Arc::new(Notify::new());
-        let (report_gone, gone) = watch::channel(None);
         let (progress, rebuilt) = watch::channel(Progress::default());
         if plan.is_some() {
             retention.wait_for_rebuild(rebuilt.clone());
@@ -169,7 +170,7 @@ impl Store {
         let budget = Arc::new(Budget::new(limits));
         let index = Index::new(
             session,
-            storage.join(layout::INDEX),
+            guard.clone(),
             disk.clone(),
             budget.clone(),
             options.sync,
@@ -194,11 +195,15 @@ impl Store {
             tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
         });
         let (stop_index, stopped) = oneshot::channel();
+        let (stop_integrity, no_check) = watch::channel(false);
+        let rebuilding = rebuild.as_ref().map(|_| rebuilt.clone());
         Ok(Self {
             uuid,
             path: storage,
-            gone,
-            guard: tokio::spawn(guard.watch(doubt, report_gone)),
+            gone: guard.told(),
+            integrity: tokio::spawn(integrity::watch(guard.clone(), rebuilding, no_check)),
+            stop_integrity,
+            guard: tokio::spawn(guard.watch(doubt)),
             patience: HANGING_AFTER,
             cameras: Mutex::new(Cameras::new(cameras, options.away)),
             writers: Some(writers),
@@ -218,15 +223,20 @@ impl Store {
         self.uuid
     }
 
-    /// Resolves, with why, when the storage directory is no longer at its path. Close the store then: what is written goes to where the
-    /// directory was, and its disk can be released only by closing it.
-    pub async fn gone(&self) -> String {
+    /// Resolves, with why, when the storage directory or the index is no longer at its path, or the index is damaged. Close the store then,
+    /// and open another one: what is written goes to where the directory or the index was, and a disk can be released only by closing it.
+    pub async fn gone(&self) -> Gone {
         let mut gone = self.gone.clone();
-        match gone.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            // The guard is ended with the store.
-            Err(_) => std::future::pending().await,
+        let found = gone.wait_for(Option::is_some).await.ok();
+        match found.and_then(|gone| gone.clone()) {
+            Some(gone) => gone,
+            None => std::future::pending().await,
         }
+    }
+
+    /// What [`Store::gone`] has to say, if anything.
+    pub fn why_gone(&self) -> Option<Gone> {
+        self.gone.borrow().clone()
     }
 
     /// The log of one camera; its row is made if it is new (and committed with the next rows). At most one log per camera may
@@ -307,9 +317,9 @@ impl Store {
         if let Some(rebuild) = self.rebuild.take() {
             rebuild.abort(); // the next start goes on with it
         }
-        let patience = match self.gone.borrow().is_some() {
-            true => GONE_PATIENCE,
-            false => self.patience,
+        let patience = match self.why_gone() {
+            Some(Gone::Directory(_)) => GONE_PATIENCE,
+            _ => self.patience,
         };
         let (budget, path) = (self.budget.clone(), self.path.clone());
         let closed = self.finish();
@@ -332,6 +342,9 @@ impl Store {
     }
 
     async fn finish(&mut self) -> Result<(), Error> {
+        // Before the index is closed, whose log stays while anybody reads.
+        self.stop_integrity.send_replace(true);
+        let _ = (&mut self.integrity).await; // a panic in it harms nothing
         if let Some(writers) = self.writers.take() {
             // A panic in it is logged there.
             let _ = tokio::task::spawn_blocking(|| writers.finish()).await;
@@ -361,6 +374,7 @@ impl Drop for Store {
             rebuild.abort();
         }
         self.guard.abort();
+        self.integrity.abort();
     }
 }
 
@@ -448,7 +462,7 @@ async fn begin(storage: &Path, disk: &Disk, sync: Duration) -> Result<Session, E
 }
 
 impl Cameras {
-    fn new(cameras: Vec<Known>, away: Option<String>) -> Self {
+    fn new(cameras: Vec<Known>, away: Option<Gone>) -> Self {
         let next_id = cameras.iter().map(|known| known.row.id).max().unwrap_or(0) + 1;
         let known = cameras
             .into_iter()
@@ -486,7 +500,7 @@ impl Cameras {
             changes.push(Change::Camera(known.row.clone()));
         }
         if !is_new && !returned && !self.logged.contains_key(name) {
-            changes.push(nobody_recorded(known, self.away.as_deref(), now_us));
+            changes.push(nobody_recorded(known, self.away.as_ref(), now_us));
         }
         let camera = self.logged.entry(name.to_owned()).or_insert_with(|| {
             let camera = Arc::new(Camera::new(
@@ -523,10 +537,13 @@ impl Cameras {
 }
 
 /// Nobody recorded the camera between the last moment that is accounted for and now.
-fn nobody_recorded(known: &Known, away: Option<&str>, now_us: i64) -> Change {
+fn nobody_recorded(known: &Known, away: Option<&Gone>, now_us: i64) -> Change {
     let (reason, detail) = match away {
-        Some(why) => (GapReason::DiskFull, why),
-        None => (GapReason::RecorderDown, "framelog was not running"),
+        Some(gone) => (gone.reason(), gone.to_string()),
+        None => (
+            GapReason::RecorderDown,
+            "framelog was not running".to_owned(),
+        ),
     };
     let change = GapChange::Record {
         started_us: known.accounted_us().min(now_us),

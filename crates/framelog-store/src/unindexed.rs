@@ -13,10 +13,11 @@ use framelog_core::container::mjpeg::{START, Stored};
 use framelog_core::frame::Codec;
 
 use crate::container::Container;
-use crate::disk::Disk;
+use crate::disk::{Disk, attribute};
 use crate::layout::SegmentName;
 use crate::rows;
 use crate::scan::{Depth, Found, Scan, scan};
+use crate::segment::OFFSET;
 
 /// A JPEG's first and last marker (ITU-T T.81, B.1.1.3).
 const SOI: [u8; 2] = [0xFF, 0xD8];
@@ -148,6 +149,13 @@ fn has_at(file: &File, at: u64, bytes: [u8; 2]) -> io::Result<bool> {
     Ok(found == bytes)
 }
 
+/// The offset of a mapped clock, where the file system could keep it.
+fn offset_us(file: &File) -> Option<i64> {
+    let mut value = [0; size_of::<i64>()];
+    let value = attribute(file, OFFSET, &mut value)?;
+    value.try_into().ok().map(i64::from_le_bytes)
+}
+
 /// A `.jpg` has its times in its name and its modification time (`OpenSegment::seal`).
 fn one_picture(disk: &Disk, path: &str, name: &SegmentName) -> io::Result<Scan> {
     let file = disk.open_file(Path::new(path))?;
@@ -180,7 +188,10 @@ fn one_picture(disk: &Disk, path: &str, name: &SegmentName) -> io::Result<Scan> 
         captured_us: name.started_us,
         received_us: modified_ns.div_euclid(1000),
         clock: clock.unwrap_or(ClockKind::Arrival),
-        offset_us: 0,
+        offset_us: match clock {
+            Some(ClockKind::Mapped) => offset_us(&file).unwrap_or(0),
+            _ => 0,
+        },
         complete,
     };
     Ok(Scan {

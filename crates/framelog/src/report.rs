@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use framelog_core::gap::GapReason;
-use framelog_store::{Counters, wall};
+use framelog_store::query::KeptRow;
+use framelog_store::{Counters, Keeping, Rules, wall};
 use serde::{Deserialize, Serialize};
 
-use crate::status::{self, Snapshot, Status};
+use crate::status::{Snapshot, Status};
 
 /// Everything. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,21 @@ pub struct Storage {
     pub path: PathBuf,
     /// How it does.
     pub state: StorageState,
+    /// In words, where it is gone or has not come yet.
+    pub detail: Option<String>,
+    /// Limits that are configured and can't be kept.
+    pub unkept: Vec<Unkept>,
+}
+
+/// A limit that can't be kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unkept {
+    /// `retain`, `max_size`, `min_free`; `disk_full` where the disk itself is the limit.
+    pub rule: String,
+    /// Whose, if it is one camera's.
+    pub camera: Option<String>,
+    /// Why not, in words.
+    pub detail: String,
 }
 
 /// How the storage directory does.
@@ -71,7 +87,7 @@ pub enum StorageState {
     DiskSlow,
     /// There is no index: nothing was ever recorded.
     Empty,
-    /// The directory is no longer where it was: nothing is recorded until it is back.
+    /// The directory is not there, or no longer: nothing is recorded until it is. `detail` says what is waited for.
     Gone,
 }
 
@@ -104,6 +120,10 @@ pub struct Camera {
     pub lost: u64,
     /// Capture time of its last frame, of any session.
     pub last_captured_us: Option<i64>,
+    /// Capture time of the first frame that is kept; `None` without footage, or if the index can't be read.
+    pub kept_from_us: Option<i64>,
+    /// Capture time of the last.
+    pub kept_to_us: Option<i64>,
     /// Its clock minus this machine's, where it sends the time.
     pub skew_us: Option<i64>,
     /// Connections that gave an answer; only a running recorder knows.
@@ -161,13 +181,18 @@ pub struct Frozen {
 }
 
 impl Report {
-    /// What this process is doing; `None` as long as its storage directory isn't open.
+    /// What this process is doing; `None` while it opens its storage directory for the first time.
     pub fn live(status: &Status) -> Option<Self> {
-        let status::Recorder {
-            uuid,
-            path,
-            since_us,
-        } = status.recorder()?.clone();
+        let no_storage = status.no_storage();
+        let (uuid, path, since_us) = match (status.recorder(), status.path()) {
+            (Some(opened), _) => (
+                Some(opened.uuid.clone()),
+                opened.path.clone(),
+                Some(opened.since_us),
+            ),
+            (None, Some(path)) if no_storage.is_some() => (None, path.clone(), None),
+            _ => return None,
+        };
         let cameras: Vec<Camera> = status
             .snapshots(Instant::now())
             .iter()
@@ -177,28 +202,94 @@ impl Report {
         Some(Self {
             source: Source::Recorder,
             recorder: Recorder {
-                uuid: Some(uuid),
+                uuid,
                 version: Some(env!("CARGO_PKG_VERSION").to_owned()),
                 running: true,
-                since_us: Some(since_us),
+                since_us,
                 killed: false,
                 pid: Some(std::process::id()),
             },
             storage: Storage {
                 path,
-                state: match status.no_storage() {
+                state: match no_storage {
                     Some(_) => StorageState::Gone,
                     None => StorageState::of(&cameras),
                 },
+                detail: no_storage,
+                unkept: status
+                    .limits()
+                    .map(|(keeping, rules)| Unkept::of(&keeping, &rules))
+                    .unwrap_or_default(),
             },
             cameras,
         })
+    }
+
+    /// Adds what the index says of the footage that is kept.
+    pub fn add_kept(&mut self, kept: &[KeptRow], rules: &Rules, now_us: i64) {
+        for row in kept {
+            let Some(camera) = self.cameras.iter_mut().find(|c| c.name == row.camera) else {
+                continue;
+            };
+            camera.kept_from_us = Some(row.started_us);
+            camera.kept_to_us = Some(row.ended_us);
+            let retain = rules.retain_of(&row.camera);
+            let is_too_old = retain.is_some_and(|retain| {
+                let retain_us = i64::try_from(retain.as_micros()).unwrap_or(i64::MAX);
+                row.first_received_us < now_us.saturating_sub(retain_us)
+            });
+            if is_too_old && row.is_first_protected {
+                self.storage.unkept.push(Unkept {
+                    rule: "retain".to_owned(),
+                    camera: Some(row.camera.clone()),
+                    detail: "its oldest footage is protected".to_owned(),
+                });
+            }
+        }
     }
 
     /// Whether something should be recorded and isn't.
     pub fn is_failing(&self) -> bool {
         let is_missing = |camera: &Camera| matches!(camera.state, State::Missing | State::Down);
         self.storage.state == StorageState::Gone || self.cameras.iter().any(is_missing)
+    }
+}
+
+impl Unkept {
+    /// The limits on size that can't be kept, because nothing more may go.
+    fn of(keeping: &Keeping, rules: &Rules) -> Vec<Self> {
+        let unkept = |rule: &str, detail: &str| Self {
+            rule: rule.to_owned(),
+            camera: None,
+            detail: detail.to_owned(),
+        };
+        let mut found = Vec::new();
+        if keeping.distrusts_clock {
+            found.push(unkept(
+                "retain",
+                "this machine's clock leapt, and nothing goes for its age yet",
+            ));
+        }
+        if !keeping.is_starved {
+            return found;
+        }
+        const STARVED: &str = "all footage that is left is protected or still being written";
+        let is_over = |max_size: u64| keeping.footage_bytes > max_size;
+        // As retention has it: on a small disk a tenth.
+        let min_free = rules.min_free.min(keeping.disk_total / 10);
+        let of_size = found.len();
+        if rules.max_size.is_some_and(is_over) {
+            found.push(unkept("max_size", STARVED));
+        }
+        if keeping.disk_free < min_free {
+            found.push(unkept("min_free", STARVED));
+        }
+        if found.len() == of_size {
+            let of_camera = rules.cameras.values().any(|rules| rules.max_size.is_some());
+            let rule = if of_camera { "max_size" } else { "disk_full" };
+            found.push(unkept(rule, STARVED));
+        }
+        found
     }
 }
 
@@ -279,7 +370,7 @@ mod tests {
     use framelog_store::Still;
 
     use super::*;
-    use crate::status::{Counts, Gap};
+    use crate::status::{self, Counts, Gap};
 
     const NOW: i64 = 1_700_000_000_000_000;
 
@@ -352,6 +443,90 @@ mod tests {
             states(stuck),
             (State::Missing, -16_000_000, Some("disk_slow".to_owned()))
         );
+    }
+
+    #[test]
+    fn limits_that_nothing_may_go_for_are_told() {
+        let rules = Rules {
+            retain: Some(Duration::from_secs(86_400)),
+            max_size: Some(1_000),
+            min_free: 500,
+            ..Rules::default()
+        };
+        let told = |keeping: Keeping| -> Vec<String> {
+            let unkept = Unkept::of(&keeping, &rules).into_iter();
+            unkept.map(|unkept| unkept.rule).collect()
+        };
+        let well = Keeping {
+            footage_bytes: 1_200,
+            disk_free: 100,
+            disk_total: 10_000,
+            ..Keeping::default()
+        };
+        assert!(told(well).is_empty(), "what is over goes in a moment");
+        let starved = Keeping {
+            is_starved: true,
+            ..well
+        };
+        assert_eq!(told(starved), ["max_size", "min_free"]);
+        let small = Keeping {
+            disk_total: 900,
+            footage_bytes: 900,
+            ..starved
+        };
+        assert_eq!(told(small), ["disk_full"], "a tenth is free");
+        let leapt = Keeping {
+            distrusts_clock: true,
+            ..well
+        };
+        assert_eq!(told(leapt), ["retain"]);
+    }
+
+    #[test]
+    fn protected_footage_that_is_older_than_retain_is_told() {
+        let status = Status::default();
+        status.opened(status::Recorder {
+            uuid: "u".to_owned(),
+            path: "/p".into(),
+            since_us: NOW,
+        });
+        status.camera("gate").expect_nothing(true);
+        let rules = Rules {
+            retain: Some(Duration::from_secs(60)),
+            ..Rules::default()
+        };
+        let row = |first_received_us, is_first_protected| KeptRow {
+            camera: "gate".to_owned(),
+            started_us: NOW - 90_000_000,
+            ended_us: NOW,
+            first_received_us,
+            is_first_protected,
+        };
+        let kept = |row: KeptRow| {
+            let mut report = Report::live(&status).unwrap();
+            report.add_kept(&[row], &rules, NOW);
+            let camera = &report.cameras[0];
+            assert_eq!(camera.kept_from_us, Some(NOW - 90_000_000));
+            assert_eq!(camera.kept_to_us, Some(NOW));
+            report.storage.unkept.len()
+        };
+        assert_eq!(kept(row(NOW - 61_000_000, true)), 1);
+        assert_eq!(kept(row(NOW - 61_000_000, false)), 0, "it goes in a moment");
+        assert_eq!(kept(row(NOW - 59_000_000, true)), 0);
+    }
+
+    #[test]
+    fn storage_that_is_waited_for_is_told_before_it_was_ever_open() {
+        let status = Status::default();
+        status.starts("/p".into());
+        assert_eq!(Report::live(&status), None, "it is being opened");
+        status.set_no_storage(Some("recorder 7 does not record here".to_owned()));
+        let report = Report::live(&status).unwrap();
+        assert_eq!(report.storage.state, StorageState::Gone);
+        assert_eq!(report.storage.path, PathBuf::from("/p"));
+        let detail = report.storage.detail.as_deref();
+        assert_eq!(detail, Some("recorder 7 does not record here"));
+        assert!(report.is_failing() && report.recorder.running);
     }
 
     #[test]

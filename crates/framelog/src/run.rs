@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framelog_store::{CameraLog, Error as StoreError, Options, Store, Uuid};
+use framelog_store::{CameraLog, Error as StoreError, Gone, Options, Store, Uuid};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -60,7 +60,7 @@ pub enum Error {
 
 /// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more.
 ///
-/// When the storage directory vanishes, the cameras are left alone until it is back.
+/// When the storage directory vanishes, the cameras are left alone until it is back; when the index does, until there is another one.
 ///
 /// # Errors
 /// A configured address can't be listened on, the storage can't be opened at the start, or the last commit failed.
@@ -70,6 +70,7 @@ pub async fn record(
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), Error> {
     let readers = Readers::start().map_err(Error::Threads)?;
+    status.starts(config.storage.path.clone());
     let _web = start_web(config.http, &status).await?;
     let mut absence = Absence::default();
     loop {
@@ -81,33 +82,37 @@ pub async fn record(
         let uuid = store.uuid();
         let closed = store.close().await;
         log_totals(&status);
-        let Ended::Gone(why) = ended else {
+        let Ended::Gone(gone) = ended else {
             closed?;
             tracing::info!("stopped");
             return Ok(());
         };
-        if let Err(error) = closed {
-            tracing::error!(%error, "not everything could be written to the storage that is gone");
+        match closed {
+            // The footage has what the index could not take.
+            Ok(()) | Err(StoreError::DamagedIndex { .. } | StoreError::Index { .. }) => {}
+            Err(error) => {
+                tracing::error!(%error, "not everything could be written to the storage that is gone");
+            }
         }
         status.forget_cameras();
-        absence = Absence::of(uuid, why);
+        absence = Absence::of(uuid, gone);
     }
 }
 
-/// That there is no store, and what is known of the directory that is missing.
+/// That there is no store, and what is known of what is missing.
 #[derive(Debug, Default)]
 struct Absence {
-    /// Who recorded there until it vanished, and why it is gone.
-    vanished: Option<(Uuid, String)>,
+    /// Who recorded there until directory or index vanished, and why it is gone.
+    vanished: Option<(Uuid, Gone)>,
     /// The last reason in the log.
     said: String,
 }
 
 impl Absence {
-    fn of(uuid: Uuid, why: String) -> Self {
+    fn of(uuid: Uuid, gone: Gone) -> Self {
         Self {
-            said: why.clone(),
-            vanished: Some((uuid, why)),
+            said: gone.to_string(),
+            vanished: Some((uuid, gone)),
         }
     }
 
@@ -124,7 +129,7 @@ impl Absence {
     fn tell(&mut self, error: &StoreError, status: &Status) {
         let reason = match (&self.vanished, error) {
             // That was said when it vanished, in better words.
-            (Some((_, why)), StoreError::Absent { .. }) => why.clone(),
+            (Some((_, Gone::Directory(why))), StoreError::Absent { .. }) => why.clone(),
             _ => error.to_string(),
         };
         if reason != self.said {
@@ -199,8 +204,8 @@ fn take_up_later(config: &mut Config, new: Config) {
 enum Ended {
     /// As ordered, or because the index has ended.
     Stopped,
-    /// The storage directory is gone: why.
-    Gone(String),
+    /// The store can't go on: why.
+    Gone(Gone),
 }
 
 /// Records into this store until it is time to close it.
@@ -222,25 +227,19 @@ async fn serve(
 
     let mut checks = tokio::time::interval(CHECK);
     let mut clock = ClockWatch::new();
-    let mut ended = Ended::Stopped;
+    let mut is_ordered = false;
     while store.is_indexing() {
         let order = tokio::select! {
             order = orders.recv() => order,
             _ = checks.tick() => {
                 clock.look();
+                status.set_limits(store.keeping(), config.rules());
                 continue;
             }
-            why = store.gone() => {
-                tracing::error!(
-                    path = %config.storage.path.display(),
-                    "{why}: nothing is recorded until the disk is mounted there again"
-                );
-                status.set_no_storage(Some(why.clone()));
-                ended = Ended::Gone(why);
-                break;
-            }
+            _ = store.gone() => break,
         };
         let Some(Order::Apply(new)) = order else {
+            is_ordered = true;
             break;
         };
         warn_of_restart(config, &new);
@@ -259,9 +258,28 @@ async fn serve(
         }
         config.take_up(new);
     }
-    tracing::info!("stopping");
+    let gone = store.why_gone().filter(|_| !is_ordered);
+    match &gone {
+        Some(gone) => {
+            tell_gone(gone, config);
+            status.set_no_storage(Some(gone.to_string()));
+        }
+        None => tracing::info!("stopping"),
+    }
     cameras.stop().await;
-    Ok(ended)
+    Ok(gone.map_or(Ended::Stopped, Ended::Gone))
+}
+
+fn tell_gone(gone: &Gone, config: &Config) {
+    let path = config.storage.path.display();
+    match gone {
+        Gone::Directory(why) => {
+            tracing::error!(%path, "{why}: nothing is recorded until the disk is mounted there again");
+        }
+        Gone::Index(why) => {
+            tracing::error!(%path, "{why}: recording goes on with an index that is made anew from the footage");
+        }
+    }
 }
 
 /// The running web server; dropping it stops it.

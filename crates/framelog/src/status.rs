@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
-use framelog_store::{CameraLog, Counters, Still};
+use framelog_store::{CameraLog, Counters, Keeping, Rules, Still};
 
 /// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
 pub struct Status {
+    path: OnceLock<PathBuf>,
     recorder: OnceLock<Recorder>,
+    limits: Mutex<Option<(Keeping, Rules)>>,
     cameras: Mutex<BTreeMap<String, Arc<CameraStatus>>>,
     no_storage: Mutex<Option<String>>,
 }
@@ -121,6 +123,27 @@ impl Snapshot {
 }
 
 impl Status {
+    /// The recorder starts, with this storage directory.
+    pub fn starts(&self, path: PathBuf) {
+        // Once in a process.
+        let _ = self.path.set(path);
+    }
+
+    /// As [`Status::starts`] has it.
+    pub fn path(&self) -> Option<&PathBuf> {
+        self.path.get()
+    }
+
+    /// How much footage there is, and which may go.
+    pub fn set_limits(&self, keeping: Keeping, rules: Rules) {
+        *lock(&self.limits) = Some((keeping, rules));
+    }
+
+    /// As [`Status::set_limits`] has it.
+    pub fn limits(&self) -> Option<(Keeping, Rules)> {
+        lock(&self.limits).clone()
+    }
+
     /// The recorder has opened its storage directory.
     pub fn opened(&self, recorder: Recorder) {
         // Once in a process.
@@ -162,23 +185,22 @@ impl Status {
 }
 
 impl CameraStatus {
-    /// From `now` on footage is expected, with at most `silence_max` between stored frames; its frames go to `log`.
+    /// From `now` on footage is expected, with at most `silence_max` between stored frames; its frames go to `log`. Where footage was expected
+    /// before, it is missing since then: another configuration is no frame.
     pub fn expect(&self, log: CameraLog, silence_max: Duration, now: Instant) {
         let mut inner = lock(&self.inner);
         inner.stored_frames = log.counters().stored_frames;
-        inner.stored_at = None;
         inner.log = Some(log);
         inner.is_configured = true;
-        inner.expected = Some(Expected {
-            since: now,
-            silence_max,
-        });
+        let since = inner.expected.map_or(now, |expected| expected.since);
+        inner.expected = Some(Expected { since, silence_max });
     }
 
     /// No footage is expected: disabled, if it `is_configured`, or removed.
     pub fn expect_nothing(&self, is_configured: bool) {
         let mut inner = lock(&self.inner);
         inner.expected = None;
+        inner.stored_at = None;
         inner.is_configured = is_configured;
     }
 
@@ -265,6 +287,28 @@ mod tests {
         assert_eq!(since(3, Some(GapReason::Unreachable)), 2);
         assert_eq!(since(4, None), 4);
         assert_eq!(since(5, Some(GapReason::Stalled)), 5);
+    }
+
+    #[tokio::test]
+    async fn another_configuration_is_no_frame() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = framelog_store::Options::new(dir.path().to_owned());
+        let store = framelog_store::Store::open(options).await.unwrap();
+        let log = store.camera("gate").await.unwrap();
+        let status = Status::default();
+        let camera = status.camera("gate");
+        let (begin, most) = (Instant::now(), Duration::from_secs(15));
+        let after = |seconds: u64| begin + Duration::from_secs(seconds);
+        let is_failing = |seconds| status.snapshots(after(seconds))[0].is_failing();
+        camera.expect(log.clone(), most, begin);
+        assert!(!is_failing(15) && is_failing(16));
+        camera.expect(log.clone(), most, after(16));
+        assert!(is_failing(17), "it has not recorded since the beginning");
+        camera.expect_nothing(true);
+        camera.expect(log.clone(), most, after(20));
+        assert!(!is_failing(35) && is_failing(36), "it was off meanwhile");
+        drop(log);
+        store.close().await.unwrap();
     }
 
     #[test]

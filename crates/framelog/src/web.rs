@@ -4,10 +4,13 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use framelog_store::query::KeptRow;
+use framelog_store::{Reader, wall};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -20,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::report::Report;
+use crate::report::{Report, StorageState};
 use crate::status::{Snapshot, Status};
 
 /// So many connections at a time; further ones wait in the kernel's queue.
@@ -31,6 +34,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection lasts no longer than this, whatever it does.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is kept is told only if the index says it within this.
+const KEPT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// After a failure to accept (too many open files), wait so long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -86,8 +92,11 @@ impl Server {
 
 async fn answer_all(stream: TcpStream, status: Arc<Status>) -> hyper::Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &status);
-        async move { Ok::<_, Infallible>(response) }
+        let status = Arc::clone(&status);
+        async move {
+            let response = answer(request.method(), request.uri().path(), &status).await;
+            Ok::<_, Infallible>(response)
+        }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -96,17 +105,13 @@ async fn answer_all(stream: TcpStream, status: Arc<Status>) -> hyper::Result<()>
         .await
 }
 
-fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>> {
-    let answer = match path {
-        "/healthz" => answer_health,
-        "/api/status" => answer_status,
-        _ => {
-            return text(
-                StatusCode::NOT_FOUND,
-                "not found; ask for /healthz or /api/status\n",
-            );
-        }
-    };
+async fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>> {
+    if !matches!(path, "/healthz" | "/api/status") {
+        return text(
+            StatusCode::NOT_FOUND,
+            "not found; ask for /healthz or /api/status\n",
+        );
+    }
     if method != Method::GET && method != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
         response
@@ -114,7 +119,10 @@ fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<Bytes>>
             .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    answer(status)
+    match path {
+        "/healthz" => answer_health(status),
+        _ => answer_status(status).await,
+    }
 }
 
 fn answer_health(status: &Status) -> Response<Full<Bytes>> {
@@ -127,11 +135,27 @@ fn answer_health(status: &Status) -> Response<Full<Bytes>> {
     json(code, &health)
 }
 
-fn answer_status(status: &Status) -> Response<Full<Bytes>> {
-    match Report::live(status) {
-        Some(report) => json(StatusCode::OK, &report),
-        None => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+async fn answer_status(status: &Status) -> Response<Full<Bytes>> {
+    let Some(mut report) = Report::live(status) else {
+        return text(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting: the storage directory is being opened\n",
+        );
+    };
+    if report.storage.state != StorageState::Gone {
+        // A disk that hangs is what one asks about: the rest is told without it.
+        let kept = tokio::time::timeout(KEPT_TIMEOUT, kept(&report.storage.path)).await;
+        if let (Ok(Some(kept)), Some((_, rules))) = (kept, status.limits()) {
+            report.add_kept(&kept, &rules, wall::now_us());
+        }
     }
+    json(StatusCode::OK, &report)
+}
+
+/// What the index says of the footage that is kept, if it can be read.
+async fn kept(storage: &Path) -> Option<Vec<KeptRow>> {
+    let reader = Reader::open(storage).await.ok()?;
+    reader.kept().await.ok()
 }
 
 fn json(code: StatusCode, value: &impl Serialize) -> Response<Full<Bytes>> {
@@ -277,11 +301,11 @@ mod tests {
         );
     }
 
-    #[test]
-    fn storage_that_is_not_there_is_told_without_any_camera() {
+    #[tokio::test]
+    async fn storage_that_is_not_there_is_told_without_any_camera() {
         let status = Status::default();
         status.set_no_storage(Some("/srv is not mounted".to_owned()));
-        let response = answer(&Method::GET, "/healthz", &status);
+        let response = answer(&Method::GET, "/healthz", &status).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(
             serde_json::to_string(&Health::of(&[], status.no_storage())).unwrap(),
@@ -289,23 +313,30 @@ mod tests {
         );
     }
 
-    #[test]
-    fn only_what_there_is_is_answered() {
+    #[tokio::test]
+    async fn only_what_there_is_is_answered() {
         let status = Status::default();
-        let code = |method: &Method, path: &str| answer(method, path, &status).status().as_u16();
-        assert_eq!(code(&Method::GET, "/healthz"), 200);
-        assert_eq!(code(&Method::HEAD, "/healthz"), 200);
-        assert_eq!(code(&Method::POST, "/healthz"), 405);
-        assert_eq!(code(&Method::GET, "/api/status"), 503, "nothing is open");
+        let code = async |method: &Method, path: &str| {
+            let response = answer(method, path, &status).await;
+            response.status().as_u16()
+        };
+        assert_eq!(code(&Method::GET, "/healthz").await, 200);
+        assert_eq!(code(&Method::HEAD, "/healthz").await, 200);
+        assert_eq!(code(&Method::POST, "/healthz").await, 405);
+        assert_eq!(
+            code(&Method::GET, "/api/status").await,
+            503,
+            "nothing is open"
+        );
         status.opened(Recorder {
             uuid: String::new(),
             path: "/p".into(),
             since_us: 0,
         });
-        assert_eq!(code(&Method::GET, "/api/status"), 200);
-        assert_eq!(code(&Method::POST, "/api/status"), 405);
-        assert_eq!(code(&Method::GET, "/"), 404);
-        assert_eq!(code(&Method::GET, "/healthz/.."), 404);
+        assert_eq!(code(&Method::GET, "/api/status").await, 200);
+        assert_eq!(code(&Method::POST, "/api/status").await, 405);
+        assert_eq!(code(&Method::GET, "/").await, 404);
+        assert_eq!(code(&Method::GET, "/healthz/..").await, 404);
     }
 
     #[tokio::test]

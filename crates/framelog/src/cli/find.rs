@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use framelog_store::Reader;
 use framelog_store::query::{FrameRow, GapRow, RemovalRow};
+use framelog_store::{Reader, identity};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
@@ -50,6 +50,12 @@ pub struct Args {
 /// If the index can't be read, or doesn't know the camera, or the span is empty.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     let listing = Listing::new(args)?;
+    // In this order: of a recorder that has ended by then everything is in the index.
+    let is_recording = identity::is_recording(storage).map_err(Failure::failed)?;
+    let listing = Listing {
+        is_recording,
+        ..listing
+    };
     let reader = Reader::open(storage).await.map_err(Failure::failed)?;
     let cameras = match &listing.args.camera {
         Some(camera) => {
@@ -84,6 +90,8 @@ struct Listing {
     from_us: i64,
     to_us: i64,
     lines_left: u64,
+    /// Whether a recorder runs: without one nothing is open, whatever the last one, killed, has left in the index.
+    is_recording: bool,
 }
 
 impl Listing {
@@ -103,6 +111,7 @@ impl Listing {
             from_us,
             to_us,
             lines_left,
+            is_recording: false,
         })
     }
 
@@ -170,7 +179,12 @@ impl Listing {
                     .removals(Some(camera), self.from_us, self.to_us)
                     .await?;
                 let holes = holes(&gaps, &removals);
-                items.extend(merge(segments, &holes).into_iter().map(Item::Footage));
+                let mut stretches = merge(segments, &holes);
+                for stretch in &mut stretches {
+                    stretch.was_cut = stretch.open && !self.is_recording;
+                    stretch.open &= self.is_recording;
+                }
+                items.extend(stretches.into_iter().map(Item::Footage));
                 items.extend(removals.into_iter().map(Item::Removal));
             }
             items.extend(gaps.into_iter().map(Item::Gap));
@@ -301,7 +315,11 @@ fn footage_line(stretch: &Stretch, width: usize, utc: bool) -> String {
         words::duration(stretch.ended_us.saturating_sub(stretch.started_us)),
         words::count(stretch.frames, "frame"),
         words::bytes(stretch.bytes),
-        if stretch.open { ", recording" } else { "" },
+        match (stretch.open, stretch.was_cut) {
+            (true, _) => ", recording",
+            (_, true) => ", the recorder was killed: there may be more, which its next start finds",
+            _ => "",
+        },
         stretch.first_path.display(),
     )
 }
@@ -387,6 +405,7 @@ fn item_json(item: &Item) -> Value {
             "frames": stretch.frames,
             "bytes": stretch.bytes,
             "recording": stretch.open,
+            "cut": stretch.was_cut,
             "path": stretch.first_path.to_string_lossy(),
             "last_path": stretch.last_path.to_string_lossy(),
             "files": stretch.files,

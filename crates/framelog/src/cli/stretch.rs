@@ -19,6 +19,8 @@ pub struct Stretch {
     pub bytes: u64,
     /// Still growing.
     pub open: bool,
+    /// It was growing when the recorder was killed: only its next start knows the end.
+    pub was_cut: bool,
     /// Its first file, relative to the storage directory.
     pub first_path: PathBuf,
     /// Its last file.
@@ -36,6 +38,7 @@ impl Stretch {
             frames: segment.frames,
             bytes: segment.bytes,
             open: segment.open,
+            was_cut: false,
             first_path: segment.path.clone(),
             last_path: segment.path,
             files: 1,

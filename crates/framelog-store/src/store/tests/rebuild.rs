@@ -186,10 +186,18 @@ async fn pictures_in_files_of_their_own_come_back_too() {
     };
     let store = Store::open(options).await.unwrap();
     let log = store.camera("a").await.unwrap();
-    for n in 0..5 {
+    let clocks = [
+        (ClockKind::Arrival, 0),
+        (ClockKind::Camera, 0),
+        (ClockKind::Mapped, 3_600_000_000),
+        (ClockKind::Mapped, -1),
+        (ClockKind::Mapped, 0),
+    ];
+    for (n, (clock, offset_us)) in (0..).zip(clocks) {
         let picture = Frame {
             payload: Bytes::from_static(b"\xFF\xD8\xFF\xDBx\xFF\xD9").into(),
-            clock: ClockKind::Arrival,
+            clock,
+            offset_us,
             ..frame(T + n * 300_000, "")
         };
         log.append(picture, false).unwrap();
@@ -197,9 +205,19 @@ async fn pictures_in_files_of_their_own_come_back_too() {
     store.close().await.unwrap();
     let before = footage(dir.path()).await;
     assert_eq!(before.len(), 5);
+    let offsets_before = offsets(dir.path()).await;
     remove_index(dir.path());
     reindexed(dir.path()).await;
     assert_eq!(footage(dir.path()).await, before);
+    // Where the file system keeps extended attributes; the temporary directory's may not.
+    let probe = std::fs::File::create(dir.path().join("probe")).unwrap();
+    let disk = Disk::open(dir.path()).unwrap();
+    if disk
+        .set_attribute(&probe, "user.framelog.probe", b"x")
+        .is_ok()
+    {
+        assert_eq!(offsets(dir.path()).await, offsets_before);
+    }
 }
 
 #[tokio::test]

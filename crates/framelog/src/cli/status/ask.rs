@@ -97,6 +97,8 @@ mod tests {
             storage: Storage {
                 path: "/p".into(),
                 state: StorageState::Ok,
+                detail: None,
+                unkept: Vec::new(),
             },
             cameras: Vec::new(),
         }

@@ -2,7 +2,7 @@
 
 use framelog_core::gap::GapReason;
 use framelog_store::query::{AccountRow, GapRow, SessionRow};
-use framelog_store::{Error, Reader, identity};
+use framelog_store::{Error, Reader, identity, wall};
 
 use crate::config::{self, Config};
 use crate::report::{Camera, Recorder, Report, Source, State, Storage, StorageState};
@@ -23,10 +23,12 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
         storage: Storage {
             path: path.clone(),
             state: StorageState::Empty,
+            detail: None,
+            unkept: Vec::new(),
         },
         cameras: Vec::new(),
     };
-    let (mut accounts, mut gaps) = (Vec::new(), Vec::new());
+    let (mut accounts, mut gaps, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     match Reader::open(&path).await {
         Ok(reader) => {
             if let Some(session) = reader.last_session().await? {
@@ -35,6 +37,7 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
             }
             // Those that have no end.
             gaps = reader.gaps(None, i64::MAX, i64::MAX).await?;
+            kept = reader.kept().await?;
             report.storage.state = StorageState::Ok;
         }
         Err(Error::NoIndex { .. }) => {}
@@ -49,6 +52,7 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
             down(camera, account, report.recorder.since_us)
         });
     }
+    report.add_kept(&kept, &config.rules(), wall::now_us());
     if is_running {
         report.storage.state = StorageState::of(&report.cameras);
     }

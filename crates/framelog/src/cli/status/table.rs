@@ -50,9 +50,18 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         StorageState::DiskFull => head += "; THE DISK IS FULL",
         StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
         StorageState::Gone => {
-            head += "; THE STORAGE IS GONE, nothing is recorded until it is back";
+            let why = report.storage.detail.as_deref().unwrap_or("it is gone");
+            let _ = write!(
+                head,
+                "; NO STORAGE, nothing is recorded until it is there: {why}"
+            );
         }
         StorageState::Ok | StorageState::Empty => {}
+    }
+    for unkept in &report.storage.unkept {
+        let of = unkept.camera.as_ref().map(|camera| format!(" of {camera}"));
+        let (rule, of) = (&unkept.rule, of.unwrap_or_default());
+        let _ = write!(head, "; {rule}{of} CAN'T BE KEPT: {}", unkept.detail);
     }
     head
 }
@@ -96,6 +105,13 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
         .filter(|_| camera.state != State::Disabled)
     {
         remarks.push(format!("last {}", ago(last_us, now_us)));
+    }
+    if let (Some(from_us), Some(to_us)) = (camera.kept_from_us, camera.kept_to_us) {
+        remarks.push(format!(
+            "kept from {} to {}",
+            second(from_us, utc),
+            second(to_us, utc)
+        ));
     }
     for (number, what) in [
         (camera.dropped.disk_full, "dropped (disk full)"),
@@ -151,7 +167,7 @@ fn ago(at_us: i64, now_us: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Dropped, Frozen, Recorder, Source, Storage};
+    use crate::report::{Dropped, Frozen, Recorder, Source, Storage, Unkept};
 
     const NOW: i64 = 1_700_000_000_000_000;
 
@@ -180,6 +196,8 @@ mod tests {
             storage: Storage {
                 path: "/footage".into(),
                 state: StorageState::of(&cameras),
+                detail: None,
+                unkept: Vec::new(),
             },
             cameras,
         }
@@ -220,6 +238,29 @@ mod tests {
             ]
             .concat()
         );
+    }
+
+    #[test]
+    fn footage_that_is_kept_and_limits_that_are_not_are_told() {
+        let gate = Camera {
+            kept_from_us: Some(NOW - 86_400_000_000),
+            kept_to_us: Some(NOW - 40_000),
+            ..camera("gate", State::Recording)
+        };
+        let mut report = report(true, vec![gate]);
+        let unkept = |rule: &str, camera: Option<&str>| Unkept {
+            rule: rule.to_owned(),
+            camera: camera.map(str::to_owned),
+            detail: "all of it is protected".to_owned(),
+        };
+        report.storage.unkept = vec![unkept("max_size", None), unkept("retain", Some("gate"))];
+        let text = text(&report, NOW, true);
+        for said in [
+            "; max_size CAN'T BE KEPT: all of it is protected; retain of gate CAN'T BE KEPT: all of it is protected\n",
+            ", kept from 2023-11-13T22:13:20Z to 2023-11-14T22:13:19Z\n",
+        ] {
+            assert!(text.contains(said), "{text}");
+        }
     }
 
     #[test]
