@@ -7,6 +7,8 @@ use crate::error::Error;
 
 /// The index, below the storage directory.
 pub(crate) const INDEX: &str = "index.db";
+/// What SQLite writes ahead, beside the index.
+pub(crate) const LOG: &str = "index.db-wal";
 /// Who records here.
 pub(crate) const IDENTITY: &str = "recorder.toml";
 /// Held while a recorder runs.

@@ -38,6 +38,7 @@ mod index;
 mod layout;
 mod lost_index;
 mod mounts;
+mod outage;
 mod overflow;
 mod queue;
 mod rebuild;
@@ -60,7 +61,7 @@ pub mod query;
 pub mod verify;
 pub mod wall;
 
-pub use camera::{Counters, Still};
+pub use camera::{Counters, Losing, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use query::Reader;
