@@ -65,7 +65,7 @@ pub struct Storage {
 pub enum StorageState {
     /// Well.
     Ok,
-    /// It takes no more frames of some camera.
+    /// It takes no more frames of some camera, or of none.
     DiskFull,
     /// It takes the frames of some camera too slowly.
     DiskSlow,
@@ -161,13 +161,13 @@ pub struct Frozen {
 }
 
 impl Report {
-    /// What this process is doing; `None` as long as its storage directory isn't open.
+    /// What this process is doing; `None` as long as it isn't known who records.
     pub fn live(status: &Status) -> Option<Self> {
         let status::Recorder {
             uuid,
             path,
             since_us,
-        } = status.recorder()?.clone();
+        } = status.recorder()?;
         let cameras: Vec<Camera> = status
             .snapshots(Instant::now())
             .iter()
@@ -177,7 +177,7 @@ impl Report {
         Some(Self {
             source: Source::Recorder,
             recorder: Recorder {
-                uuid: Some(uuid),
+                uuid: Some(uuid).filter(|uuid| !uuid.is_empty()),
                 version: Some(env!("CARGO_PKG_VERSION").to_owned()),
                 running: true,
                 since_us: Some(since_us),
@@ -187,6 +187,7 @@ impl Report {
             storage: Storage {
                 path,
                 state: match status.no_storage() {
+                    Some(no_storage) if no_storage.is_full => StorageState::DiskFull,
                     Some(_) => StorageState::Gone,
                     None => StorageState::of(&cameras),
                 },
@@ -198,7 +199,10 @@ impl Report {
     /// Whether something should be recorded and isn't.
     pub fn is_failing(&self) -> bool {
         let is_missing = |camera: &Camera| matches!(camera.state, State::Missing | State::Down);
-        self.storage.state == StorageState::Gone || self.cameras.iter().any(is_missing)
+        matches!(
+            self.storage.state,
+            StorageState::Gone | StorageState::DiskFull
+        ) || self.cameras.iter().any(is_missing)
     }
 }
 
@@ -247,8 +251,10 @@ impl Camera {
         let (state, since_us) = match (missing, snapshot.still) {
             (Some((GapReason::Disabled, _)), _) => (State::Disabled, snapshot.since_us),
             (Some(_), _) if snapshot.gap.is_none() => {
+                let losing_us = snapshot.losing.as_ref().map(|losing| losing.since_us);
                 let silent_us = i64::try_from(snapshot.silent_for.as_micros()).unwrap_or(i64::MAX);
-                (State::Missing, now_us.saturating_sub(silent_us))
+                let since_us = losing_us.unwrap_or(now_us.saturating_sub(silent_us));
+                (State::Missing, since_us)
             }
             (Some(_), _) => (State::Missing, snapshot.since_us),
             (None, Some((_, since_us))) => (State::Frozen, since_us),
@@ -260,7 +266,9 @@ impl Camera {
             reason: missing.map(|(reason, _)| reason.name().to_owned()),
             detail: missing.map(|(_, detail)| detail.to_owned()),
             stored_bytes: Some(snapshot.stored.stored_bytes),
-            last_captured_us: snapshot.last_captured_us,
+            // Frames that come and can't be written are none that one could look at.
+            last_captured_us: (snapshot.losing.as_ref())
+                .map_or(snapshot.last_captured_us, |losing| Some(losing.since_us)),
             skew_us: snapshot.skew_us,
             connections: Some(snapshot.counts.connections),
             frozen: snapshot.still.map(|(still, since_us)| Frozen {
@@ -297,6 +305,7 @@ mod tests {
             last_captured_us: Some(NOW),
             skew_us: None,
             still: None,
+            losing: None,
         }
     }
 
