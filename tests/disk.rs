@@ -1,8 +1,7 @@
 //! Disks that are pulled out, swapped, read-only or late: nothing is written anywhere else, and recording goes on when they are back.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -72,28 +71,6 @@ fn wait_for_more(place: &Place, known: usize) -> usize {
     })
 }
 
-/// What the recorder answers to GET /healthz; empty if it doesn't.
-fn health(place: &Place) -> String {
-    get(place, "/healthz")
-}
-
-fn get(place: &Place, path: &str) -> String {
-    let log = place.log();
-    let Some(address) = log.rsplit("listening url=http://").next().and_then(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
-        rest.get(..end)
-    }) else {
-        return String::new();
-    };
-    let mut answer = String::new();
-    if let Ok(mut stream) = TcpStream::connect(address) {
-        // An answer that doesn't come is an empty one.
-        let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
-        let _ = stream.read_to_string(&mut answer);
-    }
-    answer
-}
-
 fn stop(daemon: Daemon, place: &Place) {
     let status = daemon
         .stop(Duration::from_secs(10))
@@ -128,14 +105,14 @@ fn unmounted_disk_is_told_and_waited_for_and_nothing_is_written_below_it() {
     for _ in 0..2 {
         disk.unmount();
         wait_until(&disk.place, "alarm", || {
-            let health = health(&disk.place);
+            let health = disk.place.health();
             health.starts_with("HTTP/1.0 503") && health.contains("is not mounted")
         });
         assert_eq!(entries(&disk.place.storage()), 0, "the bare mount point");
         disk.mount();
         known = wait_for_more(&disk.place, known);
         wait_until(&disk.place, "health", || {
-            health(&disk.place).starts_with("HTTP/1.0 200")
+            disk.place.health().starts_with("HTTP/1.0 200")
         });
     }
     assert!(daemon.ended().is_none(), "it was never restarted");
@@ -217,7 +194,7 @@ fn disk_that_comes_back_read_only_is_told_until_it_can_be_written() {
     wait_until(&disk.place, "reason", || {
         disk.place.log().contains("Read-only file system")
     });
-    assert!(health(&disk.place).starts_with("HTTP/1.0 503"));
+    assert!(disk.place.health().starts_with("HTTP/1.0 503"));
     mounted.remount("rw");
     disk.mounted = Some(mounted);
     wait_for_more(&disk.place, known);
@@ -256,8 +233,8 @@ fn pinned_disk_that_is_late_is_waited_for_and_waiting_can_be_stopped() {
         wait_until(&disk.place, "refusal", || {
             disk.place.log().contains("does not record here")
         });
-        assert!(health(&disk.place).starts_with("HTTP/1.0 503"));
-        let status = get(&disk.place, "/api/status");
+        assert!(disk.place.health().starts_with("HTTP/1.0 503"));
+        let status = disk.place.get("/api/status");
         assert!(
             status.starts_with("HTTP/1.0 200")
                 && status.contains(r#""state":"gone""#)

@@ -209,13 +209,7 @@ fn a_disk_that_others_fill_goes_on_being_recorded_on() {
     place.wait_for("2 MB of footage", LIMIT, |index| {
         (bytes(index) > 2_000_000).then_some(())
     });
-    let mut others = File::create(disk.join("others")).expect("room for a file");
-    for size in [1 << 16, 1 << 12, 1] {
-        while others
-            .write(&vec![7; size])
-            .is_ok_and(|written| written > 0)
-        {}
-    }
+    fill(&disk.join("others"));
     place.wait_for("the oldest footage to make room, twice", LIMIT, |index| {
         let removed = removals_by(index, "disk_full");
         (removed.iter().map(|removal| removal.bytes).sum::<i64>() > 600_000).then_some(())
@@ -237,6 +231,132 @@ fn a_disk_that_others_fill_goes_on_being_recorded_on() {
     );
     let totals = place.log();
     assert!(totals.contains("disk_full=0"), "{totals}");
+}
+
+#[test]
+fn a_full_disk_of_protected_footage_is_told_and_recorded_on_as_soon_as_it_is_unprotected() {
+    let place = Place::new("");
+    let disk = place.path("storage");
+    fs::create_dir(&disk).expect("a writable temporary directory");
+    let Some(_mounted) = Tmpfs::mount(&disk) else {
+        return;
+    };
+    let camera = Camera::start(Listen::plainly(34), large(20));
+    configure(&place, &camera, &disk, "");
+    let daemon = place.run();
+    place.wait_for("2 MB of footage", LIMIT, |index| {
+        (index.rows_of("gate").len() > 100).then_some(())
+    });
+    let all = ["--from", "2020-01-01", "--to", "2100-01-01"];
+    text(&place.command(&[&["protect", "gate"], &all[..]].concat()));
+    let others = disk.join("others");
+    fill(&others);
+    // The gap is in the index, which is written though the disk is full, and it is open.
+    let dropping = |index: &Index| {
+        let gaps = index.gaps_of("gate");
+        let last = gaps.last().filter(|gap| gap.reason == "disk_full")?;
+        last.ended_us.is_none().then_some(())
+    };
+    place.wait_for("gap", LIMIT, dropping);
+    let health = place.health();
+    assert!(
+        health.starts_with("HTTP/1.0 503") && health.contains("disk_full"),
+        "{health}"
+    );
+    let rows = place.index().expect("an index").rows_of("gate").len();
+    // Whoever is told so can protect more, and less.
+    let more = ["--from", "2019-01-01", "--to", "2019-01-02"];
+    text(&place.command(&[&["protect", "gate"], &more[..]].concat()));
+    std::thread::sleep(Duration::from_secs(6));
+    place.wait_for("gap that is still open", LIMIT, dropping);
+    let log = place.log();
+    assert!(!log.contains("written again"), "{log}");
+    assert!(!log.contains("index could not be written"), "{log}");
+    assert_eq!(log.matches("no footage may go").count(), 1, "{log}");
+    for id in ["1", "2"] {
+        let said = text(&place.command(&["unprotect", id]));
+        assert!(said.contains("not protected any more"), "{said}");
+    }
+    place.wait_for("frames after the gap", LIMIT, |index| {
+        let gap = index.gaps_of("gate").pop()?;
+        let newest = index.rows_of("gate").pop()?.captured_us;
+        (gap.ended_us? < newest).then_some(())
+    });
+    let kept = place.index().expect("an index").rows_of("gate");
+    assert!(kept.len() < rows + 100, "the oldest went: {}", kept.len());
+    place.wait_for("calm in the log", LIMIT, |_| {
+        place
+            .log()
+            .contains("footage is written again")
+            .then_some(())
+    });
+    stop(&place, daemon);
+    assert_whole(&place, &place.index().expect("an index"));
+}
+
+#[test]
+fn a_recorder_that_finds_the_disk_full_and_nothing_that_may_go_waits_for_room() {
+    let place = Place::new("");
+    let disk = place.path("storage");
+    fs::create_dir(&disk).expect("a writable temporary directory");
+    let Some(_mounted) = Tmpfs::mount(&disk) else {
+        return;
+    };
+    let camera = Camera::start(Listen::plainly(35), large(20));
+    configure(&place, &camera, &disk, "");
+    let daemon = place.run();
+    place.wait_for("footage", LIMIT, |index| {
+        (index.rows_of("gate").len() > 20).then_some(())
+    });
+    let all = ["--from", "2020-01-01", "--to", "2100-01-01"];
+    text(&place.command(&[&["protect", "gate"], &all[..]].concat()));
+    stop(&place, daemon);
+    let rows = place.index().expect("an index").rows_of("gate");
+    // Nothing is kept for the index.
+    fs::remove_file(disk.join("reserve")).expect("a reserve");
+    for left in ["index.db-wal", "index.db-shm"] {
+        // Whoever reads the index at the end may leave them, with nothing in the log.
+        let left = disk.join(left);
+        assert!(
+            !left.ends_with("index.db-wal") || fs::metadata(&left).map_or(0, |log| log.len()) == 0
+        );
+        let _ = fs::remove_file(left);
+    }
+    let others = disk.join("others");
+    fill(&others);
+    fs::write(place.path("log"), "").expect("a writable temporary directory");
+    let mut daemon = place.run();
+    let begin = std::time::Instant::now();
+    while !(place.health().contains("is full") && place.log().contains("nothing is recorded")) {
+        assert!(begin.elapsed() < LIMIT, "{}", place.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(place.health().starts_with("HTTP/1.0 503"));
+    std::thread::sleep(Duration::from_secs(3));
+    let log = place.log();
+    assert_eq!(log.matches("ERROR").count(), 1, "one line: {log}");
+    assert!(daemon.ended().is_none(), "{log}");
+    fs::remove_file(&others).expect("it is there");
+    place.wait_for("frames", LIMIT, |index| {
+        (index.rows_of("gate").len() > rows.len()).then_some(())
+    });
+    stop(&place, daemon);
+    let index = place.index().expect("an index");
+    assert_eq!(index.rows_of("gate")[..rows.len()], rows);
+    let gaps = index.gaps_of("gate");
+    let told = |gap: &&crate::support::index::Gap| {
+        gap.reason == "disk_full" && gap.detail.contains("found the disk full")
+    };
+    assert_eq!(gaps.iter().filter(told).count(), 1, "{gaps:?}");
+    assert_whole(&place, &index);
+}
+
+/// Writes until nothing more goes in.
+fn fill(path: &Path) {
+    let mut file = File::create(path).expect("room for a file");
+    for size in [1 << 16, 1 << 12, 1] {
+        while file.write(&vec![7; size]).is_ok_and(|written| written > 0) {}
+    }
 }
 
 /// A stream of pictures of 20 kB.

@@ -1,6 +1,8 @@
 //! The recorder as a child process, in a directory of its own.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -108,6 +110,29 @@ impl Place {
             .current_dir(self.directory.path())
             .output()
             .expect("the program starts")
+    }
+
+    /// What the recorder answers to GET /healthz; empty if it doesn't.
+    pub fn health(&self) -> String {
+        self.get("/healthz")
+    }
+
+    /// What the recorder answers to GET of this path; empty if it doesn't.
+    pub fn get(&self, path: &str) -> String {
+        let log = self.log();
+        let Some(address) = log.rsplit("listening url=http://").next().and_then(|rest| {
+            let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')?;
+            rest.get(..end)
+        }) else {
+            return String::new();
+        };
+        let mut answer = String::new();
+        if let Ok(mut stream) = TcpStream::connect(address) {
+            // An answer that doesn't come is an empty one.
+            let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
+            let _ = stream.read_to_string(&mut answer);
+        }
+        answer
     }
 
     /// The index, once there is one.

@@ -1,12 +1,16 @@
 //! What the log of a camera and its writer thread both know: who it is, what waits, what became of all that it sent, whether its
 //! pictures stand still. Not for putting frames anywhere.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
 use framelog_core::multipart::SkipReason;
 
+/// On a full disk a frame is stored now and then. Only after so long without a loss is it said that frames are stored.
+const CALM: Duration = Duration::from_secs(2);
 /// For times in atomics: none is known.
 const NEVER: i64 = i64::MIN;
 
@@ -84,6 +88,27 @@ impl Still {
     }
 }
 
+/// Frames that come and can't be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Losing {
+    /// Capture time of the first of them, microseconds.
+    pub since_us: i64,
+    /// The system's reason.
+    pub detail: Arc<str>,
+    last: Instant,
+}
+
+impl Losing {
+    /// Frames are lost now, and have been since then.
+    pub fn new(since_us: i64, detail: Arc<str>) -> Self {
+        Self {
+            since_us,
+            detail,
+            last: Instant::now(),
+        }
+    }
+}
+
 /// What the log of a camera and its writer thread share.
 #[derive(Debug)]
 pub(crate) struct Camera {
@@ -99,6 +124,8 @@ pub(crate) struct Camera {
     still_picture_us: AtomicI64,
     /// Since when its stamp stands still, or [`NEVER`].
     still_stamp_us: AtomicI64,
+    /// Frames can't be written at present.
+    losing: Mutex<Option<Losing>>,
     /// Frames are being dropped before the queue, and why: a gap is open.
     dropping: Mutex<Option<GapReason>>,
     /// A frame that should have begun a segment was dropped: the next one does.
@@ -118,6 +145,7 @@ impl Camera {
             last_captured_us: AtomicI64::new(last_captured_us.unwrap_or(NEVER)),
             still_picture_us: AtomicI64::new(NEVER),
             still_stamp_us: AtomicI64::new(NEVER),
+            losing: Mutex::new(None),
             dropping: Mutex::new(None),
             owes_segment: AtomicBool::new(false),
             out_of_patience: AtomicBool::new(false),
@@ -153,6 +181,26 @@ impl Camera {
             GapReason::DiskSlow => &mut counters.dropped_disk_slow,
             _ => &mut counters.dropped_disk_full,
         } += frames;
+    }
+
+    /// Frames from this one on could not be written.
+    pub fn loses(&self, captured_us: i64, error: &io::Error) {
+        let mut losing = lock(&self.losing);
+        let since_us = losing
+            .as_ref()
+            .map_or(captured_us, |losing| losing.since_us);
+        let detail = format!("frames can't be written: {error}");
+        *losing = Some(Losing::new(since_us, detail.into()));
+    }
+
+    /// Frames were written.
+    pub fn stores(&self) {
+        lock(&self.losing).take_if(|losing| losing.last.elapsed() >= CALM);
+    }
+
+    /// Since when frames can't be written, and why, if so.
+    pub fn losing(&self) -> Option<Losing> {
+        lock(&self.losing).clone()
     }
 
     /// Frames that were counted as stored turn out not to be on the disk.
@@ -243,6 +291,23 @@ mod tests {
             counters.dropped_disk_full,
         ];
         assert_eq!(each, [1; 6]);
+    }
+
+    #[test]
+    fn a_frame_that_is_stored_now_and_then_does_not_end_a_loss() {
+        let camera = Camera::new(1, "gate".into(), None);
+        camera.stores();
+        assert_eq!(camera.losing(), None);
+        let full = || io::Error::from(rustix::io::Errno::NOSPC);
+        camera.loses(7, &full());
+        camera.stores();
+        camera.loses(9, &full());
+        let losing = camera.losing().unwrap();
+        assert_eq!(losing.since_us, 7);
+        assert!(losing.detail.contains("No space left"), "{losing:?}");
+        lock(&camera.losing).as_mut().unwrap().last -= CALM;
+        camera.stores();
+        assert_eq!(camera.losing(), None);
     }
 
     #[test]

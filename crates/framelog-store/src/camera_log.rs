@@ -10,7 +10,7 @@ use framelog_core::multipart::SkipReason;
 use tokio::time::timeout;
 
 use crate::budget::Budget;
-use crate::camera::{Camera, Counters, Still};
+use crate::camera::{Camera, Counters, Losing, Still};
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes};
 use crate::queue::{Command, Entry, Queue};
@@ -78,6 +78,11 @@ impl CameraLog {
     /// What stands still although frames come, and since when, microseconds. Its pictures are watched by the writer thread.
     pub fn still(&self) -> Option<(Still, i64)> {
         self.camera.still()
+    }
+
+    /// Since when its frames come and can't be written, and why, if so.
+    pub fn losing(&self) -> Option<Losing> {
+        self.camera.losing()
     }
 
     /// Waits while the disk is behind with this camera's frames, so that its connection holds it back and nothing need be dropped.

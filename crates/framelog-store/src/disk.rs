@@ -129,8 +129,8 @@ impl Disk {
         })
     }
 
-    /// Opens a file for [`Disk::cut`].
-    pub fn open_to_cut(&self, path: &str) -> io::Result<File> {
+    /// Opens a file that is there for [`Disk::cut`], or to take room for it.
+    pub fn open_to_write(&self, path: &str) -> io::Result<File> {
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         retried(|| {
             #[cfg(test)]

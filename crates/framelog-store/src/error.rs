@@ -114,6 +114,14 @@ pub enum Error {
         /// What is wrong with it.
         detail: String,
     },
+    /// There is no room for a change of the index, nor was any made for it.
+    #[error(
+        "{path}: the disk is full, and not even the index can be written; remove something else from the disk and try again"
+    )]
+    NoRoom {
+        /// What could not be written.
+        path: PathBuf,
+    },
     /// SQLite refused.
     #[error("{path}: the index could not be {action}: {source}")]
     Index {
@@ -177,10 +185,11 @@ impl Error {
     }
 
     /// Whether there was no room on the disk.
-    pub(crate) fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         match self {
             Error::Index { source, .. } => is_full(source),
             Error::Io { source, .. } => crate::room::is_full(source),
+            Error::NoRoom { .. } => true,
             _ => false,
         }
     }

@@ -26,7 +26,7 @@ type FileId = (u64, u64);
 /// Why a store can't go on: it is to be closed, and another one opened in its place. In words, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gone {
-    /// The storage directory is no longer at its path.
+    /// The storage directory is no longer at its path, or had no room to begin in.
     Directory(String),
     /// The index is no longer at its path, or damaged. Opening the store makes a new one from the footage.
     Index(String),

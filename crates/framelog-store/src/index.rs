@@ -22,10 +22,11 @@ use crate::budget::Budget;
 use crate::camera::Camera;
 use crate::dirty::Dirty;
 use crate::disk::Disk;
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::gaps::{GapChange, Gaps};
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
+use crate::outage::Outage;
 use crate::overflow::Overflow;
 use crate::retention::Retention;
 use crate::rules::Rules;
@@ -241,7 +242,7 @@ pub(crate) struct Index {
     cycled: Instant,
     synced: Instant,
     checkpointed: Instant,
-    warned: Option<Instant>,
+    outage: Outage,
 }
 
 impl Index {
@@ -280,7 +281,7 @@ impl Index {
             cycled: now,
             synced: now,
             checkpointed: now,
-            warned: None,
+            outage: Outage::new(WARN_EVERY),
         }
     }
 
@@ -398,7 +399,14 @@ impl Index {
             return Ok(()); // rows wait for their bytes
         }
         let durable = !rests && (syncs_always || self.synced.elapsed() >= self.sync);
-        match self.try_cycle(durable).await {
+        let mut cycled = self.try_cycle(durable).await;
+        if cycled.as_ref().is_err_and(Error::is_full) {
+            self.retention.index_is_full();
+            // If that fails, so does what follows.
+            let _ = self.try_keep(0).await;
+            cycled = self.try_cycle(durable).await;
+        }
+        match cycled {
             Err(error) if error.is_damage() => Err(self.damaged()),
             Err(error) => {
                 if error.is_full() {
@@ -459,6 +467,7 @@ impl Index {
             .demands(&mut self.connection, wanted, wall::now_us())
             .await
             .map_err(failed())?;
+        let is_index_full = self.retention.take_index_full();
         let mut freed = 0;
         if !demands.is_empty() {
             if self.sync > SYNC_WITH_COMMIT {
@@ -475,10 +484,10 @@ impl Index {
                 demands = self.retention.left(&demands, now);
             }
         }
-        if wanted > 0 && freed > 0 {
+        if is_index_full || wanted > 0 && freed > 0 {
             // The log is begun again instead of growing at the cost of footage. If it can't be, nothing is lost.
             self.checkpointed = Instant::now();
-            let _ = self.execute("PRAGMA wal_checkpoint(PASSIVE)").await;
+            let _ = self.retention.empty_log(&mut self.connection).await;
         }
         self.dirty.add_dirs(self.retention.take_dirs());
         Ok(freed)
@@ -494,9 +503,11 @@ impl Index {
             .map_err(Error::index(&self.path, "written"))?;
         if durable && self.checkpointed.elapsed() >= CHECKPOINT_EVERY {
             self.checkpointed = Instant::now();
-            self.execute("PRAGMA wal_checkpoint(PASSIVE)")
-                .await
-                .map_err(Error::index(&self.path, "written"))?;
+            match self.execute("PRAGMA wal_checkpoint(PASSIVE)").await {
+                // No row waits for that.
+                Err(error) if error::is_full(&error) => self.retention.index_is_full(),
+                done => done.map_err(Error::index(&self.path, "written"))?,
+            }
         }
         Ok(())
     }
@@ -635,7 +646,7 @@ impl Index {
         if durable {
             self.retention.forgot_deleted();
         }
-        if self.warned.take().is_some() {
+        if self.outage.worked(std::time::Instant::now()) {
             tracing::info!("index is written again");
         }
         Ok(())
@@ -711,9 +722,24 @@ impl Index {
     async fn commit_last(&mut self, now_us: i64) -> sqlx::Result<()> {
         // A session that has ended is not looked at again.
         let is_whole = self.suspects.is_empty() && self.changes.is_empty();
-        self.commit(true, now_us, is_whole.then_some(now_us))
-            .await?;
-        self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await
+        let ended_us = is_whole.then_some(now_us);
+        let mut committed = self.commit(true, now_us, ended_us).await;
+        if committed.as_ref().is_err_and(error::is_full) {
+            let _ = self.retention.empty_log(&mut self.connection).await;
+            committed = self.commit(true, now_us, ended_us).await;
+        }
+        committed?;
+        self.leave_no_log().await
+    }
+
+    /// Everything into the database. On a full disk some stays in the log, which is there for the next start.
+    async fn leave_no_log(&mut self) -> sqlx::Result<()> {
+        // With what was kept for the log, for which this is the end.
+        let _ = self.retention.empty_log(&mut self.connection).await;
+        match self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
+            Err(error) if error::is_full(&error) => Ok(()),
+            done => done,
+        }
     }
 
     /// Saves what only the index knows, if it is no longer at its path: when it is closed it is gone. Without its log it is an older one.
@@ -740,11 +766,7 @@ impl Index {
     }
 
     fn warn(&mut self, error: &Error) {
-        if self
-            .warned
-            .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
-        {
-            self.warned = Some(Instant::now());
+        if self.outage.failed(std::time::Instant::now()) {
             tracing::warn!(%error, rows = self.pending.frames.len(), "index could not be written, rows wait");
         }
     }

@@ -9,6 +9,8 @@ use crate::error::Error;
 pub(crate) const INDEX: &str = "index.db";
 /// What SQLite appends to it for its log and its shared memory, and for itself.
 pub(crate) const INDEX_SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
+/// What SQLite writes ahead, beside the index.
+pub(crate) const LOG: &str = "index.db-wal";
 /// Who records here.
 pub(crate) const IDENTITY: &str = "recorder.toml";
 /// Held while a recorder runs.

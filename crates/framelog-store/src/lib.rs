@@ -39,6 +39,7 @@ mod integrity;
 mod layout;
 mod lost_index;
 mod mounts;
+mod outage;
 mod overflow;
 mod queue;
 mod rebuild;
@@ -61,7 +62,7 @@ pub mod query;
 pub mod verify;
 pub mod wall;
 
-pub use camera::{Counters, Still};
+pub use camera::{Counters, Losing, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use guard::Gone;

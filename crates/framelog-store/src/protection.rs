@@ -7,7 +7,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteSynchronous};
@@ -15,10 +15,17 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use crate::disk::Disk;
 use crate::error::Error;
+use crate::reserve::Reserve;
 use crate::{layout, session, wall};
 
 /// How long a change waits for the recorder's commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// On a full disk a change is tried for so long, while the recorder makes room for it.
+const FULL_TIMEOUT: Duration = Duration::from_secs(10);
+/// So long it has time to.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
+/// So many segments get free in one piece where there is no room to free all: some 200 pages of the index at most.
+const PIECE: i64 = 64;
 
 /// What precedes the list.
 const HEAD: &str = "# Footage that outlives every rule: a copy of the list in index.db, read when that is made anew.\n\
@@ -83,20 +90,16 @@ impl Protections {
         if !index.exists() {
             return Err(Error::NoIndex { path: index });
         }
-        let mut connection = SqliteConnectOptions::new()
-            .filename(&index)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            // The recorder checkpoints, after it has synced the footage.
-            .pragma("wal_autocheckpoint", "0")
-            .disable_statement_logging()
-            .connect()
-            .await
-            .map_err(Error::index(&index, "opened"))?;
-        let found: i64 = sqlx::query_scalar("PRAGMA user_version")
-            .fetch_one(&mut connection)
-            .await
-            .map_err(Error::index(&index, "opened"))?;
+        let patience = Patience::new(storage);
+        let (connection, found) = loop {
+            match connect(&index)
+                .await
+                .map_err(Error::index(&index, "opened"))
+            {
+                Err(error) if error.is_full() => patience.wait(&index).await?,
+                connected => break connected?,
+            }
+        };
         let known = session::schema_version();
         let path = index.clone();
         match found {
@@ -122,8 +125,9 @@ impl Protections {
         ended_us: i64,
         note: &str,
     ) -> Result<Protection, Error> {
-        let added = self
-            .change(async |connection| {
+        let patience = Patience::new(&self.storage);
+        let added: Option<i64> = loop {
+            let added = self.change(async |connection| {
                 sqlx::query_scalar(
                     "INSERT INTO protections (camera_id, started_us, ended_us, note, added_us) \
                      SELECT id, ?, ?, ?, ? FROM cameras WHERE name = ? RETURNING id",
@@ -135,8 +139,13 @@ impl Protections {
                 .bind(camera)
                 .fetch_optional(connection)
                 .await
-            })
-            .await?;
+            });
+            match added.await {
+                Err(error) if error.is_full() => patience.wait(&self.index).await?,
+                added => break added?,
+            }
+        };
+        self.copy().await?;
         let listed = self.list().await?;
         listed
             .into_iter()
@@ -159,23 +168,24 @@ impl Protections {
         else {
             return Ok(None);
         };
-        self.change(async |connection| {
-            sqlx::query("DELETE FROM protections WHERE id = ?")
-                .bind(id)
-                .execute(&mut *connection)
-                .await?;
-            // Those that another protection holds are found out again.
-            sqlx::query(
-                "UPDATE segments SET protected = 0 WHERE protected = 1 \
-                 AND camera_id = (SELECT id FROM cameras WHERE name = ?) AND started_us <= ? AND ended_us >= ?",
-            )
-            .bind(&protection.camera)
-            .bind(protection.ended_us)
-            .bind(protection.started_us)
-            .execute(connection)
-            .await
-        })
-        .await?;
+        let mut patience = Patience::new(&self.storage);
+        let mut piece = None;
+        loop {
+            match self
+                .change(async |connection| shrink(connection, id, piece).await)
+                .await
+            {
+                Err(error) if error.is_full() => {
+                    patience.wait(&self.index).await?;
+                    piece = Some(PIECE);
+                }
+                Err(error) => return Err(error),
+                Ok(true) => break,
+                // What is free now may make room.
+                Ok(false) => patience = Patience::new(&self.storage),
+            }
+        }
+        self.copy().await?;
         Ok(Some(protection))
     }
 
@@ -216,7 +226,7 @@ impl Protections {
         total.map_err(Error::io(&self.storage, "measured"))
     }
 
-    /// Makes a change, durable when this returns, and copies the list.
+    /// Makes a change, durable when this returns.
     async fn change<T>(
         &mut self,
         change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
@@ -234,12 +244,24 @@ impl Protections {
             .map_err(Error::io(&self.storage, "synced"))?;
         let changed = change(&mut transaction).await.map_err(failed())?;
         transaction.commit().await.map_err(failed())?;
-        self.copy().await?;
         Ok(changed)
     }
 
-    /// Writes `protected.toml`, whole or not at all.
+    /// Writes `protected.toml` after a change.
     async fn copy(&mut self) -> Result<(), Error> {
+        let patience = Patience::new(&self.storage);
+        loop {
+            match self.try_copy().await {
+                Err(error) if error.is_full() => {
+                    patience.wait(&self.storage.join(layout::PROTECTED)).await?;
+                }
+                copied => return copied,
+            }
+        }
+    }
+
+    /// Whole or not at all.
+    async fn try_copy(&mut self) -> Result<(), Error> {
         let protection = self.list().await?.into_iter().map(|listed| Span {
             id: Some(listed.id),
             camera: listed.camera,
@@ -266,6 +288,93 @@ impl Protections {
         };
         put().map_err(Error::io(&path, "written"))
     }
+}
+
+/// A connection for changes, and the version of the index.
+async fn connect(index: &Path) -> sqlx::Result<(SqliteConnection, i64)> {
+    let mut connection = SqliteConnectOptions::new()
+        .filename(index)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        // The recorder checkpoints, after it has synced the footage.
+        .pragma("wal_autocheckpoint", "0")
+        .disable_statement_logging()
+        .connect()
+        .await?;
+    let version = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(&mut connection)
+        .await?;
+    Ok((connection, version))
+}
+
+/// How long a change is tried on a full disk.
+#[derive(Debug)]
+struct Patience {
+    reserve: Option<Reserve>,
+    ends: Instant,
+}
+
+impl Patience {
+    fn new(storage: &Path) -> Self {
+        Self {
+            reserve: Disk::open(storage).ok().map(|disk| Reserve::new(&disk)),
+            ends: Instant::now() + FULL_TIMEOUT,
+        }
+    }
+
+    /// Returns when it is time to try again: with what the recorder keeps for such changes, or else with what it has freed meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::NoRoom`] if there is no point in it.
+    async fn wait(&self, path: &Path) -> Result<(), Error> {
+        if Instant::now() >= self.ends {
+            let path = path.to_owned();
+            return Err(Error::NoRoom { path });
+        }
+        if !self.reserve.as_ref().is_some_and(Reserve::give_up) {
+            tokio::time::sleep(FULL_PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+/// Takes a protection away, or its oldest part: up to the `piece`-th segment that is marked for it. True if nothing is left of it.
+pub(crate) async fn shrink(
+    connection: &mut SqliteConnection,
+    id: i64,
+    piece: Option<i64>,
+) -> sqlx::Result<bool> {
+    let next_us: Option<i64> = match piece {
+        None => None,
+        Some(piece) => {
+            let sql = format!(
+                "SELECT s.started_us FROM protections p CROSS JOIN segments s ON {OVERLAPS} \
+                 WHERE p.id = ? AND s.protected = 1 AND s.started_us > p.started_us \
+                 ORDER BY s.started_us LIMIT 1 OFFSET ?"
+            );
+            sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .bind(id)
+                .bind(piece)
+                .fetch_optional(&mut *connection)
+                .await?
+        }
+    };
+    // Those that another protection holds are found out again.
+    let sql = format!(
+        "UPDATE segments SET protected = 0 WHERE id IN (SELECT s.id FROM protections p CROSS JOIN segments s ON {OVERLAPS} \
+             WHERE p.id = ?1 AND s.protected = 1 AND (?2 IS NULL OR s.started_us < ?2))"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(id)
+        .bind(next_us)
+        .execute(&mut *connection)
+        .await?;
+    let sql = match next_us {
+        Some(_) => "UPDATE protections SET started_us = ?2 WHERE id = ?1",
+        None => "DELETE FROM protections WHERE id = ?1",
+    };
+    let changed = sqlx::query(sql).bind(id).bind(next_us).execute(connection);
+    changed.await.map(|_| next_us.is_none())
 }
 
 fn give(file: &File, owner: &fs::Metadata) -> io::Result<()> {

@@ -288,7 +288,7 @@ pub(crate) fn cut_torn_end(
     if scan.end >= scan.file_len {
         return Ok(());
     }
-    let file = disk.open_to_cut(path)?;
+    let file = disk.open_to_write(path)?;
     disk.cut(&file, scan.end)?;
     disk.sync_file(&file)
 }

@@ -1,5 +1,9 @@
 //! Space that is kept for the index: removing footage needs rows to be written first, and a full disk takes none. Not for
 //! deciding when the disk is full.
+//!
+//! It is kept twice. Room in the index's log, beyond its end, is the log's own, and nobody else can take it: rows, removals and
+//! protections go on being written on a full disk. A file that can be given up is for the database, which grows when the log is
+//! brought into it, and for file systems that keep no room beyond a file's end.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,10 +15,10 @@ use rustix::io::Errno;
 use crate::disk::Disk;
 use crate::layout;
 
-/// The most that is kept, bytes: what the removal of some hundred segments writes.
+/// The most that is kept in each way, bytes: what the removal of some hundred segments writes.
 const BYTES_MAX: u64 = 8 << 20;
-/// At most this part of the file system.
-const SHARE: u64 = 64;
+/// At most this part of the file system, in each way.
+const SHARE: u64 = 128;
 
 /// A file of no meaning that is there to be given up.
 #[derive(Clone, Debug)]
@@ -33,15 +37,9 @@ impl Reserve {
         (disk_total / SHARE).min(BYTES_MAX)
     }
 
-    /// Takes the space, if it isn't taken already. All of it or, with an error, none.
-    pub fn make(&self, disk_total: u64) -> io::Result<()> {
-        let bytes = Self::bytes(disk_total);
-        let has = |file: File| Ok(file.metadata()?.len());
-        let is_made = self
-            .disk
-            .open_file(Path::new(layout::RESERVE))
-            .and_then(has);
-        if is_made.is_ok_and(|len| len >= bytes) {
+    /// Takes so many bytes, if they aren't taken already. All of them or, with an error, none.
+    pub fn make(&self, bytes: u64) -> io::Result<()> {
+        if self.held() >= bytes {
             return Ok(());
         }
         self.give_up();
@@ -53,6 +51,23 @@ impl Reserve {
             self.give_up();
         }
         made
+    }
+
+    /// How many bytes are taken.
+    pub fn held(&self) -> u64 {
+        let file = self.disk.open_file(Path::new(layout::RESERVE));
+        file.and_then(|file| Ok(file.metadata()?.len()))
+            .unwrap_or(0)
+    }
+
+    /// Takes so many bytes for the index's log, which must be there. Again is free.
+    pub fn make_for_log(&self, bytes: u64) -> io::Result<()> {
+        let log = self.disk.open_to_write(layout::LOG)?;
+        match rustix::fs::fallocate(&log, FallocateFlags::KEEP_SIZE, 0, bytes) {
+            // The file must do.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            done => done.map_err(io::Error::from),
+        }
     }
 
     /// Gives the space up; true if there was any.
@@ -90,7 +105,7 @@ mod tests {
         let reserve = Reserve::new(&Disk::open(storage.path()).unwrap());
         assert!(!reserve.give_up());
         for _ in 0..2 {
-            reserve.make(64 << 20).unwrap();
+            reserve.make(1 << 20).unwrap();
             let metadata = std::fs::metadata(storage.path().join(layout::RESERVE)).unwrap();
             assert_eq!(
                 (metadata.len(), metadata.blocks() * 512),
@@ -102,8 +117,24 @@ mod tests {
     }
 
     #[test]
+    fn the_log_has_room_beyond_its_end() {
+        use std::os::unix::fs::MetadataExt as _;
+        let storage = tempfile::tempdir().unwrap();
+        let reserve = Reserve::new(&Disk::open(storage.path()).unwrap());
+        assert!(reserve.make_for_log(1 << 20).is_err(), "there is no log");
+        let log = storage.path().join(layout::LOG);
+        std::fs::write(&log, "rows").unwrap();
+        for _ in 0..2 {
+            reserve.make_for_log(1 << 20).unwrap();
+            let metadata = std::fs::metadata(&log).unwrap();
+            assert_eq!((metadata.len(), metadata.blocks() * 512), (4, 1 << 20));
+        }
+        assert_eq!(std::fs::read(&log).unwrap(), b"rows");
+    }
+
+    #[test]
     fn a_small_disk_keeps_a_small_one() {
-        assert_eq!(Reserve::bytes(16 << 20), 256 << 10);
+        assert_eq!(Reserve::bytes(16 << 20), 128 << 10);
         assert_eq!(Reserve::bytes(4_000_000_000_000), BYTES_MAX);
     }
 }

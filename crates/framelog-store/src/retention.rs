@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
-use crate::disk::{Disk, Space};
+use crate::disk::Disk;
 use crate::rebuild::Progress;
 use crate::reserve::Reserve;
 use crate::room::{self, Room};
@@ -22,6 +22,7 @@ use crate::rules::{Rule, Rules};
 use crate::{error, layout};
 
 mod alarm;
+pub(crate) mod first_aid;
 mod receipts;
 mod removal;
 mod trust;
@@ -29,6 +30,7 @@ mod usage;
 
 use alarm::Alarm;
 use receipts::Receipts;
+pub(crate) use removal::Victim;
 use removal::{Demand, Removal};
 use trust::{Trust, Verdict};
 use usage::Usage;
@@ -45,10 +47,10 @@ const SEGMENTS_MAX: usize = 1_000;
 const SETTLING: Duration = Duration::from_secs(1);
 /// Files that can't be deleted are tried again this often, and until then nothing more goes: it would free nothing.
 const RETRY_EVERY: Duration = Duration::from_secs(60);
+/// Brings the log into the database, as far as readers let it.
+const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 /// `min_free` counts up to this part of the file system: on a small disk more would leave no footage.
 const MIN_FREE_SHARE: u64 = 10;
-/// That a full disk makes footage go is said this often.
-const FULL_SAID_EVERY: Duration = Duration::from_secs(600);
 
 /// How much footage there is, and how much room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,9 +87,9 @@ pub(crate) struct Retention {
     looked: Option<Instant>,
     ages_looked: Option<Instant>,
     removed: Option<Instant>,
-    full_said: Option<Instant>,
     protections: Protections,
-    is_min_free_said: bool,
+    /// The index's log has room of its own.
+    has_log_room: bool,
     /// Nothing goes: what is protected is not known.
     rests: bool,
     /// Whether the index knows all footage, or is being made anew.
@@ -134,15 +136,14 @@ impl Retention {
             rules,
             usage: Usage::default(),
             trust: Trust::new(),
-            alarm: Alarm::default(),
+            alarm: Alarm::new(),
             receipts: Receipts::default(),
             files: Doomed::default(),
             looked: None,
             ages_looked: None,
             removed: None,
-            full_said: None,
             protections: Protections::default(),
-            is_min_free_said: false,
+            has_log_room: false,
             rests: false,
             rebuilt: None,
             is_index_full: false,
@@ -150,10 +151,12 @@ impl Retention {
         }
     }
 
-    /// Learns what there is, and finishes what the run before could not. Before anything is written.
+    /// Learns what there is, and finishes what the run before could not. Before anything is written. The files in `gone` had to go before the
+    /// index could be opened: now their rows do.
     pub async fn begin(
         &mut self,
         connection: &mut SqliteConnection,
+        gone: &[Victim],
         now_us: i64,
     ) -> sqlx::Result<()> {
         self.usage = Usage::sum(connection).await?;
@@ -171,12 +174,16 @@ impl Retention {
         .await?;
         self.files.paths.extend(paths);
         self.delete_files().await;
+        if !gone.is_empty() {
+            self.forget(connection, gone, now_us).await?;
+        }
         self.now.disk_total = self.disk.space().map_or(0, |space| space.total);
-        if self
-            .reserve
-            .make(self.now.disk_total)
-            .is_err_and(|error| room::is_full(&error))
-        {
+        let bytes = Reserve::bytes(self.now.disk_total);
+        // The log's first: that can't be taken by anybody.
+        let taken = [self.reserve.make_for_log(bytes), self.reserve.make(bytes)];
+        self.has_log_room = taken[0].is_ok();
+        let is_full = |taken: &io::Result<()>| taken.as_ref().is_err_and(room::is_full);
+        if taken.iter().any(is_full) {
             // Now is the time: writers would use up what is left for the index.
             let made = match self.demands(connection, 1, now_us).await {
                 Ok(demands) => self.remove(connection, &demands, now_us).await,
@@ -189,6 +196,31 @@ impl Retention {
         Ok(())
     }
 
+    /// Removes the rows of these segments, in a transaction of their own.
+    async fn forget(
+        &mut self,
+        connection: &mut SqliteConnection,
+        gone: &[Victim],
+        now_us: i64,
+    ) -> sqlx::Result<()> {
+        execute(connection, "BEGIN IMMEDIATE").await?;
+        let forgotten = removal::forget(connection, gone, &mut self.receipts, now_us).await;
+        let done = match forgotten {
+            Ok(()) => execute(connection, "COMMIT").await,
+            failed => failed,
+        };
+        if done.is_err() {
+            let _ = execute(connection, "ROLLBACK").await; // fails if SQLite has done it
+        }
+        done?;
+        for victim in gone {
+            self.usage.remove(victim.camera_id, victim.bytes);
+        }
+        let bytes = gone.iter().map(|victim| victim.bytes.cast_unsigned()).sum();
+        self.alarm.made_room(gone.len(), bytes, self.rules.min_free);
+        Ok(())
+    }
+
     /// Where the numbers for people can be read.
     pub fn keeping(&self) -> Arc<Mutex<Keeping>> {
         self.keeping.clone()
@@ -196,7 +228,6 @@ impl Retention {
 
     /// Other rules from now on.
     pub fn set_rules(&mut self, rules: Rules) {
-        self.is_min_free_said &= rules.min_free == self.rules.min_free;
         self.rules = rules;
         self.looked = None;
         self.ages_looked = None;
@@ -225,6 +256,11 @@ impl Retention {
     /// The index found no room for its rows.
     pub fn index_is_full(&mut self) {
         self.is_index_full = true;
+    }
+
+    /// Whether it found none since this was asked last.
+    pub fn take_index_full(&mut self) -> bool {
+        std::mem::take(&mut self.is_index_full)
     }
 
     /// Whether there may be something to do.
@@ -258,11 +294,11 @@ impl Retention {
         wanted: u64,
         now_us: i64,
     ) -> sqlx::Result<Vec<Demand>> {
-        let is_full = std::mem::take(&mut self.is_index_full) || wanted > 0;
+        let is_full = self.is_index_full || wanted > 0;
         let now = Instant::now();
         let is_first_after_cut = std::mem::take(&mut self.is_cut_short);
         self.looked = Some(now);
-        self.look_at_disk(is_full).await;
+        self.look_at_disk().await;
         self.sum_protected(connection, now).await?;
         if self.files.failed.is_some() && !is_within(self.files.failed, RETRY_EVERY) {
             self.delete_files().await;
@@ -271,7 +307,10 @@ impl Retention {
         let mut demands = Vec::new();
         if !self.files.is_stuck && !self.rests {
             if is_full {
-                demands.push(of_any(Rule::DiskFull, wanted.saturating_add(self.margin())));
+                demands.push(of_any(
+                    Rule::DiskFull,
+                    wanted.saturating_add(margin(self.now.disk_total)),
+                ));
             }
             if is_first_after_cut || !is_within(self.ages_looked, AGES_EVERY) {
                 self.ages_looked = Some(now);
@@ -281,6 +320,7 @@ impl Retention {
         }
         if demands.is_empty() {
             self.now.is_starved = false;
+            self.alarm.is_met();
         }
         self.publish();
         Ok(demands)
@@ -293,7 +333,25 @@ impl Retention {
         demands: &[Demand],
         now_us: i64,
     ) -> sqlx::Result<u64> {
-        let removal = self.transact(connection, demands, now_us).await?;
+        let is_full = is_disk_full(demands);
+        // Until the reserve is taken back: what nothing may go for, footage would use up.
+        let _without_writers = match is_full {
+            true => self.room.without_writers().await,
+            false => None,
+        };
+        let removed = self.transact(connection, demands, now_us).await;
+        if removed.is_err() && is_full {
+            self.restore_reserve().await;
+        }
+        let removal = match removed {
+            // Nothing could make room, not even a file.
+            Err(error) if is_full && error::is_full(&error) => {
+                let mut nothing = Removal::new(0);
+                nothing.unmet = demands.to_vec();
+                nothing
+            }
+            removed => removed?,
+        };
         self.is_cut_short = removal.is_cut_short;
         if !removal.victims.is_empty() {
             self.removed = Some(Instant::now());
@@ -301,19 +359,30 @@ impl Retention {
         for victim in &removal.victims {
             self.usage.remove(victim.camera_id, victim.bytes);
         }
-        self.say_full(demands, &removal);
         let freed = removal.freed();
-        self.say_unmet(&removal);
+        self.say(is_full, &removal);
         let paths = removal.victims.into_iter().map(|victim| victim.path);
         self.files.paths.extend(paths);
         let gone_before = self.files.gone.len();
         self.delete_files().await;
         self.files.is_stuck = self.files.failed.is_some() && self.files.gone.len() == gone_before;
-        if is_disk_full(demands) {
+        if is_full {
             self.restore_reserve().await;
         }
         self.publish();
         Ok(if self.files.is_stuck { 0 } else { freed })
+    }
+
+    /// Brings the log into the database, so that it is begun again and has room for rows though nothing may go. What the database lacks for
+    /// that comes from the reserve. Every row in the log must have its bytes on the disk.
+    pub async fn empty_log(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+        let _without_writers = self.room.without_writers().await;
+        let mut emptied = execute(connection, CHECKPOINT).await;
+        if emptied.as_ref().is_err_and(error::is_full) && self.give_up_reserve().await {
+            emptied = execute(connection, CHECKPOINT).await;
+            self.restore_reserve().await;
+        }
+        emptied
     }
 
     /// Forgets, in the caller's transaction, the notes of files that are deleted. They must be so durably.
@@ -346,19 +415,27 @@ impl Retention {
         now_us: i64,
     ) -> sqlx::Result<Removal> {
         let before = self.receipts.clone();
-        let mut last_resorts = [Resort::LessAtOnce, Resort::Log, Resort::File].into_iter();
+        let mut last_resorts = [
+            Resort::Reserve,
+            Resort::LessAtOnce,
+            Resort::Log,
+            Resort::File,
+        ]
+        .into_iter();
         let mut limit = SEGMENTS_MAX;
         loop {
             let removed = self.try_transact(connection, demands, limit, now_us).await;
             let Err(error) = removed else { return removed };
             self.receipts.clone_from(&before);
-            limit = 1;
             match last_resorts.next().filter(|_| error::is_full(&error)) {
                 None => return Err(error),
-                Some(Resort::LessAtOnce) => {}
+                Some(Resort::Reserve) => {
+                    self.give_up_reserve().await;
+                }
+                Some(Resort::LessAtOnce) => limit = 1,
                 // Every row in the log has its bytes on the disk, or the caller would not be here. If it fails, it does not help.
                 Some(Resort::Log) => {
-                    let _ = execute(connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+                    let _ = execute(connection, CHECKPOINT).await;
                 }
                 Some(Resort::File) => self.delete_oldest(connection, demands).await?,
             }
@@ -445,31 +522,43 @@ impl Retention {
             .extend(deleted.failed.into_iter().map(|(path, _)| path));
     }
 
-    async fn look_at_disk(&mut self, is_full: bool) {
-        let (disk, reserve) = (self.disk.clone(), self.reserve.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            if is_full {
-                reserve.give_up();
-            }
+    async fn look_at_disk(&mut self) {
+        let (reserve, has_log_room) = (self.reserve.clone(), self.has_log_room);
+        let look = move |disk: &Disk| {
             let space = disk.space()?;
-            if !is_full && space.free > 4 * Reserve::bytes(space.total) {
-                reserve.make(space.total)?;
+            let bytes = Reserve::bytes(space.total);
+            let is_roomy = space.free > 4 * bytes;
+            if is_roomy {
+                reserve.make(bytes)?;
             }
-            Ok::<Space, io::Error>(space)
-        })
-        .await;
+            let has_log_room = has_log_room || is_roomy && reserve.make_for_log(bytes).is_ok();
+            Ok::<_, io::Error>((space, has_log_room))
+        };
         // What is wrong with the disk is said by those who write to it.
-        if let Ok(Ok(space)) = looked {
+        if let Ok(Ok((space, has_log_room))) = self.disk.blocking(look).await {
             self.now.disk_free = space.free;
             self.now.disk_total = space.total;
+            self.has_log_room = has_log_room;
         }
     }
 
-    /// Takes the reserve out of what a removal freed, before the writers know of it: the next removal needs it.
+    async fn give_up_reserve(&self) -> bool {
+        let reserve = self.reserve.clone();
+        let given_up = self.disk.blocking(move |_| reserve.give_up()).await;
+        given_up.unwrap_or(false)
+    }
+
+    /// Takes the reserve out of what a removal freed or left, before the writers know of it: the next removal needs it.
     async fn restore_reserve(&self) {
-        let (reserve, total) = (self.reserve.clone(), self.now.disk_total);
+        let reserve = self.reserve.clone();
+        let restore = move |disk: &Disk| {
+            let space = disk.space()?;
+            // Less is better than none.
+            let there_is = space.free.saturating_add(reserve.held());
+            reserve.make(Reserve::bytes(space.total).min(there_is))
+        };
         // Where it can't be had it is tried again at the next look.
-        let _ = tokio::task::spawn_blocking(move || reserve.make(total)).await;
+        let _ = self.disk.blocking(restore).await;
     }
 
     /// Protected bytes, after a change and now and then.
@@ -500,14 +589,7 @@ impl Retention {
         let free = self.now.disk_free.saturating_sub(self.min_free());
         let fits = self.usage.total().saturating_add(free);
         let room = self.rules.max_size.unwrap_or(u64::MAX).min(fits);
-        let protected_bytes = self.now.protected_bytes;
-        if let Some(percent) = self.alarm.level(protected_bytes, room) {
-            tracing::warn!(
-                protected_bytes,
-                room_bytes = room,
-                "more than {percent} % of the room for footage is protected; `framelog protect` lists it, `framelog unprotect` lets it go, or use a larger disk"
-            );
-        }
+        self.alarm.protected(self.now.protected_bytes, room);
     }
 
     async fn too_old(
@@ -584,51 +666,23 @@ impl Retention {
     /// `min_free` as far as it counts here.
     fn min_free(&mut self) -> u64 {
         let most = self.now.disk_total / MIN_FREE_SHARE;
-        if self.rules.min_free > most
-            && self.now.disk_total > 0
-            && !std::mem::replace(&mut self.is_min_free_said, true)
-        {
-            tracing::warn!(
-                min_free_bytes = self.rules.min_free,
-                counts_bytes = most,
-                "min_free is more than a tenth of this disk: a tenth is left free; set min_free to less"
-            );
+        if self.rules.min_free > most && self.now.disk_total > 0 {
+            self.alarm.min_free(self.rules.min_free, most);
         }
         self.rules.min_free.min(most)
     }
 
-    /// More than what a write lacked goes at once, so that the next one doesn't lack it again.
-    fn margin(&self) -> u64 {
-        let total = self.now.disk_total;
-        Reserve::bytes(total) + (total / 64).clamp(256 << 10, 16 << 20)
-    }
-
-    fn say_full(&mut self, demands: &[Demand], removal: &Removal) {
-        if is_disk_full(demands)
-            && !removal.victims.is_empty()
-            && !is_within(self.full_said, FULL_SAID_EVERY)
-        {
-            self.full_said = Some(Instant::now());
-            tracing::warn!(
-                segments = removal.victims.len(),
-                bytes = removal.freed(),
-                "the disk is full: the oldest footage makes room; set min_free higher, or see what else fills the disk"
-            );
+    fn say(&mut self, is_full: bool, removal: &Removal) {
+        if is_full && !removal.victims.is_empty() {
+            let min_free = self.min_free();
+            let segments = removal.victims.len();
+            self.alarm.made_room(segments, removal.freed(), min_free);
         }
-    }
-
-    fn say_unmet(&mut self, removal: &Removal) {
         self.now.is_starved = !removal.unmet.is_empty();
-        if let Some(demand) = removal.unmet.first()
-            && self.alarm.starves(Instant::now())
-        {
-            tracing::error!(
-                rule = demand.rule.name(),
-                bytes = demand.bytes,
-                protected_bytes = self.now.protected_bytes,
-                disk_free = self.now.disk_free,
-                "footage must go and none may: all of it is protected or still being written; let some go with `framelog unprotect`, free the disk of other things, or use a larger one"
-            );
+        // The last resort is the first demand.
+        match removal.unmet.first() {
+            Some(demand) => self.alarm.starves(demand.rule, demand.bytes, &self.now),
+            None => self.alarm.is_met(),
         }
     }
 
@@ -637,6 +691,11 @@ impl Retention {
         // Nothing panics while it is held.
         *self.keeping.lock().unwrap_or_else(PoisonError::into_inner) = self.now;
     }
+}
+
+/// More than what a write lacked goes at once, so that the next one doesn't lack it again.
+fn margin(disk_total: u64) -> u64 {
+    2 * Reserve::bytes(disk_total) + (disk_total / 64).clamp(256 << 10, 16 << 20)
 }
 
 /// That so much should go, whatever camera's it is.
@@ -665,6 +724,8 @@ async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::
 /// What is tried, one after the other, when a removal finds no room for its own rows.
 #[derive(Clone, Copy, Debug)]
 enum Resort {
+    /// Space that was kept for this.
+    Reserve,
     /// Few rows need little space.
     LessAtOnce,
     /// What is in the database need not be in the log: it is written from its beginning again.

@@ -1,11 +1,12 @@
-//! Where a writer thread that found the disk full asks for room, and waits. Not for making it: that is `retention`.
+//! Where a writer thread that found the disk full asks for room, and waits; and what keeps all of them from space that is given up
+//! for the index. Not for making room: that is `retention`.
 
 use std::io;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard};
 
 /// How long a writer waits for an answer. Its other cameras' frames wait as long, in their queue.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,6 +19,8 @@ pub(crate) struct Room {
     requests: Mutex<Requests>,
     answered: Condvar,
     asked: Notify,
+    /// Shared by those who write footage, whole while space is given up that is not for footage.
+    space: Arc<RwLock<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,17 @@ impl Room {
         let is_granted = !waited.timed_out() && requests.is_granted;
         requests.refused = (!is_granted).then(Instant::now);
         is_granted
+    }
+
+    /// Held while footage is written, and not while room is asked for. Blocking: not on a thread of the runtime.
+    pub fn writing(&self) -> RwLockReadGuard<'_, ()> {
+        self.space.blocking_read()
+    }
+
+    /// Held while no footage may be written. `None` if a writer hangs on the disk for 2 s.
+    pub async fn without_writers(&self) -> Option<OwnedRwLockWriteGuard<()>> {
+        let space = self.space.clone().write_owned();
+        tokio::time::timeout(PATIENCE, space).await.ok()
     }
 
     /// Resolves when room is asked for.
@@ -149,6 +163,21 @@ mod tests {
         assert!(!asking.join().unwrap());
         assert!(!room.ask(1));
         assert!(!room.is_asked(), "the second was not even heard");
+    }
+
+    #[tokio::test]
+    async fn nobody_writes_while_space_is_given_up() {
+        let room = Arc::new(Room::default());
+        let held = room.without_writers().await;
+        assert!(held.is_some());
+        let writing = {
+            let room = room.clone();
+            thread::spawn(move || drop(room.writing()))
+        };
+        thread::sleep(Duration::from_millis(50));
+        assert!(!writing.is_finished());
+        drop(held);
+        writing.join().unwrap();
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::guard::{Gone, Guard};
 use crate::index::{Change, Changes, Index};
 use crate::rebuild::{self, Progress};
 use crate::reserve::Reserve;
-use crate::retention::{Keeping, Retention};
+use crate::retention::{Keeping, Retention, Victim, first_aid};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
@@ -429,14 +429,14 @@ async fn begin_keeping(
     rules: Rules,
 ) -> Result<(Session, Retention), Error> {
     let try_begin = async || {
-        let mut session = begin(storage, disk, sync).await?;
+        let (mut session, gone) = begin(storage, disk, sync).await?;
         let mut retention = Retention::new(disk.clone(), rules.clone());
         if let Err(error) = protection::check(storage) {
             tracing::error!(%error, "no footage is removed until the list of what is protected can be read");
             retention.rest();
         }
         retention
-            .begin(&mut session.connection, wall::now_us())
+            .begin(&mut session.connection, &gone, wall::now_us())
             .await
             .map_err(Error::index(storage.join(layout::INDEX), "read"))?;
         Ok((session, retention))
@@ -451,14 +451,29 @@ async fn begin_keeping(
     }
 }
 
-/// Begins a session. Even that takes room: on a full disk the reserve is given up for it.
-async fn begin(storage: &Path, disk: &Disk, sync: Duration) -> Result<Session, Error> {
-    match session::begin(storage, disk, sync, wall::now_us()).await {
-        Err(error) if error.is_full() && Reserve::new(disk).give_up() => {
-            session::begin(storage, disk, sync, wall::now_us()).await
-        }
-        begun => begun,
+/// Begins a session. Even that takes room: on a full disk the reserve is given up for it and, if that is not enough, the oldest
+/// footage, whose files are gone then.
+async fn begin(
+    storage: &Path,
+    disk: &Disk,
+    sync: Duration,
+) -> Result<(Session, Vec<Victim>), Error> {
+    let begin = || session::begin(storage, disk, sync, wall::now_us());
+    let mut begun = begin().await;
+    if begun.as_ref().is_err_and(Error::is_full) && Reserve::new(disk).give_up() {
+        begun = begin().await;
     }
+    let mut gone = Vec::new();
+    if begun.as_ref().is_err_and(Error::is_full) {
+        match first_aid::make_room(storage, disk).await {
+            Ok(made) => gone = made,
+            Err(error) => tracing::error!(%error, "no room could be made for the index"),
+        }
+        if !gone.is_empty() {
+            begun = begin().await;
+        }
+    }
+    Ok((begun?, gone))
 }
 
 impl Cameras {

@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
 use crate::index::{Change, Changes, Written};
+use crate::outage::Outage;
 use crate::queue::{Command, Entry, Queue};
 use crate::room::{self, Room};
 use crate::segment::OpenSegment;
@@ -132,7 +133,10 @@ impl Writer {
             shared,
             recordings: HashMap::new(),
             heads: Vec::new(),
-            failures: Failures::default(),
+            failures: Failures {
+                outage: Outage::new(WARN_EVERY),
+                dropped: 0,
+            },
         }
     }
 
@@ -263,10 +267,15 @@ impl Run<'_> {
     /// Appends frames that share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is possible, once
     /// older footage has made room.
     fn append(&mut self, frames: &[&Frame], failures: &mut Failures) {
+        let shared = self.shared;
         let mut left = frames;
         let mut tries = 0;
         while let Some(&first) = left.first() {
-            let Err((error, lost)) = self.try_append(first, left) else {
+            let writing = shared.room.writing();
+            let appended = self.try_append(first, left);
+            drop(writing);
+            let Err((error, lost)) = appended else {
+                self.camera.stores();
                 failures.recovered();
                 return;
             };
@@ -289,6 +298,9 @@ impl Run<'_> {
     fn lose(&mut self, lost: &[&Frame], error: &io::Error, failures: &mut Failures) {
         self.camera
             .count_dropped(GapReason::DiskFull, lost.len() as u64);
+        if let Some(first) = lost.first() {
+            self.camera.loses(first.captured_us, error);
+        }
         failures.warn(&self.camera.name, error, lost.len());
         self.shared.doubt.notify_one();
         self.end_segment();
@@ -369,31 +381,24 @@ impl Run<'_> {
     }
 }
 
-/// Write errors in the log: the first at once, then one line an interval with what was lost since, and one when it is over.
-#[derive(Debug, Default)]
+/// Write errors in the log: the first at once, then one line an interval with what was lost since, and one when it is certainly over.
+#[derive(Debug)]
 struct Failures {
-    warned: Option<Instant>,
+    outage: Outage,
     dropped: usize,
-    /// There was a line about errors since the last one about their end.
-    is_said: bool,
 }
 
 impl Failures {
     fn warn(&mut self, camera: &str, error: &io::Error, dropped: usize) {
         self.dropped += dropped;
-        if self
-            .warned
-            .is_none_or(|warned| warned.elapsed() >= WARN_EVERY)
-        {
-            self.warned = Some(Instant::now());
-            self.is_said = true;
+        if self.outage.failed(Instant::now()) {
             let dropped = std::mem::take(&mut self.dropped);
             tracing::warn!(camera, %error, dropped, "footage could not be written");
         }
     }
 
     fn recovered(&mut self) {
-        if std::mem::take(&mut self.is_said) {
+        if self.outage.worked(Instant::now()) {
             let dropped = std::mem::take(&mut self.dropped);
             tracing::info!(dropped, "footage is written again");
         }

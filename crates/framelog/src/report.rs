@@ -81,7 +81,7 @@ pub struct Unkept {
 pub enum StorageState {
     /// Well.
     Ok,
-    /// It takes no more frames of some camera.
+    /// It takes no more frames of some camera, or of none.
     DiskFull,
     /// It takes the frames of some camera too slowly.
     DiskSlow,
@@ -211,11 +211,12 @@ impl Report {
             },
             storage: Storage {
                 path,
-                state: match no_storage {
+                state: match &no_storage {
+                    Some(no_storage) if no_storage.is_full => StorageState::DiskFull,
                     Some(_) => StorageState::Gone,
                     None => StorageState::of(&cameras),
                 },
-                detail: no_storage,
+                detail: no_storage.map(|no_storage| no_storage.why),
                 unkept: status
                     .limits()
                     .map(|(keeping, rules)| Unkept::of(&keeping, &rules))
@@ -251,7 +252,10 @@ impl Report {
     /// Whether something should be recorded and isn't.
     pub fn is_failing(&self) -> bool {
         let is_missing = |camera: &Camera| matches!(camera.state, State::Missing | State::Down);
-        self.storage.state == StorageState::Gone || self.cameras.iter().any(is_missing)
+        matches!(
+            self.storage.state,
+            StorageState::Gone | StorageState::DiskFull
+        ) || self.cameras.iter().any(is_missing)
     }
 }
 
@@ -338,8 +342,10 @@ impl Camera {
         let (state, since_us) = match (missing, snapshot.still) {
             (Some((GapReason::Disabled, _)), _) => (State::Disabled, snapshot.since_us),
             (Some(_), _) if snapshot.gap.is_none() => {
+                let losing_us = snapshot.losing.as_ref().map(|losing| losing.since_us);
                 let silent_us = i64::try_from(snapshot.silent_for.as_micros()).unwrap_or(i64::MAX);
-                (State::Missing, now_us.saturating_sub(silent_us))
+                let since_us = losing_us.unwrap_or(now_us.saturating_sub(silent_us));
+                (State::Missing, since_us)
             }
             (Some(_), _) => (State::Missing, snapshot.since_us),
             (None, Some((_, since_us))) => (State::Frozen, since_us),
@@ -351,7 +357,9 @@ impl Camera {
             reason: missing.map(|(reason, _)| reason.name().to_owned()),
             detail: missing.map(|(_, detail)| detail.to_owned()),
             stored_bytes: Some(snapshot.stored.stored_bytes),
-            last_captured_us: snapshot.last_captured_us,
+            // Frames that come and can't be written are none that one could look at.
+            last_captured_us: (snapshot.losing.as_ref())
+                .map_or(snapshot.last_captured_us, |losing| Some(losing.since_us)),
             skew_us: snapshot.skew_us,
             connections: Some(snapshot.counts.connections),
             frozen: snapshot.still.map(|(still, since_us)| Frozen {
@@ -388,6 +396,7 @@ mod tests {
             last_captured_us: Some(NOW),
             skew_us: None,
             still: None,
+            losing: None,
         }
     }
 
@@ -520,7 +529,10 @@ mod tests {
         let status = Status::default();
         status.starts("/p".into());
         assert_eq!(Report::live(&status), None, "it is being opened");
-        status.set_no_storage(Some("recorder 7 does not record here".to_owned()));
+        status.set_no_storage(Some(status::NoStorage {
+            why: "recorder 7 does not record here".to_owned(),
+            is_full: false,
+        }));
         let report = Report::live(&status).unwrap();
         assert_eq!(report.storage.state, StorageState::Gone);
         assert_eq!(report.storage.path, PathBuf::from("/p"));

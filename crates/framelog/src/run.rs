@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use framelog_core::gap::GapReason;
 use framelog_store::{CameraLog, Error as StoreError, Gone, Options, Store, Uuid};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -16,7 +17,7 @@ use crate::clock_watch::ClockWatch;
 use crate::config::{Camera, Config, Http, Storage};
 use crate::readers::Readers;
 use crate::recorder::Recorder;
-use crate::status::{self, Status};
+use crate::status::{self, Gap, NoStorage, Status};
 use crate::wall;
 use crate::web::Server;
 
@@ -106,6 +107,8 @@ struct Absence {
     vanished: Option<(Uuid, Gone)>,
     /// The last reason in the log.
     said: String,
+    /// There was no room to begin.
+    was_full: bool,
 }
 
 impl Absence {
@@ -113,30 +116,75 @@ impl Absence {
         Self {
             said: gone.to_string(),
             vanished: Some((uuid, gone)),
+            was_full: false,
         }
     }
 
-    /// Whether to try again after this: what was there once, or is named by its uuid, is expected to come.
+    /// What the gap since the last footage says, if not that nobody ran.
+    fn away(&self) -> Option<Gone> {
+        let found_full = || {
+            Gone::Directory(
+                "framelog was not running, and found the disk full when it started".to_owned(),
+            )
+        };
+        let vanished = self.vanished.as_ref().map(|(_, gone)| gone.clone());
+        vanished.or_else(|| self.was_full.then(found_full))
+    }
+
+    /// Whether to try again after this: what was there once, or is named by its uuid, is expected to come, and so is room.
     fn passes(&self, error: &StoreError, pinned: Option<Uuid>) -> bool {
         let is_elsewhere = matches!(
             error,
             StoreError::Absent { .. } | StoreError::Foreign { .. }
         );
-        self.vanished.is_some() || pinned.is_some() && is_elsewhere
+        self.vanished.is_some() || pinned.is_some() && is_elsewhere || error.is_full()
     }
 
     /// Says why not, once for each reason, and shows it.
-    fn tell(&mut self, error: &StoreError, status: &Status) {
+    fn tell(&mut self, error: &StoreError, config: &Config, status: &Status) {
+        let is_full = error.is_full();
         let reason = match (&self.vanished, error) {
             // That was said when it vanished, in better words.
             (Some((_, Gone::Directory(why))), StoreError::Absent { .. }) => why.clone(),
+            _ if is_full => format!(
+                "the disk at {} is full and no footage may go, because it is protected or there is none",
+                config.storage.path.display()
+            ),
             _ => error.to_string(),
         };
-        if reason != self.said {
-            tracing::error!(%reason, retry_s = REOPEN_EVERY.as_secs(), "no storage: nothing is recorded until it is there");
-            self.said.clone_from(&reason);
+        let retry_s = REOPEN_EVERY.as_secs();
+        match (reason == self.said, is_full) {
+            (true, _) => {}
+            (false, true) => tracing::error!(
+                retry_s,
+                "{reason}: nothing is recorded until there is room; free the disk of other things, let footage go with `framelog unprotect`, or use a larger disk"
+            ),
+            (false, false) => {
+                tracing::error!(%reason, retry_s, "no storage: nothing is recorded until it is there")
+            }
         }
-        status.set_no_storage(Some(reason));
+        self.said.clone_from(&reason);
+        self.was_full |= is_full;
+        show(&reason, is_full, config, status);
+    }
+}
+
+/// Shows that no camera is recorded, and why.
+fn show(why: &str, is_full: bool, config: &Config, status: &Status) {
+    status.set_no_storage(Some(NoStorage {
+        why: why.to_owned(),
+        is_full,
+    }));
+    for camera in config.cameras.iter().filter(|camera| camera.enabled) {
+        let shown = status.camera(&camera.name);
+        shown.expect_nothing(true);
+        shown.set_gap(
+            wall::now_us(),
+            Some(Gap {
+                reason: GapReason::DiskFull,
+                detail: why.to_owned(),
+            }),
+        );
     }
 }
 
@@ -149,10 +197,10 @@ async fn open(
 ) -> Result<Option<Store>, Error> {
     loop {
         let pinned = config.storage.uuid;
-        let (uuid, away) = absence.vanished.clone().unzip();
+        let uuid = absence.vanished.as_ref().map(|(uuid, _)| *uuid);
         let options = Options {
             uuid: uuid.or(pinned),
-            away,
+            away: absence.away(),
             layout: config.storage.layout,
             sync: config.storage.sync,
             rules: config.rules(),
@@ -182,7 +230,7 @@ async fn open(
         if !absence.passes(&error, pinned) {
             return Err(error.into());
         }
-        absence.tell(&error, status);
+        absence.tell(&error, config, status);
         tokio::select! {
             () = tokio::time::sleep(REOPEN_EVERY) => {}
             order = orders.recv() => match order {
@@ -262,7 +310,10 @@ async fn serve(
     match &gone {
         Some(gone) => {
             tell_gone(gone, config);
-            status.set_no_storage(Some(gone.to_string()));
+            status.set_no_storage(Some(NoStorage {
+                why: gone.to_string(),
+                is_full: false,
+            }));
         }
         None => tracing::info!("stopping"),
     }

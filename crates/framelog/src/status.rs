@@ -7,26 +7,35 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
-use framelog_store::{CameraLog, Counters, Keeping, Rules, Still};
+use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still};
 
 /// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
 pub struct Status {
     path: OnceLock<PathBuf>,
-    recorder: OnceLock<Recorder>,
+    recorder: Mutex<Option<Recorder>>,
     limits: Mutex<Option<(Keeping, Rules)>>,
     cameras: Mutex<BTreeMap<String, Arc<CameraStatus>>>,
-    no_storage: Mutex<Option<String>>,
+    no_storage: Mutex<Option<NoStorage>>,
+}
+
+/// Why nothing can be recorded at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoStorage {
+    /// In words.
+    pub why: String,
+    /// The directory is there, but there is no room to begin.
+    pub is_full: bool,
 }
 
 /// Who records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorder {
-    /// Of the storage directory.
+    /// Of the storage directory; empty until it has one.
     pub uuid: String,
     /// The storage directory.
     pub path: PathBuf,
-    /// When it was opened, microseconds since the Unix epoch.
+    /// Since when it runs there, microseconds since the Unix epoch.
     pub since_us: i64,
 }
 
@@ -47,6 +56,7 @@ struct Inner {
     log: Option<CameraLog>,
     stored_frames: u64,
     stored_at: Option<Instant>,
+    was_losing: bool,
 }
 
 /// That footage is expected of a camera: since when, and how long it may be without a stored frame.
@@ -101,23 +111,25 @@ pub struct Snapshot {
     pub skew_us: Option<i64>,
     /// What stands still although frames come, and since when, microseconds.
     pub still: Option<(Still, i64)>,
+    /// Frames come and can't be written.
+    pub losing: Option<Losing>,
 }
 
 impl Snapshot {
     /// Whether a camera that should record doesn't.
     pub fn is_failing(&self) -> bool {
-        self.enabled && self.silent_for > self.silence_max
+        self.enabled && (self.losing.is_some() || self.silent_for > self.silence_max)
     }
 
     /// Why no footage is being made of it, in words too; `None` if some is.
     pub fn missing(&self) -> Option<(GapReason, &str)> {
-        match &self.gap {
-            Some(gap) => Some((gap.reason, &gap.detail)),
-            None if !self.is_failing() => None,
-            None if self.stored.dropped_disk_full > 0 => {
-                Some((GapReason::DiskFull, "frames can't be written"))
+        match (&self.gap, &self.losing) {
+            (Some(gap), _) => Some((gap.reason, &gap.detail)),
+            (None, Some(losing)) => Some((GapReason::DiskFull, &losing.detail)),
+            (None, None) if self.is_failing() => {
+                Some((GapReason::DiskSlow, "no frame has reached the disk"))
             }
-            None => Some((GapReason::DiskSlow, "no frame has reached the disk")),
+            (None, None) => None,
         }
     }
 }
@@ -146,13 +158,12 @@ impl Status {
 
     /// The recorder has opened its storage directory.
     pub fn opened(&self, recorder: Recorder) {
-        // Once in a process.
-        let _ = self.recorder.set(recorder);
+        *lock(&self.recorder) = Some(recorder);
     }
 
-    /// Who records, once the storage directory is open.
-    pub fn recorder(&self) -> Option<&Recorder> {
-        self.recorder.get()
+    /// Who records, once that is known.
+    pub fn recorder(&self) -> Option<Recorder> {
+        lock(&self.recorder).clone()
     }
 
     /// The status of a camera, made when it is asked for first.
@@ -160,13 +171,13 @@ impl Status {
         Arc::clone(lock(&self.cameras).entry(name.to_owned()).or_default())
     }
 
-    /// Why nothing can be recorded at all, if so: the storage directory is not there.
-    pub fn set_no_storage(&self, why: Option<String>) {
-        *lock(&self.no_storage) = why;
+    /// Why nothing can be recorded at all, if so: the storage directory is not there, or full.
+    pub fn set_no_storage(&self, no_storage: Option<NoStorage>) {
+        *lock(&self.no_storage) = no_storage;
     }
 
     /// As [`Status::set_no_storage`] has it.
-    pub fn no_storage(&self) -> Option<String> {
+    pub fn no_storage(&self) -> Option<NoStorage> {
         lock(&self.no_storage).clone()
     }
 
@@ -230,6 +241,11 @@ impl CameraStatus {
             .log
             .as_ref()
             .map_or(0, |log| log.counters().stored_frames);
+        let is_losing = (inner.log.as_ref()).is_some_and(|log| log.losing().is_some());
+        if std::mem::replace(&mut inner.was_losing, is_losing) && !is_losing {
+            let last_us = inner.log.as_ref().and_then(CameraLog::last_captured_us);
+            inner.since_us = last_us.unwrap_or(inner.since_us);
+        }
         if stored_frames > inner.stored_frames {
             inner.stored_frames = stored_frames;
             inner.stored_at = Some(now);
@@ -260,6 +276,7 @@ impl CameraStatus {
             last_captured_us: inner.log.as_ref().and_then(CameraLog::last_captured_us),
             skew_us: inner.skew_us,
             still: inner.log.as_ref().and_then(CameraLog::still),
+            losing: inner.log.as_ref().and_then(CameraLog::losing),
         }
     }
 }
@@ -309,6 +326,23 @@ mod tests {
         assert!(!is_failing(35) && is_failing(36), "it was off meanwhile");
         drop(log);
         store.close().await.unwrap();
+    }
+
+    #[test]
+    fn frames_that_can_not_be_written_are_told_at_once() {
+        let status = Status::default();
+        status.camera("gate").set_gap(0, None);
+        let well = Snapshot {
+            enabled: true,
+            ..status.snapshots(Instant::now()).remove(0)
+        };
+        assert!(!well.is_failing() && well.missing().is_none());
+        let losing = Snapshot {
+            losing: Some(Losing::new(7, "no room".into())),
+            ..well
+        };
+        assert!(losing.is_failing());
+        assert_eq!(losing.missing(), Some((GapReason::DiskFull, "no room")));
     }
 
     #[test]

@@ -127,7 +127,8 @@ async fn answer(method: &Method, path: &str, status: &Status) -> Response<Full<B
 
 fn answer_health(status: &Status) -> Response<Full<Bytes>> {
     let snapshots = status.snapshots(Instant::now());
-    let health = Health::of(&snapshots, status.no_storage());
+    let no_storage = status.no_storage().map(|no_storage| no_storage.why);
+    let health = Health::of(&snapshots, no_storage);
     let code = match health.is_well() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
@@ -190,7 +191,7 @@ struct Health<'s> {
     cameras: usize,
     /// Those that don't.
     failing: Vec<Failing<'s>>,
-    /// Why none of them does: the storage is not there.
+    /// Why none of them does: the storage is not there, or full.
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 }
@@ -245,7 +246,7 @@ mod tests {
     use framelog_core::gap::GapReason;
 
     use super::*;
-    use crate::status::{Counts, Gap, Recorder};
+    use crate::status::{Counts, Gap, NoStorage, Recorder};
     use framelog_store::Counters;
 
     fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
@@ -265,6 +266,7 @@ mod tests {
             last_captured_us: None,
             skew_us: None,
             still: None,
+            losing: None,
         }
     }
 
@@ -304,11 +306,15 @@ mod tests {
     #[tokio::test]
     async fn storage_that_is_not_there_is_told_without_any_camera() {
         let status = Status::default();
-        status.set_no_storage(Some("/srv is not mounted".to_owned()));
+        let why = "/srv is not mounted".to_owned();
+        status.set_no_storage(Some(NoStorage {
+            why: why.clone(),
+            is_full: false,
+        }));
         let response = answer(&Method::GET, "/healthz", &status).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(
-            serde_json::to_string(&Health::of(&[], status.no_storage())).unwrap(),
+            serde_json::to_string(&Health::of(&[], Some(why))).unwrap(),
             r#"{"status":"failing","cameras":0,"failing":[],"storage":"/srv is not mounted"}"#
         );
     }

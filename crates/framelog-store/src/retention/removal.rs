@@ -160,18 +160,53 @@ async fn candidates(
     query.fetch_all(connection).await
 }
 
+/// The segments that go first for this demand, and are certainly not protected. Changes nothing.
+pub(crate) async fn first_to_go(
+    connection: &mut SqliteConnection,
+    demand: &Demand,
+    limit: usize,
+) -> sqlx::Result<Vec<Victim>> {
+    sqlx::query_as(
+        "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, 0 AS is_protected \
+         FROM segments s WHERE s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 \
+             AND (?3 IS NULL OR s.camera_id = ?3) \
+             AND NOT EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
+                 AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) \
+         ORDER BY s.received_us LIMIT ?2",
+    )
+    .bind(demand.before_us)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .bind(demand.camera_id)
+    .fetch_all(connection)
+    .await
+}
+
 /// The file of the segment that goes first.
 pub(crate) async fn oldest(
     connection: &mut SqliteConnection,
     demands: &[Demand],
 ) -> sqlx::Result<Option<String>> {
     for demand in demands {
-        let candidates = candidates(connection, demand).await?;
-        if let Some(first) = candidates.into_iter().find(|segment| !segment.is_protected) {
+        let first = first_to_go(connection, demand, 1).await?;
+        if let Some(first) = first.into_iter().next() {
             return Ok(Some(first.path));
         }
     }
     Ok(None)
+}
+
+/// Deletes the rows of segments whose files had to go before, on a full disk, with a receipt.
+pub(crate) async fn forget(
+    connection: &mut SqliteConnection,
+    gone: &[Victim],
+    receipts: &mut Receipts,
+    now_us: i64,
+) -> sqlx::Result<()> {
+    for victim in gone {
+        delete(connection, victim).await?;
+        receipts.add(victim, Rule::DiskFull);
+    }
+    receipts.write(connection, now_us).await
 }
 
 /// It is not a candidate again before its protection is gone.

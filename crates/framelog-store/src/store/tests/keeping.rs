@@ -440,6 +440,38 @@ async fn a_full_disk_drops_frames_rather_than_what_is_protected() {
     assert_whole(dir.path()).await;
 }
 
+#[tokio::test]
+async fn a_protection_that_is_too_large_to_go_at_once_goes_piece_by_piece() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    append(&log, 0..10);
+    wait_for(async || seconds(dir.path(), "a").await.len() == 10).await;
+    store.close().await.unwrap();
+    let mut protections = Protections::open(dir.path()).await.unwrap();
+    let (from_us, to_us) = (T, T + 8_000_000);
+    let added = protections.add("a", from_us, to_us, "").await.unwrap();
+    let mut connection = index(dir.path()).await;
+    sqlx::query("UPDATE segments SET protected = 1 WHERE started_us <= ?")
+        .bind(to_us)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    let mut left = Vec::new();
+    for is_gone in [false, false, true] {
+        let shrunk = crate::protection::shrink(&mut connection, added.id, Some(3)).await;
+        assert_eq!(shrunk.unwrap(), is_gone);
+        let from_us: Option<i64> = sqlx::query_scalar("SELECT started_us FROM protections")
+            .fetch_optional(&mut connection)
+            .await
+            .unwrap();
+        let marked = count(dir.path(), "SELECT count(*) FROM segments WHERE protected").await;
+        left.push((from_us.map(|us| (us - T) / 1_000_000), marked));
+    }
+    // What is still protected is what is still marked.
+    assert_eq!(left, [(Some(4), 5), (Some(8), 1), (None, 0)]);
+}
+
 /// A file system of so many MiB in memory; `None`, and said, where that is not permitted.
 struct Tmpfs(tempfile::TempDir);
 
@@ -525,6 +557,23 @@ async fn a_disk_that_others_fill_to_the_brim_is_recorded_on_and_begun_on() {
     let log = store.camera("a").await.unwrap();
     record(&storage, &log, 1_000..1_100).await;
     store.close().await.unwrap();
+    assert_whole(&storage).await;
+    // Not even the index can be opened, until the oldest footage is gone.
+    let mut protections = Protections::open(&storage).await.unwrap();
+    let kept = *seconds(&storage, "a").await.first().unwrap();
+    let kept_us = T + kept * 1_000_000;
+    protections.add("a", kept_us, kept_us, "").await.unwrap();
+    drop(protections);
+    fs::remove_file(storage.join(layout::RESERVE)).unwrap();
+    fill(&tmpfs.0.path().join("others-still"));
+    let disk = Disk::open(&storage).unwrap();
+    let begun = session::begin(&storage, &disk, Duration::ZERO, T).await;
+    assert!(begun.is_err_and(|error| error.is_full()));
+    let store = open(&storage).await;
+    let log = store.camera("a").await.unwrap();
+    record(&storage, &log, 1_200..1_300).await;
+    store.close().await.unwrap();
+    assert_eq!(seconds(&storage, "a").await[0], kept);
     assert_whole(&storage).await;
     assert!(
         removals(&storage)

@@ -40,7 +40,8 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// The report of the recorder with this id or, while its storage directory is gone and the id with it, of the one that records there.
+/// The report of the recorder with this id or, while its storage directory is gone and the id with it, or too full to have one, of the
+/// one that records there.
 pub async fn ask(
     address: SocketAddr,
     uuid: Option<&str>,
@@ -55,7 +56,10 @@ pub async fn ask(
         .map_err(NoAnswer::Nobody)?;
     read(&answer)
         .filter(|report| {
-            let is_gone = report.storage.state == StorageState::Gone;
+            let is_gone = matches!(
+                report.storage.state,
+                StorageState::Gone | StorageState::DiskFull
+            );
             let is_same = uuid.is_some() && report.recorder.uuid.as_deref() == uuid;
             is_same || is_gone && report.storage.path == storage
         })
