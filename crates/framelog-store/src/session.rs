@@ -360,3 +360,18 @@ async fn known_cameras(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Kn
     };
     Ok(rows.into_iter().map(known).collect())
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A new index as it is before it gets an identity: for tests that begin many recorders, of which each would make the same.
+    pub async fn empty_index() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(layout::INDEX);
+        let mut connection = connect(&path).await.unwrap();
+        migrate(&path, &mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        std::fs::read(&path).unwrap()
+    }
+}
