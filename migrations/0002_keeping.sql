@@ -3,6 +3,9 @@
 
 PRAGMA user_version = 2;
 
+-- How often the last run synced: above 1 s a power cut may leave rows of so much time without their bytes. Null before the first run.
+ALTER TABLE recorder ADD COLUMN sync_us INTEGER;
+
 -- Arrival of its last frame: what "oldest" and "older than" mean, because a camera's own clock may say anything.
 ALTER TABLE segments ADD COLUMN received_us INTEGER NOT NULL DEFAULT 0;
 UPDATE segments SET received_us = ended_us;

@@ -13,6 +13,9 @@ use rustix::io::Errno;
 
 #[cfg(test)]
 pub(crate) mod faults;
+mod made;
+
+use made::Made;
 
 /// A directory may be removed, because it is empty, so often before a file is made in it.
 const CREATE_TRIES: usize = 8;
@@ -32,6 +35,8 @@ pub(crate) struct Space {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     root: Arc<File>,
+    /// What was made through any clone.
+    pub made: Arc<Made>,
     #[cfg(test)]
     pub faults: faults::Faults,
 }
@@ -43,6 +48,7 @@ impl Disk {
         let root = retried(|| Ok(rustix::fs::open(storage, flags, Mode::empty())?))?;
         Ok(Self {
             root: Arc::new(root.into()),
+            made: Arc::default(),
             #[cfg(test)]
             faults: faults::Faults::default(),
         })
@@ -77,7 +83,7 @@ impl Disk {
         let mut tries = 0;
         loop {
             tries += 1;
-            match self.create_file(path) {
+            match self.made.make(path, || self.create_file(path)) {
                 Err(error) if is_missing(&error) && tries < CREATE_TRIES => {
                     // The last of them is the storage directory itself: if that is gone, so be it.
                     for dir in above.iter().rev().skip(1) {
@@ -195,9 +201,12 @@ impl Disk {
     /// How much room there is.
     pub fn space(&self) -> io::Result<Space> {
         let stat = rustix::fs::fstatvfs(&self.root)?;
+        let total = stat.f_blocks.saturating_mul(stat.f_frsize);
+        #[cfg(test)]
+        let total = total.min(self.faults.total.load(std::sync::atomic::Ordering::SeqCst));
         Ok(Space {
             free: stat.f_bavail.saturating_mul(stat.f_frsize),
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            total,
         })
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::NaiveDate;
 use framelog_core::gap::GapReason;
@@ -26,8 +26,6 @@ use crate::unindexed::{self, Footage};
 const FILES_AT_ONCE: usize = 200;
 /// So many frames get their rows in one commit, between those of what is being recorded.
 const FRAMES_AT_ONCE: usize = 20_000;
-/// A file that is being recorded is known to the index after so long.
-const REPORT_MAX: Duration = Duration::from_secs(2);
 /// A time without frames is no gap if it is shorter than this, or than a few of the frames before it.
 const HOLE_MIN_US: i64 = 1_000_000;
 const HOLE_FRAMES: i64 = 3;
@@ -41,7 +39,7 @@ pub(crate) struct Plan {
     first_segment_id: i64,
     /// Files that are not in the index.
     pub files: u64,
-    /// Footage received since then is being recorded, not found.
+    /// Holes before then are explained; later ones are recording's own.
     began_us: i64,
 }
 
@@ -68,7 +66,7 @@ pub(crate) async fn has_footage(disk: &Disk) -> std::io::Result<bool> {
         .await?
 }
 
-/// Counts the files, and makes the rows of their cameras: with these recording can begin.
+/// Counts the files, and makes the rows of their cameras: with these recording can begin. The files that it makes are followed from here on.
 pub(crate) async fn plan(
     connection: &mut SqliteConnection,
     disk: &Disk,
@@ -76,6 +74,7 @@ pub(crate) async fn plan(
 ) -> Result<Plan, Error> {
     let index = PathBuf::from(layout::INDEX);
     let failed = || Error::index(&index, "made anew");
+    disk.made.follow();
     let found = disk
         .blocking(survey)
         .await
@@ -156,7 +155,7 @@ fn survey_camera(disk: &Disk, name: String) -> Surveyed {
     };
     let mut last = None;
     for day in days(disk, &camera.name) {
-        let names = files_of(disk, &day, &HashSet::new());
+        let names = files_of(disk, &day);
         camera.files += names.len() as u64;
         camera.first_us = camera
             .first_us
@@ -187,8 +186,8 @@ fn read_last(disk: &Disk, last: SegmentName) -> std::io::Result<Option<i64>> {
 }
 
 /// Segments' files of a day; none, and a warning, if they can't be listed.
-fn files_of(disk: &Disk, day: &str, known: &HashSet<String>) -> Vec<SegmentName> {
-    unindexed::unknown_files(disk, day, known).unwrap_or_else(|error| {
+fn files_of(disk: &Disk, day: &str) -> Vec<SegmentName> {
+    unindexed::unknown_files(disk, day, &HashSet::new()).unwrap_or_else(|error| {
         tracing::warn!(path = day, %error, "footage could not be listed; `framelog verify` tells what it holds");
         Vec::new()
     })
@@ -206,6 +205,7 @@ pub(crate) async fn run(
     progress.send_modify(|progress| progress.files = plan.files);
     let began = Instant::now();
     let adopted = adopt_all(&storage, &disk, &changes, plan, &progress).await;
+    disk.made.end();
     let whole = adopted.is_ok();
     match adopted {
         Ok(()) => {
@@ -239,8 +239,6 @@ async fn adopt_all(
         .and_then(|synced| synced)
         .map_err(Error::io(layout::FOOTAGE, "synced"))?;
     let mut next_id = plan.first_segment_id;
-    // Being recorded now; or else received when this machine's clock was ahead.
-    let mut doubtful = Vec::new();
     for (camera_id, camera, _) in &plan.cameras {
         let of_camera = camera.clone();
         let days = disk
@@ -249,23 +247,9 @@ async fn adopt_all(
             .map_err(Error::io(layout::FOOTAGE, "read"))?;
         let (mut batch, mut waiting) = (Vec::new(), 0);
         for day in days {
-            let known: HashSet<String> = known_paths(&mut connection, &day)
-                .await
-                .map_err(failed())?
-                .into_iter()
-                .collect();
-            let of_day = day.clone();
-            let names = disk
-                .blocking(move |disk| files_of(disk, &of_day, &known))
-                .await
-                .map_err(Error::io(day, "read"))?;
+            let names = old_files(&mut connection, disk, &day).await?;
             for names in names.chunks(FILES_AT_ONCE) {
-                let mut found = read(disk, names.to_vec()).await?;
-                doubtful.extend(
-                    found
-                        .extract_if(.., |footage| footage.began_us() >= Some(plan.began_us))
-                        .map(|footage| (*camera_id, footage.name)),
-                );
+                let found = read(disk, names.to_vec()).await?;
                 let before = batch.len();
                 for footage in &found {
                     if next_id >= plan.next_segment_id() {
@@ -282,6 +266,7 @@ async fn adopt_all(
                 if waiting >= FRAMES_AT_ONCE {
                     waiting = 0;
                     hand_over(changes, std::mem::take(&mut batch)).await?;
+                    forget_known(&mut connection, disk).await?;
                 }
                 progress.send_modify(|progress| {
                     progress.files_done += names.len() as u64;
@@ -306,28 +291,54 @@ async fn adopt_all(
             });
         }
     }
-    if !doubtful.is_empty() {
-        tokio::time::sleep(REPORT_MAX).await;
-    }
     // The gaps, too, are in the index before the mark goes.
     hand_over(changes, Vec::new()).await?;
-    for (camera_id, name) in doubtful {
-        let is_known = rows::is_known(&mut connection, &name.path())
+    lost_index::clear_mark(storage)
+}
+
+/// Files of a day that the index does not know, without those that this run makes, which the index will know. Looked for in this order, so that
+/// a file of its own is still followed or known already.
+async fn old_files(
+    connection: &mut SqliteConnection,
+    disk: &Disk,
+    day: &str,
+) -> Result<Vec<SegmentName>, Error> {
+    let of_day = day.to_owned();
+    let (mut names, made) = disk
+        .blocking(move |disk| {
+            let names = files_of(disk, &of_day);
+            (names, disk.made.list())
+        })
+        .await
+        .map_err(Error::io(day, "read"))?;
+    let known: HashSet<String> = known_paths(connection, day)
+        .await
+        .map_err(Error::index(layout::INDEX, "read"))?
+        .into_iter()
+        .collect();
+    names.retain(|name| {
+        let path = name.path();
+        !made.contains(&path) && !known.contains(&path)
+    });
+    forget_known(connection, disk).await?;
+    Ok(names)
+}
+
+/// Follows no longer what the index knows by now: with pictures in files of their own that is many files.
+async fn forget_known(connection: &mut SqliteConnection, disk: &Disk) -> Result<(), Error> {
+    let made = disk
+        .blocking(|disk| disk.made.list())
+        .await
+        .map_err(Error::io(layout::FOOTAGE, "read"))?;
+    for path in made {
+        let is_known = rows::is_known(connection, &path)
             .await
-            .map_err(failed())?;
+            .map_err(Error::index(layout::INDEX, "read"))?;
         if is_known {
-            continue;
-        }
-        for footage in read(disk, vec![name]).await? {
-            if next_id >= plan.next_segment_id() {
-                return Err(Error::MoreFootage);
-            }
-            let rows = footage.rows(next_id, camera_id);
-            next_id += 1;
-            hand_over(changes, rows.into_iter().collect()).await?;
+            disk.made.forget(&path);
         }
     }
-    lost_index::clear_mark(storage)
+    Ok(())
 }
 
 /// Files in the order in which they were begun; without those that can't be read, which are told, and those without a frame. None is changed:
@@ -340,7 +351,10 @@ async fn read(disk: &Disk, names: Vec<SegmentName>) -> Result<Vec<Footage>, Erro
                 let path = name.path();
                 read_one(disk, name)
                     .inspect_err(|error| {
-                        tracing::warn!(path, %error, "footage could not be read; `framelog reindex` tries again");
+                        // One that is gone has just been removed by a rule.
+                        if error.kind() != std::io::ErrorKind::NotFound {
+                            tracing::warn!(path, %error, "footage could not be read; `framelog reindex` tries again");
+                        }
                     })
                     .ok()
             })

@@ -34,6 +34,8 @@ pub(crate) struct Killed {
     pub session_id: i64,
     /// When it was certainly still alive.
     pub alive_us: i64,
+    /// How often it synced.
+    pub sync: Duration,
 }
 
 /// What was put right.
@@ -57,17 +59,16 @@ struct Mended {
     replaces: bool,
 }
 
-/// Brings index and footage together after a run that was killed and had synced this often. While the index is being made anew, footage without
+/// Brings index and footage together after a run that was killed. While the index is being made anew, footage without
 /// rows is left to that. All of it is durable when this returns.
 pub(crate) async fn recover(
     connection: &mut SqliteConnection,
     disk: &Disk,
     killed: Killed,
-    sync: Duration,
     is_rebuilding: bool,
 ) -> sqlx::Result<Recovered> {
     let mut recovered = Recovered::default();
-    let unsynced_us = unsynced_since(killed.alive_us, sync);
+    let unsynced_us = unsynced_since(killed.alive_us, killed.sync);
     let mut doubtful = Vec::new();
     for segment in doubtful_segments(connection, unsynced_us).await? {
         let frames = doubtful_frames(connection, &segment, unsynced_us).await?;

@@ -64,7 +64,7 @@ impl Known {
 }
 
 /// Opens the index of a locked storage directory, makes it if it is not there, and begins a session. A damaged index is set aside, and made
-/// anew. `sync` is how often the last run synced.
+/// anew. `sync` is how often this run will sync.
 ///
 /// # Errors
 /// [`Error::NewerIndex`], [`Error::Identity`] if the directory's identity is not the index's, [`Error::Index`].
@@ -122,8 +122,8 @@ async fn try_begin(
     let uuid = agree_on_identity(storage, &mut connection, now_us).await?;
     let is_rebuilding = lost_index::mark(storage)?.is_some();
     // All of a new index comes from `rebuild`.
-    if !is_new && let Some(killed) = killed(&mut connection).await.map_err(failed())? {
-        let recovered = recovery::recover(&mut connection, disk, killed, sync, is_rebuilding)
+    if !is_new && let Some(killed) = killed(&mut connection, sync).await.map_err(failed())? {
+        let recovered = recovery::recover(&mut connection, disk, killed, is_rebuilding)
             .await
             .map_err(failed())?;
         log(&recovered);
@@ -135,7 +135,7 @@ async fn try_begin(
     close_what_was_left_open(&mut connection)
         .await
         .map_err(failed())?;
-    let id = insert_session(&mut connection, now_us)
+    let id = insert_session(&mut connection, sync, now_us)
         .await
         .map_err(failed())?;
     let next_segment_id = next_id(&mut connection, "segments")
@@ -271,18 +271,22 @@ async fn agree_on_identity(
     Ok(uuid)
 }
 
-/// The last run, if it did not come to its end.
-async fn killed(connection: &mut SqliteConnection) -> sqlx::Result<Option<Killed>> {
-    let last: Option<(i64, i64, Option<i64>)> =
-        sqlx::query_as("SELECT id, alive_us, ended_us FROM sessions ORDER BY id DESC LIMIT 1")
-            .fetch_optional(connection)
-            .await?;
-    Ok(last
-        .filter(|(_, _, ended_us)| ended_us.is_none())
-        .map(|(session_id, alive_us, _)| Killed {
+/// The last run, if it did not come to its end. If it does not say how often it synced, it did as this one will.
+async fn killed(connection: &mut SqliteConnection, sync: Duration) -> sqlx::Result<Option<Killed>> {
+    let last: Option<(i64, i64, Option<i64>, Option<i64>)> = sqlx::query_as(
+        "SELECT id, alive_us, (SELECT sync_us FROM recorder), ended_us FROM sessions ORDER BY id DESC LIMIT 1",
+    )
+    .fetch_optional(connection)
+    .await?;
+    let killed = |(session_id, alive_us, sync_us, _): (i64, i64, Option<i64>, _)| {
+        let sync_us = sync_us.and_then(|us| u64::try_from(us).ok());
+        Killed {
             session_id,
             alive_us,
-        }))
+            sync: sync_us.map_or(sync, Duration::from_micros),
+        }
+    };
+    Ok(last.filter(|(.., ended_us)| ended_us.is_none()).map(killed))
 }
 
 fn log(recovered: &Recovered) {
@@ -327,15 +331,27 @@ async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Re
     transaction.commit().await
 }
 
-async fn insert_session(connection: &mut SqliteConnection, now_us: i64) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
+/// The new run is the last one, and how often it syncs is known, at once: the next start goes by both.
+async fn insert_session(
+    connection: &mut SqliteConnection,
+    sync: Duration,
+    now_us: i64,
+) -> sqlx::Result<i64> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query("UPDATE recorder SET sync_us = ?")
+        .bind(i64::try_from(sync.as_micros()).unwrap_or(i64::MAX))
+        .execute(&mut *transaction)
+        .await?;
+    let id = sqlx::query_scalar(
         "INSERT INTO sessions (version, started_us, alive_us) VALUES (?, ?, ?) RETURNING id",
     )
     .bind(env!("CARGO_PKG_VERSION"))
     .bind(now_us)
     .bind(now_us)
-    .fetch_one(connection)
-    .await
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(id)
 }
 
 async fn known_cameras(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Known>> {
@@ -359,4 +375,19 @@ async fn known_cameras(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Kn
         last_gap_us,
     };
     Ok(rows.into_iter().map(known).collect())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A new index as it is before it gets an identity: for tests that begin many recorders, of which each would make the same.
+    pub async fn empty_index() -> Vec<u8> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(layout::INDEX);
+        let mut connection = connect(&path).await.unwrap();
+        migrate(&path, &mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        std::fs::read(&path).unwrap()
+    }
 }

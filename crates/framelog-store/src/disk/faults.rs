@@ -26,6 +26,8 @@ pub(crate) enum Fault {
 pub(crate) struct Faults {
     /// Bytes that can be written before the disk is full.
     pub room: Arc<AtomicUsize>,
+    /// The file system seems to be no larger than this, bytes.
+    pub total: Arc<AtomicU64>,
     /// Whether syncs fail.
     pub sync_fails: Arc<AtomicBool>,
     /// Whether files can't be removed.
@@ -51,6 +53,7 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             room: Arc::new(AtomicUsize::new(usize::MAX)),
+            total: Arc::new(AtomicU64::new(u64::MAX)),
             sync_fails: Arc::default(),
             remove_fails: Arc::default(),
             sync_loses_from: Arc::new(AtomicU64::new(u64::MAX)),

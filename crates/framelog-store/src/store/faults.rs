@@ -2,8 +2,9 @@
 //! recording goes on.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 
@@ -21,8 +22,8 @@ use crate::query::Reader;
 
 /// 2023-11-14 22:13:20 UTC.
 const T: i64 = 1_700_000_000_000_000;
-/// Runs at the same time: most of each is waiting.
-const RUNS: usize = 32;
+/// Runs at the same time: much of each is waiting.
+const RUNS: usize = 16;
 
 const FAULTS: [(&str, Fault); 6] = [
     ("EIO", Fault::Fails(Errno::IO)),
@@ -89,6 +90,8 @@ async fn run(path: &Path, layout: Layout, (first, last): (u64, u64), fault: Faul
     let disk = Disk::open(path).unwrap();
     let faults: Faults = disk.faults.clone();
     faults.plan(first, last, fault);
+    // The reserve is a part of it, made in each run, and again where that finds no room.
+    faults.total.store(16 << 20, SeqCst);
     let options = Options {
         layout,
         sync: Duration::from_millis(20),
@@ -206,56 +209,102 @@ async fn check(reader: &Reader, name: &str, log: &CameraLog, given: u64) {
     assert_eq!(frames + removed, counters.stored_frames);
 }
 
-/// Fails every call in turn, `burst` at a time, until a run needs no more calls: the number of runs that met the fault.
-fn count_up(layout: Layout, fault: Fault, burst: u64) -> u64 {
-    let (next, hits, is_done) = (AtomicU64::new(1), AtomicU64::new(0), AtomicBool::new(false));
-    thread::scope(|scope| {
-        for _ in 0..RUNS {
-            scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                while !is_done.load(SeqCst) {
-                    let first = next.fetch_add(1, SeqCst);
-                    let dir = tempfile::Builder::new().prefix("r").tempdir().unwrap();
-                    let calls = (first, first + burst - 1);
-                    if runtime.block_on(run(dir.path(), layout, calls, fault)) {
-                        hits.fetch_add(1, SeqCst);
-                    } else {
-                        is_done.store(true, SeqCst);
-                    }
-                }
-            });
+/// What is counted up: which fault, met by so many calls one after the other.
+struct Case {
+    name: &'static str,
+    fault: Fault,
+    layout: Layout,
+    burst: u64,
+    /// Runs that met the fault.
+    hits: AtomicU64,
+    /// A run needed fewer calls than that.
+    is_done: AtomicBool,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (name, fault) in FAULTS {
+        for layout in [Layout::Segments, Layout::Files] {
+            // What follows a failure may fail too: cutting the torn end, the next file, the next sync.
+            let bursts: &[u64] = if name == "EIO" { &[1, 5] } else { &[1] };
+            cases.extend(bursts.iter().map(|&burst| Case {
+                name,
+                fault,
+                layout,
+                burst,
+                hits: AtomicU64::new(0),
+                is_done: AtomicBool::new(false),
+            }));
         }
-    });
-    hits.into_inner()
+    }
+    cases
+}
+
+/// Where the runs are: in memory where there is such a place, because what is looked at is which calls are made, and each run would wait for a
+/// disk that syncs some dozen times.
+fn runs_dir() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => memory.to_owned(),
+        false => std::env::temp_dir(),
+    }
+}
+
+/// Takes the next call of the next case, over and over, until each case had a run that needed fewer calls.
+fn count_up(cases: &[Case], turn: &AtomicUsize, index: &[u8]) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    while cases.iter().any(|case| !case.is_done.load(SeqCst)) {
+        let turn = turn.fetch_add(1, SeqCst);
+        let case = &cases[turn % cases.len()];
+        if case.is_done.load(SeqCst) {
+            continue;
+        }
+        let first = (turn / cases.len()) as u64 + 1;
+        let dir = tempfile::Builder::new()
+            .prefix("r")
+            .tempdir_in(runs_dir())
+            .unwrap();
+        fs::write(dir.path().join(layout::INDEX), index).unwrap();
+        let calls = (first, first + case.burst - 1);
+        if runtime.block_on(run(dir.path(), case.layout, calls, case.fault)) {
+            case.hits.fetch_add(1, SeqCst);
+        } else {
+            case.is_done.store(true, SeqCst);
+        }
+    }
 }
 
 #[test]
 fn every_call_may_fail_and_nothing_is_lost_silently() {
     LazyLock::force(&WARNED);
-    for (name, fault) in FAULTS {
-        for layout in [Layout::Segments, Layout::Files] {
-            // What follows a failure may fail too: cutting the torn end, the next file, the next sync.
-            let bursts: &[u64] = if name == "EIO" { &[1, 5] } else { &[1] };
-            for &burst in bursts {
-                let calls = count_up(layout, fault, burst);
-                println!(
-                    "{name}, {layout:?}, {burst} at a time: {calls} calls, failures found = 0"
-                );
-                assert!(calls > 20);
-            }
+    let index = tokio::runtime::Runtime::new()
+        .unwrap()
+        .block_on(session::tests::empty_index());
+    let (cases, turn) = (cases(), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..RUNS {
+            scope.spawn(|| count_up(&cases, &turn, &index));
         }
+    });
+    for case in cases {
+        let calls = case.hits.into_inner();
+        println!(
+            "{}, {:?}, {} at a time: {calls} calls, failures found = 0",
+            case.name, case.layout, case.burst
+        );
+        assert!(calls > 20);
     }
 }
 
-/// Frames of a slow disk's two cameras, one at line rate, one ordinary: counters of both, and the most bytes that waited.
+/// Frames of two cameras, one at line rate, one ordinary, while these calls after the start are slow: counters of both, and the most bytes that
+/// waited.
 async fn slow(delay: Duration, calls: (u64, u64)) -> (Counters, Counters, usize) {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::open(dir.path()).unwrap();
     let faults = disk.faults.clone();
-    faults.plan(calls.0, calls.1, Fault::Slow(delay));
     let options = Options::new(dir.path().to_owned());
     let limits = Limits {
         camera_bytes_max: 100_000,
@@ -263,6 +312,9 @@ async fn slow(delay: Duration, calls: (u64, u64)) -> (Counters, Counters, usize)
         ..Limits::default()
     };
     let store = Store::open_on(disk, options, limits).await.unwrap();
+    let before = faults.calls.load(SeqCst);
+    let last = before.saturating_add(calls.1);
+    faults.plan(before + calls.0, last, Fault::Slow(delay));
     let (fast, calm) = (
         store.camera("fast").await.unwrap(),
         store.camera("calm").await.unwrap(),
@@ -331,11 +383,11 @@ async fn disk_that_hangs_for_good_does_not_keep_the_store_from_closing() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::open(dir.path()).unwrap();
     let faults = disk.faults.clone();
-    faults.plan(1, u64::MAX, Fault::Slow(Duration::from_secs(2)));
     let options = Options::new(dir.path().to_owned());
     let mut store = Store::open_on(disk, options, Limits::default())
         .await
         .unwrap();
+    faults.plan(1, u64::MAX, Fault::Slow(Duration::from_secs(2)));
     store.patience = Duration::from_millis(100);
     let log = store.camera("a").await.unwrap();
     log.append(picture(T), false).unwrap();
@@ -344,4 +396,6 @@ async fn disk_that_hangs_for_good_does_not_keep_the_store_from_closing() {
         matches!(error, Error::Hanging { bytes: 1.., .. }),
         "{error}"
     );
+    // The test ends when no thread waits for the disk any more.
+    faults.end();
 }

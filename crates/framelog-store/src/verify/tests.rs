@@ -1,15 +1,16 @@
 //! What is found, each kind of damage by itself, and what is not: ordinary runs, and what changes meanwhile.
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::{Codec, Frame};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
 use super::*;
@@ -51,13 +52,24 @@ fn frame(captured_us: i64) -> Frame {
 
 /// Two cameras with two segments each, of four frames each: captured 0, 1, 2, 3 and 100, 101, 102, 103 after [`T`].
 async fn recorded(layout: Layout) -> TempDir {
+    recorded_of(layout, 300).await
+}
+
+/// The same with pictures of so many bytes.
+async fn recorded_of(layout: Layout, size: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path(), layout)).await.unwrap();
     for camera in ["a", "b"] {
         let log = store.camera(camera).await.unwrap();
         for begin in [0, 100] {
             for n in 0..FRAMES {
-                log.append(frame(T + begin + n), n == 0).unwrap();
+                let captured_us = T + begin + n;
+                let payload = Bytes::from(picture(captured_us, size)).into();
+                let frame = Frame {
+                    payload,
+                    ..frame(captured_us)
+                };
+                log.append(frame, n == 0).unwrap();
             }
         }
     }
@@ -514,11 +526,11 @@ async fn a_flipped_bit_is_told_as_the_frame_that_it_hit_and_no_other() {
     // A stride that has no divisor in common with the length meets every part of every part.
     let stride = (whole.len() * 3 / 5) | 1;
     let reader = Reader::open(dir.path()).await.unwrap();
+    let file = File::options().write(true).open(path).unwrap();
     for n in 0..FLIPS {
         let (at, bit) = (n * stride % whole.len(), n % 8);
-        let mut bytes = whole.clone();
-        bytes[at] ^= 1 << bit;
-        fs::write(path, bytes).unwrap();
+        file.write_all_at(&[whole[at] ^ (1 << bit)], at as u64)
+            .unwrap();
         let hit = ends.iter().position(|&end| at < end).unwrap() as i64;
         let found = found_by(&reader, &deep()).await.0;
         assert!(
@@ -529,18 +541,22 @@ async fn a_flipped_bit_is_told_as_the_frame_that_it_hit_and_no_other() {
             ),
             "byte {at}, bit {bit}: {found:?}"
         );
+        file.write_all_at(&whole[at..=at], at as u64).unwrap();
     }
+    assert_eq!(found_by(&reader, &deep()).await.0, []);
 }
 
 #[tokio::test]
 async fn a_file_cut_at_any_byte_is_told_with_the_frames_that_are_gone() {
-    let dir = recorded(Layout::Segments).await;
+    // Small, because each byte of them is looked at.
+    let dir = recorded_of(Layout::Segments, 30).await;
     let path = &files(&dir, "a")[1];
     let whole = fs::read(path).unwrap();
     let ends = part_ends(&whole);
     let reader = Reader::open(dir.path()).await.unwrap();
-    for cut in 0..whole.len() {
-        fs::write(path, &whole[..cut]).unwrap();
+    let file = File::options().write(true).open(path).unwrap();
+    for cut in (0..whole.len()).rev() {
+        file.set_len(cut as u64).unwrap();
         let problem = Problem::Short {
             bytes: (whole.len() - cut) as u64,
             frames: ends.iter().filter(|&&end| end > cut).count() as u64,
@@ -552,13 +568,7 @@ async fn a_file_cut_at_any_byte_is_told_with_the_frames_that_are_gone() {
 }
 
 /// As retention does it, one segment after the other: rows and a note in one transaction, then the file, then the note.
-async fn remove_oldest(dir: &Path) -> bool {
-    let mut connection = SqliteConnectOptions::new()
-        .filename(dir.join(layout::INDEX))
-        .busy_timeout(Duration::from_secs(10))
-        .connect()
-        .await
-        .unwrap();
+async fn remove_oldest(connection: &mut SqliteConnection, dir: &Path) -> bool {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let oldest: Option<(i64, String)> =
         sqlx::query_as("SELECT id, path FROM segments WHERE state = 'closed' ORDER BY id LIMIT 1")
@@ -582,16 +592,17 @@ async fn remove_oldest(dir: &Path) -> bool {
     transaction.commit().await.unwrap();
     fs::remove_file(dir.join(&path)).unwrap();
     sqlx::query("DELETE FROM doomed")
-        .execute(&mut connection)
+        .execute(connection)
         .await
         .unwrap();
-    connection.close().await.unwrap();
     true
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
     const ROUNDS: usize = 40;
+    // As many segments are there at most: each look takes as long as the one before.
+    const SEGMENTS_MAX: usize = 60;
     for layout in [Layout::Segments, Layout::Files] {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(options(dir.path(), layout)).await.unwrap();
@@ -600,22 +611,36 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
             store.camera("b").await.unwrap(),
         );
         let is_over = AtomicBool::new(false);
+        let (begun, removed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let record = async {
             let mut n = 0;
             while !is_over.load(SeqCst) {
-                a.append(frame(wall::now_us()), n % 5 == 0).unwrap();
-                b.append(frame(wall::now_us()), n % 7 == 0).unwrap();
-                n += 1;
                 tokio::time::sleep(Duration::from_millis(3)).await;
+                if begun.load(SeqCst) - removed.load(SeqCst) >= SEGMENTS_MAX {
+                    continue;
+                }
+                for (log, frames) in [(&a, 5), (&b, 7)] {
+                    log.append(frame(wall::now_us()), n % frames == 0).unwrap();
+                    let is_begun = n % frames == 0 || layout == Layout::Files;
+                    begun.fetch_add(usize::from(is_begun), SeqCst);
+                }
+                n += 1;
             }
         };
         let remove = async {
-            let mut removed = 0;
+            let mut connection = SqliteConnectOptions::new()
+                .filename(dir.path().join(layout::INDEX))
+                .busy_timeout(Duration::from_secs(10))
+                .connect()
+                .await
+                .unwrap();
             while !is_over.load(SeqCst) {
-                removed += usize::from(remove_oldest(dir.path()).await);
+                let is_removed = remove_oldest(&mut connection, dir.path()).await;
+                removed.fetch_add(usize::from(is_removed), SeqCst);
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            assert!(removed > 0, "nothing was removed meanwhile");
+            connection.close().await.unwrap();
+            assert!(removed.load(SeqCst) > 0, "nothing was removed meanwhile");
         };
         let look = async {
             let mut seen = 0;

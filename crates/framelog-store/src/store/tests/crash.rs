@@ -1,6 +1,7 @@
 //! What a killed run leaves, and what the next one makes of it.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use super::*;
@@ -197,6 +198,42 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed() {
     assert_eq!(texts(dir.path(), "a").await, ["one", "two"]);
     assert_eq!(texts(dir.path(), "b").await, [""; 0]);
     assert_eq!(all_segments(&reader).await.len(), 1);
+}
+
+#[tokio::test]
+async fn rows_whose_bytes_a_power_cut_took_are_removed_though_the_disk_is_synced_more_often_now() {
+    let dir = tempfile::tempdir().unwrap();
+    let seldom = Options {
+        sync: Duration::from_secs(60),
+        ..options(dir.path())
+    };
+    let store = Store::open(seldom).await.unwrap();
+    let log = store.camera("a").await.unwrap();
+    let now_us = wall::now_us();
+    for n in 0..6 {
+        // In two segments, of which the first is closed.
+        log.append(frame(now_us + n, "picture"), n % 3 == 0)
+            .unwrap();
+    }
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || frames(&reader, "a").await.len() == 6).await;
+    kill(store).await;
+    // Of both the second frame's bytes never reached the disk; the last one's did.
+    for row in frames(&reader, "a").await {
+        if (row.captured_us - now_us) % 3 == 1 {
+            let path = dir.path().join(&row.path);
+            let file = fs::File::options().write(true).open(path).unwrap();
+            file.write_all_at(&vec![0; row.length as usize], row.offset)
+                .unwrap();
+        }
+    }
+    reopen(dir.path()).await; // syncs every 20 ms
+    let kept: Vec<_> = frames(&reader, "a")
+        .await
+        .iter()
+        .map(|row| row.captured_us - now_us)
+        .collect();
+    assert_eq!(kept, [0, 2, 3, 5]);
 }
 
 #[tokio::test]

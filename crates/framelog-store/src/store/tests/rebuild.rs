@@ -4,6 +4,7 @@ use std::fs;
 
 use super::crash::kill;
 use super::*;
+use crate::disk::faults::Fault;
 use crate::lost_index;
 
 /// Every row of the view `footage`.
@@ -175,6 +176,58 @@ async fn recording_goes_on_meanwhile_and_a_crash_is_no_end_of_it() {
     let new: Footage = after.extract_if(.., |row| row.1 == now_us).collect();
     assert_eq!(new.len(), 1);
     assert_eq!(after, before);
+}
+
+#[tokio::test]
+async fn what_is_recorded_meanwhile_is_not_found_again_wherever_the_clock_is_set() {
+    for layout in [Layout::Segments, Layout::Files] {
+        let dir = tempfile::tempdir().unwrap();
+        record(dir.path()).await;
+        let before = footage(dir.path()).await;
+        remove_index(dir.path());
+        let disk = Disk::open(dir.path()).unwrap();
+        let faults = disk.faults.clone();
+        let options = Options {
+            layout,
+            ..options(dir.path())
+        };
+        let store = Store::open_on(disk, options, Limits::default())
+            .await
+            .unwrap();
+        // The sync before the files are listed: by then there is a new one among them, which no row speaks of while the index is held.
+        let sync = faults.calls.load(SeqCst) + 1;
+        faults.plan(sync, sync, Fault::Slow(Duration::from_secs(1)));
+        let mut rebuilding = store.rebuilding().unwrap();
+        let mut foreign = index(dir.path()).await;
+        sqlx::query("BEGIN IMMEDIATE")
+            .execute(&mut foreign)
+            .await
+            .unwrap();
+        let log = store.camera("a").await.unwrap();
+        for n in 0..3 {
+            let captured_us = T + 500 + n; // years ago
+            log.append(picture(captured_us, 100), n == 0).unwrap();
+        }
+        wait_for(async || log.counters().stored_frames == 3).await;
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        sqlx::query("ROLLBACK").execute(&mut foreign).await.unwrap();
+
+        rebuilding.wait_for(|progress| progress.done).await.unwrap();
+        assert!(rebuilding.borrow().whole);
+        store.close().await.unwrap();
+        let mut after = footage(dir.path()).await;
+        let is_new = |row: &mut (_, i64, _, _, _, _, _, _, _)| (T + 500..T + 503).contains(&row.1);
+        let new: Footage = after.extract_if(.., is_new).collect();
+        assert_eq!(new.len(), 3, "{layout:?}");
+        assert_eq!(after, before);
+        let strays: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM frames WHERE segment_id NOT IN (SELECT id FROM segments)",
+        )
+        .fetch_one(&mut index(dir.path()).await)
+        .await
+        .unwrap();
+        assert_eq!(strays, 0);
+    }
 }
 
 #[tokio::test]
