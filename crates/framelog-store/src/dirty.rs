@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use crate::disk::Disk;
 
-/// More files than this are synced all at once, with whatever else lies on the file system: one call instead of many, and no
-/// file is held open for it.
+/// More files than this are synced all at once, with whatever else lies on the file system: one call instead of many, whose writing
+/// the kernel's own threads do, and no file is held open for it.
 const FILES_MAX: usize = 4;
+/// The same where that call does not reach the disk.
+const FILES_MAX_ONE_BY_ONE: usize = 4096;
 
 /// Footage that is not known to be on the disk.
 #[derive(Debug, Default)]
@@ -25,12 +27,19 @@ pub(crate) struct Dirty {
 
 impl Dirty {
     /// A segment was written; without its file, everything counts as dirty. `path` if the segment is new.
-    pub fn add(&mut self, segment_id: i64, file: Option<Arc<File>>, path: Option<&str>) {
+    pub fn add(
+        &mut self,
+        disk: &Disk,
+        segment_id: i64,
+        file: Option<Arc<File>>,
+        path: Option<&str>,
+    ) {
+        let files_max = files_max(disk);
         if self.everything {
             return;
         }
         match file {
-            Some(file) if self.files.len() < FILES_MAX || self.files.contains_key(&segment_id) => {
+            Some(file) if self.files.len() < files_max || self.files.contains_key(&segment_id) => {
                 self.files.insert(segment_id, file);
                 self.dirs.extend(
                     path.into_iter()
@@ -43,9 +52,9 @@ impl Dirty {
     }
 
     /// Entries of these directories changed.
-    pub fn add_dirs(&mut self, dirs: impl IntoIterator<Item = PathBuf>) {
+    pub fn add_dirs(&mut self, disk: &Disk, dirs: impl IntoIterator<Item = PathBuf>) {
         self.dirs.extend(dirs);
-        if self.dirs.len() > 4 * FILES_MAX {
+        if self.dirs.len() > 4 * files_max(disk) {
             *self = Self::everything();
         }
     }
@@ -67,5 +76,13 @@ impl Dirty {
             .values()
             .try_for_each(|file| disk.sync_file(file))?;
         self.dirs.iter().try_for_each(|dir| disk.sync_dir(dir))
+    }
+}
+
+fn files_max(disk: &Disk) -> usize {
+    if disk.syncs_at_once() {
+        FILES_MAX
+    } else {
+        FILES_MAX_ONE_BY_ONE
     }
 }

@@ -17,6 +17,8 @@ mod made;
 
 use made::Made;
 
+use crate::mounts;
+
 /// A directory may be removed, because it is empty, so often before a file is made in it.
 const CREATE_TRIES: usize = 8;
 /// Most slices that one `writev` takes (`IOV_MAX` on Linux).
@@ -35,6 +37,7 @@ pub(crate) struct Space {
 #[derive(Clone, Debug)]
 pub(crate) struct Disk {
     root: Arc<File>,
+    remote: Option<&'static str>,
     /// What was made through any clone.
     pub made: Arc<Made>,
     #[cfg(test)]
@@ -46,8 +49,13 @@ impl Disk {
     pub fn open(storage: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = retried(|| Ok(rustix::fs::open(storage, flags, Mode::empty())?))?;
+        let remote = rustix::fs::fstatfs(&root)
+            .ok()
+            // The numbers have 32 bits on every machine.
+            .and_then(|found| mounts::remote_name(found.f_type as u32));
         Ok(Self {
             root: Arc::new(root.into()),
+            remote,
             made: Arc::default(),
             #[cfg(test)]
             faults: faults::Faults::default(),
@@ -57,6 +65,17 @@ impl Disk {
     /// The directory that was opened.
     pub fn root(&self) -> &File {
         &self.root
+    }
+
+    /// What the file system is called, if it is on a network or in user space.
+    pub fn remote(&self) -> Option<&'static str> {
+        self.remote
+    }
+
+    /// Whether [`Disk::sync_all`] reaches the disk itself. A file system in user space is handed what there is, and asked for no more:
+    /// the kernel sends FUSE_SYNCFS to virtio-fs only.
+    pub fn syncs_at_once(&self) -> bool {
+        self.remote.is_none()
     }
 
     /// Runs what waits for the disk on a thread where it may wait.

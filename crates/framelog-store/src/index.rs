@@ -379,8 +379,12 @@ impl Index {
                 };
                 if !frames.is_empty() {
                     let is_new = segment.frames == frames.len() as i64;
-                    self.dirty
-                        .add(segment.id, file, is_new.then_some(&*segment.path));
+                    self.dirty.add(
+                        &self.disk,
+                        segment.id,
+                        file,
+                        is_new.then_some(&*segment.path),
+                    );
                 }
                 self.accounts.index(segment.camera_id, frames.len() as i64);
                 self.pending.frames.append(&mut frames);
@@ -489,7 +493,7 @@ impl Index {
             self.checkpointed = Instant::now();
             let _ = self.retention.empty_log(&mut self.connection).await;
         }
-        self.dirty.add_dirs(self.retention.take_dirs());
+        self.dirty.add_dirs(&self.disk, self.retention.take_dirs());
         Ok(freed)
     }
 

@@ -334,6 +334,7 @@ fn make_durable(disk: &Disk, mended: &[Mended], found: &[Footage]) -> io::Result
     let mut dirty = Dirty::default();
     for (id, path) in (0..).zip(paths) {
         dirty.add(
+            disk,
             id,
             Some(Arc::new(disk.open_file(Path::new(&**path))?)),
             Some(path),

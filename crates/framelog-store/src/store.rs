@@ -408,11 +408,7 @@ fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
 
 /// SQLite needs locks and a shared memory that other machines' file systems have only in name.
 fn warn_of_remote(storage: &Path, disk: &Disk) {
-    let kind = rustix::fs::fstatfs(disk.root())
-        .ok()
-        // The numbers have 32 bits on every machine.
-        .and_then(|found| mounts::remote_name(found.f_type as u32));
-    if let Some(kind) = kind {
+    if let Some(kind) = disk.remote() {
         tracing::warn!(
             path = %storage.display(),
             kind,

@@ -21,9 +21,7 @@ const PAUSE_MIN: Duration = Duration::from_micros(500);
 const TURNS: usize = 3;
 /// So many tasks run in a turn. Above the number of cameras, so that the thread never sleeps while one of them waits for it.
 const TASKS_PER_TURN: u32 = 1 << 16;
-/// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
-const PROCESSORS_PER_READER: usize = 2;
-/// More gain nothing: no disk takes as much.
+/// More threads than this gain nothing: each reads more than a gigabyte a second.
 const READERS_MAX: usize = 4;
 
 /// See the module. Dropping it ends the threads, and what still runs on them.
@@ -44,7 +42,7 @@ impl Readers {
             handles: Vec::new(),
             stop: Arc::default(),
         };
-        for n in 0..(processors / PROCESSORS_PER_READER).clamp(1, READERS_MAX) {
+        for n in 0..processors.min(READERS_MAX) {
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
                 .event_interval(TASKS_PER_TURN)
