@@ -28,6 +28,9 @@ fn only_cameras_that_changed_are_reconnected() {
     for camera in [&same, &changed, &removed] {
         camera.wait_for_connections(1, LIMIT);
     }
+    place.wait_for("frames before the change", LIMIT, |index| {
+        (!index.rows_of("changed").is_empty()).then_some(())
+    });
     place.configure(
         &[
             same.section("same", "/"),
