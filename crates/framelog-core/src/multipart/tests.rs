@@ -1,5 +1,6 @@
 //! What cameras send, whole and split at every byte.
 
+use super::search::LINE_END_MAX;
 use super::*;
 use crate::jpeg::samples::{jpeg, scan};
 use proptest::prelude::*;
