@@ -50,10 +50,10 @@ impl Parser {
             pending.body = Body::Walked(Walker::default());
             return Step::Go(State::Payload(pending));
         }
-        let end = if next == Next::Delimiter {
-            self.without_swallowed_line_end(pending.start, end)
-        } else {
-            end
+        // What is not there yet is most likely a delimiter.
+        let end = match next {
+            Next::Delimiter | Next::Unknown => self.without_swallowed_line_end(pending.start, end),
+            Next::Other | Next::Field => end,
         };
         if complete {
             self.give(pending, end, true)
