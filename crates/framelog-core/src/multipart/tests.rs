@@ -1,5 +1,6 @@
 //! What cameras send, whole and split at every byte.
 
+use super::search::LINE_END_MAX;
 use super::*;
 use crate::jpeg::samples::{jpeg, scan};
 use proptest::prelude::*;
@@ -830,6 +831,30 @@ fn a_quiet_camera_gets_its_last_picture_out() {
             matches!(parser.poll(), Some(Event::Part(part)) if part.payload.to_vec() == picture)
         );
     }
+}
+
+/// Line ends before a picture that its length counts in: it then ends behind the line end after it.
+#[test]
+fn a_line_end_within_the_length_is_left_out_whether_or_not_the_next_delimiter_is_there() {
+    let picture = picture(1);
+    let head = format!("--b\r\nContent-Length: {}\r\n\r\n\r\n", picture.len() + 2);
+    let stream = [head.as_bytes(), &picture, b"\r\n"].concat();
+    let given = |end: fn(&mut Parser)| {
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        parser.push(stream.clone().into(), 5);
+        assert_eq!(parser.poll(), None);
+        end(&mut parser);
+        match parser.poll() {
+            Some(Event::Part(part)) => part.payload.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        given(|parser| parser.push(Bytes::from_static(b"--b\r\n"), 6)),
+        picture
+    );
+    assert_eq!(given(Parser::settle), picture);
+    assert_eq!(given(Parser::finish), picture);
 }
 
 #[test]

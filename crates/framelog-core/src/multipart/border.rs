@@ -1,0 +1,149 @@
+//! Between two payloads: line ends, junk, a delimiter, header lines. Not for what lies behind them: that is `payload`.
+
+use crate::delimiter::Line;
+use crate::header::Headers;
+use crate::jpeg::SOI;
+
+use super::event::{Event, SkipReason};
+use super::payload::Pending;
+use super::search::{LINE_END_MAX, Searched};
+use super::{Parser, State, Step};
+
+impl Parser {
+    /// Between parts: passes over line ends and junk to the next delimiter, header line or SOI.
+    pub(super) fn border(&mut self, clean: bool) -> Step {
+        let at = self.pass_filler(self.window.start());
+        self.window.skip_to(at);
+        if at == self.window.end() {
+            return Step::Wait(State::Border { clean });
+        }
+        let may_be_bare = clean || !self.delimiter.is_learned();
+        match self.window.begins(at, &[SOI[0], SOI[1], 0xFF]) {
+            Some(true) if may_be_bare => {
+                let bare = !self.delimiter.is_learned();
+                return Step::Go(self.begin_payload(Headers::default(), at, bare));
+            }
+            None if !self.finished => return Step::Wait(State::Border { clean }),
+            _ => {}
+        }
+        let line = self
+            .line_at(at)
+            .filter(|(_, next)| next - at <= self.limits.header_bytes_max as u64);
+        let junk_end = at + self.limits.header_bytes_max as u64;
+        if !self.delimiter.is_learned()
+            && let Some(soi) = self.find_soi(at, line.map_or(junk_end, |(line_end, _)| line_end))
+        {
+            self.window.skip_to(soi);
+            return Step::Go(State::Border { clean: true });
+        }
+        let Some((line_end, next)) = line else {
+            if !self.finished && self.window.end() <= junk_end + LINE_END_MAX {
+                return Step::Wait(State::Border { clean });
+            }
+            self.window.skip_to(junk_end);
+            return Step::Go(State::Border { clean: false });
+        };
+        self.copy(at, line_end);
+        match self.delimiter.classify(&self.scratch, clean) {
+            Line::Delimiter { headers_at } => {
+                self.evidence = true;
+                // It may have been learnt just now: what is no other one may be this one.
+                self.no_delimiter = Searched::default();
+                let start = headers_at.map_or(next, |offset| at + offset as u64);
+                self.window.skip_to(start);
+                Step::Go(State::Headers { start, line: start })
+            }
+            Line::Header => {
+                self.evidence = true;
+                Step::Go(State::Headers {
+                    start: at,
+                    line: at,
+                })
+            }
+            Line::Other => {
+                self.window.skip_to(next);
+                Step::Go(State::Border { clean: false })
+            }
+        }
+    }
+
+    /// Reads header lines up to the empty line, a delimiter, or an SOI where the empty line is missing.
+    pub(super) fn headers(&mut self, start: u64, mut line: u64) -> Step {
+        loop {
+            match self.window.begins(line, &SOI) {
+                Some(true) => return Step::Go(self.begin_payload_after(start, line, line)),
+                None if !self.finished => return Step::Wait(State::Headers { start, line }),
+                _ => {}
+            }
+            let Some((line_end, next)) = self.line_at(line) else {
+                return if self.held_since(start)
+                    > self.limits.header_bytes_max as u64 + LINE_END_MAX
+                {
+                    self.give_up_headers(start)
+                } else if self.finished {
+                    self.window.skip_to(self.window.end());
+                    Step::Wait(State::Border { clean: false })
+                } else {
+                    Step::Wait(State::Headers { start, line })
+                };
+            };
+            if next - start > self.limits.header_bytes_max as u64 {
+                return self.give_up_headers(start);
+            }
+            if line_end == line {
+                return Step::Go(self.begin_payload_after(start, line, next));
+            }
+            if self.window.byte(line) == Some(b'-') || self.delimiter.may_lack_dashes() {
+                self.copy(line, line_end);
+                if self.delimiter.interrupts_headers(&self.scratch) {
+                    self.window.skip_to(line);
+                    return Step::Go(State::Border { clean: true });
+                }
+            }
+            line = next;
+        }
+    }
+
+    fn give_up_headers(&mut self, start: u64) -> Step {
+        let bytes = self.limits.header_bytes_max as u64;
+        let beginning = self.beginning(start, start + bytes);
+        self.window.skip_to(start + bytes);
+        Step::Give(
+            Event::skipped(SkipReason::TooLarge, Headers::default(), bytes, beginning),
+            State::Border { clean: false },
+        )
+    }
+
+    fn begin_payload_after(&mut self, start: u64, headers_end: u64, payload: u64) -> State {
+        let headers = Headers::new(self.window.one_piece(start, headers_end));
+        self.begin_payload(headers, payload, false)
+    }
+
+    fn begin_payload(&mut self, headers: Headers, start: u64, bare: bool) -> State {
+        self.evidence |= bare;
+        self.window.skip_to(start);
+        let length = headers.get("content-length").and_then(read_length);
+        self.pending(headers, start, length, bare)
+    }
+
+    pub(super) fn pending(
+        &self,
+        headers: Headers,
+        start: u64,
+        length: Option<u64>,
+        bare: bool,
+    ) -> State {
+        let length =
+            length.filter(|length| (1..=self.limits.part_bytes_max as u64).contains(length));
+        State::Payload(Pending::new(headers, start, length, bare))
+    }
+}
+
+/// A Content-Length: digits, or a list of which the last counts (`12, 12`: digiCamControl #324). Anything else is no length.
+fn read_length(value: &[u8]) -> Option<u64> {
+    let last = value.rsplit(|byte| *byte == b',').next()?.trim_ascii();
+    if last.is_empty() || !last.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(last).ok()?.parse().ok()
+}

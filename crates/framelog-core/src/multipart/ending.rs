@@ -1,0 +1,254 @@
+//! Where a picture ends: by its length, by its structure, or by what follows. Not for what becomes of it then.
+
+use crate::delimiter::Next;
+use crate::jpeg::{EOI, SOI, Walk, Walker};
+
+use super::event::SkipReason;
+use super::payload::{Body, Pending};
+use super::{Parser, State, Step};
+
+/// How often a length must be right before it is believed unseen again.
+const PENANCE: u8 = 16;
+
+impl Parser {
+    /// A JPEG with a length that is believed: handed out unseen if both its ends fit, else only when what follows confirms it.
+    pub(super) fn count(&mut self, mut pending: Pending) -> Step {
+        let Some(end) = pending.length.map(|length| pending.start + length) else {
+            pending.body = Body::Walked(Walker::default());
+            return Step::Go(State::Payload(pending));
+        };
+        if self.window.end() < end {
+            // The length may be too large: a JPEG that is whole must not wait for the next one.
+            pending.body = if self.finished || self.settling {
+                Body::Walked(Walker::default())
+            } else {
+                Body::Counted
+            };
+            let state = State::Payload(pending);
+            return if self.finished || self.settling {
+                Step::Go(state)
+            } else {
+                Step::Wait(state)
+            };
+        }
+        if self.ends_in_eoi(pending.start, end) && !self.ends_in_headers(pending.start, end) {
+            return self.give(pending, end, true);
+        }
+        let next = self.next(end);
+        if next == Next::Unknown && !self.finished && !self.settling {
+            pending.body = Body::Counted;
+            return Step::Wait(State::Payload(pending));
+        }
+        let mut walker = Walker::default();
+        let complete = self.take(&mut walker, pending.start, end) == Walk::End;
+        let structural_end = pending.start + walker.taken() as u64;
+        let refuted = matches!(next, Next::Other | Next::Field)
+            || complete && self.next(structural_end) == Next::Delimiter;
+        if refuted {
+            self.penance = PENANCE;
+            pending.length = None;
+            pending.body = Body::Walked(Walker::default());
+            return Step::Go(State::Payload(pending));
+        }
+        // What is not there yet is most likely a delimiter.
+        let end = match next {
+            Next::Delimiter | Next::Unknown => self.without_swallowed_line_end(pending.start, end),
+            Next::Other | Next::Field => end,
+        };
+        if complete {
+            self.give(pending, end, true)
+        } else {
+            self.give_torn(pending, end, walker.has_scan())
+        }
+    }
+
+    /// A JPEG whose end is found by its structure; a length, if there is one, is a hint for a JPEG without EOI.
+    pub(super) fn walk(&mut self, mut pending: Pending, mut walker: Walker) -> Step {
+        let hint = pending.length.map(|length| pending.start + length);
+        let stop = hint.filter(|hint| *hint >= pending.start + walker.taken() as u64);
+        match self.take(
+            &mut walker,
+            pending.start,
+            stop.unwrap_or(self.too_large_at(&pending)),
+        ) {
+            Walk::End => {
+                let end = pending.start + walker.taken() as u64;
+                if hint == Some(end) {
+                    self.penance = self.penance.saturating_sub(1);
+                    return self.give(pending, end, true);
+                }
+                pending.body = Body::Padded { end, searched: end };
+                Step::Go(State::Payload(pending))
+            }
+            Walk::Broken => {
+                let searched = pending.start + walker.doubtful_from() as u64;
+                pending.body = Body::Broken {
+                    has_scan: walker.has_scan(),
+                    searched,
+                };
+                Step::Go(State::Payload(pending))
+            }
+            Walk::More
+                if stop.is_some_and(|stop| stop == pending.start + walker.taken() as u64) =>
+            {
+                let end = pending.start + walker.taken() as u64;
+                match self.next(end) {
+                    Next::Unknown if !self.finished && !self.settling => {
+                        pending.body = Body::Walked(walker);
+                        Step::Wait(State::Payload(pending))
+                    }
+                    Next::Delimiter | Next::Unknown => {
+                        let end = self.without_swallowed_line_end(pending.start, end);
+                        self.give_torn(pending, end, walker.has_scan())
+                    }
+                    Next::Other | Next::Field => {
+                        self.penance = PENANCE;
+                        pending.length = None;
+                        pending.body = Body::Walked(walker);
+                        Step::Go(State::Payload(pending))
+                    }
+                }
+            }
+            Walk::More if self.is_too_large(&pending) => self.give_up_too_large(pending),
+            Walk::More if self.finished => {
+                let searched = pending.start + walker.doubtful_from() as u64;
+                pending.body = Body::Broken {
+                    has_scan: walker.has_scan(),
+                    searched,
+                };
+                Step::Go(State::Payload(pending))
+            }
+            Walk::More => {
+                pending.body = Body::Walked(walker);
+                Step::Wait(State::Payload(pending))
+            }
+        }
+    }
+
+    /// Behind an EOI: the part ends here if a delimiter follows, else padding belongs to it.
+    pub(super) fn end_of_padding(&mut self, mut pending: Pending, end: u64, searched: u64) -> Step {
+        if pending.bare {
+            return self.give(pending, end, true);
+        }
+        match self.next(end) {
+            Next::Delimiter | Next::Field => {
+                if pending.length.is_some() {
+                    self.penance = PENANCE;
+                }
+                return self.give(pending, end, true);
+            }
+            _ if self.finished || self.settling => return self.give(pending, end, true),
+            Next::Unknown => {
+                pending.body = Body::Padded { end, searched };
+                return Step::Wait(State::Payload(pending));
+            }
+            Next::Other => {}
+        }
+        let limit = end + self.junk_max();
+        let (delimiter, searched_now) = self.find_delimiter(end, searched, limit);
+        let field = self.find_part_field(searched, delimiter.unwrap_or(limit));
+        match delimiter {
+            Some(delimiter) if !field => {
+                let padded = self.before_line_end(end, delimiter);
+                self.give(pending, padded, true)
+            }
+            None if !field && searched_now < limit => {
+                pending.body = Body::Padded {
+                    end,
+                    searched: searched_now,
+                };
+                Step::Wait(State::Payload(pending))
+            }
+            // A delimiter that is no longer one, or endless junk: only this part is touched by it.
+            _ => self.give(pending, end, true),
+        }
+    }
+
+    /// A torn JPEG, or none at all by its structure: it ends at the next delimiter, or at the next SOI where there are none.
+    pub(super) fn end_of_broken(
+        &mut self,
+        mut pending: Pending,
+        has_scan: bool,
+        searched: u64,
+    ) -> Step {
+        let (delimiter, searched_now) = if pending.bare {
+            (None, self.window.end().saturating_sub(2).max(searched))
+        } else {
+            self.find_delimiter(pending.start, searched, self.too_large_at(&pending))
+        };
+        let soi = if pending.bare || has_scan {
+            let from = searched.saturating_sub(2).max(pending.start + 2);
+            self.find_soi(from, delimiter.unwrap_or(self.too_large_at(&pending)))
+        } else {
+            None
+        };
+        match (delimiter, soi) {
+            (_, Some(soi)) if pending.bare => self.give_torn(pending, soi, has_scan),
+            // The delimiter between two pictures is missing: where the first one ends is not known.
+            (_, Some(soi)) => self.give_up(pending, SkipReason::Torn, soi),
+            (Some(delimiter), None) => {
+                let end = self.before_line_end(pending.start, delimiter);
+                self.give_torn(pending, end, has_scan)
+            }
+            (None, None) if searched_now >= self.too_large_at(&pending) => {
+                self.give_up_too_large(pending)
+            }
+            (None, None) if self.finished => {
+                let end = self.trim_line_ends(pending.start, self.window.end());
+                if self.ends_in_eoi(pending.start, end) {
+                    return self.give(pending, end, true);
+                }
+                self.give_up(pending, SkipReason::Torn, self.window.end())
+            }
+            (None, None) => {
+                pending.body = Body::Broken {
+                    has_scan,
+                    searched: searched_now,
+                };
+                Step::Wait(State::Payload(pending))
+            }
+        }
+    }
+
+    fn give_torn(&mut self, pending: Pending, end: u64, has_scan: bool) -> Step {
+        let complete = self.ends_in_eoi(pending.start, end);
+        if has_scan || complete {
+            self.give(pending, end, complete)
+        } else {
+            self.give_up(pending, SkipReason::Torn, end)
+        }
+    }
+
+    /// Walks on from where the walker is, up to `stop`.
+    fn take(&self, walker: &mut Walker, start: u64, stop: u64) -> Walk {
+        let mut at = start + walker.taken() as u64;
+        for piece in self.window.pieces(at) {
+            let piece = &piece[..piece.len().min(stop.saturating_sub(at) as usize)];
+            match walker.take(piece) {
+                Walk::More => at += piece.len() as u64,
+                found => return found,
+            }
+        }
+        Walk::More
+    }
+
+    fn ends_in_eoi(&self, start: u64, end: u64) -> bool {
+        end >= start + (SOI.len() + EOI.len()) as u64
+            && self.window.begins(end - EOI.len() as u64, &EOI) == Some(true)
+    }
+
+    /// Whether no picture data come before `end`, so that an EOI there is a thumbnail's: inside a segment, or at its very end.
+    fn ends_in_headers(&self, start: u64, end: u64) -> bool {
+        let mut walker = Walker::default();
+        let mut at = start;
+        for piece in self.window.pieces(start) {
+            let piece = &piece[..piece.len().min(end.saturating_sub(at) as usize)];
+            let taken = walker.taken();
+            if walker.take_headers(piece) != Walk::More || walker.taken() - taken < piece.len() {
+                return false;
+            }
+            at += piece.len() as u64;
+        }
+        true
+    }
+}
