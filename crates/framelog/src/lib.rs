@@ -5,7 +5,6 @@ pub mod cli;
 mod clock_watch;
 pub mod config;
 mod logging;
-mod readers;
 mod recorder;
 mod report;
 pub mod run;
