@@ -1,33 +1,38 @@
 //! What the recorder stored against what the camera sent: frames, times, gaps, manners.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::Outcome;
-use crate::support::camera::{Clock, Sent};
+use crate::support::camera::{Clock, Journal, Sent};
 use crate::support::index::Row;
 
 /// How late the recorder may notice a byte, on a busy machine, in microseconds.
 const LATE_US: i64 = 5_000_000;
+/// Of a camera that is silent for so long within a frame, as a busy machine makes it, the recorder may believe a length that is too small: it waits
+/// for 200 ms.
+const SILENT: Duration = Duration::from_millis(150);
 /// How much earlier than its sending a frame may have been received: clocks are read at both ends.
 const EARLY_US: i64 = 5_000;
 
 /// All that is wrong; nothing if the case has passed.
 pub fn verdict(outcome: &Outcome) -> Vec<String> {
     let mut complaints = outcome.journal.complaints.clone();
-    let mut sent = outcome.journal.sent.clone();
+    let mut sent = sent(&outcome.journal);
+    let finished = |sent: &[Sent]| sent.iter().filter(|sent| sent.to_us < i64::MAX).count();
     if let Some(companion) = &outcome.plan.companion {
         let journal = companion.journal();
-        sent.extend(journal.sent);
+        sent.extend(self::sent(&journal));
         complaints.extend(journal.complaints);
-        sent.sort_by_key(|sent| sent.from_us);
     }
+    sent.sort_by_key(|sent| sent.from_us);
     for late in sent.iter_mut().filter(|sent| sent.to_us > outcome.due_us) {
         late.shot.optional = true;
     }
-    if sent.len() < outcome.plan.frames {
+    if finished(&sent) < outcome.plan.frames {
         complaints.push(format!(
             "the camera came to send {} frames, expected {}",
-            sent.len(),
+            finished(&sent),
             outcome.plan.frames
         ));
     }
@@ -44,6 +49,23 @@ pub fn verdict(outcome: &Outcome) -> Vec<String> {
     complaints
 }
 
+/// All frames that the recorder may have.
+fn sent(journal: &Journal) -> Vec<Sent> {
+    let unfinished = journal.unfinished.values().flatten();
+    journal.sent.iter().chain(unfinished).cloned().collect()
+}
+
+/// Whether these bytes are right for the frame.
+fn accepts(sent: &Sent, payload: &[u8]) -> bool {
+    let mut accepted = sent.shot.accepted.iter();
+    accepted.any(|bytes| bytes == payload || may_be_cut(sent) && bytes.starts_with(payload))
+}
+
+/// Whether the camera fell silent where that may be taken for the frame's end: it may be stored up to there, or left out as torn.
+fn may_be_cut(sent: &Sent) -> bool {
+    sent.shot.unsure && sent.stalled >= SILENT
+}
+
 fn judge_frames(sent: &[Sent], outcome: &Outcome) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut offsets = HashMap::new();
@@ -56,10 +78,7 @@ fn judge_frames(sent: &[Sent], outcome: &Outcome) -> Vec<String> {
                 continue;
             }
         };
-        let Some(skipped) = sent[next..]
-            .iter()
-            .position(|sent| sent.shot.accepted.contains(payload))
-        else {
+        let Some(skipped) = sent[next..].iter().position(|sent| accepts(sent, payload)) else {
             complaints.push(format!(
                 "after frame {next}: stored {} that the camera never sent as a frame (or not here)",
                 sketch(payload)
@@ -81,7 +100,7 @@ fn judge_frames(sent: &[Sent], outcome: &Outcome) -> Vec<String> {
 
 fn missing(sent: &[Sent], range: std::ops::Range<usize>) -> Option<String> {
     let missing: Vec<_> = range
-        .filter(|&number| !sent[number].shot.optional)
+        .filter(|&number| !sent[number].shot.optional && !may_be_cut(&sent[number]))
         .collect();
     (!missing.is_empty()).then(|| format!("missing frames {missing:?} of {}", sent.len()))
 }
@@ -103,14 +122,13 @@ fn sketch(payload: &[u8]) -> String {
 
 fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<String> {
     let mut complaints = Vec::new();
-    if sent
-        .shot
-        .complete
-        .is_some_and(|complete| complete != row.complete)
-    {
+    let complete = sent.shot.complete.filter(|_| !may_be_cut(sent));
+    if complete.is_some_and(|complete| complete != row.complete) {
         complaints.push(format!("complete is {}", row.complete));
     }
-    if row.received_us < sent.from_us - EARLY_US || row.received_us > sent.to_us + LATE_US {
+    if row.received_us < sent.from_us - EARLY_US
+        || row.received_us > sent.to_us.saturating_add(LATE_US)
+    {
         complaints.push(format!(
             "received {} us after it was sent",
             row.received_us - sent.to_us
@@ -139,7 +157,7 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
             let offset = *offsets.entry(row.path.clone()).or_insert(captured - stamp);
             captured - stamp == offset
                 && captured > sent.from_us - LATE_US
-                && captured < sent.to_us + LATE_US
+                && captured < sent.to_us.saturating_add(LATE_US)
         }
     };
     if !right {

@@ -1,5 +1,6 @@
 //! A camera that follows a script: a real server on a real socket that can send any bytes, and keeps a journal of what was asked and sent.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -42,6 +43,8 @@ pub struct Shot {
     pub optional: bool,
     /// Its `complete` in the index, where that is certain.
     pub complete: Option<bool>,
+    /// A length that is too small is announced for it: a silence in its middle may make that believable.
+    pub unsure: bool,
     /// What its time must be.
     pub clock: Clock,
 }
@@ -53,6 +56,7 @@ impl Shot {
             accepted: vec![bytes.to_vec()],
             optional: false,
             complete: Some(true),
+            unsure: false,
             clock: Clock::Any,
         }
     }
@@ -81,6 +85,12 @@ impl Shot {
         self
     }
 
+    /// A frame for which a length is announced that may be too small.
+    pub fn unsure(mut self) -> Self {
+        self.unsure = true;
+        self
+    }
+
     /// With this time.
     pub fn at(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -97,6 +107,8 @@ pub struct Sent {
     pub from_us: i64,
     /// When its last byte had been sent.
     pub to_us: i64,
+    /// The longest time between two of its writes.
+    pub stalled: Duration,
 }
 
 /// A request, as it came.
@@ -133,12 +145,33 @@ pub struct Journal {
     pub requests: Vec<Request>,
     /// Frames, in order.
     pub sent: Vec<Sent>,
+    /// Frames that are being sent, or whose sending failed, by the number of the send: the recorder may have them, or a part of them.
+    pub unfinished: BTreeMap<usize, Vec<Sent>>,
+    /// How many sends of frames were begun.
+    sends: usize,
     /// When each connection was taken.
     pub connected_us: Vec<i64>,
     /// The most connections that were open at once.
     pub most_open: usize,
     /// What a script found wrong.
     pub complaints: Vec<String>,
+}
+
+impl Journal {
+    fn begin(&mut self, frames: Vec<Sent>) -> usize {
+        self.sends += 1;
+        self.unfinished.insert(self.sends, frames);
+        self.sends
+    }
+
+    fn end(&mut self, send: usize, to_us: i64, stalled: Duration) {
+        let frames = self.unfinished.remove(&send).unwrap_or_default();
+        self.sent.extend(frames.into_iter().map(|sent| Sent {
+            to_us,
+            stalled,
+            ..sent
+        }));
+    }
 }
 
 type ScriptEnd = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -373,7 +406,8 @@ impl Connection {
 
     /// Sends these bytes, cut as the mode has it.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
-        self.cutter.write(&mut *self.stream, bytes.as_ref()).await
+        let sent = self.cutter.write(&mut *self.stream, bytes.as_ref()).await;
+        sent.map(|_| ())
     }
 
     /// Sends bytes that carry this frame, and expects it in the index.
@@ -388,16 +422,18 @@ impl Connection {
         shots: impl IntoIterator<Item = Shot>,
     ) -> io::Result<()> {
         let from_us = now_us();
-        self.send(bytes).await?;
-        let to_us = now_us();
-        self.shared
+        let begun = |shot| Sent {
+            shot,
+            from_us,
+            to_us: i64::MAX,
+            stalled: Duration::MAX,
+        };
+        let number = self
+            .shared
             .journal()
-            .sent
-            .extend(shots.into_iter().map(|shot| Sent {
-                shot,
-                from_us,
-                to_us,
-            }));
+            .begin(shots.into_iter().map(begun).collect());
+        let stalled = self.cutter.write(&mut *self.stream, bytes.as_ref()).await?;
+        self.shared.journal().end(number, now_us(), stalled);
         Ok(())
     }
 

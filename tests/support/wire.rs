@@ -1,6 +1,7 @@
 //! How a camera's bytes are cut on their way: in one piece, one by one, or anywhere.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -39,19 +40,22 @@ impl Cutter {
         }
     }
 
-    /// Writes all of `bytes`, in pieces.
-    pub async fn write(&mut self, stream: &mut dyn Stream, bytes: &[u8]) -> io::Result<()> {
-        let mut sent = 0;
+    /// Writes all of `bytes`, in pieces; the longest time from one to the next, which on a busy machine may be any.
+    pub async fn write(&mut self, stream: &mut dyn Stream, bytes: &[u8]) -> io::Result<Duration> {
+        let (mut sent, mut longest) = (0, Duration::ZERO);
+        let mut before = Instant::now();
         while sent < bytes.len() {
             let piece = self.piece(sent, bytes.len());
             stream.write_all(&bytes[sent..sent + piece]).await?;
             stream.flush().await?;
+            longest = longest.max(before.elapsed());
+            before = Instant::now();
             sent += piece;
             if sent < bytes.len() {
                 self.pause(sent).await;
             }
         }
-        Ok(())
+        Ok(longest)
     }
 
     fn piece(&mut self, sent: usize, total: usize) -> usize {
@@ -70,7 +74,7 @@ impl Cutter {
         match self.mode {
             Mode::Plain => {}
             Mode::Bytes if !sent.is_multiple_of(64) => tokio::task::yield_now().await,
-            Mode::Bytes => tokio::time::sleep(std::time::Duration::from_millis(1)).await,
+            Mode::Bytes => tokio::time::sleep(Duration::from_millis(1)).await,
             Mode::Random => tokio::task::yield_now().await,
         }
     }
