@@ -73,6 +73,7 @@ mod tests {
             let frame = Frame {
                 payload: Bytes::from(vec![n as u8; size]).into(),
                 codec: Codec::Mjpeg,
+                parameters: None,
                 captured_us: n as i64,
                 received_us: n as i64 + 5,
                 clock: ClockKind::Camera,

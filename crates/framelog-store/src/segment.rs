@@ -239,6 +239,7 @@ mod tests {
         Frame {
             payload,
             codec: Codec::Mjpeg,
+            parameters: None,
             captured_us: n as i64,
             received_us: n as i64 + 5,
             clock: ClockKind::Camera,

@@ -168,6 +168,7 @@ mod tests {
             let frame = Frame {
                 payload: Bytes::from_static(PICTURE).into(),
                 codec: Codec::Mjpeg,
+                parameters: None,
                 captured_us,
                 received_us: captured_us + 7,
                 clock: ClockKind::Mapped,

@@ -370,6 +370,7 @@ fn frame(picture: Picture, reading: &Reading) -> Frame {
     Frame {
         payload: picture.payload,
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us: reading.captured_us,
         received_us: picture.received_us,
         clock: reading.kind,

@@ -19,6 +19,7 @@ fn part(kind: u8, length: u16, time_us: i64, before: &[u8], bytes: &[u8]) -> Vec
     let frame = Frame {
         payload: Bytes::from(payload).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us: time_us,
         received_us: time_us ^ i64::from(length),
         clock: [ClockKind::Camera, ClockKind::Mapped, ClockKind::Arrival][usize::from(kind % 3)],

@@ -194,6 +194,7 @@ mod tests {
                 Frame {
                     payload: slices,
                     codec: Codec::Mjpeg,
+                    parameters: None,
                     captured_us,
                     received_us,
                     clock,

@@ -75,6 +75,7 @@ fn picture(captured_us: i64) -> Frame {
     Frame {
         payload: Bytes::from(bytes).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us,
         received_us: captured_us + 40_000,
         clock: ClockKind::Camera,

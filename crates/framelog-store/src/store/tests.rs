@@ -45,6 +45,7 @@ fn frame(captured_us: i64, text: &str) -> Frame {
     Frame {
         payload: payload(text),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us,
         received_us: captured_us.saturating_add(40_000),
         clock: ClockKind::Camera,

@@ -40,6 +40,7 @@ fn frame(captured_us: i64) -> Frame {
     Frame {
         payload: Bytes::from(picture(captured_us, 300)).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us,
         received_us: captured_us.saturating_add(40_000),
         clock: ClockKind::Camera,

@@ -11,6 +11,7 @@ pub fn bytes(row: &FrameRow, payload: Vec<u8>) -> Vec<u8> {
     let frame = Frame {
         payload: Bytes::from(payload).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us: row.captured_us,
         received_us: row.received_us,
         clock: ClockKind::from_name(&row.clock).unwrap_or(ClockKind::Arrival),

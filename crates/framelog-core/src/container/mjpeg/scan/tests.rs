@@ -15,6 +15,7 @@ fn part(n: usize, payload: Vec<u8>) -> Vec<u8> {
     let frame = Frame {
         payload: Bytes::from(payload).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us: n as i64,
         received_us: n as i64 + 5,
         clock: ClockKind::Camera,
