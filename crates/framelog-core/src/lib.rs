@@ -48,5 +48,6 @@ pub mod header;
 pub mod huffman;
 pub mod jpeg;
 pub mod multipart;
+pub mod rtsp;
 pub mod timestamp;
 mod window;
