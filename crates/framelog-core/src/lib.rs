@@ -49,6 +49,7 @@ pub mod header;
 pub mod huffman;
 pub mod jpeg;
 pub mod multipart;
+pub mod nal;
 pub mod sdp;
 pub mod timestamp;
 mod window;
