@@ -440,7 +440,7 @@ mod tests {
                 headers: Default::default(),
                 stamp: Stamp {
                     stamp_us: came.stamp.map(|second| second * SECOND),
-                    wall_second_us: None,
+                    ..Stamp::default()
                 },
                 received_us: NOW + came.received * SECOND,
                 complete: true,

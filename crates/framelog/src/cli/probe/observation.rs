@@ -179,7 +179,7 @@ mod tests {
                 headers: Headers::new(Bytes::from_static(headers.as_bytes())),
                 stamp: Stamp {
                     stamp_us: *stamp_us,
-                    wall_second_us: None,
+                    ..Stamp::default()
                 },
                 received_us: NOW + number * 100_000,
                 complete: true,
