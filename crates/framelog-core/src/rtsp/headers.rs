@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The session timeout where the camera names none (RFC 2326 §12.37).
-const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// How long a session lives without a request where the camera doesn't say (RFC 2326 §12.37).
+pub const SESSION_LIFETIME: Duration = Duration::from_secs(60);
 
 /// A session, as a camera names it: `Session: 66334873;timeout=60`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,11 +29,6 @@ impl Session {
             id,
             timeout: timeout.map(|seconds| Duration::from_secs(seconds.into())),
         })
-    }
-
-    /// How long it lives without a request: 60 s unless the camera says otherwise.
-    pub fn lifetime(&self) -> Duration {
-        self.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 }
 
@@ -121,14 +116,23 @@ pub fn control_url(base: &str, control: Option<&str>) -> String {
         return base.to_owned();
     }
     if is_absolute(control) {
-        return control.to_owned();
+        return on_one_line(control);
     }
     let slash = if base.ends_with('/') || control.starts_with('/') {
         ""
     } else {
         "/"
     };
-    format!("{base}{slash}{control}")
+    on_one_line(&format!("{base}{slash}{control}"))
+}
+
+/// A URL without what no request line may have in it.
+fn on_one_line(url: &str) -> String {
+    let encode = |byte: u8| match byte.is_ascii_graphic() {
+        true => char::from(byte).to_string(),
+        false => format!("%{byte:02X}"),
+    };
+    url.bytes().map(encode).collect()
 }
 
 /// The value of `name=value`, blanks and quotes around both passed over.
@@ -225,6 +229,7 @@ mod tests {
             ("rtsp://c/a?b=c", Some("track1"), "rtsp://c/a?b=c/track1"),
             ("rtsp://c/a", Some("RTSP://d/x"), "RTSP://d/x"),
             ("rtsp://c/a", Some("rtsps://d/x"), "rtsps://d/x"),
+            ("rtsp://c/a", Some("a b\x01é"), "rtsp://c/a/a%20b%01%C3%A9"),
             ("rtsp://c/a", Some("*"), "rtsp://c/a"),
             ("rtsp://c/a", Some(" "), "rtsp://c/a"),
             ("rtsp://c/a", None, "rtsp://c/a"),

@@ -181,9 +181,14 @@ impl Reader {
         }
     }
 
-    /// How many bytes wait for what follows them; [`settle`](Reader::settle) would have them out.
+    /// How many bytes are held.
     pub fn buffered(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// Whether something waits for what follows it; [`settle`](Reader::settle) would have it out.
+    pub fn is_waiting(&self) -> bool {
+        !self.buffer.is_empty() || matches!(self.state, State::Body(_))
     }
 
     /// No bytes have come for a while: what has its announced length is whole. With `over`, nothing more is expected, and what has come of
@@ -232,7 +237,16 @@ impl Reader {
     /// A packet is whole if something follows that can; else there may be another within it, of which it was a part.
     fn look_at_packet(&mut self, now_us: i64) -> Look {
         let Some(end) = packet_len(&self.buffer).filter(|end| *end <= self.buffer.len()) else {
-            return Look::Short;
+            // A length that nothing comes for is none; that of what doesn't even look like RTP is given up sooner.
+            let patience = if is_packet(&self.buffer) {
+                Settled::Over
+            } else {
+                Settled::Whole
+            };
+            return match self.settled >= patience && self.buffer.len() > PACKET_HEAD {
+                true => self.search(1),
+                false => Look::Short,
+            };
         };
         let received_us = *self.whole_since_us.get_or_insert(now_us);
         let follows = begin(&self.buffer[end..]);

@@ -171,6 +171,34 @@ fn odd_packets_pass_if_they_are_where_a_packet_is_due() {
 }
 
 #[test]
+fn a_length_that_nothing_comes_for_is_none() {
+    let mut reader = Reader::default();
+    reader.buffer().extend_from_slice(b"$$\x80junk $");
+    reader.buffer().extend_from_slice(&packet(0, 20));
+    reader.buffer().extend_from_slice(&packet(1, 30));
+    assert_eq!(reader.poll(0), Ok(None));
+    reader.settle(false);
+    for channel in [0, 1] {
+        let Ok(Some(Item::Packet(packet))) = reader.poll(0) else {
+            panic!()
+        };
+        assert_eq!(packet.channel, channel);
+    }
+}
+
+#[test]
+fn an_empty_description_without_a_length_waits() {
+    let mut reader = Reader::default();
+    reader
+        .buffer()
+        .extend_from_slice(b"RTSP/1.0 200 OK\r\nContent-Type: application/sdp\r\n\r\n");
+    assert_eq!((reader.poll(0), reader.is_waiting()), (Ok(None), true));
+    reader.settle(true);
+    assert!(matches!(reader.poll(0), Ok(Some(Item::Response(_)))));
+    assert!(!reader.is_waiting());
+}
+
+#[test]
 fn a_packet_at_the_end_has_the_time_at_which_it_was_whole() {
     let mut reader = Reader::default();
     reader.buffer().extend_from_slice(&packet(0, 20));
