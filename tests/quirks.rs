@@ -9,6 +9,9 @@ mod jpeg;
 mod manners;
 mod oddities;
 mod plan;
+mod rtsp;
+mod rtsp_login;
+mod rtsp_udp;
 mod time;
 mod verdict;
 
@@ -93,6 +96,9 @@ fn plans() -> Vec<(&'static str, Plan)> {
         auth::cases(),
         oddities::cases(),
         manners::cases(),
+        rtsp::cases(),
+        rtsp_login::cases(),
+        rtsp_udp::cases(),
     ]
     .concat()
 }

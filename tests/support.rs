@@ -10,6 +10,7 @@ pub mod jpeg;
 pub mod media;
 pub mod mount;
 pub mod proxy;
+pub mod rtsp;
 pub mod tls;
 pub mod wire;
 
