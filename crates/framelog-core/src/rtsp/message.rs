@@ -294,6 +294,10 @@ impl Reader {
                     self.searched = at;
                     return Within::Short;
                 }
+                // It ends where all ends.
+                Begin::Unknown if packet_len(rest) == Some(rest.len()) => {
+                    return Within::Found(at);
+                }
                 Begin::Unknown => {}
             }
         }

@@ -141,6 +141,13 @@ fn a_packet_of_which_a_part_is_missing_is_dropped_and_the_next_is_not() {
 }
 
 #[test]
+fn a_torn_packet_is_known_by_the_last_one_too() {
+    let torn = &packet(0, 100)[..60];
+    let bytes = [&packet(0, 50), torn, &packet(0, 70)].concat();
+    assert_eq!(read(bytes), ["0: 50", "0: 70"]);
+}
+
+#[test]
 fn bytes_that_are_nothing_cost_no_packet() {
     let bytes = [
         &packet(0, 50),
