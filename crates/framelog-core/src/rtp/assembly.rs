@@ -304,7 +304,9 @@ impl Assembly {
 
     /// The unit has ended, as what comes next shows.
     fn end_before_next(&mut self, made: &mut Vec<Made>) {
-        if self.unit.marked {
+        // Not before a keyframe has come: often they alone have several slices, and these may have markers each.
+        let has_begun = self.unit.keyframe || self.parameters.is_some();
+        if self.unit.marked && has_begun {
             self.markers.was_right();
         }
         self.end(made);
