@@ -90,7 +90,7 @@ pub struct Reading {
 /// use framelog_core::timestamp::Stamp;
 ///
 /// let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
-/// let uptime = Stamp { stamp_us: Some(184_659_604_338), wall_second_us: None };
+/// let uptime = Stamp { stamp_us: Some(184_659_604_338), ..Stamp::default() };
 /// let reading = clock.read(uptime, 1_700_000_000_000_000);
 /// assert_eq!((reading.kind, reading.captured_us), (ClockKind::Mapped, 1_700_000_000_000_000));
 /// ```

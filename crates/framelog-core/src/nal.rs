@@ -12,6 +12,8 @@ use bits::Bits;
 
 /// How much of a unit its kind is told from, in bytes.
 const BEGINNING_BYTES: usize = 64;
+/// How many units are taken from one stretch.
+const UNITS_MAX: usize = 1024;
 /// Where a unit begins in Annex B.
 const START_CODE: [u8; 3] = [0, 0, 1];
 /// H.264 §D.1.8.
@@ -186,11 +188,11 @@ fn is_recovery_point(sei: &[u8]) -> bool {
     false
 }
 
-/// The units in a stretch of bytes. Without a start code that is the stretch itself; units have no start codes in them, so that one between
-/// the slices of the payload counts as well.
+/// The units in a stretch of bytes. Without a start code that is the stretch itself, and so it is with more than 1024; units have no start
+/// codes in them, so that one between the slices of the payload counts as well.
 pub fn split_annex_b(codec: Codec, stretch: Payload) -> SmallVec<[Payload; 1]> {
     let codes = start_codes(&stretch);
-    if codes.is_empty() {
+    if codes.is_empty() || codes.len() > UNITS_MAX {
         return [stretch].into_iter().collect();
     }
     let ends = codes.iter().copied().chain([stretch.len()]);
@@ -204,7 +206,7 @@ pub fn split_annex_b(codec: Codec, stretch: Payload) -> SmallVec<[Payload; 1]> {
         .collect()
 }
 
-/// Where the start codes are.
+/// Where the start codes are, or so many of them that they are too many.
 fn start_codes(stretch: &Payload) -> SmallVec<[usize; 8]> {
     let mut codes = SmallVec::new();
     let mut before = 0;
@@ -215,7 +217,9 @@ fn start_codes(stretch: &Payload) -> SmallVec<[usize; 8]> {
         if leading < 2 && slice.get(leading) == Some(&1) && zeros + leading >= 2 {
             codes.push(before + leading - 2);
         }
-        codes.extend(memmem::find_iter(slice, &START_CODE).map(|at| before + at));
+        let left = (UNITS_MAX + 1).saturating_sub(codes.len());
+        let found = memmem::find_iter(slice, &START_CODE).take(left);
+        codes.extend(found.map(|at| before + at));
         let trailing = slice
             .iter()
             .rev()

@@ -125,8 +125,8 @@ enum Depacketizer {
 /// What is handed out is whole: no packet of it was missing. For H.264 and H.265 it begins with the first keyframe for which all parameter sets
 /// are there, and goes on with every whole access unit, also with those that refer to one that was torn.
 ///
-/// What a camera can make it hold is bounded: one picture of 32 MiB, of which it keeps the pieces, and 16 MiB of packets whose place is not
-/// known. Pieces are slices of the buffers pushed: push none that are much larger than the packets in them.
+/// What a camera can make it hold is bounded: one picture of 32 MiB, of which it keeps the pieces, and 16 MiB of packets whose place or sender
+/// is not known. Pieces are slices of the buffers pushed: push none that are much larger than the packets in them.
 ///
 /// ```
 /// use framelog_core::clock::{Clock, ClockKind, TimestampMode};
@@ -210,12 +210,7 @@ impl Receiver {
             return;
         }
         self.counts.packets += 1;
-        match self.sources.take((packet, now_us)) {
-            Verdict::Ours(arrived) => self.reorder.push(arrived),
-            Verdict::Changed(packets) => self.change_source(packets),
-            Verdict::Held => {}
-        }
-        self.depacketize();
+        self.accept(VecDeque::from([(packet, now_us)]));
     }
 
     /// Takes a compound RTCP packet that arrived at `now_us`.
@@ -232,10 +227,7 @@ impl Receiver {
                     self.timeline.report(ntp, rtp_time, now_us);
                 }
                 rtcp::Message::Bye { ssrc } if self.sources.current() == Some(ssrc) => {
-                    if let Some(packets) = self.sources.end() {
-                        self.change_source(packets);
-                        self.depacketize();
-                    }
+                    self.end_source();
                 }
                 _ => {}
             }
@@ -267,8 +259,8 @@ impl Receiver {
     pub fn finish(&mut self) {
         self.reorder.release_all();
         self.depacketize();
-        if let Some(packets) = self.sources.end() {
-            self.change_source(packets);
+        while self.end_source() {
+            self.reorder.release_all();
             self.depacketize();
         }
         self.end_stream();
@@ -299,14 +291,37 @@ impl Receiver {
         })
     }
 
-    fn change_source(&mut self, packets: Vec<Arrived>) {
+    fn accept(&mut self, mut packets: VecDeque<Arrived>) {
+        while let Some(arrived) = packets.pop_front() {
+            match self.sources.take(arrived) {
+                Verdict::Ours(arrived) => self.reorder.push(arrived),
+                Verdict::Changed(held) => {
+                    self.begin_source();
+                    held.into_iter()
+                        .rev()
+                        .for_each(|arrived| packets.push_front(arrived));
+                }
+                Verdict::Held => {}
+            }
+            self.depacketize();
+        }
+    }
+
+    /// The sender sends no more. Whether another has begun.
+    fn end_source(&mut self) -> bool {
+        let Some(packets) = self.sources.end() else {
+            return false;
+        };
+        self.begin_source();
+        self.accept(packets.into());
+        true
+    }
+
+    fn begin_source(&mut self) {
         self.reorder.restart();
         self.depacketize();
         self.end_stream();
         self.timeline.restart();
-        for arrived in packets {
-            self.reorder.push(arrived);
-        }
     }
 
     /// What has begun does not go on.
@@ -349,5 +364,7 @@ impl Receiver {
     }
 }
 
+#[cfg(test)]
+mod captures;
 #[cfg(test)]
 mod tests;

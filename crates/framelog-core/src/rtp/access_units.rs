@@ -68,14 +68,11 @@ impl AccessUnits {
             rtp_time
         };
         let mut units = Units::new();
+        let used = self.assembly.budget();
+        let (payload, fragments) = (packet.payload, &mut self.fragments);
         let unpacked = match self.codec {
-            Codec::H265 => h265::unpack(
-                packet.payload,
-                self.has_don,
-                &mut self.fragments,
-                &mut units,
-            ),
-            _ => h264::unpack(packet.payload, &mut self.fragments, &mut units),
+            Codec::H265 => h265::unpack(payload, self.has_don, used, fragments, &mut units),
+            _ => h264::unpack(payload, used, fragments, &mut units),
         };
         for unit in units {
             self.add(unit, unit_time, received_us, made);

@@ -17,6 +17,11 @@ use crate::frame::{Codec, Parameters, Payload};
 use crate::nal::parameters::ParameterSets;
 use crate::nal::{Kind, Slice, kind, unit_type};
 
+/// The most that is held of what stands before a first slice, in bytes. Real cameras send some hundreds.
+const LEAD_BYTES_MAX: usize = 1 << 20;
+/// What a slice of a payload takes itself, about.
+const SLICE_BYTES: usize = 64;
+
 /// The types of the units before the first slice.
 type Opening = SmallVec<[u8; 8]>;
 
@@ -31,7 +36,7 @@ pub(super) struct Assembly {
     unit: Unit,
     /// Behind the slices of `unit`; it belongs to the next access unit if that begins with the next slice.
     lead: Vec<Lead>,
-    lead_budget: Budget,
+    lead_bytes: usize,
     /// Packets were missing, and what came behind has not been looked at.
     after_loss: bool,
     /// How whole access units began: others, and keyframes.
@@ -113,7 +118,7 @@ impl Assembly {
             markers: Markers::default(),
             unit: Unit::default(),
             lead: Vec::new(),
-            lead_budget: Budget::default(),
+            lead_bytes: 0,
             after_loss: false,
             openings: [None, None],
             last: Last::default(),
@@ -177,13 +182,15 @@ impl Assembly {
                 });
             }
             Kind::Set(_) | Kind::Information { .. } if self.unit.slices > 0 => {
-                if self.lead_budget.takes(nal.len(), nal.slices().len() + 1) {
-                    self.lead.push(Lead {
-                        nal,
-                        kind,
-                        rtp_time,
-                        received_us,
-                    });
+                self.lead_bytes += nal.len() + nal.slices().len() * SLICE_BYTES;
+                let lead = Lead {
+                    nal,
+                    kind,
+                    rtp_time,
+                    received_us,
+                };
+                if self.lead_bytes <= LEAD_BYTES_MAX {
+                    self.lead.push(lead);
                 } else {
                     self.unit.broken.get_or_insert(SkipReason::TooLarge);
                     self.lead.clear();
@@ -209,6 +216,11 @@ impl Assembly {
         if self.markers.are_trusted() || is_torn {
             self.end(made);
         }
+    }
+
+    /// What the access unit that has begun has taken of what it may.
+    pub(super) fn budget(&self) -> Budget {
+        self.unit.budget
     }
 
     /// Whether [`Self::settle`] would hand something out.
@@ -292,14 +304,16 @@ impl Assembly {
 
     /// The unit has ended, as what comes next shows.
     fn end_before_next(&mut self, made: &mut Vec<Made>) {
-        if self.unit.marked {
+        // Not before a keyframe has come: often they alone have several slices, and these may have markers each.
+        let has_begun = self.unit.keyframe || self.parameters.is_some();
+        if self.unit.marked && has_begun {
             self.markers.was_right();
         }
         self.end(made);
     }
 
     fn adopt_lead(&mut self) {
-        self.lead_budget = Budget::default();
+        self.lead_bytes = 0;
         for lead in std::mem::take(&mut self.lead) {
             self.put(lead);
         }

@@ -27,10 +27,15 @@ pub(super) struct Fragments {
 }
 
 impl Fragments {
-    /// Takes a piece, and puts the unit that it completes to the others.
-    pub(super) fn take(&mut self, piece: Piece, units: &mut Units) -> Result<(), SkipReason> {
+    /// Takes a piece, and puts the unit that it completes to the others. `used`: what the picture so far has taken.
+    pub(super) fn take(
+        &mut self,
+        piece: Piece,
+        used: Budget,
+        units: &mut Units,
+    ) -> Result<(), SkipReason> {
         if piece.is_first {
-            self.open = Some((Payload::from(piece.header), Budget::default()));
+            self.open = Some((Payload::from(piece.header), used));
         }
         let Some((unit, budget)) = &mut self.open else {
             return Err(SkipReason::Torn);

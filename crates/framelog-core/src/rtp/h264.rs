@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::SkipReason;
+use super::budget::Budget;
 use super::fragments::{Fragments, Piece, Units};
 use super::packet::{take, take_u16};
 
@@ -22,6 +23,7 @@ pub(super) fn continues_unit(payload: &[u8]) -> bool {
 /// Takes the units from a packet's payload.
 pub(super) fn unpack(
     mut payload: Bytes,
+    used: Budget,
     fragments: &mut Fragments,
     units: &mut Units,
 ) -> Result<(), SkipReason> {
@@ -58,7 +60,7 @@ pub(super) fn unpack(
                 header: Bytes::copy_from_slice(&[indicator & 0xE0 | header & 0x1F]),
                 body: payload,
             };
-            fragments.take(piece, units)
+            fragments.take(piece, used, units)
         }
         // Undefined, but for the first byte of a start code: some cameras send Annex B as it is.
         0 if !payload.starts_with(&[0, 0]) => Ok(()),
@@ -98,7 +100,12 @@ mod tests {
             if !continues_unit(packet) {
                 units.extend(fragments.end());
             }
-            unpack(Bytes::copy_from_slice(packet), &mut fragments, &mut units)?;
+            unpack(
+                Bytes::copy_from_slice(packet),
+                Budget::default(),
+                &mut fragments,
+                &mut units,
+            )?;
         }
         units.extend(fragments.end());
         Ok(units.iter().map(crate::frame::Payload::to_vec).collect())
@@ -178,9 +185,16 @@ mod tests {
         let mut fragments = Fragments::default();
         let mut units = Units::new();
         let piece = Bytes::from([&[0x7C, 0x05][..], &[1; 60_000]].concat());
-        unpack(Bytes::from_static(b"\x7C\x85"), &mut fragments, &mut units).unwrap();
-        let taken =
-            (0..10_000).take_while(|_| unpack(piece.clone(), &mut fragments, &mut units).is_ok());
+        unpack(
+            Bytes::from_static(b"\x7C\x85"),
+            Budget::default(),
+            &mut fragments,
+            &mut units,
+        )
+        .unwrap();
+        let taken = (0..10_000).take_while(|_| {
+            unpack(piece.clone(), Budget::default(), &mut fragments, &mut units).is_ok()
+        });
         assert_eq!(
             taken.count(),
             super::super::budget::PICTURE_BYTES_MAX / 60_000

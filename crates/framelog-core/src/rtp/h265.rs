@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::SkipReason;
+use super::budget::Budget;
 use super::fragments::{Fragments, Piece, Units};
 use super::packet::{take, take_u16};
 use crate::frame::Payload;
@@ -21,6 +22,7 @@ pub(super) fn continues_unit(payload: &[u8]) -> bool {
 pub(super) fn unpack(
     mut payload: Bytes,
     has_don: bool,
+    used: Budget,
     fragments: &mut Fragments,
     units: &mut Units,
 ) -> Result<(), SkipReason> {
@@ -58,7 +60,7 @@ pub(super) fn unpack(
                 ]),
                 body: payload,
             };
-            fragments.take(piece, units)
+            fragments.take(piece, used, units)
         }
         // Payload content information, and what is not defined.
         50..=63 => Ok(()),
@@ -102,6 +104,7 @@ mod tests {
             unpack(
                 Bytes::copy_from_slice(packet),
                 has_don,
+                Budget::default(),
                 &mut fragments,
                 &mut units,
             )?;

@@ -21,7 +21,7 @@ pub(super) type Arrived = (Packet, i64);
 pub(super) enum Verdict {
     /// It is the camera's.
     Ours(Arrived),
-    /// The camera has a new SSRC; these are its packets so far.
+    /// The camera has a new SSRC: these packets, which came since, are to be taken again.
     Changed(Vec<Arrived>),
     /// Held until it is known whose it is.
     Held,
@@ -32,7 +32,7 @@ pub(super) enum Verdict {
 pub(super) struct Sources {
     announced: Option<u32>,
     current: Option<u32>,
-    /// Packets of one other sender, since the last of ours.
+    /// Packets of others, since the last of ours.
     held: Vec<Arrived>,
     held_bytes: usize,
     /// Packets of others that were passed over.
@@ -60,17 +60,19 @@ impl Sources {
                 self.current = Some(ssrc);
                 Verdict::Ours(arrived)
             }
-            Some(_) if self.announced == Some(ssrc) => {
-                self.hold(arrived);
-                self.change()
-            }
             Some(_) => {
-                self.hold(arrived);
-                let alone_us = self.held.last().map_or(0, |(_, last_us)| *last_us)
-                    - self.held.first().map_or(0, |(_, first_us)| *first_us);
+                let first_us = self
+                    .held
+                    .first()
+                    .map_or(arrived.1, |(_, first_us)| *first_us);
+                let is_alone = arrived.1.saturating_sub(first_us) >= ALONE_US;
+                self.held_bytes += arrived.0.payload.len();
+                self.held.push(arrived);
                 let is_full = self.held.len() >= HELD_MAX || self.held_bytes >= HELD_BYTES_MAX;
-                if alone_us >= ALONE_US || is_full {
-                    self.change()
+                if self.announced == Some(ssrc) {
+                    self.change(ssrc)
+                } else if let Some((first, _)) = self.held.first().filter(|_| is_alone || is_full) {
+                    self.change(first.ssrc)
                 } else {
                     Verdict::Held
                 }
@@ -80,8 +82,9 @@ impl Sources {
 
     /// The sender says that it sends no more, or the stream has ended: who is held is the new one.
     pub(super) fn end(&mut self) -> Option<Vec<Arrived>> {
-        match self.change() {
-            Verdict::Changed(held) if !held.is_empty() => Some(held),
+        let ssrc = self.held.first()?.0.ssrc;
+        match self.change(ssrc) {
+            Verdict::Changed(held) => Some(held),
             _ => None,
         }
     }
@@ -93,25 +96,10 @@ impl Sources {
             .is_none_or(|ours| ours == ssrc)
     }
 
-    fn hold(&mut self, arrived: Arrived) {
-        if self
-            .held
-            .first()
-            .is_some_and(|(held, _)| held.ssrc != arrived.0.ssrc)
-        {
-            self.pass_over_held();
-        }
-        self.held_bytes += arrived.0.payload.len();
-        self.held.push(arrived);
-    }
-
-    fn change(&mut self) -> Verdict {
+    fn change(&mut self, ssrc: u32) -> Verdict {
+        self.current = Some(ssrc);
         self.held_bytes = 0;
-        let held = std::mem::take(&mut self.held);
-        if let Some((packet, _)) = held.first() {
-            self.current = Some(packet.ssrc);
-        }
-        Verdict::Changed(held)
+        Verdict::Changed(std::mem::take(&mut self.held))
     }
 
     fn pass_over_held(&mut self) {
@@ -180,6 +168,27 @@ mod tests {
         let changed = Verdict::Changed(vec![arrived(7, 9, 5)]);
         assert_eq!(sources.take(arrived(7, 9, 5)), changed);
         assert_eq!(sources.take(arrived(1, 1, 6)), Verdict::Held);
+    }
+
+    #[test]
+    fn senders_that_follow_on_each_other_are_all_taken() {
+        let mut sources = Sources::default();
+        sources.take(arrived(1, 0, 0));
+        let later: Vec<Arrived> = (2..8)
+            .map(|n| arrived(n, 0, i64::from(n) * 500_000))
+            .collect();
+        let (last, before) = later.split_last().unwrap();
+        for held in before.iter().take(4) {
+            assert_eq!(sources.take(held.clone()), Verdict::Held);
+        }
+        assert_eq!(
+            sources.take(before[4].clone()),
+            Verdict::Changed(before.to_vec())
+        );
+        assert_eq!(sources.current(), Some(2));
+        assert!(matches!(sources.take(before[0].clone()), Verdict::Ours(_)));
+        assert_eq!(sources.take(last.clone()), Verdict::Held);
+        assert_eq!(sources.foreign, 0);
     }
 
     #[test]

@@ -212,6 +212,34 @@ fn markers_with_every_packet_tear_nothing() {
 }
 
 #[test]
+fn markers_with_every_slice_of_keyframes_alone_tear_nothing() {
+    // Joined in the middle: single slices with right markers come first.
+    let mut stream = stream(3, 100, 1, 50);
+    stream.remove(0);
+    stream.extend((0..8).map(|n| match n % 4 {
+        0 => vec![
+            SPS.to_vec(),
+            PPS.to_vec(),
+            slice(true, true, 50, n),
+            slice(true, false, 50, n),
+        ],
+        _ => vec![slice(false, true, 50, n)],
+    }));
+    let units: Vec<_> = stream
+        .iter()
+        .zip(0u32..)
+        .flat_map(|(nals, n)| nals.iter().map(move |nal| (n, nal)))
+        .collect();
+    let marked = units
+        .iter()
+        .zip(0u16..)
+        .map(|((n, nal), sequence)| packet(sequence, n * FRAME_TICKS, true, nal));
+    let out = run(Transport::Interleaved, marked);
+    assert_eq!(out.units, all(&stream[2..]));
+    assert_eq!(out.skipped, [SkipReason::Early; 2]);
+}
+
+#[test]
 fn marker_and_time_wrong_around_parameter_sets_do_no_harm() {
     let stream = stream(9, 3, 1, 100);
     let mut sequence = 0;
