@@ -217,3 +217,66 @@ fn gstreamer_jpeg_over_udp_is_recorded() {
     let (_peer, port) = gstreamer("basic");
     record_over_udp(port, "/jpeg", LOGIN);
 }
+
+#[test]
+fn gstreamer_h264_is_recorded() {
+    let (_peer, port) = gstreamer("basic");
+    record_over_tcp(port, "/h264", LOGIN);
+}
+
+#[test]
+fn gstreamer_h265_is_recorded() {
+    let (_peer, port) = gstreamer("digest");
+    record_over_tcp(port, "/h265", LOGIN);
+}
+
+#[test]
+fn gstreamer_h264_over_udp_is_recorded() {
+    let (_peer, port) = gstreamer("digest");
+    record_over_udp(port, "/h264", LOGIN);
+}
+
+#[test]
+fn gstreamer_h265_over_udp_is_recorded() {
+    let (_peer, port) = gstreamer("none");
+    record_over_udp(port, "/h265", "");
+}
+
+/// VLC's server sends datagrams only, whatever it is asked for.
+#[test]
+fn vlc_over_udp_is_recorded() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let film_path = directory.path().join("in.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i"])
+        .args(["testsrc2=size=640x480:rate=10", "-t", "60"])
+        .args(["-c:v", "libx264", "-bf", "0", "-g", "20"])
+        .arg(&film_path)
+        .status();
+    assert!(
+        made.expect("ffmpeg is installed by scripts/setup-tests")
+            .success()
+    );
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o777))
+        .expect("our own directory");
+    let port = free_port();
+    let output = format!("#rtp{{sdp=rtsp://127.0.0.1:{port}/film}}");
+    // VLC refuses to run as root.
+    let mut command = Command::new("setpriv");
+    if rustix::process::geteuid().is_root() {
+        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"]);
+    }
+    command
+        .args(["cvlc", "-I", "dummy", "--rtsp-host", "127.0.0.1", "--loop"])
+        .arg(&film_path)
+        .args(["--sout-keep", "--sout", &output]);
+    let _peer = Peer::start(
+        command
+            .env("HOME", directory.path())
+            .current_dir(directory.path()),
+    );
+    wait_for(port);
+    let place = record(&format!("rtsp://127.0.0.1:{port}/film"), "", 60);
+    assert_plays(&place, &place.index().expect("an index"));
+}

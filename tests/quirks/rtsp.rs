@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::cases;
 use super::plan::{FRAMES, Plan};
-use crate::support::camera::{Journal, Shot};
+use crate::support::camera::{Clock, Journal, Shot};
 use crate::support::index::Gap;
+use crate::support::now_us;
 use crate::support::rtsp::{PPS, SPROP, SPS, Stage, TICKS, answer, interleaved, sdp, stored};
 
 /// A camera that acts so on each connection.
@@ -279,6 +280,18 @@ cases! {
         for step in [0i32, 2, -3, 1, 50, -40, 1000, 0, -2000, 0, 3] {
             stage.encoder.rtp_time = stage.encoder.rtp_time.wrapping_add_signed(step * TICKS as i32);
             stage.pictures(1).await?;
+        }
+        stage.end().await
+    });
+    row_93_report_before_the_first_picture => begun(|mut stage| async move {
+        let (told_us, told) = ((now_us() / 1_000_000 - 60) * 1_000_000, stage.encoder.rtp_time);
+        let report = interleaved(1, &stage.encoder.report(told_us));
+        stage.camera.send(report).await?;
+        for _ in 0..FRAMES {
+            let (packets, shot) = stage.encoder.next();
+            let since = i64::from(stage.encoder.rtp_time.wrapping_sub(told));
+            stage.deliver((packets, shot.at(Clock::Camera(told_us + since / 90 * 1000)))).await?;
+            stage.camera.wait(100).await;
         }
         stage.end().await
     });

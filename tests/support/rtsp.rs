@@ -14,8 +14,8 @@ pub const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
 /// The same in base64, as a description has them.
 pub const SPROP: &str = "Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=";
 
-/// Payload bytes in a packet, at most.
-const PACKET_BYTES: usize = 1400;
+/// Payload bytes in a packet, at most: few, because in one mode each byte is a write of its own.
+const PACKET_BYTES: usize = 90;
 /// Ticks of RTP time in a tenth of a second.
 pub const TICKS: u32 = 9_000;
 
@@ -85,11 +85,10 @@ impl Encoder {
 
     /// A picture of these NAL units.
     pub fn packed(&mut self, units: &[Vec<u8>]) -> (Vec<Vec<u8>>, Shot) {
-        // RTP time goes on as time does, also on a machine that is busy.
-        let ticks = self.last.elapsed().as_micros() * 9 / 100;
-        self.rtp_time = self
-            .rtp_time
-            .wrapping_add(u32::try_from(ticks).unwrap_or(0).max(90));
+        // RTP time goes on as time does, also on a machine that is busy; in whole milliseconds.
+        let elapsed = self.last.elapsed().as_millis().max(1);
+        let ticks = u32::try_from(elapsed).unwrap_or(1).wrapping_mul(90);
+        self.rtp_time = self.rtp_time.wrapping_add(ticks);
         self.last = Instant::now();
         let payloads: Vec<Vec<u8>> = units.iter().flat_map(|unit| fragments(unit)).collect();
         let last = payloads.len() - 1;
@@ -108,7 +107,7 @@ impl Encoder {
         } else {
             b"\x41\x9a\x21"
         };
-        let length = self.rng.usize(if is_key { 3000..6000 } else { 500..3000 });
+        let length = self.rng.usize(if is_key { 300..500 } else { 60..250 });
         // Bytes of which no start code can be made.
         let body = std::iter::repeat_with(|| self.rng.u8(4..)).take(length);
         head.iter().copied().chain(body).collect()

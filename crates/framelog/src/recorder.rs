@@ -257,24 +257,28 @@ impl Recorder {
     /// Decides whether a segment begins with this picture. Where one should and can't, because it is no keyframe, the open segment goes
     /// on until one comes, with times of arrival: what its stamps have in common is no more.
     fn begin_or_go_on(&mut self, picture: &Picture, reading: Reading, leapt: bool) -> Reading {
-        let changed = self.parameters != picture.parameters;
-        self.step_pending |= reading.stepped || leapt;
+        let is_mapped_anew =
+            reading.kind != ClockKind::Arrival && reading.offset_us != self.offset_us;
+        self.step_pending |= reading.stepped || leapt || is_mapped_anew && !picture.keyframe;
         if picture.keyframe {
+            let changed = self.parameters != picture.parameters;
             self.new_segment |= std::mem::take(&mut self.step_pending) || changed;
+            if self.new_segment {
+                self.parameters.clone_from(&picture.parameters);
+            }
+            self.offset_us = reading.offset_us;
+            return reading;
         }
-        if self.step_pending {
-            return Reading {
+        let is_by_arrival = self.step_pending || reading.kind == ClockKind::Arrival;
+        match is_by_arrival {
+            true => Reading {
                 captured_us: picture.received_us,
                 kind: ClockKind::Arrival,
                 offset_us: self.offset_us,
                 ..reading
-            };
+            },
+            false => reading,
         }
-        if self.new_segment {
-            self.parameters.clone_from(&picture.parameters);
-        }
-        self.offset_us = reading.offset_us;
-        reading
     }
 
     /// Whether a frame of this age is the first since this machine's clock was set. Frames are held back until it is certain where they

@@ -254,7 +254,7 @@ impl Reader {
             return Look::Short;
         }
         if follows == Begin::No {
-            if self.is_lost() || !is_packet(&self.buffer) {
+            if !is_packet(&self.buffer) {
                 return self.search(1);
             }
             match self.begin_within(1..end) {

@@ -165,6 +165,19 @@ fn bytes_that_are_nothing_cost_no_packet() {
 }
 
 #[test]
+fn a_packet_between_bytes_that_are_nothing_comes_through() {
+    let bytes = [
+        b"junk",
+        &packet(0, 50)[..],
+        b"junk",
+        &packet(1, 30),
+        &packet(0, 12),
+    ]
+    .concat();
+    assert_eq!(read(bytes), ["0: 50", "1: 30", "0: 12"]);
+}
+
+#[test]
 fn odd_packets_pass_if_they_are_where_a_packet_is_due() {
     let odd = b"$\x09\0\x05hello";
     assert_eq!(
