@@ -2,6 +2,7 @@
 //! store's.
 
 pub mod mjpeg;
+pub mod mkv;
 pub mod mp4;
 pub mod scan;
 mod stored;

@@ -32,12 +32,14 @@ mod check;
 mod closing;
 mod entry;
 mod fragment;
+mod movie;
 mod opening;
 mod sps;
 mod timeline;
 
 pub use closing::Keyframes;
 pub use fragment::{HEAD_LEN, START};
+pub use movie::Movie;
 pub use timeline::{Pace, Place};
 
 use fragment::Fragment;
