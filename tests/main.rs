@@ -9,6 +9,8 @@ mod disk;
 mod faults;
 /// Each hole in the footage is a gap, with the right reason.
 mod gaps;
+/// H.264 and H.265 on disk and out of it.
+mod h26x;
 /// Other people's servers, over real sockets.
 mod peers;
 /// Quirks of real cameras, each a case, in three ways of cutting their bytes.

@@ -5,6 +5,7 @@ pub mod account;
 pub mod camera;
 pub mod daemon;
 pub mod digest;
+pub mod elementary;
 pub mod index;
 pub mod jpeg;
 pub mod media;

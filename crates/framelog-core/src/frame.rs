@@ -79,6 +79,13 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// The codec of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Codec::Mjpeg, Codec::H264, Codec::H265]
+            .into_iter()
+            .find(|codec| codec.name() == name)
+    }
+
     /// The name that the index and the command line use.
     pub fn name(self) -> &'static str {
         match self {

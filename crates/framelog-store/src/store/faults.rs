@@ -69,6 +69,16 @@ impl Visit for CameraField {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
+/// What the footage is in.
+#[derive(Clone, Copy, Debug)]
+struct Kind(Layout, Codec);
+
+const KINDS: [Kind; 3] = [
+    Kind(Layout::Segments, Codec::Mjpeg),
+    Kind(Layout::Files, Codec::Mjpeg),
+    Kind(Layout::Segments, Codec::H264),
+];
+
 fn picture(captured_us: i64) -> Frame {
     let text = format!("\u{0}{captured_us}").repeat(20);
     let bytes = [&[0xff, 0xd8], text.as_bytes(), &[0xff, 0xd9]].concat();
@@ -86,7 +96,12 @@ fn picture(captured_us: i64) -> Frame {
 }
 
 /// Three cameras that record, rotate and reconnect while calls number `first` to `last` meet the fault, then go on. Whether any did.
-async fn run(path: &Path, layout: Layout, (first, last): (u64, u64), fault: Fault) -> bool {
+async fn run(
+    path: &Path,
+    Kind(layout, codec): Kind,
+    (first, last): (u64, u64),
+    fault: Fault,
+) -> bool {
     let disk = Disk::open(path).unwrap();
     let faults: Faults = disk.faults.clone();
     faults.plan(first, last, fault);
@@ -125,7 +140,11 @@ async fn run(path: &Path, layout: Layout, (first, last): (u64, u64), fault: Faul
                     log.close_gap(captured_us);
                 }
                 // The third begins a segment, as a rotation does.
-                let _ = log.append(picture(captured_us), n != 1);
+                let picture = Frame {
+                    codec,
+                    ..picture(captured_us)
+                };
+                let _ = log.append(picture, n != 1);
             }
             if round < 2 {
                 log.end_segment();
@@ -208,7 +227,7 @@ async fn check(reader: &Reader, name: &str, log: &CameraLog, given: u64) {
 }
 
 /// Fails every call in turn, `burst` at a time, until a run needs no more calls: the number of runs that met the fault.
-fn count_up(layout: Layout, fault: Fault, burst: u64) -> u64 {
+fn count_up(kind: Kind, fault: Fault, burst: u64) -> u64 {
     let (next, hits, is_done) = (AtomicU64::new(1), AtomicU64::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
         for _ in 0..RUNS {
@@ -221,7 +240,7 @@ fn count_up(layout: Layout, fault: Fault, burst: u64) -> u64 {
                     let first = next.fetch_add(1, SeqCst);
                     let dir = tempfile::Builder::new().prefix("r").tempdir().unwrap();
                     let calls = (first, first + burst - 1);
-                    if runtime.block_on(run(dir.path(), layout, calls, fault)) {
+                    if runtime.block_on(run(dir.path(), kind, calls, fault)) {
                         hits.fetch_add(1, SeqCst);
                     } else {
                         is_done.store(true, SeqCst);
@@ -237,14 +256,12 @@ fn count_up(layout: Layout, fault: Fault, burst: u64) -> u64 {
 fn every_call_may_fail_and_nothing_is_lost_silently() {
     LazyLock::force(&WARNED);
     for (name, fault) in FAULTS {
-        for layout in [Layout::Segments, Layout::Files] {
+        for kind in KINDS {
             // What follows a failure may fail too: cutting the torn end, the next file, the next sync.
             let bursts: &[u64] = if name == "EIO" { &[1, 5] } else { &[1] };
             for &burst in bursts {
-                let calls = count_up(layout, fault, burst);
-                println!(
-                    "{name}, {layout:?}, {burst} at a time: {calls} calls, failures found = 0"
-                );
+                let calls = count_up(kind, fault, burst);
+                println!("{name}, {kind:?}, {burst} at a time: {calls} calls, failures found = 0");
                 assert!(calls > 20);
             }
         }
