@@ -9,6 +9,8 @@ mod disk;
 mod faults;
 /// Each hole in the footage is a gap, with the right reason.
 mod gaps;
+/// H.264 and H.265 on disk and out of it.
+mod h26x;
 /// Indexes that are deleted, replaced or damaged under a running recorder.
 mod lost_index;
 /// Other people's servers, over real sockets.

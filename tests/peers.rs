@@ -10,6 +10,8 @@ use crate::support::index::Index;
 use crate::support::media::{assert_decodes, probed_frames};
 use crate::support::proxy::Proxy;
 
+mod rtsp;
+
 /// A server, killed when dropped.
 struct Peer(Child);
 

@@ -9,12 +9,15 @@ mod jpeg;
 mod manners;
 mod oddities;
 mod plan;
+mod rtsp;
+mod rtsp_login;
+mod rtsp_udp;
 mod time;
 mod verdict;
 
 use std::collections::BTreeMap;
 use std::process::ExitStatus;
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::support::camera::{Camera, Journal, Listen};
@@ -71,38 +74,58 @@ struct Run {
     leaks: Vec<String>,
 }
 
-static PLAIN: LazyLock<Run> = LazyLock::new(|| run(Mode::Plain));
-static BYTES: LazyLock<Run> = LazyLock::new(|| run(Mode::Bytes));
-static RANDOM: LazyLock<Run> = LazyLock::new(|| run(Mode::Random));
+/// Cases that share a recorder. Each protocol has its own: all cameras at once are more than a small machine can play.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Group {
+    Http,
+    Rtsp,
+}
 
-fn run_of(mode: Mode) -> &'static Run {
-    match mode {
-        Mode::Plain => &PLAIN,
-        Mode::Bytes => &BYTES,
-        Mode::Random => &RANDOM,
+impl Group {
+    const ALL: [Self; 2] = [Self::Http, Self::Rtsp];
+
+    fn plans(self) -> Vec<(&'static str, Plan)> {
+        match self {
+            Self::Http => [
+                http::cases(),
+                framing::cases(),
+                jpeg::cases(),
+                time::cases(),
+                connection::cases(),
+                auth::cases(),
+                oddities::cases(),
+                manners::cases(),
+            ]
+            .concat(),
+            Self::Rtsp => [rtsp::cases(), rtsp_login::cases(), rtsp_udp::cases()].concat(),
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        static RTSP: LazyLock<Vec<&str>> = LazyLock::new(|| {
+            let plans = Group::Rtsp.plans();
+            plans.iter().map(|(name, _)| *name).collect()
+        });
+        if RTSP.contains(&name) {
+            Self::Rtsp
+        } else {
+            Self::Http
+        }
     }
 }
 
-fn plans() -> Vec<(&'static str, Plan)> {
-    [
-        http::cases(),
-        framing::cases(),
-        jpeg::cases(),
-        time::cases(),
-        connection::cases(),
-        auth::cases(),
-        oddities::cases(),
-        manners::cases(),
-    ]
-    .concat()
+fn run_of(group: Group, mode: Mode) -> &'static Run {
+    static RUNS: [[OnceLock<Run>; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
+    RUNS[group as usize][mode as usize].get_or_init(|| run(group, mode))
 }
 
 /// Starts a camera for each case and one recorder for all, waits, stops it, and collects what it left.
-fn run(mode: Mode) -> Run {
-    // One mode after another, so that the figures of one don't depend on the load of the others.
+fn run(group: Group, mode: Mode) -> Run {
+    // One after another, so that the figures of one don't depend on the load of the others.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock();
-    let started: Vec<_> = plans()
+    let started: Vec<_> = group
+        .plans()
         .into_iter()
         .zip(1..)
         .map(|((name, plan), seed)| {
@@ -209,7 +232,7 @@ fn leaks(place: &Place, started: &[(&'static str, Plan, Camera)]) -> Vec<String>
 
 /// Fails, naming all that is wrong with this case.
 fn check(mode: Mode, name: &str) {
-    let run = run_of(mode);
+    let run = run_of(Group::of(name), mode);
     let complaints = verdict::verdict(&run.outcomes[name]);
     let said: String = run
         .log
@@ -225,9 +248,14 @@ fn check(mode: Mode, name: &str) {
     );
 }
 
-/// What must hold for the recorder as a whole, in each mode.
+/// What must hold for the recorders as a whole, in each mode.
 fn check_whole(mode: Mode) {
-    let run = run_of(mode);
+    for group in Group::ALL {
+        check_recorder(run_of(group, mode));
+    }
+}
+
+fn check_recorder(run: &Run) {
     assert!(
         run.exit.is_some_and(|status| status.success()),
         "exit status {:?}; the log ends:\n{}",

@@ -5,11 +5,13 @@ pub mod account;
 pub mod camera;
 pub mod daemon;
 pub mod digest;
+pub mod elementary;
 pub mod index;
 pub mod jpeg;
 pub mod media;
 pub mod mount;
 pub mod proxy;
+pub mod rtsp;
 pub mod tls;
 pub mod wire;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::Outcome;
-use crate::support::camera::{Clock, Journal, Sent};
+use crate::support::camera::{Clock, Journal, Request, Sent};
 use crate::support::index::Row;
 
 /// How late the recorder may notice a byte, on a busy machine, in microseconds.
@@ -213,9 +213,11 @@ fn judge_manners(outcome: &Outcome) -> Vec<String> {
     }) {
         complaints.push(format!("offers a coding: {}", request.head));
     }
+    let is_http = |request: &&Request| request.head.contains(" HTTP/");
     if journal
         .requests
         .iter()
+        .filter(is_http)
         .any(|request| request.field("host").is_none())
     {
         complaints.push("a request without Host".to_owned());

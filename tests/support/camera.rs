@@ -119,6 +119,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// The method.
+    pub fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
+    }
+
     /// The request target.
     pub fn target(&self) -> &str {
         self.head.split(' ').nth(1).unwrap_or_default()
@@ -391,11 +396,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads a request's head.
+    /// Reads a request's head, and passes over packets before it (RFC 2326 §10.12).
     pub async fn request(&mut self) -> io::Result<Request> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(self.stream.read_u8().await?);
+            let byte = self.stream.read_u8().await?;
+            if head.is_empty() && byte == b'$' {
+                let _channel = self.stream.read_u8().await?;
+                let length = self.stream.read_u16().await?;
+                self.stream.read_exact(&mut vec![0; length.into()]).await?;
+            } else {
+                head.push(byte);
+            }
         }
         let request = Request {
             head: String::from_utf8_lossy(&head).into_owned(),
@@ -468,13 +480,16 @@ impl Connection {
 
     /// A picture unlike any before.
     pub fn jpeg(&self) -> Jpeg {
-        Jpeg::new(
-            self.shared
-                .rng
-                .lock()
-                .expect("nothing panics with it")
-                .u64(..),
-        )
+        Jpeg::new(self.random())
+    }
+
+    /// A number unlike any before.
+    pub fn random(&self) -> u64 {
+        self.shared
+            .rng
+            .lock()
+            .expect("nothing panics with it")
+            .u64(..)
     }
 
     /// How many frames the camera has sent, over all connections.

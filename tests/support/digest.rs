@@ -65,9 +65,21 @@ impl Challenge {
         value
     }
 
-    /// Checks an Authorization value; the error says what is wrong with it.
+    /// Checks an Authorization value of a GET; the error says what is wrong with it.
     pub fn verify(
         &self,
+        authorization: &str,
+        target: &str,
+        username: &str,
+        password: &str,
+    ) -> Result<(), String> {
+        self.verify_for("GET", authorization, target, username, password)
+    }
+
+    /// Checks an Authorization value of a request of this method.
+    pub fn verify_for(
+        &self,
+        method: &str,
         authorization: &str,
         target: &str,
         username: &str,
@@ -88,7 +100,7 @@ impl Challenge {
             }
         }
         let secret = self.hash(&format!("{username}:{}:{password}", self.realm));
-        let request = self.hash(&format!("GET:{target}"));
+        let request = self.hash(&format!("{method}:{target}"));
         let expected = if self.qop {
             fields.expect("qop", "auth", false)?;
             let (nc, quoted) = fields.get("nc")?;

@@ -79,6 +79,9 @@ pub struct Reading {
 /// the stamp plus `offset_us`, at most 60 s before the arrival and 1 s after it; `Arrival` is the arrival. No stamp, not
 /// even one at the ends of `i64`, makes it panic.
 ///
+/// A stamp with a media time (RTP) is wall time only if it was so when the segment began: a camera's first sender report comes when frames
+/// have been stored, and what they have in common must not change within a segment. Until then the media time is mapped.
+///
 /// A clock that has stepped more than ten times, never 5 s apart, is not worth a segment for each step: until it has
 /// been steady for 5 s its steps are not reported, and where it would be mapped the arrival is used.
 ///
@@ -87,7 +90,7 @@ pub struct Reading {
 /// use framelog_core::timestamp::Stamp;
 ///
 /// let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
-/// let uptime = Stamp { stamp_us: Some(184_659_604_338), wall_second_us: None };
+/// let uptime = Stamp { stamp_us: Some(184_659_604_338), ..Stamp::default() };
 /// let reading = clock.read(uptime, 1_700_000_000_000_000);
 /// assert_eq!((reading.kind, reading.captured_us), (ClockKind::Mapped, 1_700_000_000_000_000));
 /// ```
@@ -107,6 +110,8 @@ struct Track {
     /// The least delay of late: arrival minus stamp.
     anchor: Option<Anchor>,
     steps: Steps,
+    /// RTP: whether the stamps of this segment are taken for wall times.
+    by_reports: Option<bool>,
     /// What mapped stamps get in this segment.
     offset_us: Option<i64>,
     /// What the last frame of this segment that had a usable stamp was given.
@@ -152,10 +157,14 @@ impl Clock {
 
     /// The capture time of the frame whose last byte arrived at `received_us`. Call once for each frame, in order of arrival.
     pub fn read(&mut self, stamp: Stamp, received_us: i64) -> Reading {
-        let reading = match self.mode {
-            TimestampMode::Arrival => None,
-            TimestampMode::Auto => self.read_judged(stamp, received_us),
-            TimestampMode::Camera => self.read_trusted(stamp, received_us),
+        let media_us = stamp
+            .media_us
+            .filter(|_| !self.track.goes_by_reports(stamp));
+        let reading = match (self.mode, media_us) {
+            (TimestampMode::Arrival, _) => None,
+            (_, Some(media_us)) => self.read_media(media_us, received_us),
+            (TimestampMode::Auto, None) => self.read_judged(stamp, received_us),
+            (TimestampMode::Camera, None) => self.read_trusted(stamp, received_us),
         };
         reading.unwrap_or(Reading {
             captured_us: received_us,
@@ -177,6 +186,16 @@ impl Clock {
     pub fn new_segment(&mut self) {
         self.track.offset_us = None;
         self.track.given = None;
+        self.track.by_reports = None;
+    }
+
+    fn read_media(&mut self, media_us: i64, received_us: i64) -> Option<Reading> {
+        let motion = self.track.follow(media_us, false, received_us);
+        if motion.is_still {
+            None
+        } else {
+            self.track.map(media_us, motion, received_us)
+        }
     }
 
     fn read_trusted(&mut self, stamp: Stamp, received_us: i64) -> Option<Reading> {
@@ -223,6 +242,14 @@ impl Clock {
 }
 
 impl Track {
+    /// Whether the wall time of this stamp is used; the first of a segment decides.
+    fn goes_by_reports(&mut self, stamp: Stamp) -> bool {
+        let has_wall = stamp.stamp_us.is_some();
+        let by_reports = self.by_reports.get_or_insert(has_wall);
+        *by_reports &= has_wall;
+        *by_reports
+    }
+
     fn follow(&mut self, stamp_us: i64, is_wall: bool, received_us: i64) -> Motion {
         let Some(last) = self.last else {
             self.last = Some(Last {

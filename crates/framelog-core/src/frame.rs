@@ -1,5 +1,7 @@
 //! A frame: what everything downstream of the parser carries. Not for how it was received or where it is stored.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -70,24 +72,51 @@ impl Eq for Payload {}
 pub enum Codec {
     /// Motion JPEG: every frame a JPEG of its own.
     Mjpeg,
+    /// H.264 (ITU-T H.264, ISO/IEC 14496-10).
+    H264,
+    /// H.265 (ITU-T H.265, ISO/IEC 23008-2).
+    H265,
 }
 
 impl Codec {
+    /// The codec of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Codec::Mjpeg, Codec::H264, Codec::H265]
+            .into_iter()
+            .find(|codec| codec.name() == name)
+    }
+
     /// The name that the index and the command line use.
     pub fn name(self) -> &'static str {
         match self {
             Codec::Mjpeg => "mjpeg",
+            Codec::H264 => "h264",
+            Codec::H265 => "h265",
         }
     }
+}
+
+/// What a decoder must know before the first picture of a stream, as its parameter sets say it. Constant within a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// Of the picture as it is shown, in pixels.
+    pub width: u16,
+    /// Of the picture as it is shown, in pixels.
+    pub height: u16,
+    /// The parameter sets as NAL units, without start codes: SPS, PPS for H.264; VPS, SPS, PPS for H.265. There may be several PPS.
+    pub sets: Vec<Bytes>,
 }
 
 /// One picture of one camera, with its times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The picture, byte for byte as the camera sent it.
+    /// The picture: for JPEG byte for byte as the camera sent it; for H.264 and H.265 the NAL units of an access unit, each as the camera
+    /// sent it behind its length in four bytes, big-endian (ISO/IEC 14496-15).
     pub payload: Payload,
     /// How it is coded.
     pub codec: Codec,
+    /// What decoding it needs; `None` for JPEG, which carries everything itself.
+    pub parameters: Option<Arc<Parameters>>,
     /// When the camera took it: microseconds since the Unix epoch, UTC.
     pub captured_us: i64,
     /// When its last byte arrived here: microseconds since the Unix epoch, UTC.

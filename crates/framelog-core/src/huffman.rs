@@ -46,7 +46,7 @@ fn missing_at(jpeg: &[u8]) -> Option<usize> {
 }
 
 /// One DHT segment (T.81 B.2.4.2) with the four tables.
-fn standard_segment() -> Vec<u8> {
+pub(crate) fn standard_segment() -> Vec<u8> {
     let tables: [(u8, &[u8; 16], &[u8]); 4] = [
         (0x00, &DC_LUMINANCE_LENGTHS, &DC_VALUES),
         (0x10, &AC_LUMINANCE_LENGTHS, &AC_LUMINANCE_VALUES),

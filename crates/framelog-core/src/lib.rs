@@ -1,17 +1,18 @@
-//! What cameras send over MJPEG, made into frames with times.
+//! What cameras send, made into frames with times.
 //!
 //! Sans-I/O: bytes, stamps and the present time come in as arguments; parts, times and delays come out as values.
 //! There is no socket, file, task or clock in this crate, and nothing of it blocks.
 //!
 //! - [`boundary`] reads the Content-Type, [`chunked`] takes the chunk layer off the body;
 //! - [`multipart`] finds the parts, whatever the camera makes of RFC 2046; [`jpeg`] follows a picture's own structure;
+//! - [`sdp`] reads what an RTSP camera says that it offers, [`rtp`] makes pictures of its packets, [`nal`] knows the units in them;
 //! - [`timestamp`] reads a part's stamps, [`clock`] decides what they are worth;
 //! - [`frame`] is what comes out, [`container`] the bytes that a file holds around it;
 //! - [`backoff`] says how long to wait before the next try, [`gap`] names what is missing and why,
 //!   [`frozen`] whether a camera goes on sending the same.
 //!
 //! The contract is the same everywhere: push what came, then poll until there is nothing more. Memory is bounded by
-//! [`multipart::Limits`], whatever comes in.
+//! [`multipart::Limits`] and what [`rtp::Receiver`] says, whatever comes in.
 //!
 //! ```
 //! use framelog_core::clock::{Clock, ClockKind, TimestampMode};
@@ -48,5 +49,9 @@ pub mod header;
 pub mod huffman;
 pub mod jpeg;
 pub mod multipart;
+pub mod nal;
+pub mod rtp;
+pub mod rtsp;
+pub mod sdp;
 pub mod timestamp;
 mod window;

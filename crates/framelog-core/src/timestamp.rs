@@ -18,6 +18,9 @@ pub struct Stamp {
     /// A wall clock in whole seconds sent beside it (TP-Link Kasa `X-UtcTime`), in microseconds since the Unix epoch.
     /// Only there when `stamp_us` is, and is no date itself.
     pub wall_second_us: Option<i64>,
+    /// RTP: a time in microseconds that is good for spacing alone, above 0 and below any date. `stamp_us` is then the wall time of the same
+    /// moment, by the camera's sender reports, once there are any.
+    pub media_us: Option<i64>,
 }
 
 impl Stamp {
@@ -30,14 +33,14 @@ impl Stamp {
         if let Some(date) = headers.get("x-time").and_then(read_date) {
             return Self {
                 stamp_us: Some(date),
-                wall_second_us: None,
+                ..Self::default()
             };
         }
         let stamp = headers.get("x-timestamp").and_then(read_text);
         if stamp.is_some_and(|us| us >= DATES_FROM_US) {
             return Self {
                 stamp_us: stamp,
-                wall_second_us: None,
+                ..Self::default()
             };
         }
         let second = headers
@@ -48,10 +51,11 @@ impl Stamp {
             (Some(_), _) => Self {
                 stamp_us: stamp,
                 wall_second_us: second,
+                ..Self::default()
             },
             (None, Some(_)) => Self {
                 stamp_us: second,
-                wall_second_us: None,
+                ..Self::default()
             },
             (None, None) => {
                 let axis = headers
@@ -59,7 +63,7 @@ impl Stamp {
                     .and_then(read_axis_frame_time);
                 Self {
                     stamp_us: axis,
-                    wall_second_us: None,
+                    ..Self::default()
                 }
             }
         }
@@ -73,7 +77,7 @@ impl Stamp {
             .find_map(read_text);
         Self {
             stamp_us,
-            wall_second_us: None,
+            ..Self::default()
         }
     }
 }

@@ -88,6 +88,8 @@ pub(crate) struct Written {
     pub frames: Vec<rows::Frame>,
     /// Where they were written, if that is one file among few.
     pub file: Option<Arc<File>>,
+    /// Something was written to it.
+    pub grew: bool,
 }
 
 /// Reports changes; never waits. Changes of one sender are seen in order.
@@ -365,6 +367,7 @@ impl Index {
                 segment,
                 mut frames,
                 file,
+                grew,
             }) => {
                 // What is on the disk takes its room, whatever becomes of the rows.
                 self.retention.follow(&segment);
@@ -377,7 +380,7 @@ impl Index {
                 let Some(segment) = self.losses.correct(segment) else {
                     return;
                 };
-                if !frames.is_empty() {
+                if grew {
                     let is_new = segment.frames == frames.len() as i64;
                     self.dirty.add(
                         &self.disk,
@@ -817,6 +820,7 @@ mod tests {
             },
             frames: frames.map(frame).collect(),
             file: None,
+            grew: true,
         })
     }
 

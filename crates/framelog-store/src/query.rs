@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use framelog_core::frame::Parameters;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, FromRow, Row as _};
 
@@ -11,7 +12,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::layout::{self, SegmentName};
 use crate::lost_index;
-use crate::scan::frame_at;
+use crate::scan::{self, frame_at};
 use crate::session;
 
 mod kept;
@@ -71,7 +72,7 @@ pub struct FrameRow {
     pub clock: String,
     /// What was added to the camera's stamp to get `captured_us`; 0 unless `clock` is `mapped`.
     pub clock_offset_us: i64,
-    /// `mjpeg`.
+    /// `mjpeg`, `h264` or `h265`.
     pub codec: String,
     /// Can be shown by itself.
     pub keyframe: bool,
@@ -96,7 +97,7 @@ pub struct SegmentRow {
     pub camera: String,
     /// Relative to the storage directory.
     pub path: PathBuf,
-    /// `mjpeg`.
+    /// `mjpeg`, `h264` or `h265`.
     pub codec: String,
     /// Earliest capture time in it, microseconds: that of its first frame unless stamps went backward.
     pub started_us: i64,
@@ -316,12 +317,12 @@ impl Reader {
             offset: frame.offset,
         };
         let name = frame.path.to_str().and_then(SegmentName::parse);
-        match name.map(|name| name.container) {
-            Some(Container::Mjpeg) => {
+        match name.map(|name| name.container.format()) {
+            Some(Some(format)) => {
                 let found = self
                     .disk
                     .open_file(&frame.path)
-                    .and_then(|file| frame_at(&file, frame.offset, frame.length))
+                    .and_then(|file| frame_at(&file, format, frame.offset, frame.length))
                     .map_err(Error::io(&frame.path, "read"))?;
                 match found {
                     Some((stored, payload)) if stored.captured_us == frame.captured_us => {
@@ -330,13 +331,33 @@ impl Reader {
                     _ => Err(damaged()),
                 }
             }
-            Some(Container::Jpg) => self
+            Some(None) => self
                 .disk
                 .read(&frame.path, frame.offset, frame.length)
                 .map_err(Error::io(&frame.path, "read")),
             // Not a name of ours, so not a row of ours: it could lead anywhere.
             None => Err(damaged()),
         }
+    }
+
+    /// What decoding a frame of H.264 or H.265 needs, from the beginning of its file. Blocking.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file is gone; [`Error::Damaged`] if it does not begin as it was written.
+    pub fn parameters(&self, frame: &FrameRow) -> Result<Parameters, Error> {
+        let name = frame.path.to_str().and_then(SegmentName::parse);
+        let found = match name {
+            Some(name) if name.container == Container::Mp4 => self
+                .disk
+                .open_file(&frame.path)
+                .and_then(|file| scan::parameters(&file))
+                .map_err(Error::io(&frame.path, "read"))?,
+            _ => None,
+        };
+        found.ok_or_else(|| Error::Damaged {
+            path: frame.path.clone(),
+            offset: 0,
+        })
     }
 
     pub(crate) fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {

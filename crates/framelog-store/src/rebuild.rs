@@ -370,10 +370,11 @@ async fn read(disk: &Disk, names: Vec<SegmentName>) -> Result<Vec<Footage>, Erro
 /// A file by its heads or, if its last frame isn't what its head says (which a power cut may leave), by every byte.
 fn read_one(disk: &Disk, name: SegmentName) -> std::io::Result<Footage> {
     let mut footage = Footage::read(disk, name.clone(), Depth::Heads)?;
-    if !name.container.holds_one()
+    if let Some(format) = name.container.format()
         && let Some(last) = footage.scan.frames.last()
         && frame_at(
             &disk.open_file(Path::new(&*footage.path))?,
+            format,
             last.offset,
             last.length,
         )?

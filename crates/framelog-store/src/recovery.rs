@@ -12,6 +12,7 @@ use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::accounts;
+use crate::container::Container;
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::index::SYNC_WITH_COMMIT;
@@ -126,10 +127,10 @@ async fn doubtful_segments(
     connection: &mut SqliteConnection,
     unsynced_us: i64,
 ) -> sqlx::Result<Vec<rows::Segment>> {
-    type Row = (i64, i64, String, i64, i64, i64, i64, i64, i64);
+    type Row = (i64, i64, String, String, i64, i64, i64, i64, i64, i64);
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, camera_id, path, started_us, ended_us, frames, bytes, offset_us, received_us \
-         FROM segments WHERE state = 'open' OR (received_us >= ? AND path LIKE '%.mjpeg')",
+        "SELECT id, camera_id, path, codec, started_us, ended_us, frames, bytes, offset_us, received_us \
+         FROM segments WHERE state = 'open' OR (received_us >= ? AND path NOT LIKE '%.jpg')",
     )
     .bind(unsynced_us)
     .fetch_all(connection)
@@ -138,6 +139,7 @@ async fn doubtful_segments(
         id,
         camera_id,
         path,
+        codec,
         started_us,
         ended_us,
         frames,
@@ -148,7 +150,8 @@ async fn doubtful_segments(
         id,
         camera_id,
         path: path.into(),
-        codec: Codec::Mjpeg,
+        // A row that is there keeps its codec, whatever is said here.
+        codec: Codec::from_name(&codec).unwrap_or(Codec::Mjpeg),
         started_us,
         ended_us,
         frames,
@@ -245,6 +248,9 @@ fn try_mend(
     frames: &[(i64, i64)],
     torn_bytes: &mut u64,
 ) -> io::Result<(Option<Rows>, bool)> {
+    let Some(format) = Container::of_path(&before.path).and_then(Container::format) else {
+        return Ok((Some((before.clone(), Vec::new())), false));
+    };
     let file = match disk.open_file(Path::new(&*before.path)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, true)),
@@ -253,16 +259,22 @@ fn try_mend(
     // Rows are committed after their bytes were synced, so that this holds; with a long `sync` a power cut can break it.
     let mut are_there = !frames.is_empty() || before.bytes == 0;
     for &(offset, length) in frames {
-        are_there &= frame_at(&file, offset.cast_unsigned(), length.cast_unsigned())?.is_some();
+        are_there &= frame_at(
+            &file,
+            format,
+            offset.cast_unsigned(),
+            length.cast_unsigned(),
+        )?
+        .is_some();
     }
     if are_there {
-        let beyond = scan(&file, before.bytes.cast_unsigned(), Depth::Bytes)?;
+        let beyond = scan(&file, format, before.bytes.cast_unsigned(), Depth::Bytes)?;
         cut_torn_end(disk, &before.path, &beyond, torn_bytes)?;
         let mut after = before.clone();
         let frames = unindexed::add_to(&mut after, &beyond);
         return Ok((Some((after, frames)), false));
     }
-    let whole = scan(&file, 0, Depth::Bytes)?;
+    let whole = scan(&file, format, 0, Depth::Bytes)?;
     cut_torn_end(disk, &before.path, &whole, torn_bytes)?;
     if whole.frames.is_empty() {
         return Ok((None, true));
@@ -282,11 +294,11 @@ pub(crate) fn cut_torn_end(
     scan: &Scan,
     torn_bytes: &mut u64,
 ) -> io::Result<()> {
-    *torn_bytes += scan.file_len - scan.end.min(scan.file_len);
+    *torn_bytes += scan.torn();
     if scan.end == 0 {
         return disk.remove(path);
     }
-    if scan.end >= scan.file_len {
+    if scan.torn() == 0 {
         return Ok(());
     }
     let file = disk.open_to_write(path)?;

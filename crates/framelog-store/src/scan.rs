@@ -5,32 +5,41 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-use framelog_core::container::mjpeg::{Stored, scan as segment};
+use framelog_core::container::{Format, Stored, mp4, scan as segment};
+use framelog_core::frame::Parameters;
 
 pub use segment::{Depth, Found, Scan};
 
-/// Reads a `.mjpeg` file from `from` on, where a frame is expected to begin. Memory: one frame at most, at `Depth::Bytes`.
-pub(crate) fn scan(file: &File, from: u64, depth: Depth) -> io::Result<Scan> {
-    scan_each(file, from..u64::MAX, depth, |_, _| ())
+/// Reads a file from `from` on, where a frame is expected to begin. Memory: one frame at most, at `Depth::Bytes`.
+pub(crate) fn scan(file: &File, format: &Format, from: u64, depth: Depth) -> io::Result<Scan> {
+    scan_each(file, format, from..u64::MAX, depth, |_, _| ())
 }
 
 /// Reads a part of a file as [`scan`] does, and shows each frame with its payload, which is empty at `Depth::Heads`.
 pub(crate) fn scan_each(
     file: &File,
+    format: &Format,
     span: Range<u64>,
     depth: Depth,
     each: impl FnMut(&Found, &[u8]),
 ) -> io::Result<Scan> {
-    segment::scan_each(&Footage(file), span, depth, each)
+    segment::scan_each(&Footage(file), format, span, depth, each)
 }
 
 /// The frame whose payload lies at `offset`, if there is one of that length and it is, to the last bit, what was written.
 pub(crate) fn frame_at(
     file: &File,
+    format: &Format,
     offset: u64,
     length: u64,
 ) -> io::Result<Option<(Stored, Vec<u8>)>> {
-    segment::frame_at(&Footage(file), offset, length)
+    segment::frame_at(&Footage(file), format, offset, length)
+}
+
+/// What the frames of a `.mp4` file need to be decoded; `None` if it does not begin as it was written.
+pub(crate) fn parameters(file: &File) -> io::Result<Option<Parameters>> {
+    let opening = segment::opening(&Footage(file), &mp4::FORMAT)?;
+    Ok(opening.and_then(|opening| Some(mp4::parameters(&opening)?.1)))
 }
 
 struct Footage<'f>(&'f File);
@@ -73,6 +82,7 @@ mod tests {
             let frame = Frame {
                 payload: Bytes::from(vec![n as u8; size]).into(),
                 codec: Codec::Mjpeg,
+                parameters: None,
                 captured_us: n as i64,
                 received_us: n as i64 + 5,
                 clock: ClockKind::Camera,
@@ -91,7 +101,7 @@ mod tests {
     fn scanned(bytes: &[u8], depth: Depth) -> Scan {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        scan(&file, 0, depth).unwrap()
+        scan(&file, &mjpeg::FORMAT, 0, depth).unwrap()
     }
 
     fn numbers(scan: &Scan) -> Vec<i64> {

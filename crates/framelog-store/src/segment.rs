@@ -5,10 +5,11 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use framelog_core::clock::ClockKind;
-use framelog_core::frame::Frame;
+use framelog_core::container::mp4::{HEAD_LEN, Keyframes, Pace};
+use framelog_core::frame::{Frame, Parameters};
 use rustix::io::Errno;
 
-use crate::container::Container;
+use crate::container::{Container, Position};
 use crate::disk::Disk;
 use crate::layout::SegmentName;
 use crate::rows;
@@ -21,11 +22,26 @@ pub(crate) const OFFSET: &str = "user.framelog.offset_us";
 pub(crate) struct OpenSegment {
     row: rows::Segment,
     container: Container,
+    /// What its frames need to be decoded.
+    parameters: Option<Arc<Parameters>>,
     file: Arc<File>,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
+    /// As of there.
+    position: Position,
+    keyframes: Keyframes,
     /// Something torn follows them: nothing may be appended.
     is_torn: bool,
+}
+
+/// A frame whose head has been made.
+struct Written {
+    /// Where the head ends among all that were made.
+    head_end: usize,
+    /// When the frame is shown, where there is a track.
+    shown_us: Option<u64>,
+    /// How far the writing is behind it.
+    position: Position,
 }
 
 /// What became of frames that were appended.
@@ -39,12 +55,13 @@ pub(crate) struct Appended {
 
 impl OpenSegment {
     /// Makes the file of a segment whose first frame will be `first`. A file that is already there stays: the new one's name has the
-    /// id too.
+    /// id too. `pace` is that of the camera's last segment.
     pub fn create(
         disk: &Disk,
         camera: (i64, &str),
         id: i64,
         container: Container,
+        pace: Pace,
         first: &Frame,
     ) -> io::Result<Self> {
         let mut name = SegmentName {
@@ -77,8 +94,11 @@ impl OpenSegment {
         Ok(Self {
             row,
             container,
+            parameters: first.parameters.clone(),
             file: Arc::new(file),
             end: 0,
+            position: Position::begin(container, first, pace),
+            keyframes: Keyframes::default(),
             is_torn: false,
         })
     }
@@ -88,11 +108,26 @@ impl OpenSegment {
         self.row.frames > 0 && !self.is_torn
     }
 
-    /// Whether the frame may follow: codec and clock offset are constant within a segment.
+    /// Whether the frame may follow: codec, parameters and clock offset are constant within a segment.
     pub fn takes(&self, frame: &Frame) -> bool {
         !(self.container.holds_one() && self.row.frames > 0)
             && self.row.codec == frame.codec
             && self.row.offset_us == frame.offset_us
+            && self.parameters == frame.parameters
+            && !(frame.keyframe && self.is_outgrown())
+    }
+
+    /// Whether a new segment would be better from the next keyframe on.
+    pub fn is_outgrown(&self) -> bool {
+        matches!(&self.position, Position::Mp4(position) if position.is_outgrown())
+    }
+
+    /// What the camera's next segment should know.
+    pub fn pace(&self) -> Option<Pace> {
+        match &self.position {
+            Position::Mp4(position) => Some(position.pace()),
+            Position::Mjpeg | Position::Jpg => None,
+        }
     }
 
     /// Appends frames, as few calls as the system allows; `heads` is scratch space, reused.
@@ -100,20 +135,25 @@ impl OpenSegment {
     /// After a failure the file ends behind the last whole frame, if the disk lets it be cut.
     pub fn append(&mut self, disk: &Disk, frames: &[&Frame], heads: &mut Vec<u8>) -> Appended {
         heads.clear();
-        let head_ends: Vec<usize> = frames
+        let mut position = self.position;
+        let written: Vec<Written> = frames
             .iter()
             .map(|frame| {
-                self.container.write_head(frame, heads);
-                heads.len()
+                let shown_us = position.write_head(frame, heads);
+                Written {
+                    head_end: heads.len(),
+                    shown_us,
+                    position,
+                }
             })
             .collect();
         let tail = self.container.tail();
         let mut slices = Vec::with_capacity(frames.len() * 4);
         let mut locations = Vec::with_capacity(frames.len());
         let (mut end, mut head_start) = (self.end, 0);
-        for (frame, head_end) in frames.iter().zip(head_ends) {
-            let head = heads.get(head_start..head_end).unwrap_or_default();
-            head_start = head_end;
+        for (frame, written) in frames.iter().zip(&written) {
+            let head = heads.get(head_start..written.head_end).unwrap_or_default();
+            head_start = written.head_end;
             slices.push(IoSlice::new(head));
             slices.extend(
                 frame
@@ -127,11 +167,16 @@ impl OpenSegment {
             end = offset + (frame.payload.len() + tail.len()) as u64;
             locations.push((self.location(frame, offset), end));
         }
-        let (written, failure) = write_all(disk, &self.file, &mut slices);
-        let limit = self.end + written;
+        let (bytes, failure) = write_all(disk, &self.file, &mut slices);
+        let limit = self.end + bytes;
         locations.retain(|(_, end)| *end <= limit);
-        for ((_, end), frame) in locations.iter().zip(frames) {
+        for (((location, end), frame), written) in locations.iter().zip(frames).zip(&written) {
             self.count(frame, *end);
+            self.position = written.position;
+            if let Some(shown_us) = written.shown_us.filter(|_| frame.keyframe) {
+                let moof = location.offset.cast_unsigned() - HEAD_LEN as u64;
+                self.keyframes.push(shown_us, moof);
+            }
         }
         if failure.is_some() {
             self.cut_torn_end(disk);
@@ -179,14 +224,28 @@ impl OpenSegment {
         }
     }
 
-    /// Ends the segment: no more frames. What a `.jpg` cannot hold of its frame goes into the file's modification time:
+    /// Ends the segment: no more frames. Whether something was written.
+    pub fn close(&mut self, disk: &Disk) -> bool {
+        self.row.open = false;
+        let is_mp4 = self.container == Container::Mp4;
+        if !is_mp4 || self.is_torn || self.row.frames == 0 {
+            return false;
+        }
+        let closing = self.keyframes.close();
+        let (_, failure) = write_all(disk, &self.file, &mut [IoSlice::new(&closing)]);
+        if let Some(error) = failure {
+            // The frames are there, and players find them.
+            tracing::debug!(path = %self.row.path, %error, "segment was not closed with its keyframes");
+            self.cut_torn_end(disk);
+        }
+        true
+    }
+
+    /// Ends a segment of one frame. What a `.jpg` cannot hold of its frame goes into the file's modification time:
     /// `received_us` in nanoseconds, plus 0, 1 or 2 for the clock (camera, mapped, arrival). The clock's offset, which nothing but a look at
     /// the camera's own stamp needs, goes into an extended attribute, and is lost where the file system has none.
-    pub fn seal(&mut self, disk: &Disk, only: Option<&Frame>) {
+    pub fn seal(&mut self, disk: &Disk, frame: &Frame) {
         self.row.open = false;
-        let Some(frame) = only.filter(|_| self.container.holds_one()) else {
-            return;
-        };
         let kind = match frame.clock {
             ClockKind::Camera => 0,
             ClockKind::Mapped => 1,
@@ -249,14 +308,15 @@ mod tests {
 
     use super::*;
 
-    fn frame(n: usize, sizes: &[usize]) -> Frame {
+    fn frame(codec: Codec, n: usize, sizes: &[usize]) -> Frame {
         let mut payload = Payload::default();
         for size in sizes {
             payload.push(Bytes::from(vec![n as u8; *size]));
         }
         Frame {
             payload,
-            codec: Codec::Mjpeg,
+            codec,
+            parameters: None,
             captured_us: n as i64,
             received_us: n as i64 + 5,
             clock: ClockKind::Camera,
@@ -267,7 +327,7 @@ mod tests {
     }
 
     /// Frames in batches that a disk with so much room takes: what it kept of each, checked against the file.
-    fn check(batches: &[Vec<Vec<usize>>], room: usize) -> Result<(), TestCaseError> {
+    fn check(codec: Codec, batches: &[Vec<Vec<usize>>], room: usize) -> Result<(), TestCaseError> {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path()).unwrap();
         let frames: Vec<Vec<Frame>> = batches
@@ -276,12 +336,20 @@ mod tests {
                 batch
                     .iter()
                     .enumerate()
-                    .map(|(n, sizes)| frame(n, sizes))
+                    .map(|(n, sizes)| frame(codec, n, sizes))
                     .collect()
             })
             .collect();
-        let mut segment =
-            OpenSegment::create(&disk, (1, "a"), 1, Container::Mjpeg, &frames[0][0]).unwrap();
+        let container = Container::of(codec, crate::Layout::Segments);
+        let mut segment = OpenSegment::create(
+            &disk,
+            (1, "a"),
+            1,
+            container,
+            Pace::default(),
+            &frames[0][0],
+        )
+        .unwrap();
         disk.faults.room.store(room, SeqCst);
         let mut heads = Vec::new();
         for batch in &frames {
@@ -302,7 +370,30 @@ mod tests {
                 break;
             }
         }
+        disk.faults.room.store(usize::MAX, SeqCst);
+        check_what_it_says(&disk, &mut segment)
+    }
+
+    /// What was written says of itself, and nothing else, what was counted.
+    fn check_what_it_says(disk: &Disk, segment: &mut OpenSegment) -> Result<(), TestCaseError> {
+        if segment.row().frames == 0 {
+            return Ok(());
+        }
+        segment.close(disk);
+        let file = disk
+            .open_file(std::path::Path::new(&*segment.row().path))
+            .unwrap();
+        let format = segment.container.format().unwrap();
+        let scan = crate::scan::scan(&file, format, 0, crate::scan::Depth::Bytes).unwrap();
+        prop_assert_eq!(scan.damaged.len(), 0);
+        prop_assert_eq!(scan.frames.len() as i64, segment.row().frames);
+        prop_assert_eq!((scan.end as i64, scan.torn()), (segment.row().bytes, 0));
+        prop_assert_eq!(scan.closing > 0, segment.container == Container::Mp4);
         Ok(())
+    }
+
+    fn codecs() -> impl Strategy<Value = Codec> {
+        prop::sample::select(vec![Codec::Mjpeg, Codec::H264, Codec::H265])
     }
 
     proptest! {
@@ -310,17 +401,20 @@ mod tests {
 
         #[test]
         fn frames_are_where_their_locations_say_and_nothing_torn_stays(
+            codec in codecs(),
             batches in prop::collection::vec(
                 prop::collection::vec(prop::collection::vec(0usize..3000, 0..4), 1..5), 1..4),
             room in prop_oneof![Just(usize::MAX), 0usize..20_000],
         ) {
-            check(&batches, room)?;
+            check(codec, &batches, room)?;
         }
     }
 
     #[test]
     fn more_slices_than_one_call_takes_are_written_by_several() {
         let batch = vec![vec![3, 2, 1]; 1000];
-        check(&[batch], usize::MAX).unwrap();
+        for codec in [Codec::Mjpeg, Codec::H264] {
+            check(codec, std::slice::from_ref(&batch), usize::MAX).unwrap();
+        }
     }
 }

@@ -15,7 +15,6 @@ use uuid::Uuid;
 use crate::budget::{Budget, Limits};
 use crate::camera::Camera;
 use crate::camera_log::CameraLog;
-use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
@@ -179,10 +178,7 @@ impl Store {
         );
         let writers = Writers::start(&writer::Shared {
             disk: disk.clone(),
-            container: match options.layout {
-                Layout::Segments => Container::Mjpeg,
-                Layout::Files => Container::Jpg,
-            },
+            layout: options.layout,
             budget: budget.clone(),
             changes: changes.clone(),
             room,
@@ -572,3 +568,8 @@ fn nobody_recorded(known: &Known, away: Option<&Gone>, now_us: i64) -> Change {
 mod faults;
 #[cfg(test)]
 mod tests;
+/// The same with segments of H.264.
+#[cfg(test)]
+#[allow(clippy::duplicate_mod)]
+#[path = "store/tests.rs"]
+mod tests_h264;

@@ -134,8 +134,8 @@ impl Losses {
 /// Whether what the row speaks of is in the file, to the last bit or, of a file that has no checksums, from its first to its last bytes.
 fn is_written(file: &File, path: &str, row: &rows::Frame) -> io::Result<bool> {
     let (offset, length) = (row.offset.cast_unsigned(), row.length.cast_unsigned());
-    if !path.ends_with(Container::Jpg.extension()) {
-        let found = frame_at(file, offset, length)?;
+    if let Some(format) = Container::of_path(path).and_then(Container::format) {
+        let found = frame_at(file, format, offset, length)?;
         return Ok(found.is_some_and(|(stored, _)| stored.captured_us == row.captured_us));
     }
     if length < 2 {
@@ -168,6 +168,7 @@ mod tests {
             let frame = Frame {
                 payload: Bytes::from_static(PICTURE).into(),
                 codec: Codec::Mjpeg,
+                parameters: None,
                 captured_us,
                 received_us: captured_us + 7,
                 clock: ClockKind::Mapped,

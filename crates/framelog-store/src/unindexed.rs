@@ -9,18 +9,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use framelog_core::clock::ClockKind;
-use framelog_core::container::mjpeg::{START, Stored};
+use framelog_core::container::Stored;
 use framelog_core::frame::Codec;
 
-use crate::container::Container;
+use crate::container::SOI;
 use crate::disk::{Disk, attribute};
 use crate::layout::SegmentName;
 use crate::rows;
 use crate::scan::{Depth, Found, Scan, scan};
 use crate::segment::OFFSET;
 
-/// A JPEG's first and last marker (ITU-T T.81, B.1.1.3).
-const SOI: [u8; 2] = [0xFF, 0xD8];
+/// A JPEG's last marker (ITU-T T.81, B.1.1.3).
 const EOI: [u8; 2] = [0xFF, 0xD9];
 
 /// A segment's file and what is in it.
@@ -35,9 +34,9 @@ impl Footage {
     /// Reads a whole file.
     pub fn read(disk: &Disk, name: SegmentName, depth: Depth) -> io::Result<Self> {
         let path = name.path();
-        let scan = match name.container {
-            Container::Mjpeg => scan(&disk.open_file(Path::new(&path))?, 0, depth)?,
-            Container::Jpg => one_picture(disk, &path, &name)?,
+        let scan = match name.container.format() {
+            Some(format) => scan(&disk.open_file(Path::new(&path))?, format, 0, depth)?,
+            None => one_picture(disk, &path, &name)?,
         };
         Ok(Self {
             name,
@@ -48,10 +47,7 @@ impl Footage {
 
     /// Whether all there is in it is a first frame that was never written to its end.
     pub fn is_cut_short(&self, disk: &Disk) -> io::Result<bool> {
-        let first: &[u8] = match self.name.container {
-            Container::Mjpeg => START,
-            Container::Jpg => &SOI,
-        };
+        let first = self.name.container.begins();
         let len = self.scan.file_len.min(first.len() as u64);
         let begin = disk.read(Path::new(&*self.path), 0, len)?;
         Ok(self.scan.frames.is_empty() && first.starts_with(&begin))
@@ -59,10 +55,12 @@ impl Footage {
 
     /// Whether what lies behind the last whole frame began as a frame of ours: a write that was never finished.
     pub fn ends_torn(&self, disk: &Disk) -> io::Result<bool> {
-        let len = self.scan.file_len.saturating_sub(self.scan.end);
-        let len = len.min(START.len() as u64);
+        let Some(format) = self.name.container.format() else {
+            return Ok(false);
+        };
+        let len = self.scan.torn().min(format.start.len() as u64);
         let begin = disk.read(Path::new(&*self.path), self.scan.end, len)?;
-        Ok(len > 0 && START.starts_with(&begin))
+        Ok(len > 0 && format.may_go_on_with(&begin))
     }
 
     /// When the first frame arrived: the order in which segments began. `None` if there is no frame.
@@ -77,7 +75,7 @@ impl Footage {
             id,
             camera_id,
             path: self.path.clone(),
-            codec: Codec::Mjpeg,
+            codec: first.stored.codec,
             started_us: first.stored.captured_us,
             ended_us: first.stored.captured_us,
             frames: 0,
@@ -118,7 +116,11 @@ fn frame_row(segment: &rows::Segment, found: &Found) -> rows::Frame {
         segment_id: segment.id,
         offset: found.offset.cast_signed(),
         length: found.length.cast_signed(),
-        flags: rows::flags(found.stored.clock, found.stored.complete, true),
+        flags: rows::flags(
+            found.stored.clock,
+            found.stored.complete,
+            found.stored.keyframe,
+        ),
         lag_us: found
             .stored
             .received_us
@@ -192,6 +194,8 @@ fn one_picture(disk: &Disk, path: &str, name: &SegmentName) -> io::Result<Scan> 
             Some(ClockKind::Mapped) => offset_us(&file).unwrap_or(0),
             _ => 0,
         },
+        codec: Codec::Mjpeg,
+        keyframe: true,
         complete,
     };
     Ok(Scan {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use framelog_core::container::mp4::Pace;
 use framelog_core::frame::Frame;
 use framelog_core::frozen::Frozen;
 use framelog_core::gap::GapReason;
@@ -23,6 +24,7 @@ use crate::outage::Outage;
 use crate::queue::{Command, Entry, Queue};
 use crate::room::{self, Room};
 use crate::segment::OpenSegment;
+use crate::store::Layout;
 use crate::suspects::SegmentIds;
 
 /// More threads than this gain nothing: one fills a disk.
@@ -36,7 +38,7 @@ const WARN_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub(crate) struct Shared {
     pub disk: Disk,
-    pub container: Container,
+    pub layout: Layout,
     pub budget: Arc<Budget>,
     pub changes: Changes,
     /// Where to ask for room on a full disk.
@@ -123,6 +125,8 @@ struct Recording {
     open: Option<OpenSegment>,
     /// The last write failed: a gap may be open.
     failed: bool,
+    /// What the last segment taught about the next.
+    pace: Pace,
     /// Whether its pictures are all the same.
     frozen: Frozen<Fingerprint>,
 }
@@ -228,12 +232,14 @@ impl Recording {
     /// Closes the open segment, if there is one.
     fn end(&mut self, disk: &Disk) -> Option<Change> {
         let mut segment = self.open.take()?;
-        segment.seal(disk, None);
+        self.pace = segment.pace().unwrap_or(self.pace);
+        let grew = segment.close(disk);
         (segment.row().frames > 0).then(|| {
             Change::Written(Written {
                 segment: segment.row().clone(),
                 frames: Vec::new(),
-                file: None,
+                file: grew.then(|| segment.file().clone()),
+                grew,
             })
         })
     }
@@ -252,10 +258,13 @@ impl Run<'_> {
     /// Whether the frame goes into the same segment as the one before it in this turn, or into the open segment.
     fn takes(&self, before: Option<&&Frame>, frame: &Frame) -> bool {
         match (before, &self.recording.open) {
-            (Some(before), _) => {
-                !self.shared.container.holds_one()
+            (Some(before), open) => {
+                let is_outgrown = open.as_ref().is_some_and(OpenSegment::is_outgrown);
+                !Container::of(before.codec, self.shared.layout).holds_one()
                     && before.codec == frame.codec
                     && before.offset_us == frame.offset_us
+                    && before.parameters == frame.parameters
+                    && !(frame.keyframe && is_outgrown)
             }
             (None, Some(open)) => {
                 open.takes(frame) && !self.shared.segment_ids.is_abandoned(open.row().id)
@@ -329,9 +338,9 @@ impl Run<'_> {
         let segment = self.recording.open.insert(open);
         let appended = segment.append(&self.shared.disk, frames, self.heads);
         let stored = appended.locations.len();
-        let holds_one = self.shared.container.holds_one();
+        let holds_one = Container::of(first.codec, self.shared.layout).holds_one();
         if holds_one && stored > 0 {
-            segment.seal(&self.shared.disk, Some(first));
+            segment.seal(&self.shared.disk, first);
         }
         if stored > 0 {
             let bytes = appended
@@ -345,6 +354,7 @@ impl Run<'_> {
                 segment: segment.row().clone(),
                 frames: appended.locations,
                 file: (!holds_one).then(|| segment.file().clone()),
+                grew: true,
             }));
             if std::mem::take(&mut self.recording.failed) {
                 self.change_gap(GapChange::Close {
@@ -365,7 +375,9 @@ impl Run<'_> {
     fn create(&self, first: &Frame) -> io::Result<OpenSegment> {
         let id = self.shared.segment_ids.next();
         let camera = (self.camera.id, &*self.camera.name);
-        OpenSegment::create(&self.shared.disk, camera, id, self.shared.container, first)
+        let container = Container::of(first.codec, self.shared.layout);
+        let pace = self.recording.pace;
+        OpenSegment::create(&self.shared.disk, camera, id, container, pace, first)
     }
 
     fn end_segment(&mut self) {

@@ -13,9 +13,8 @@ use tracing::Instrument as _;
 
 use crate::config::Camera;
 use crate::recorder::{Recorder, Run};
-use crate::source::Ended;
-use crate::source::http::HttpSource;
 use crate::source::memory::Memory;
+use crate::source::{Ended, Source};
 
 mod failure_log;
 mod retry;
@@ -56,39 +55,54 @@ impl Task {
 
 async fn supervise(camera: Camera, mut recorder: Recorder, stop: CancellationToken) -> bool {
     if camera.enabled {
-        let mut source = None;
-        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &mut source))
+        let mut link = Link::default();
+        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &mut link))
             .await;
         // What had arrived is recorded, though what would confirm its length has not come.
-        if let Some(mut source) = source {
+        if let Some(source) = &mut link.source {
             let mut deliveries = Vec::new();
             source.settle(&mut deliveries);
             recorder.take(&mut deliveries);
         }
+        link.close().await;
     }
     recorder.finish()
 }
 
-/// Connects again and again. `source` is the open connection, if there is one.
-async fn keep_recording(
-    camera: &Camera,
-    recorder: &mut Recorder,
-    source: &mut Option<HttpSource>,
-) -> Infallible {
-    let mut memory = Memory::default();
+/// What there is of a connection, and what it leaves for the next.
+#[derive(Default)]
+struct Link {
+    source: Option<Source>,
+    memory: Memory,
+}
+
+impl Link {
+    /// Ends the connection, in the camera's own way where that can be done.
+    async fn close(&mut self) {
+        if let Some(source) = &mut self.source {
+            let closing = AssertUnwindSafe(source.close(&mut self.memory));
+            // A panic has been told of before, and this is its end too.
+            let _ = closing.catch_unwind().await;
+        }
+        self.source = None;
+    }
+}
+
+/// Connects again and again.
+async fn keep_recording(camera: &Camera, recorder: &mut Recorder, link: &mut Link) -> Infallible {
     let mut retry = Retry::new();
     let mut failures = FailureLog::new();
     loop {
         let began = Instant::now();
         recorder.begin_run();
-        let connection = connect_once(camera, &mut memory, recorder, source, &mut failures);
+        let connection = connect_once(camera, link, recorder, &mut failures);
         let ended = unwound(connection).await;
-        *source = None; // closed before anything else, above all before the next
+        link.close().await; // before anything else, above all before the next
         let ended = match ended {
             Ok(ended) => ended,
             Err(ended) => {
                 // It may be what caused the panic; the recorder begins its run anew by itself.
-                memory = Memory::default();
+                link.memory = Memory::default();
                 recorder.count_panic();
                 ended
             }
@@ -121,16 +135,16 @@ async fn unwound(connection: impl Future<Output = Ended>) -> Result<Ended, Ended
         })
 }
 
-/// One connection, from its beginning to its end, which is the value. It is left in `open` for the caller to close.
+/// One connection, from its beginning to its end, which is the value. It is left in `link` for the caller to close.
 async fn connect_once(
     camera: &Camera,
-    memory: &mut Memory,
+    link: &mut Link,
     recorder: &mut Recorder,
-    open: &mut Option<HttpSource>,
     failures: &mut FailureLog,
 ) -> Ended {
-    let source = match HttpSource::connect(camera, memory).await {
-        Ok(source) => open.insert(source),
+    let Link { source, memory } = link;
+    let source = match Source::open(source, camera, memory).await {
+        Ok(source) => source,
         Err(ended) => return ended,
     };
     recorder.connected();

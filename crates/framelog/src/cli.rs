@@ -9,10 +9,12 @@ use clap::{Parser, Subcommand};
 use crate::config::Problem;
 
 mod check;
+mod decoding_order;
 mod demo;
 mod export;
 mod find;
 mod frame;
+mod gop;
 mod known_camera;
 mod output;
 mod part;

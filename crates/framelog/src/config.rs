@@ -19,7 +19,7 @@ mod syntax;
 pub mod units;
 pub mod url;
 
-pub use camera::{Camera, Tls, fingerprint};
+pub use camera::{Camera, Tls, Transport, fingerprint};
 pub use problem::Problem;
 
 use password::{PasswordSource, Surroundings};

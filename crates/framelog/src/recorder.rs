@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framelog_core::clock::{Clock, Reading, TimestampMode};
-use framelog_core::frame::{Codec, Frame};
+use framelog_core::clock::{Clock, ClockKind, Reading, TimestampMode};
+use framelog_core::frame::{Frame, Parameters};
 use framelog_core::frozen::Frozen;
 use framelog_core::gap::GapReason;
+use framelog_core::multipart::SkipReason;
 use framelog_core::timestamp::Stamp;
 use framelog_store::CameraLog;
 
@@ -31,7 +32,14 @@ pub struct Recorder {
     status: Arc<CameraStatus>,
     clock: Clock,
     rotation: Rotation,
+    /// The next frame must begin a segment; until a keyframe comes that can, there is nothing to store.
     new_segment: bool,
+    /// The next keyframe should begin a segment: what segments have in common has changed since the last.
+    step_pending: bool,
+    /// What decoding the open segment needs.
+    parameters: Option<Arc<Parameters>>,
+    /// What was added to stamps in the open segment, microseconds.
+    offset_us: i64,
     footage: Footage,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
     lag_us: i64,
@@ -108,6 +116,9 @@ impl Recorder {
             clock: Clock::new(camera.timestamps, max_skew_us),
             rotation: Rotation::new(segment, &camera.name),
             new_segment: true,
+            step_pending: false,
+            parameters: None,
+            offset_us: 0,
             footage: Footage::Missing { started_us },
             lag_us: 0,
             dropping: false,
@@ -136,6 +147,7 @@ impl Recorder {
     pub fn begin_run(&mut self) {
         self.run = Run::default();
         self.new_segment = true;
+        self.step_pending = false;
         self.clock.reconnected();
     }
 
@@ -202,6 +214,11 @@ impl Recorder {
     }
 
     fn store(&mut self, picture: Picture, now: Moment) {
+        if self.new_segment && !picture.keyframe {
+            // Nothing before a keyframe can be shown.
+            self.log.skip(SkipReason::NotPicture);
+            return;
+        }
         let received = Moment {
             wall_us: picture.received_us,
             at: now.at,
@@ -211,7 +228,7 @@ impl Recorder {
             // What was learnt from arrivals holds no more.
             self.clock.reconnected();
         }
-        if self.rotation.is_due(received.wall_us) {
+        if picture.keyframe && self.rotation.is_due(received.wall_us) {
             self.clock.new_segment();
             self.new_segment = true;
         }
@@ -221,16 +238,46 @@ impl Recorder {
             (false, true) => self.leap(&reading, received, Whose::Camera),
             (false, false) => None,
         };
-        self.new_segment |= reading.stepped || leap.is_some();
+        let reading = self.begin_or_go_on(&picture, reading, leap.is_some());
         self.skew_us = reading.skew_us;
         self.warn_of_skew(&reading);
         self.watch_stamp(picture.stamp, received);
-        match self.log.append(frame(picture, &reading), self.new_segment) {
+        match self
+            .log
+            .append(self.frame(picture, &reading), self.new_segment)
+        {
             Ok(()) => {
                 self.new_segment = false;
                 self.stored(&reading, received, leap);
             }
             Err(dropped) => self.dropped(dropped.reason, &reading, received),
+        }
+    }
+
+    /// Decides whether a segment begins with this picture. Where one should and can't, because it is no keyframe, the open segment goes
+    /// on until one comes, with times of arrival: what its stamps have in common is no more.
+    fn begin_or_go_on(&mut self, picture: &Picture, reading: Reading, leapt: bool) -> Reading {
+        let is_mapped_anew =
+            reading.kind != ClockKind::Arrival && reading.offset_us != self.offset_us;
+        self.step_pending |= reading.stepped || leapt || is_mapped_anew && !picture.keyframe;
+        if picture.keyframe {
+            let changed = self.parameters != picture.parameters;
+            self.new_segment |= std::mem::take(&mut self.step_pending) || changed;
+            if self.new_segment {
+                self.parameters.clone_from(&picture.parameters);
+            }
+            self.offset_us = reading.offset_us;
+            return reading;
+        }
+        let is_by_arrival = self.step_pending || reading.kind == ClockKind::Arrival;
+        match is_by_arrival {
+            true => Reading {
+                captured_us: picture.received_us,
+                kind: ClockKind::Arrival,
+                offset_us: self.offset_us,
+                ..reading
+            },
+            false => reading,
         }
     }
 
@@ -267,6 +314,20 @@ impl Recorder {
             ahead_us,
             whose,
         })
+    }
+
+    fn frame(&self, picture: Picture, reading: &Reading) -> Frame {
+        Frame {
+            payload: picture.payload,
+            codec: picture.codec,
+            parameters: self.parameters.clone(),
+            captured_us: reading.captured_us,
+            received_us: picture.received_us,
+            clock: reading.kind,
+            offset_us: reading.offset_us,
+            keyframe: picture.keyframe,
+            complete: picture.complete,
+        }
     }
 
     fn stored(&mut self, reading: &Reading, received: Moment, leap: Option<Leap>) {
@@ -366,209 +427,5 @@ impl Leap {
     }
 }
 
-fn frame(picture: Picture, reading: &Reading) -> Frame {
-    Frame {
-        payload: picture.payload,
-        codec: Codec::Mjpeg,
-        captured_us: reading.captured_us,
-        received_us: picture.received_us,
-        clock: reading.kind,
-        offset_us: reading.offset_us,
-        keyframe: true,
-        complete: picture.complete,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use framelog_store::query::GapRow;
-    use framelog_store::{Options, Reader, Store};
-
-    use super::*;
-    use crate::config::url::CameraUrl;
-    use crate::status::Status;
-
-    const NOW: i64 = 1_700_000_000_000_000;
-    const SECOND: i64 = 1_000_000;
-
-    /// A frame, in seconds.
-    struct Came {
-        /// Since the first, by the clock that nobody sets, when it is handed over.
-        lived: u64,
-        /// By the machine's clock then.
-        wall: i64,
-        /// By the machine's clock, when it arrived.
-        received: i64,
-        stamp: Option<i64>,
-    }
-
-    /// What is in the index after frames, a second apart, of which each came at this second by the machine's clock, with this stamp.
-    async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
-        let came = (0..).zip(frames).map(|(lived, &(wall, stamp))| Came {
-            lived,
-            wall,
-            received: wall,
-            stamp,
-        });
-        left(came.collect()).await
-    }
-
-    /// Capture times in order of arrival, number of segments, gaps where a clock was set.
-    async fn left(frames: Vec<Came>) -> (Vec<i64>, usize, Vec<GapRow>) {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(Options {
-            sync: Duration::from_secs(1),
-            ..Options::new(dir.path().to_owned())
-        })
-        .await
-        .unwrap();
-        let camera = Camera::new("gate", CameraUrl::parse("http://gate/").unwrap().0);
-        let mut recorder = Recorder::new(
-            &camera,
-            Duration::from_secs(100 * 86_400),
-            store.camera("gate").await.unwrap(),
-            Status::default().camera("gate"),
-            false,
-            NOW,
-        );
-        recorder.begin_run();
-        let start = Instant::now();
-        for came in frames {
-            let picture = Picture {
-                payload: bytes::Bytes::from_static(b"picture").into(),
-                headers: Default::default(),
-                stamp: Stamp {
-                    stamp_us: came.stamp.map(|second| second * SECOND),
-                    wall_second_us: None,
-                },
-                received_us: NOW + came.received * SECOND,
-                complete: true,
-            };
-            let now = Moment {
-                wall_us: NOW + came.wall * SECOND,
-                at: start + Duration::from_secs(came.lived),
-            };
-            recorder.take_at(&mut vec![Delivery::Picture(picture)], now);
-        }
-        recorder.finish();
-        store.close().await.unwrap();
-        let reader = Reader::open(dir.path()).await.unwrap();
-        let (from, to) = (i64::MIN, i64::MAX);
-        let mut captured: Vec<_> = reader.frames("gate", from, to, None, 100).await.unwrap();
-        captured.sort_by_key(|frame| (frame.segment_id, frame.offset));
-        let captured = captured.iter().map(|frame| frame.captured_us - NOW);
-        let segments = reader.segments(None, from, to).await.unwrap().len();
-        let mut gaps = reader.gaps(None, from, to).await.unwrap();
-        gaps.retain(|gap| gap.reason == "clock_stepped");
-        (captured.map(|us| us / SECOND).collect(), segments, gaps)
-    }
-
-    fn span(gap: &GapRow) -> (i64, i64) {
-        let ended_us = gap.ended_us.unwrap();
-        ((gap.started_us - NOW) / SECOND, (ended_us - NOW) / SECOND)
-    }
-
-    #[tokio::test]
-    async fn machine_whose_clock_leaps_forward_has_a_gap_where_the_times_are_its_own() {
-        let walls = [0, 1, 2, 3_603, 3_604];
-        let (captured, segments, gaps) = recorded(&walls.map(|wall| (wall, None))).await;
-        assert_eq!(captured, walls, "no frame is lost");
-        assert_eq!(segments, 2);
-        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 3_603)]);
-        assert_eq!(
-            gaps[0].detail,
-            "this machine's clock went forward by 3600000 ms"
-        );
-    }
-
-    #[tokio::test]
-    async fn machine_whose_clock_is_set_back_begins_a_segment_and_loses_no_frame() {
-        let walls = [100, 101, 102, 98, 99, 100];
-        let (captured, segments, gaps) = recorded(&walls.map(|wall| (wall, None))).await;
-        assert_eq!((captured, segments), (walls.to_vec(), 2));
-        assert_eq!(gaps, [], "each moment was lived through");
-    }
-
-    #[tokio::test]
-    async fn camera_with_a_good_clock_is_left_alone_when_the_machines_is_set() {
-        for step in [-30, 30, 300] {
-            let frames = [0, 1, 2, 3, 4, 5].map(|second| {
-                let wall = second + if second < 3 { 0 } else { step };
-                (wall, Some(NOW / SECOND + second))
-            });
-            let (captured, segments, gaps) = recorded(&frames).await;
-            assert_eq!((captured, segments), (vec![0, 1, 2, 3, 4, 5], 1), "{step}");
-            assert_eq!(gaps, [], "{step}");
-        }
-    }
-
-    #[tokio::test]
-    async fn camera_that_sends_uptime_follows_the_machines_clock_at_once() {
-        let frames = [0, 1, 2, 33, 34].map(|wall| (wall, Some(500 + wall % 30)));
-        let (captured, segments, gaps) = recorded(&frames).await;
-        assert_eq!((captured, segments), (vec![0, 1, 2, 33, 34], 2));
-        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 33)]);
-    }
-
-    /// Handed over at `lived`, when the machine's clock said `wall`; arrived when it said `received`.
-    fn held(frames: &[(u64, i64, i64)]) -> Vec<Came> {
-        let came = |&(lived, wall, received)| Came {
-            lived,
-            wall,
-            received,
-            stamp: None,
-        };
-        frames.iter().map(came).collect()
-    }
-
-    #[tokio::test]
-    async fn frames_that_were_held_back_are_no_step() {
-        let frames = [(0, 0, 0), (9, 9, 1), (9, 9, 9), (10, 10, 10)];
-        let (captured, segments, gaps) = left(held(&frames)).await;
-        assert_eq!((captured, segments), (vec![0, 1, 9, 10], 1));
-        assert_eq!(gaps, []);
-    }
-
-    #[tokio::test]
-    async fn step_is_found_behind_a_frame_that_was_held_back_over_it() {
-        for step in [100, -100] {
-            let now = 4 + step;
-            let frames = [
-                (0, 0, 0),
-                (1, 1, 1),
-                (4, now, 2),
-                (4, now, now),
-                (5, now + 1, now + 1),
-            ];
-            let (captured, segments, gaps) = left(held(&frames)).await;
-            assert_eq!((captured, segments), (vec![0, 1, 2, now, now + 1], 2));
-            let expected = if step > 0 { vec![(2, now)] } else { vec![] };
-            assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn camera_whose_clock_leaps_forward_has_a_gap() {
-        let frames = [0, 1, 2, 3, 4].map(|second| {
-            let stamp = second + if second < 3 { 0 } else { 60 };
-            (second, Some(NOW / SECOND + stamp))
-        });
-        let (captured, segments, gaps) = recorded(&frames).await;
-        assert_eq!((captured, segments), (vec![0, 1, 2, 63, 64], 2));
-        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 63)]);
-        assert_eq!(
-            gaps[0].detail,
-            "the camera's clock went forward by 60000 ms"
-        );
-    }
-
-    #[test]
-    fn healthy_time_runs_from_the_first_picture_to_the_last() {
-        let start = Instant::now();
-        let mut run = Run::default();
-        run.add_picture(start);
-        assert_eq!((run.pictures, run.healthy), (1, Duration::ZERO));
-        run.add_picture(start + Duration::from_secs(7));
-        assert_eq!((run.pictures, run.healthy), (2, Duration::from_secs(7)));
-    }
-}
+mod tests;

@@ -1,12 +1,18 @@
 //! A source: an open connection to one camera, as a stream of timed payloads. It connects, authenticates and reads; it never retries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use framelog_core::frame::Payload;
+use framelog_core::frame::{Codec, Parameters, Payload};
 use framelog_core::gap::GapReason;
 use framelog_core::header::Headers;
 use framelog_core::multipart::Skipped;
 use framelog_core::timestamp::Stamp;
+
+use crate::config::Camera;
+use http::{HeadFacts, HttpSource};
+use memory::Memory;
+use rtsp::RtspSource;
 
 mod auth;
 mod body;
@@ -14,11 +20,13 @@ mod buffers;
 mod dial;
 mod exchange;
 pub mod http;
+mod login;
 pub mod memory;
 mod mend;
 mod quote;
 mod reading;
 mod request;
+pub mod rtsp;
 mod tls;
 
 /// Why a connection could not be made, or ended.
@@ -35,15 +43,21 @@ pub struct Ended {
 /// A picture as received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {
-    /// Byte for byte.
+    /// As in a [`Frame`](framelog_core::frame::Frame).
     pub payload: Payload,
+    /// How it is coded. Constant while a connection lasts.
+    pub codec: Codec,
+    /// Whether it can be shown without another. Always true for JPEG.
+    pub keyframe: bool,
+    /// What decoding it needs, where that is not in it.
+    pub parameters: Option<Arc<Parameters>>,
     /// The header lines that came before it in the body; empty if there were none.
     pub headers: Headers,
-    /// What its headers say about when it was taken.
+    /// What came with it about when it was taken.
     pub stamp: Stamp,
     /// When its last byte arrived, microseconds since the Unix epoch.
     pub received_us: i64,
-    /// Whether the JPEG has its end.
+    /// Whether it is whole.
     pub complete: bool,
 }
 
@@ -54,4 +68,87 @@ pub enum Delivery {
     Picture(Picture),
     /// A part that is none, to be counted.
     Skipped(Skipped),
+}
+
+/// An open connection to one camera, by whichever protocol its URL names.
+#[derive(Debug)]
+pub enum Source {
+    /// `http://` and `https://`.
+    Http(Box<HttpSource>),
+    /// `rtsp://` and `rtsps://`.
+    Rtsp(Box<RtspSource>),
+}
+
+impl Source {
+    /// Connects, authenticates, and has the camera begin. What there is of a connection is in `open` all the time, so that a caller who
+    /// drops this future, or has an error of it, can still [`close`](Self::close) it.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no stream to read.
+    pub async fn open<'o>(
+        open: &'o mut Option<Self>,
+        camera: &Camera,
+        memory: &mut Memory,
+    ) -> Result<&'o mut Self, Ended> {
+        if !camera.url.scheme.is_rtsp() {
+            let source = HttpSource::connect(camera, memory).await?;
+            return Ok(open.insert(Self::Http(Box::new(source))));
+        }
+        let source = open.insert(Self::Rtsp(Box::new(RtspSource::new(camera))));
+        if let Self::Rtsp(rtsp) = source {
+            rtsp.connect(memory).await?;
+        }
+        Ok(source)
+    }
+
+    /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.
+    /// Returns with nothing appended now and then. No picture is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why the connection ended or is to be ended.
+    pub async fn next(
+        &mut self,
+        memory: &mut Memory,
+        out: &mut Vec<Delivery>,
+    ) -> Result<(), Ended> {
+        match self {
+            Self::Http(http) => http.next(memory, out).await,
+            Self::Rtsp(rtsp) => rtsp.next(memory, out).await,
+        }
+    }
+
+    /// What the camera has said of the stream; `None` before it has.
+    pub fn facts(&self) -> Option<Facts<'_>> {
+        match self {
+            Self::Http(http) => Some(Facts::Http(http.head())),
+            Self::Rtsp(rtsp) => rtsp.facts().map(Facts::Rtsp),
+        }
+    }
+
+    /// Appends a picture that is whole, though what would confirm that has not come.
+    pub fn settle(&mut self, out: &mut Vec<Delivery>) {
+        match self {
+            Self::Http(http) => http.settle(out),
+            Self::Rtsp(rtsp) => rtsp.settle(out),
+        }
+    }
+
+    /// Ends it in the camera's own way. Over HTTP that is to drop it.
+    pub async fn close(&mut self, memory: &mut Memory) {
+        match self {
+            Self::Http(_) => {}
+            Self::Rtsp(rtsp) => rtsp.close(memory).await,
+        }
+    }
+}
+
+/// What a camera says of its stream, for people.
+#[derive(Clone, Copy, Debug)]
+pub enum Facts<'a> {
+    /// The head of its last response.
+    Http(&'a HeadFacts),
+    /// What was agreed on.
+    Rtsp(&'a rtsp::Facts),
 }

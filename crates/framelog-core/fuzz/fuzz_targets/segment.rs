@@ -1,12 +1,12 @@
-//! Whatever bytes a segment holds: what is reported whole is whole, all else is damage, and frames that no damage hit come back.
+//! Whatever bytes a `.mjpeg` segment holds: what is reported whole is whole, all else is damage, and frames that no damage hit come back.
 #![no_main]
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use framelog_core::clock::ClockKind;
-use framelog_core::container::mjpeg::scan::{Depth, Found, Scan, frame_at, scan_each};
-use framelog_core::container::mjpeg::{START, TAIL, write_head};
+use framelog_core::container::mjpeg::{FORMAT, START, TAIL, write_head};
+use framelog_core::container::scan::{Depth, Found, Scan, frame_at, scan_each};
 use framelog_core::frame::{Codec, Frame};
 use libfuzzer_sys::fuzz_target;
 
@@ -19,6 +19,7 @@ fn part(kind: u8, length: u16, time_us: i64, before: &[u8], bytes: &[u8]) -> Vec
     let frame = Frame {
         payload: Bytes::from(payload).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us: time_us,
         received_us: time_us ^ i64::from(length),
         clock: [ClockKind::Camera, ClockKind::Mapped, ClockKind::Arrival][usize::from(kind % 3)],
@@ -121,7 +122,7 @@ fuzz_target!(|input: (Vec<Picture>, Vec<Damage>, (u16, u16), &[u8])| {
         file.extend_from_slice(rest);
     }
 
-    let scan = scan_each(&file[..], 0..u64::MAX, Depth::Bytes, |found, payload| {
+    let scan = scan_each(&file[..], &FORMAT, 0..u64::MAX, Depth::Bytes, |found, payload| {
         let (from, to) = (found.offset as usize, (found.offset + found.length) as usize);
         assert_eq!(payload, &file[from..to]);
     })
@@ -129,7 +130,7 @@ fuzz_target!(|input: (Vec<Picture>, Vec<Damage>, (u16, u16), &[u8])| {
     assert_all_is_told(&scan, &file, 0);
     for found in &scan.frames {
         assert!(is_whole(&file, found.offset, found.length));
-        let (stored, payload) = frame_at(&file[..], found.offset, found.length).unwrap().unwrap();
+        let (stored, payload) = frame_at(&file[..], &FORMAT, found.offset, found.length).unwrap().unwrap();
         assert_eq!((stored, payload.len() as u64), (found.stored, found.length));
     }
     if claims(&file) <= 8 * file.len() as u64 {
@@ -140,9 +141,9 @@ fuzz_target!(|input: (Vec<Picture>, Vec<Damage>, (u16, u16), &[u8])| {
     }
 
     let (from, length) = (u64::from(place.0), u64::from(place.1));
-    let heads = scan_each(&file[..], from..u64::MAX, Depth::Heads, |_, payload| assert!(payload.is_empty())).unwrap();
+    let heads = scan_each(&file[..], &FORMAT, from..u64::MAX, Depth::Heads, |_, payload| assert!(payload.is_empty())).unwrap();
     assert_all_is_told(&heads, &file, from);
-    if frame_at(&file[..], from, length).unwrap().is_some() {
+    if frame_at(&file[..], &FORMAT, from, length).unwrap().is_some() {
         assert!(is_whole(&file, from, length));
     }
 });

@@ -18,7 +18,7 @@ fn auto() -> Clock {
 fn stamp(us: i64) -> Stamp {
     Stamp {
         stamp_us: Some(us),
-        wall_second_us: None,
+        ..Stamp::default()
     }
 }
 
@@ -183,6 +183,7 @@ fn kasa(clock: &mut Clock, phase: i64, now: i64) -> (i64, Reading) {
     let both = Stamp {
         stamp_us: Some(now - START + HOUR),
         wall_second_us: Some(second),
+        ..Stamp::default()
     };
     (second, clock.read(both, now + 20_000))
 }
@@ -231,6 +232,7 @@ fn row_55_a_wall_second_that_is_wrong_itself_is_ignored() {
         let both = Stamp {
             stamp_us: Some(now - START + HOUR),
             wall_second_us: Some(946_684_800 * SECOND),
+            ..Stamp::default()
         };
         assert_eq!(
             clock.read(both, now),
@@ -603,6 +605,7 @@ fn a_wall_second_may_be_a_second_further_off_than_a_stamp() {
         let both = Stamp {
             stamp_us: Some(HOUR),
             wall_second_us: Some(second),
+            ..Stamp::default()
         };
         assert_eq!(auto().read(both, START).kind, kind);
     }
@@ -634,6 +637,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         .prop_map(|(stamp_us, wall_second_us)| Stamp {
             stamp_us,
             wall_second_us,
+            media_us: None,
         });
     prop_oneof![
         20 => (stamp, any_time()).prop_map(|(stamp, received)| Event::Frame(stamp, received)),
@@ -667,6 +671,36 @@ fn check(stamp: Stamp, received_us: i64, read: &Reading) -> Result<(), TestCaseE
     }
     prop_assert!(read.kind == ClockKind::Mapped || read.offset_us == 0);
     Ok(())
+}
+
+#[test]
+fn rtp_is_mapped_until_a_segment_begins_with_a_report_at_hand() {
+    for mode in [TimestampMode::Auto, TimestampMode::Camera] {
+        let mut clock = Clock::new(mode, MAX_SKEW);
+        let now = |n: i64| START + n * 40_000;
+        let rtp = |n: i64, has_report: bool| Stamp {
+            stamp_us: has_report.then_some(now(n) - 70_000),
+            media_us: Some(5 * HOUR + n * 40_000),
+            ..Stamp::default()
+        };
+        for n in 0..20 {
+            let reading = clock.read(rtp(n, n > 5), now(n));
+            assert_eq!(
+                (reading.kind, reading.captured_us),
+                (ClockKind::Mapped, now(n))
+            );
+            assert!(!reading.stepped);
+        }
+        clock.new_segment();
+        for n in 20..40 {
+            let reading = clock.read(rtp(n, true), now(n));
+            assert_eq!(
+                (reading.kind, reading.captured_us),
+                (ClockKind::Camera, now(n) - 70_000)
+            );
+            assert!(!reading.stepped || n == 20);
+        }
+    }
 }
 
 proptest! {

@@ -5,11 +5,10 @@ use std::io::Write as _;
 
 use crc32fast::Hasher;
 
+use super::{Format, Head, Stored};
 use crate::clock::ClockKind;
-use crate::frame::Frame;
+use crate::frame::{Codec, Frame};
 use crate::timestamp::{format_us, parse_us};
-
-pub mod scan;
 
 /// The boundary of framelog's own parts, without its leading dashes.
 pub const BOUNDARY: &str = "framelog";
@@ -22,6 +21,16 @@ pub const START: &[u8] = b"--framelog\r\nContent-Type: image/jpeg\r\n";
 
 /// No head that [`write_head`] makes is longer, bytes.
 pub const HEAD_MAX: usize = 256;
+
+/// How parts lie in a file.
+pub const FORMAT: Format = Format {
+    start: START,
+    tail: TAIL,
+    head_max: HEAD_MAX,
+    read_head,
+    opening: None,
+    closing: None,
+};
 
 /// Appends what goes before the payload: boundary and part headers. The last of them, `X-Crc`, is the CRC-32 (IEEE 802.3) of all before
 /// it and the payload, so that a flipped bit anywhere in the part is found.
@@ -51,92 +60,43 @@ pub fn write_head(frame: &Frame, out: &mut Vec<u8>) {
     let _ = write!(out, "X-Crc: {:08x}\r\n\r\n", crc.finalize());
 }
 
-/// What a part of ours says about its frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// As [`Frame::captured_us`].
-    pub captured_us: i64,
-    /// As [`Frame::received_us`].
-    pub received_us: i64,
-    /// As [`Frame::clock`].
-    pub clock: ClockKind,
-    /// As [`Frame::offset_us`].
-    pub offset_us: i64,
-    /// As [`Frame::complete`].
-    pub complete: bool,
-}
-
-/// The head of a part of ours, read back.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// Its own length, bytes: the payload begins behind it.
-    pub len: usize,
-    /// Of the payload, bytes.
-    pub payload_len: u64,
-    /// What it says about the frame.
-    pub stored: Stored,
-    crc: u32,
-    /// Has seen everything that comes before the payload.
-    hasher: Hasher,
-}
-
-impl Head {
-    /// Reads the head that `bytes` begin with; `None` if they don't begin with one, or not with all of it. Only what [`write_head`] writes is
-    /// read.
-    pub fn read(bytes: &[u8]) -> Option<Self> {
-        let bytes = bytes.get(..HEAD_MAX).unwrap_or(bytes);
-        let mut fields = Fields {
-            rest: bytes.strip_prefix(START)?,
-        };
-        let payload_len = number(fields.take("Content-Length")?)?;
-        let captured_us = parse_us(fields.take("X-Timestamp")?)?;
-        let received_us = parse_us(fields.take("X-Received")?)?;
-        let clock = std::str::from_utf8(fields.take("X-Clock")?).ok()?;
-        let clock = ClockKind::from_name(clock)?;
-        let offset_us = match clock {
-            ClockKind::Mapped => parse_us(fields.take("X-Clock-Offset")?)?,
-            _ => 0,
-        };
-        let complete = fields.take("X-Complete").is_none();
-        let hashed = bytes.len() - fields.rest.len();
-        let crc = std::str::from_utf8(fields.take("X-Crc")?).ok()?;
-        let rest = fields.rest.strip_prefix(b"\r\n")?;
-        let mut hasher = Hasher::new();
-        hasher.update(bytes.get(..hashed)?);
-        Some(Self {
-            len: bytes.len() - rest.len(),
-            payload_len,
-            stored: Stored {
-                captured_us,
-                received_us,
-                clock,
-                offset_us,
-                complete,
-            },
-            crc: checksum(crc)?,
-            hasher,
-        })
-    }
-
-    /// Reads the head that `bytes` end with, whatever comes before it.
-    pub fn read_back(bytes: &[u8]) -> Option<Self> {
-        memchr::memmem::rfind_iter(bytes, START).find_map(|at| {
-            let head = Self::read(bytes.get(at..)?)?;
-            (at + head.len == bytes.len()).then_some(head)
-        })
-    }
-
-    /// Length of the whole part, bytes; `None` if it says that it is longer than any file.
-    pub fn part_len(&self) -> Option<u64> {
-        (self.len as u64 + TAIL.len() as u64).checked_add(self.payload_len)
-    }
-
-    /// Whether head and payload are, to the last bit, what was written.
-    pub fn vouches_for(&self, payload: &[u8]) -> bool {
-        let mut hasher = self.hasher.clone();
-        hasher.update(payload);
-        hasher.finalize() == self.crc
-    }
+/// Reads the head that `bytes` begin with; `None` if they don't begin with one, or not with all of it. Only what [`write_head`] writes is
+/// read.
+fn read_head(bytes: &[u8]) -> Option<Head> {
+    let bytes = bytes.get(..HEAD_MAX).unwrap_or(bytes);
+    let mut fields = Fields {
+        rest: bytes.strip_prefix(START)?,
+    };
+    let payload_len = number(fields.take("Content-Length")?)?;
+    let captured_us = parse_us(fields.take("X-Timestamp")?)?;
+    let received_us = parse_us(fields.take("X-Received")?)?;
+    let clock = std::str::from_utf8(fields.take("X-Clock")?).ok()?;
+    let clock = ClockKind::from_name(clock)?;
+    let offset_us = match clock {
+        ClockKind::Mapped => parse_us(fields.take("X-Clock-Offset")?)?,
+        _ => 0,
+    };
+    let complete = fields.take("X-Complete").is_none();
+    let hashed = bytes.len() - fields.rest.len();
+    let crc = std::str::from_utf8(fields.take("X-Crc")?).ok()?;
+    let rest = fields.rest.strip_prefix(b"\r\n")?;
+    let mut hasher = Hasher::new();
+    hasher.update(bytes.get(..hashed)?);
+    Some(Head {
+        len: bytes.len() - rest.len(),
+        payload_len,
+        stored: Stored {
+            captured_us,
+            received_us,
+            clock,
+            offset_us,
+            codec: Codec::Mjpeg,
+            keyframe: true,
+            complete,
+        },
+        crc: checksum(crc)?,
+        hasher,
+    })
 }
 
 /// Header lines in the order in which they were written.
@@ -176,7 +136,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::frame::{Codec, Payload};
+    use crate::frame::Payload;
 
     fn frame() -> impl Strategy<Value = Frame> {
         let clock = prop_oneof![
@@ -194,6 +154,7 @@ mod tests {
                 Frame {
                     payload: slices,
                     codec: Codec::Mjpeg,
+                    parameters: None,
                     captured_us,
                     received_us,
                     clock,
@@ -223,20 +184,14 @@ mod tests {
         fn what_was_written_is_read_back(frame in frame()) {
             let (part, head_len) = part(&frame);
             prop_assert!(head_len <= HEAD_MAX);
-            let head = Head::read(&part).unwrap();
+            let head = read_head(&part).unwrap();
             prop_assert_eq!(head.len, head_len);
-            prop_assert_eq!(head.part_len(), Some(part.len() as u64));
-            prop_assert_eq!(head.stored, Stored {
-                captured_us: frame.captured_us,
-                received_us: frame.received_us,
-                clock: frame.clock,
-                offset_us: frame.offset_us,
-                complete: frame.complete,
-            });
+            prop_assert_eq!(FORMAT.framed_len(&head), Some(part.len() as u64));
+            prop_assert_eq!(head.stored, Stored::from(&frame));
             prop_assert!(head.vouches_for(&frame.payload.to_vec()));
             let mut behind = b"--framelog\r\nContent-Type: image/jpeg\r\nnoise".to_vec();
             behind.extend_from_slice(&part[..head_len]);
-            prop_assert_eq!(Head::read_back(&behind).unwrap().stored, head.stored);
+            prop_assert_eq!(FORMAT.read_head_back(&behind).unwrap().stored, head.stored);
         }
 
         #[test]
@@ -244,7 +199,7 @@ mod tests {
             let (mut part, head_len) = part(&frame);
             let end = part.len() - TAIL.len();
             part[at.index(end)] ^= 1u8 << bit;
-            let intact = Head::read(&part)
+            let intact = read_head(&part)
                 .filter(|head| head.len == head_len && head.payload_len == frame.payload.len() as u64)
                 .is_some_and(|head| head.vouches_for(&part[head_len..end]));
             prop_assert!(!intact);
@@ -253,15 +208,15 @@ mod tests {
         #[test]
         fn a_head_that_is_cut_off_is_none(frame in frame(), at in any::<prop::sample::Index>()) {
             let (part, head_len) = part(&frame);
-            prop_assert!(Head::read(&part[..at.index(head_len)]).is_none());
+            prop_assert!(read_head(&part[..at.index(head_len)]).is_none());
         }
 
         #[test]
         fn anything_may_be_read(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let mut part = START.to_vec();
             part.extend(bytes);
-            let _ = Head::read(&part);
-            let _ = Head::read_back(&part);
+            let _ = read_head(&part);
+            let _ = FORMAT.read_head_back(&part);
         }
     }
 }

@@ -16,7 +16,7 @@ fn x_timestamp(value: &str) -> Option<i64> {
 fn stamp(us: i64) -> Stamp {
     Stamp {
         stamp_us: Some(us),
-        wall_second_us: None,
+        ..Stamp::default()
     }
 }
 
@@ -230,6 +230,7 @@ fn row_55_kasa_has_the_second_in_x_utctime() {
     let both = Stamp {
         stamp_us: Some(295_528_317_000),
         wall_second_us: Some(1_690_526_144_000_000),
+        ..Stamp::default()
     };
     assert_eq!(
         read("X-UtcTime:1690526144\r\nX-Timestamp: 295528.317000"),

@@ -30,6 +30,7 @@ fn frame(captured_us: i64) -> Frame {
     Frame {
         payload: Bytes::from_static(b"a picture").into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us,
         received_us: captured_us + 40_000,
         clock: ClockKind::Camera,

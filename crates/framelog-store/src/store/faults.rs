@@ -70,12 +70,23 @@ impl Visit for CameraField {
     fn record_debug(&mut self, _: &Field, _: &dyn std::fmt::Debug) {}
 }
 
+/// What the footage is in.
+#[derive(Clone, Copy, Debug)]
+struct Kind(Layout, Codec);
+
+const KINDS: [Kind; 3] = [
+    Kind(Layout::Segments, Codec::Mjpeg),
+    Kind(Layout::Files, Codec::Mjpeg),
+    Kind(Layout::Segments, Codec::H264),
+];
+
 fn picture(captured_us: i64) -> Frame {
     let text = format!("\u{0}{captured_us}").repeat(20);
     let bytes = [&[0xff, 0xd8], text.as_bytes(), &[0xff, 0xd9]].concat();
     Frame {
         payload: Bytes::from(bytes).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us,
         received_us: captured_us + 40_000,
         clock: ClockKind::Camera,
@@ -86,7 +97,12 @@ fn picture(captured_us: i64) -> Frame {
 }
 
 /// Three cameras that record, rotate and reconnect while calls number `first` to `last` meet the fault, then go on. Whether any did.
-async fn run(path: &Path, layout: Layout, (first, last): (u64, u64), fault: Fault) -> bool {
+async fn run(
+    path: &Path,
+    Kind(layout, codec): Kind,
+    (first, last): (u64, u64),
+    fault: Fault,
+) -> bool {
     let disk = Disk::open(path).unwrap();
     let faults: Faults = disk.faults.clone();
     faults.plan(first, last, fault);
@@ -127,7 +143,11 @@ async fn run(path: &Path, layout: Layout, (first, last): (u64, u64), fault: Faul
                     log.close_gap(captured_us);
                 }
                 // The third begins a segment, as a rotation does.
-                let _ = log.append(picture(captured_us), n != 1);
+                let picture = Frame {
+                    codec,
+                    ..picture(captured_us)
+                };
+                let _ = log.append(picture, n != 1);
             }
             if round < 2 {
                 log.end_segment();
@@ -213,7 +233,7 @@ async fn check(reader: &Reader, name: &str, log: &CameraLog, given: u64) {
 struct Case {
     name: &'static str,
     fault: Fault,
-    layout: Layout,
+    kind: Kind,
     burst: u64,
     /// Runs that met the fault.
     hits: AtomicU64,
@@ -224,13 +244,13 @@ struct Case {
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (name, fault) in FAULTS {
-        for layout in [Layout::Segments, Layout::Files] {
+        for kind in KINDS {
             // What follows a failure may fail too: cutting the torn end, the next file, the next sync.
             let bursts: &[u64] = if name == "EIO" { &[1, 5] } else { &[1] };
             cases.extend(bursts.iter().map(|&burst| Case {
                 name,
                 fault,
-                layout,
+                kind,
                 burst,
                 hits: AtomicU64::new(0),
                 is_done: AtomicBool::new(false),
@@ -269,7 +289,7 @@ fn count_up(cases: &[Case], turn: &AtomicUsize, index: &[u8]) {
             .unwrap();
         fs::write(dir.path().join(layout::INDEX), index).unwrap();
         let calls = (first, first + case.burst - 1);
-        if runtime.block_on(run(dir.path(), case.layout, calls, case.fault)) {
+        if runtime.block_on(run(dir.path(), case.kind, calls, case.fault)) {
             case.hits.fetch_add(1, SeqCst);
         } else {
             case.is_done.store(true, SeqCst);
@@ -293,7 +313,7 @@ fn every_call_may_fail_and_nothing_is_lost_silently() {
         let calls = case.hits.into_inner();
         println!(
             "{}, {:?}, {} at a time: {calls} calls, failures found = 0",
-            case.name, case.layout, case.burst
+            case.name, case.kind, case.burst
         );
         assert!(calls > 20);
     }

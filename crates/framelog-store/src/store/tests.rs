@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
 use framelog_core::clock::ClockKind;
+use framelog_core::container::mp4;
 use framelog_core::frame::{Codec, Frame, Payload};
 use framelog_core::multipart::SkipReason;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -13,10 +14,16 @@ use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use super::*;
 use crate::ask_for_reindex;
 use crate::camera::Counters;
+use crate::container::Container;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
+use crate::scan::{Depth, Scan, scan};
 
+// Named, because this file is two modules.
+#[path = "tests/crash.rs"]
 mod crash;
+#[path = "tests/keeping.rs"]
 mod keeping;
+#[path = "tests/rebuild.rs"]
 mod rebuild;
 
 /// 2023-11-14 22:13:20 UTC.
@@ -27,6 +34,18 @@ fn options(path: &Path) -> Options {
         sync: Duration::from_millis(20),
         ..Options::new(path.to_owned())
     }
+}
+
+/// What the frames of these tests are.
+fn codec() -> Codec {
+    match module_path!().ends_with("h264") {
+        true => Codec::H264,
+        false => Codec::Mjpeg,
+    }
+}
+
+fn container() -> Container {
+    Container::of(codec(), Layout::Segments)
 }
 
 async fn open(path: &Path) -> Store {
@@ -44,7 +63,8 @@ fn payload(text: &str) -> Payload {
 fn frame(captured_us: i64, text: &str) -> Frame {
     Frame {
         payload: payload(text),
-        codec: Codec::Mjpeg,
+        codec: codec(),
+        parameters: None,
         captured_us,
         received_us: captured_us.saturating_add(40_000),
         clock: ClockKind::Camera,
@@ -105,6 +125,25 @@ async fn stored(path: &Path, camera: &str) -> Vec<(i64, String)> {
         .into_iter()
         .map(text)
         .collect()
+}
+
+/// What stands before the first frame of a file, bytes.
+fn opening_len() -> u64 {
+    let mut head = Vec::new();
+    let frame = frame(T, "");
+    match codec() {
+        Codec::Mjpeg => 0,
+        _ => {
+            mp4::Position::begin(&frame, mp4::Pace::default()).write_head(&frame, &mut head);
+            (head.len() - mp4::HEAD_LEN) as u64
+        }
+    }
+}
+
+/// What a segment's file says of itself.
+fn scanned(path: &Path) -> Scan {
+    let format = container().format().unwrap();
+    scan(&fs::File::open(path).unwrap(), format, 0, Depth::Bytes).unwrap()
 }
 
 async fn wait_for(mut condition: impl AsyncFnMut() -> bool) {
@@ -181,7 +220,10 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
             ("mapped", true, 40_003)
         ]
     );
-    assert!(rows.iter().all(|row| row.keyframe && row.codec == "mjpeg"));
+    assert!(
+        rows.iter()
+            .all(|row| row.keyframe && row.codec == codec().name())
+    );
 
     let segments = all_segments(&reader).await;
     let counts: Vec<_> = segments
@@ -190,9 +232,13 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
         .collect();
     assert_eq!(counts, [(0, 2, 3, false), (3, 3, 1, false)]);
     for segment in segments {
-        let file = fs::read(dir.path().join(&segment.path)).unwrap();
-        assert!(file.starts_with(b"--framelog\r\nContent-Type: image/jpeg\r\n"));
-        assert_eq!(file.len() as u64, segment.bytes);
+        let path = dir.path().join(&segment.path);
+        assert!(fs::read(&path).unwrap().starts_with(container().begins()));
+        let scan = scanned(&path);
+        assert_eq!(
+            (scan.end, scan.damaged.len(), scan.torn()),
+            (segment.bytes, 0, 0)
+        );
     }
 }
 
@@ -347,12 +393,8 @@ async fn segments_of_the_same_moment_never_overwrite_each_other() {
     let day = Path::new("footage/a/2023-11-14");
     assert_eq!(
         paths,
-        [
-            "221320.000000Z.mjpeg",
-            "221320.000000Z.2.mjpeg",
-            "221320.000000Z.3.mjpeg"
-        ]
-        .map(|f| day.join(f))
+        ["", ".2", ".3"]
+            .map(|n| day.join(format!("221320.000000Z{n}.{}", container().extension())))
     );
 }
 
@@ -382,9 +424,15 @@ async fn layout_files_makes_a_jpg_of_each_frame_that_keeps_its_arrival() {
     .await
     .unwrap();
     let log = store.camera("a").await.unwrap();
-    log.append(frame(T, "one"), false).unwrap();
+    let codec = Codec::Mjpeg;
+    let one = Frame {
+        codec,
+        ..frame(T, "one")
+    };
+    log.append(one, false).unwrap();
     log.append(
         Frame {
+            codec,
             clock: ClockKind::Arrival,
             ..frame(T + 1, "two")
         },
@@ -701,7 +749,7 @@ async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
         .await
         .unwrap();
     let log = store.camera("a").await.unwrap();
-    room.store(1000, SeqCst);
+    room.store(1000 + opening_len() as usize, SeqCst);
     for (n, text) in ["x".repeat(600), "y".repeat(600), "z".repeat(600)]
         .iter()
         .enumerate()
@@ -723,8 +771,12 @@ async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
     );
     let segments = all_segments(&Reader::open(dir.path()).await.unwrap()).await;
     for segment in &segments {
-        let length = fs::metadata(dir.path().join(&segment.path)).unwrap().len();
-        assert_eq!(length, segment.bytes, "the torn end is cut off");
+        let scan = scanned(&dir.path().join(&segment.path));
+        assert_eq!(
+            (scan.end, scan.torn()),
+            (segment.bytes, 0),
+            "the torn end is cut off"
+        );
     }
     let files: usize = fs::read_dir(dir.path().join("footage/a/2023-11-14"))
         .unwrap()
@@ -835,7 +887,7 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         log.append(picture(T, 5000), true).unwrap();
         wait_for(async || frames(&reader, "a").await.len() == 1).await;
         // Each frame is some 5,200 bytes: the last `lost` of four are not on the disk.
-        loses_from.store(5300 * (4 - lost), SeqCst);
+        loses_from.store(opening_len() + 5300 * (4 - lost), SeqCst);
         sync_fails.store(true, SeqCst);
         for n in 1..4 {
             log.append(picture(T + n, 5000), false).unwrap();

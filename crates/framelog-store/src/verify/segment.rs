@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
+use framelog_core::frame::Codec;
 use framelog_core::jpeg::{Walk, Walker};
 
 use super::finding::{Finding, Place, Problem};
@@ -60,23 +61,23 @@ impl Indexed {
         let mut broken = Vec::new();
         let mut walk = |found: &Found, payload: &[u8]| {
             if depth == Depth::Bytes && found.stored.complete {
-                broken.extend(breaks_at(payload).map(|at| Broken {
+                broken.extend(breaks_at(found.stored.codec, payload).map(|at| Broken {
                     offset: found.offset,
                     at,
                 }));
             }
         };
-        let scan = match name.container {
-            Container::Mjpeg => {
+        let scan = match name.container.format() {
+            Some(format) => {
                 let limit = if self.segment.open {
                     self.segment.bytes.cast_unsigned()
                 } else {
                     u64::MAX
                 };
                 let file = disk.open_file(Path::new(&*self.segment.path))?;
-                scan_each(&file, 0..limit, depth, walk)?
+                scan_each(&file, format, 0..limit, depth, walk)?
             }
-            Container::Jpg => {
+            None => {
                 let scan = Footage::read(disk, name.clone(), depth)?.scan;
                 for found in &scan.frames {
                     let length = if depth == Depth::Bytes {
@@ -105,10 +106,29 @@ struct Broken {
     at: u64,
 }
 
-/// Where no JPEG would go on like this; `None` if it comes to its end.
-fn breaks_at(payload: &[u8]) -> Option<u64> {
+/// Where no picture of this codec would go on like this; `None` if it comes to its end.
+fn breaks_at(codec: Codec, payload: &[u8]) -> Option<u64> {
+    if codec != Codec::Mjpeg {
+        return nal_units_break_at(payload);
+    }
     let mut walker = Walker::default();
     (walker.take(payload) != Walk::End).then(|| walker.taken() as u64)
+}
+
+/// Where there is no whole NAL unit behind its length.
+fn nal_units_break_at(payload: &[u8]) -> Option<u64> {
+    let mut rest = payload;
+    while !rest.is_empty() {
+        let unit = (rest.split_first_chunk())
+            .map(|(length, behind)| (u32::from_be_bytes(*length) as usize, behind))
+            .filter(|(length, _)| *length > 0)
+            .and_then(|(length, behind)| behind.get(length..));
+        match unit {
+            Some(behind) => rest = behind,
+            None => return Some((payload.len() - rest.len()) as u64),
+        }
+    }
+    payload.is_empty().then_some(0)
 }
 
 /// Gathers what is wrong with one segment.
@@ -248,7 +268,7 @@ impl Findings<'_> {
         let is_mapped = row.flags & 3 == 1;
         // A .jpg holds neither the clock's offset nor times that a path can't say.
         let (captured_us, offset_us) = match name.container {
-            Container::Mjpeg => (row.captured_us, self.of.segment.offset_us),
+            Container::Mjpeg | Container::Mp4 => (row.captured_us, self.of.segment.offset_us),
             Container::Jpg => (layout_us(name, row.captured_us), stored.offset_us),
         };
         let columns = [
@@ -262,11 +282,7 @@ impl Findings<'_> {
             (
                 "flags",
                 row.flags,
-                rows::flags(
-                    stored.clock,
-                    stored.complete,
-                    row.flags & rows::NOT_KEYFRAME == 0,
-                ),
+                rows::flags(stored.clock, stored.complete, stored.keyframe),
             ),
             (
                 "offset_us",

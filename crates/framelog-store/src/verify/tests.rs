@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, SqliteConnection
 use tempfile::TempDir;
 
 use super::*;
+use crate::container::Container;
 use crate::{Layout, Options, Store};
 
 /// 2023-11-14 22:13:20 UTC.
@@ -21,9 +22,12 @@ const T: i64 = 1_700_000_000_000_000;
 /// Frames in each segment of [`recorded`].
 const FRAMES: i64 = 4;
 
-fn options(path: &Path, layout: Layout) -> Options {
+fn options(path: &Path, container: Container) -> Options {
     Options {
-        layout,
+        layout: match container {
+            Container::Jpg => Layout::Files,
+            _ => Layout::Segments,
+        },
         sync: Duration::from_millis(20),
         ..Options::new(path.to_owned())
     }
@@ -37,10 +41,33 @@ fn picture(seed: i64, size: usize) -> Vec<u8> {
     jpeg
 }
 
+/// A frame for this container; those of `.mp4` are one NAL unit each.
+fn frame_in(container: Container, captured_us: i64) -> Frame {
+    frame_of(container, captured_us, 300)
+}
+
+/// The same with so many bytes.
+fn frame_of(container: Container, captured_us: i64, size: usize) -> Frame {
+    let picture = picture(captured_us, size);
+    let unit = [&(picture.len() as u32).to_be_bytes()[..], &picture].concat();
+    match container {
+        Container::Mp4 => Frame {
+            payload: Bytes::from(unit).into(),
+            codec: Codec::H264,
+            ..frame(captured_us)
+        },
+        _ => Frame {
+            payload: Bytes::from(picture).into(),
+            ..frame(captured_us)
+        },
+    }
+}
+
 fn frame(captured_us: i64) -> Frame {
     Frame {
         payload: Bytes::from(picture(captured_us, 300)).into(),
         codec: Codec::Mjpeg,
+        parameters: None,
         captured_us,
         received_us: captured_us.saturating_add(40_000),
         clock: ClockKind::Camera,
@@ -51,24 +78,19 @@ fn frame(captured_us: i64) -> Frame {
 }
 
 /// Two cameras with two segments each, of four frames each: captured 0, 1, 2, 3 and 100, 101, 102, 103 after [`T`].
-async fn recorded(layout: Layout) -> TempDir {
-    recorded_of(layout, 300).await
+async fn recorded(container: Container) -> TempDir {
+    recorded_of(container, 300).await
 }
 
 /// The same with pictures of so many bytes.
-async fn recorded_of(layout: Layout, size: usize) -> TempDir {
+async fn recorded_of(container: Container, size: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(options(dir.path(), layout)).await.unwrap();
+    let store = Store::open(options(dir.path(), container)).await.unwrap();
     for camera in ["a", "b"] {
         let log = store.camera(camera).await.unwrap();
         for begin in [0, 100] {
             for n in 0..FRAMES {
-                let captured_us = T + begin + n;
-                let payload = Bytes::from(picture(captured_us, size)).into();
-                let frame = Frame {
-                    payload,
-                    ..frame(captured_us)
-                };
+                let frame = frame_of(container, T + begin + n, size);
                 log.append(frame, n == 0).unwrap();
             }
         }
@@ -159,35 +181,35 @@ fn part_ends(bytes: &[u8]) -> Vec<usize> {
 
 #[tokio::test]
 async fn nothing_is_found_after_ordinary_runs() {
-    for layout in [Layout::Segments, Layout::Files] {
-        let dir = recorded(layout).await;
-        let store = Store::open(options(dir.path(), layout)).await.unwrap();
+    for container in [Container::Mjpeg, Container::Jpg, Container::Mp4] {
+        let dir = recorded(container).await;
+        let store = Store::open(options(dir.path(), container)).await.unwrap();
         let log = store.camera("a").await.unwrap();
         let odd = [
             Frame {
                 clock: ClockKind::Mapped,
                 offset_us: -7,
-                ..frame(T + 200)
+                ..frame_in(container, T + 200)
             },
             Frame {
                 clock: ClockKind::Arrival,
                 offset_us: -7,
                 received_us: T + 150,
-                ..frame(T + 150) // backward
+                ..frame_in(container, T + 150) // backward
             },
             Frame {
                 payload: Bytes::from_static(b"\xFF\xD8\xFF\xDAcut off").into(),
                 complete: false,
-                ..frame(T + 300)
+                ..frame_in(container, T + 300)
             },
-            frame(T + 300),
+            frame_in(container, T + 300),
             Frame {
                 received_us: T,
-                ..frame(-5)
+                ..frame_in(container, -5)
             },
             Frame {
                 received_us: T,
-                ..frame(i64::MAX / 2)
+                ..frame_in(container, i64::MAX / 2)
             },
         ];
         for odd in odd {
@@ -196,7 +218,7 @@ async fn nothing_is_found_after_ordinary_runs() {
         store.close().await.unwrap();
         for scope in [Scope::default(), deep()] {
             let (findings, totals) = found_in(dir.path(), &scope).await;
-            assert_eq!(findings, [], "{layout:?}");
+            assert_eq!(findings, [], "{container:?}");
             assert_eq!((totals.cameras, totals.frames), (2, 22));
             assert_eq!(totals.frames_due, 22);
             assert_eq!(totals.findings, 0);
@@ -270,9 +292,12 @@ async fn each_disagreement_within_the_index_is_found() {
             vec![nobody("no_camera"), nobody("no_camera")],
         ),
     ] {
-        let dir = recorded(Layout::Segments).await;
-        alter(&dir, sql).await;
-        assert_eq!(told(&dir, &Scope::default()).await, expected, "{sql}");
+        for container in [Container::Mjpeg, Container::Mp4] {
+            let dir = recorded(container).await;
+            alter(&dir, sql).await;
+            let found = told(&dir, &Scope::default()).await;
+            assert_eq!(found, expected, "{container:?}: {sql}");
+        }
     }
 }
 
@@ -324,7 +349,7 @@ async fn each_damage_to_the_footage_is_found() {
                 let [known, ..] = &files(dir, "a")[..] else {
                     panic!()
                 };
-                fs::copy(known, known.with_file_name("221320.000500Z.mjpeg")).unwrap();
+                fs::copy(known, known.with_file_name(named(known, "221320.000500Z"))).unwrap();
             },
             vec![a("not_in_index", Some(0))],
         ),
@@ -333,18 +358,16 @@ async fn each_damage_to_the_footage_is_found() {
             |dir| {
                 let day = dir.path().join("footage/c/2023-11-14");
                 fs::create_dir_all(&day).unwrap();
-                fs::copy(&files(dir, "a")[0], day.join("221320.000000Z.mjpeg")).unwrap();
+                let known = &files(dir, "a")[0];
+                fs::copy(known, day.join(named(known, "221320.000000Z"))).unwrap();
             },
             vec![("not_in_index", "c".to_owned(), Some(0))],
         ),
         (
             "nothing in it",
             |dir| {
-                fs::write(
-                    files(dir, "a")[0].with_file_name("221320.000500Z.mjpeg"),
-                    "x",
-                )
-                .unwrap()
+                let known = &files(dir, "a")[0];
+                fs::write(known.with_file_name(named(known, "221320.000500Z")), "x").unwrap();
             },
             vec![a("nothing_in_it", Some(500))],
         ),
@@ -362,16 +385,66 @@ async fn each_damage_to_the_footage_is_found() {
             ],
         ),
     ];
-    for (what, damage, mut expected) in damages {
-        let dir = recorded(Layout::Segments).await;
-        let before = whole(&files(&dir, "b")[0]);
-        damage(&dir);
-        let mut found = told(&dir, &Scope::default()).await;
-        found.sort();
-        expected.sort();
-        assert_eq!(found, expected, "{what}");
-        assert_eq!(whole(&files(&dir, "b")[0]), before);
+    for (what, damage, expected) in damages {
+        for container in [Container::Mjpeg, Container::Mp4] {
+            let mut expected = expected.clone();
+            if container == Container::Mp4 && what.starts_with("frames of another") {
+                // What closed the one and opened the other lies between them.
+                expected.push(("damaged_stretch", "a".to_owned(), None));
+            }
+            let dir = recorded(container).await;
+            let before = whole(&files(&dir, "b")[0]);
+            damage(&dir);
+            let mut found = told(&dir, &Scope::default()).await;
+            found.sort();
+            expected.sort();
+            assert_eq!(found, expected, "{container:?}: {what}");
+            assert_eq!(whole(&files(&dir, "b")[0]), before);
+        }
     }
+}
+
+/// A name with the extension of another file.
+fn named(like: &Path, stem: &str) -> String {
+    format!("{stem}.{}", like.extension().unwrap().to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_a_closed_mp4_is_found_wherever_it_is() {
+    let dir = recorded(Container::Mp4).await;
+    let file = &files(&dir, "a")[0];
+    let bytes = fs::read(file).unwrap();
+    for at in (0..bytes.len()).step_by(23) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 4;
+        fs::write(file, flipped).unwrap();
+        let found = told(&dir, &deep()).await;
+        assert_eq!(found.len(), 1, "{at}: {found:?}");
+        let expected = ["damaged_frame", "damaged_stretch", "torn_end"];
+        assert!(expected.contains(&found[0].0), "{at}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn nal_units_that_do_not_add_up_are_told_by_a_deep_look() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path(), Container::Mp4))
+        .await
+        .unwrap();
+    let log = store.camera("a").await.unwrap();
+    let payloads: [&'static [u8]; 5] =
+        [b"\0\0\0\x02ab", b"\0\0\0\x03ab", b"\0\0\0\0", b"\0\0", b""];
+    for (n, payload) in (0..).zip(payloads) {
+        let frame = Frame {
+            payload: Bytes::from_static(payload).into(),
+            ..frame_in(Container::Mp4, T + n)
+        };
+        log.append(frame, false).unwrap();
+    }
+    store.close().await.unwrap();
+    assert_eq!(told(&dir, &Scope::default()).await, []);
+    let broken = |n| ("broken_picture", "a".to_owned(), Some(n));
+    assert_eq!(told(&dir, &deep()).await, [1, 2, 3, 4].map(broken));
 }
 
 fn append(path: &Path, bytes: &[u8]) {
@@ -381,7 +454,7 @@ fn append(path: &Path, bytes: &[u8]) {
 
 #[tokio::test]
 async fn each_damage_to_pictures_in_files_of_their_own_is_found() {
-    let dir = recorded(Layout::Files).await;
+    let dir = recorded(Container::Jpg).await;
     let (in_a, in_b) = (files(&dir, "a"), files(&dir, "b"));
     fs::remove_file(&in_a[0]).unwrap();
     fs::write(&in_a[1], "").unwrap();
@@ -418,7 +491,7 @@ async fn each_damage_to_pictures_in_files_of_their_own_is_found() {
 #[tokio::test]
 async fn a_picture_that_came_broken_is_told_only_if_it_seemed_whole_and_only_by_a_deep_look() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(options(dir.path(), Layout::Segments))
+    let store = Store::open(options(dir.path(), Container::Mjpeg))
         .await
         .unwrap();
     let log = store.camera("a").await.unwrap();
@@ -450,7 +523,7 @@ async fn a_picture_that_came_broken_is_told_only_if_it_seemed_whole_and_only_by_
 
 #[tokio::test]
 async fn only_the_cameras_and_the_span_that_were_asked_for_are_looked_at() {
-    let dir = recorded(Layout::Segments).await;
+    let dir = recorded(Container::Mjpeg).await;
     for camera in ["a", "b"] {
         for file in files(&dir, camera) {
             fs::remove_file(file).unwrap();
@@ -477,7 +550,7 @@ async fn only_the_cameras_and_the_span_that_were_asked_for_are_looked_at() {
 
 #[tokio::test]
 async fn a_doomed_file_is_found_once_no_recorder_runs() {
-    let dir = recorded(Layout::Segments).await;
+    let dir = recorded(Container::Mjpeg).await;
     alter(
         &dir,
         "INSERT INTO doomed SELECT path FROM segments WHERE id = :first",
@@ -496,7 +569,7 @@ async fn a_doomed_file_is_found_once_no_recorder_runs() {
 
 #[tokio::test]
 async fn a_damaged_index_is_told_and_nothing_else_looked_at() {
-    let dir = recorded(Layout::Segments).await;
+    let dir = recorded(Container::Mjpeg).await;
     let path = dir.path().join(layout::INDEX);
     let mut index = fs::read(&path).unwrap();
     for page in index.chunks_mut(4096).skip(2) {
@@ -519,7 +592,7 @@ async fn a_damaged_index_is_told_and_nothing_else_looked_at() {
 #[tokio::test]
 async fn a_flipped_bit_is_told_as_the_frame_that_it_hit_and_no_other() {
     const FLIPS: usize = 1_000;
-    let dir = recorded(Layout::Segments).await;
+    let dir = recorded(Container::Mjpeg).await;
     let path = &files(&dir, "a")[1];
     let whole = fs::read(path).unwrap();
     let ends = part_ends(&whole);
@@ -549,7 +622,7 @@ async fn a_flipped_bit_is_told_as_the_frame_that_it_hit_and_no_other() {
 #[tokio::test]
 async fn a_file_cut_at_any_byte_is_told_with_the_frames_that_are_gone() {
     // Small, because each byte of them is looked at.
-    let dir = recorded_of(Layout::Segments, 30).await;
+    let dir = recorded_of(Container::Mjpeg, 30).await;
     let path = &files(&dir, "a")[1];
     let whole = fs::read(path).unwrap();
     let ends = part_ends(&whole);
@@ -603,9 +676,9 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
     const ROUNDS: usize = 40;
     // As many segments are there at most: each look takes as long as the one before.
     const SEGMENTS_MAX: usize = 60;
-    for layout in [Layout::Segments, Layout::Files] {
+    for container in [Container::Mjpeg, Container::Jpg, Container::Mp4] {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(options(dir.path(), layout)).await.unwrap();
+        let store = Store::open(options(dir.path(), container)).await.unwrap();
         let (a, b) = (
             store.camera("a").await.unwrap(),
             store.camera("b").await.unwrap(),
@@ -620,8 +693,9 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
                     continue;
                 }
                 for (log, frames) in [(&a, 5), (&b, 7)] {
-                    log.append(frame(wall::now_us()), n % frames == 0).unwrap();
-                    let is_begun = n % frames == 0 || layout == Layout::Files;
+                    log.append(frame_in(container, wall::now_us()), n % frames == 0)
+                        .unwrap();
+                    let is_begun = n % frames == 0 || container == Container::Jpg;
                     begun.fetch_add(usize::from(is_begun), SeqCst);
                 }
                 n += 1;
@@ -651,7 +725,7 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
                     Scope::default()
                 };
                 let (findings, totals) = found_in(dir.path(), &scope).await;
-                assert_eq!(findings, [], "{layout:?}");
+                assert_eq!(findings, [], "{container:?}");
                 seen += usize::from(totals.frames > 0);
                 if seen >= ROUNDS {
                     break;
@@ -671,7 +745,7 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
 async fn what_a_look_costs_a_frame() {
     const HOURS: i64 = 10;
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(options(dir.path(), Layout::Segments))
+    let store = Store::open(options(dir.path(), Container::Mjpeg))
         .await
         .unwrap();
     let log = store.camera("a").await.unwrap();

@@ -7,9 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::cli::Failure;
 use crate::config::{Camera, Config};
-use crate::source::Delivery;
-use crate::source::http::HttpSource;
 use crate::source::memory::Memory;
+use crate::source::{Delivery, Ended, Source};
 
 /// On top of its stall timeout, a camera has so long to connect and answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -140,8 +139,11 @@ fn print(line: &Line, json: bool) {
 
 async fn first_picture(camera: &Camera) -> Outcome {
     let limit = camera.stall_timeout.saturating_add(CONNECT_LIMIT);
-    match tokio::time::timeout(limit, wait_for_picture(camera)).await {
-        Ok(outcome) => outcome,
+    let (mut source, mut memory) = (None, Memory::default());
+    let waiting = wait_for_picture(camera, &mut source, &mut memory);
+    let outcome = match tokio::time::timeout(limit, waiting).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(ended)) => ended.into(),
         Err(_) => Outcome::Failure {
             reason: "stalled",
             detail: format!(
@@ -149,37 +151,39 @@ async fn first_picture(camera: &Camera) -> Outcome {
                 limit.as_secs()
             ),
         },
+    };
+    if let Some(source) = &mut source {
+        source.close(&mut memory).await;
     }
+    outcome
 }
 
-async fn wait_for_picture(camera: &Camera) -> Outcome {
+async fn wait_for_picture(
+    camera: &Camera,
+    source: &mut Option<Source>,
+    memory: &mut Memory,
+) -> Result<Outcome, Ended> {
     let began = Instant::now();
-    let mut memory = Memory::default();
     let mut deliveries = Vec::new();
-    let mut ended = None;
-    let mut source = match HttpSource::connect(camera, &mut memory).await {
-        Ok(source) => source,
-        Err(ended) => return ended.into(),
-    };
+    let mut ended = Ok(());
+    let source = Source::open(source, camera, memory).await?;
     loop {
         for delivery in deliveries.drain(..) {
             if let Delivery::Picture(picture) = delivery {
                 let after_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                return Outcome::Picture {
+                return Ok(Outcome::Picture {
                     picture_bytes: picture.payload.len(),
                     after_ms,
-                };
+                });
             }
         }
-        if let Some(ended) = ended {
-            return Outcome::from(ended);
-        }
-        ended = source.next(&mut memory, &mut deliveries).await.err();
+        ended?;
+        ended = source.next(memory, &mut deliveries).await;
     }
 }
 
-impl From<crate::source::Ended> for Outcome {
-    fn from(ended: crate::source::Ended) -> Self {
+impl From<Ended> for Outcome {
+    fn from(ended: Ended) -> Self {
         Outcome::Failure {
             reason: ended.reason.name(),
             detail: ended.detail,

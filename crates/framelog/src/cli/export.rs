@@ -2,6 +2,7 @@
 
 mod archive;
 mod destination;
+pub(super) mod film;
 mod folder;
 mod mjpeg;
 mod picture_name;
@@ -11,11 +12,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use framelog_core::frame::{Codec, Parameters};
 use framelog_store::Reader;
-use framelog_store::query::FrameRow;
+use framelog_store::query::{FrameRow, SegmentRow};
 
 use super::progress::Progress;
-use super::{Failure, known_camera, time};
+use super::{Failure, decoding_order, known_camera, time};
 use destination::{Destination, Kind};
 use summary::Summary;
 
@@ -32,7 +34,7 @@ pub struct Args {
     /// Time after the last
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     to: i64,
-    /// FILE.mjpeg, FILE.zip, or a folder for .jpg files
+    /// FILE.mp4, FILE.mkv, FILE.mjpeg, FILE.zip, or a folder for .jpg files; H.264 and H.265 go into .mp4
     #[arg(short, long, value_name = "FILE|DIR")]
     output: PathBuf,
     /// Overwrite what is there
@@ -48,6 +50,8 @@ pub struct Args {
 
 /// Something that takes frames one by one.
 trait Sink {
+    /// The frames that follow need these parameters.
+    fn begin(&mut self, _codec: Codec, _parameters: &Parameters) {}
     /// Takes the next frame.
     fn put(&mut self, frame: &FrameRow, payload: Vec<u8>) -> io::Result<()>;
     /// There are no more.
@@ -72,6 +76,18 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     if first.is_empty() {
         return Err(nothing_there(&reader, &args).await);
     }
+    let segments = reader
+        .segments(Some(&args.camera), args.from, args.to)
+        .await
+        .map_err(Failure::failed)?;
+    let codec = one_codec(&segments, &args)?;
+    if codec != Codec::Mjpeg && kind != Kind::Mp4 {
+        return Err(Failure::usage(format!(
+            "{}: its frames are {} then, whose pictures depend on each other; export them to a .mp4",
+            args.camera,
+            codec.name()
+        )));
+    }
     let (destination, sink) =
         Destination::create(kind, &args.output, args.force, args.raw).map_err(Failure::failed)?;
     let mut export = Export {
@@ -82,7 +98,10 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         damaged: Damaged::default(),
     };
     let progress = Progress::over(args.from, args.to);
-    let copied = export.copy(&progress).await;
+    let copied = match codec {
+        Codec::Mjpeg => export.copy(&progress).await,
+        _ => export.copy_decodable(codec, &segments, &progress).await,
+    };
     progress.finish();
     copied?;
     let Export {
@@ -133,13 +152,48 @@ impl Export<'_> {
         }
     }
 
+    /// Segment by segment, in the order of decoding, from the last keyframe before the span on.
+    async fn copy_decodable(
+        &mut self,
+        codec: Codec,
+        segments: &[SegmentRow],
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        for segment in segments {
+            let frames = decoding_order::of_segment(self.reader, segment).await;
+            let frames = frames.map_err(Failure::failed)?;
+            let frames = decoding_order::needed(frames, self.args.from, self.args.to);
+            let Some(first) = frames.first() else {
+                continue;
+            };
+            match self.reader.parameters(first) {
+                Ok(parameters) => self.sink.begin(codec, &parameters),
+                Err(error) => {
+                    for frame in &frames {
+                        self.damaged.add(frame);
+                    }
+                    progress.say(&format!("framelog: {error}; its frames are left out"));
+                    continue;
+                }
+            }
+            for frame in &frames {
+                self.copy_frame(frame, progress)?;
+            }
+            progress.reach(segment.ended_us, self.summary.frames, self.summary.bytes);
+        }
+        Ok(())
+    }
+
     fn copy_frame(&mut self, frame: &FrameRow, progress: &Progress) -> Result<(), Failure> {
+        let is_jpeg = frame.codec == Codec::Mjpeg.name();
         match self
             .reader
             .payload(frame)
             .map_err(|error| error.to_string())
-            .and_then(check_begins_as_jpeg)
-        {
+            .and_then(|payload| match is_jpeg {
+                true => check_begins_as_jpeg(payload),
+                false => Ok(payload),
+            }) {
             Ok(payload) => {
                 self.sink
                     .put(frame, payload)
@@ -165,6 +219,27 @@ fn check_begins_as_jpeg(payload: Vec<u8>) -> Result<Vec<u8>, String> {
         Ok(payload)
     } else {
         Err("no picture where the index has one; the file is damaged".to_owned())
+    }
+}
+
+/// The codec of all these segments.
+fn one_codec(segments: &[SegmentRow], args: &Args) -> Result<Codec, Failure> {
+    let codec = |segment: &SegmentRow| Codec::from_name(&segment.codec);
+    let first = segments.first().map_or(Some(Codec::Mjpeg), codec);
+    let other = segments.iter().find(|segment| codec(segment) != first);
+    match (first, other) {
+        (Some(first), None) => Ok(first),
+        (first, other) => {
+            let name = first.map_or("unknown", Codec::name);
+            let (other, at) = other.map_or(("unknown", args.from), |other| {
+                (other.codec.as_str(), other.started_us)
+            });
+            let at = time::format(at, args.utc);
+            Err(Failure::failed(format!(
+                "{}: its frames are {name} first and {other} from {at} on; export the one and the other",
+                args.camera
+            )))
+        }
     }
 }
 

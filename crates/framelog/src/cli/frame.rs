@@ -1,14 +1,15 @@
-//! `framelog frame`: the one picture nearest to a time.
+//! `framelog frame`: the one picture nearest to a time; of H.264 and H.265 with those before it that it needs.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use framelog_core::frame::Codec;
 use framelog_core::huffman;
 use framelog_store::Reader;
 use framelog_store::query::{FrameRow, GapRow};
 
 use super::output::{Stop, ended};
-use super::{Failure, known_camera, time, words};
+use super::{Failure, gop, known_camera, time, words};
 
 /// Arguments of `framelog frame`.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +19,8 @@ pub struct Args {
     /// When, as in "10:00", "-5min", "2026-11-22 10:00"
     #[arg(value_parser = time::argument, allow_hyphen_values = true)]
     time: i64,
-    /// Write the picture here; "-" is standard output [default: standard output, or a file in the working directory if that is a terminal]
+    /// Write the picture here; "-" is standard output [default: standard output, or a file in the working directory if that is a terminal].
+    /// A frame of H.264 or H.265 is written as a film (.mp4) that ends with it, and as a .jpg if ffmpeg is installed
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The bytes as stored, without adding Huffman tables that the camera left out
@@ -49,12 +51,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     let frame =
         nearest.ok_or_else(|| Failure::failed(format!("{}: no footage yet", args.camera)))?;
-    let stored = reader.payload(&frame).map_err(Failure::failed)?;
-    let picture = if args.raw {
-        stored.into()
-    } else {
-        huffman::with_tables(&stored)
-    };
+    let picture = picture(&reader, &args, &frame).await?;
     eprintln!("{}", which(&frame, args.time, args.utc));
     match destination(&args, &frame) {
         None => ended(print(&picture)),
@@ -66,15 +63,46 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     }
 }
 
+/// What is written of the frame.
+async fn picture(reader: &Reader, args: &Args, frame: &FrameRow) -> Result<Vec<u8>, Failure> {
+    let codec = Codec::from_name(&frame.codec).filter(|_| !args.raw);
+    match codec {
+        Some(codec @ (Codec::H264 | Codec::H265)) => {
+            let gop = gop::up_to(reader, codec, frame).await?;
+            match wants_jpeg(args) {
+                true => gop::picture(&gop),
+                false => Ok(gop.film),
+            }
+        }
+        Some(Codec::Mjpeg) => {
+            let stored = reader.payload(frame).map_err(Failure::failed)?;
+            Ok(huffman::with_tables(&stored).into_owned())
+        }
+        None => reader.payload(frame).map_err(Failure::failed),
+    }
+}
+
+fn wants_jpeg(args: &Args) -> bool {
+    let extension = args.output.as_ref().and_then(|output| output.extension());
+    extension.is_some_and(|extension| {
+        extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
+    })
+}
+
 /// The file to write, or `None` for standard output.
 fn destination(args: &Args, frame: &FrameRow) -> Option<PathBuf> {
     match &args.output {
         Some(path) if path.as_os_str() == "-" => None,
         Some(path) => Some(path.clone()),
         None if std::io::stdout().is_terminal() => Some(PathBuf::from(format!(
-            "{}-{}.jpg",
+            "{}-{}.{}",
             frame.camera,
-            time::format_for_name(frame.captured_us)
+            time::format_for_name(frame.captured_us),
+            if frame.codec == Codec::Mjpeg.name() {
+                "jpg"
+            } else {
+                "mp4"
+            }
         ))),
         None => None,
     }

@@ -1,5 +1,6 @@
 //! `framelog probe`: what a camera sends, in words, and the TOML that records it. Connects as the recorder does.
 
+mod coding;
 mod observation;
 mod paths;
 mod report;
@@ -16,11 +17,10 @@ use super::{Failure, words};
 use crate::config::secret::Password;
 use crate::config::url::CameraUrl;
 use crate::config::{Camera, Tls};
-use crate::source::http::HttpSource;
 use crate::source::memory::Memory;
-use crate::source::{Delivery, Ended};
+use crate::source::{Delivery, Ended, Source};
 use observation::Observation;
-use report::{Report, is_snapshot};
+use report::{Report, Said};
 use target::Target;
 
 /// How long one of several paths may take to give a picture.
@@ -186,32 +186,48 @@ impl Probe {
     /// Connects and watches; an error if no picture came.
     async fn watch(&mut self, url: &CameraUrl, is_one_of_many: bool) -> Result<Report, Ended> {
         let mut memory = Memory::default();
-        let mut source =
-            match HttpSource::connect(&self.camera(url, is_one_of_many), &mut memory).await {
-                // Without credentials there is nothing to give away: look at what is behind the unknown certificate.
-                Err(_)
-                    if let Some(seen) = memory
-                        .refused_certificate
-                        .take()
-                        .filter(|_| self.username.is_none() && self.tls == Tls::Verify) =>
-                {
-                    self.tls = Tls::Pin(seen);
-                    HttpSource::connect(&self.camera(url, is_one_of_many), &mut memory).await?
-                }
-                connected => connected?,
-            };
+        let mut open = None;
+        let watched = self
+            .watch_open(url, is_one_of_many, &mut open, &mut memory)
+            .await;
+        if let Some(source) = &mut open {
+            source.close(&mut memory).await;
+        }
+        watched
+    }
+
+    async fn watch_open(
+        &mut self,
+        url: &CameraUrl,
+        is_one_of_many: bool,
+        open: &mut Option<Source>,
+        memory: &mut Memory,
+    ) -> Result<Report, Ended> {
+        let camera = self.camera(url, is_one_of_many);
+        if let Err(ended) = Source::open(open, &camera, memory).await {
+            // Without credentials there is nothing to give away: look at what is behind the unknown certificate.
+            let is_free = self.username.is_none() && self.tls == Tls::Verify;
+            let seen = memory.refused_certificate.take().filter(|_| is_free);
+            self.tls = Tls::Pin(seen.ok_or(ended)?);
+            *open = None;
+            Source::open(open, &self.camera(url, is_one_of_many), memory).await?;
+        }
         let mut seen = Observation::default();
-        let ended = self.observe(&mut source, &mut memory, &mut seen).await;
-        match ended {
-            Some(ended) if seen.pictures == 0 => Err(ended),
-            ended => Ok(self.report(url, is_one_of_many, &source, seen, ended)),
+        let Some(source) = open else {
+            return Err(no_facts(url));
+        };
+        let ended = self.observe(source, memory, &mut seen).await;
+        match (ended, source.facts()) {
+            (Some(ended), _) if seen.pictures == 0 => Err(ended),
+            (ended, Some(facts)) => Ok(self.report(url, is_one_of_many, facts.into(), seen, ended)),
+            (_, None) => Err(no_facts(url)),
         }
     }
 
     /// Watches for as long as was asked for, from the first picture on.
     async fn observe(
         &self,
-        source: &mut HttpSource,
+        source: &mut Source,
         memory: &mut Memory,
         seen: &mut Observation,
     ) -> Option<Ended> {
@@ -239,7 +255,7 @@ impl Probe {
                 until = Some(Instant::now() + self.watch);
             }
             if until.is_some_and(|until| Instant::now() >= until)
-                || (seen.pictures >= SNAPSHOTS && is_snapshot(source.head()))
+                || (seen.pictures >= SNAPSHOTS && is_snapshot(source))
             {
                 return None;
             }
@@ -250,11 +266,10 @@ impl Probe {
         &self,
         url: &CameraUrl,
         is_one_of_many: bool,
-        source: &HttpSource,
+        said: Said,
         seen: Observation,
         ended: Option<Ended>,
     ) -> Report {
-        let head = source.head().clone();
         let fingerprint = match &self.tls {
             Tls::Pin(bytes) => Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
             Tls::Verify | Tls::Accept => None,
@@ -270,16 +285,30 @@ impl Probe {
             username: self.username.clone(),
             password: self.place.clone(),
             fingerprint: fingerprint.clone(),
-            is_polled: is_snapshot(&head),
+            is_polled: said.is_snapshot(),
         };
         Report {
             asked: url.to_string(),
-            head,
+            said,
             fingerprint,
             seen,
             ended: ended.map(|ended| ended.detail),
             stanza: stanza.text(),
         }
+    }
+}
+
+fn is_snapshot(source: &Source) -> bool {
+    source
+        .facts()
+        .is_some_and(|facts| Said::from(facts).is_snapshot())
+}
+
+fn no_facts(url: &CameraUrl) -> Ended {
+    Ended {
+        reason: GapReason::BadResponse,
+        detail: format!("{url} said nothing of itself"),
+        retry_after: None,
     }
 }
 

@@ -1,20 +1,24 @@
-//! `framelog tail`: a camera's frames as they are stored, as multipart on standard output, for a person's own program.
+//! `framelog tail`: a camera's frames as they are stored, on standard output, for a person's own program: JPEGs as multipart, H.264 and H.265 as
+//! fragmented MP4.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use std::sync::Arc;
+
+use framelog_core::container::mp4;
+use framelog_core::frame::{Codec, Parameters};
 use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
 use super::output::{self, Stop, ended};
-use super::{Failure, known_camera, part, time};
+use super::{Failure, decoding_order, known_camera, part, time};
 
 /// How often the index is asked for new rows; they are committed within a second.
 const POLL: Duration = Duration::from_millis(200);
 /// How long to wait before an index that could not be read is opened again.
 const REOPEN: Duration = Duration::from_secs(1);
-const PAGE_FRAMES: u32 = 500;
 /// How far stamps within a segment may go back and their frames still be found.
 const SLACK_US: i64 = 10_000_000;
 
@@ -35,7 +39,7 @@ pub struct Args {
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         return Err(Failure::usage(
-            "tail writes pictures, not text; pipe it into a program, as in `framelog tail CAMERA | ffplay -f mpjpeg -`",
+            "tail writes pictures, not text; pipe it into a program, as in `framelog tail CAMERA | ffplay -f mpjpeg -`, or `ffplay -` for H.264 and H.265",
         ));
     }
     let mut reader = Reader::open(storage).await.map_err(Failure::failed)?;
@@ -51,6 +55,12 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             Ok(()) if output::is_closed() => return Ok(()),
             Ok(()) => tokio::time::sleep(POLL).await,
             Err(Interrupted::Output(stop)) => return ended(Err(stop)),
+            Err(Interrupted::Changed) => {
+                return Err(Failure::failed(format!(
+                    "{}: the camera sends another format now, which a film can't change to; start tail again",
+                    args.camera
+                )));
+            }
             Err(Interrupted::Index(error)) => {
                 eprintln!("framelog: {error}; trying again");
                 reader = reopen(storage).await;
@@ -73,6 +83,8 @@ async fn reopen(storage: &Path) -> Reader {
 enum Interrupted {
     Index(framelog_store::Error),
     Output(Stop),
+    /// What follows doesn't go with what was written.
+    Changed,
 }
 
 impl From<framelog_store::Error> for Interrupted {
@@ -100,6 +112,19 @@ struct Position {
     from_us: i64,
     /// The last file that could not be read, so that it is reported once.
     unreadable: Option<PathBuf>,
+    /// What was begun.
+    stream: Option<Stream>,
+}
+
+/// One codec, and of H.264 and H.265 one set of parameters.
+#[derive(Debug)]
+enum Stream {
+    Multipart,
+    Film {
+        codec: Codec,
+        parameters: Arc<Parameters>,
+        position: mp4::Position,
+    },
 }
 
 impl Position {
@@ -110,6 +135,7 @@ impl Position {
             captured_us: None,
             from_us: i64::MIN,
             unreadable: None,
+            stream: None,
         };
         match args.from {
             Some(from_us) => {
@@ -192,29 +218,20 @@ impl Position {
         let from_us = self.captured_us.map_or(segment.started_us, |captured_us| {
             captured_us.saturating_sub(SLACK_US)
         });
-        let to_us = segment.ended_us.saturating_add(1);
-        let is_new =
-            |frame: &FrameRow| frame.segment_id == segment.id && frame.offset >= self.next_offset;
-        let mut frames = Vec::new();
-        let mut page = reader
-            .frames(&segment.camera, from_us, to_us, None, PAGE_FRAMES)
-            .await?;
-        while let Some(last) = page.last().cloned() {
-            frames.extend(page.into_iter().filter(is_new));
-            page = reader
-                .frames(&segment.camera, from_us, to_us, Some(&last), PAGE_FRAMES)
-                .await?;
-        }
-        frames.sort_by_key(|frame| frame.offset);
-        Ok(frames)
+        decoding_order::since(reader, segment, from_us, self.next_offset).await
     }
 
-    fn write(&mut self, reader: &Reader, frame: &FrameRow, out: &mut impl Write) -> io::Result<()> {
+    fn write(
+        &mut self,
+        reader: &Reader,
+        frame: &FrameRow,
+        out: &mut impl Write,
+    ) -> Result<(), Interrupted> {
         if frame.captured_us < self.from_us {
             return Ok(());
         }
-        match reader.payload(frame) {
-            Ok(payload) => out.write_all(&part::bytes(frame, payload)),
+        match self.bytes(reader, frame) {
+            Ok(bytes) => Ok(out.write_all(&bytes?)?),
             Err(error) => {
                 if self.unreadable.as_ref() != Some(&frame.path) {
                     eprintln!("framelog: {error}; its frames are left out");
@@ -223,5 +240,47 @@ impl Position {
                 Ok(())
             }
         }
+    }
+
+    /// What to write of the frame: nothing before a film's first keyframe.
+    fn bytes(
+        &mut self,
+        reader: &Reader,
+        row: &FrameRow,
+    ) -> Result<Result<Vec<u8>, Interrupted>, framelog_store::Error> {
+        let codec = Codec::from_name(&row.codec).unwrap_or(Codec::Mjpeg);
+        if codec == Codec::Mjpeg {
+            let part = part::bytes(row, reader.payload(row)?);
+            return Ok(match self.stream.get_or_insert(Stream::Multipart) {
+                Stream::Multipart => Ok(part),
+                Stream::Film { .. } => Err(Interrupted::Changed),
+            });
+        }
+        if self.stream.is_none() && !row.keyframe {
+            return Ok(Ok(Vec::new()));
+        }
+        let parameters = match &self.stream {
+            Some(Stream::Film { parameters, .. }) if !row.keyframe => parameters.clone(),
+            _ => Arc::new(reader.parameters(row)?),
+        };
+        let frame = part::frame(row, reader.payload(row)?, Some(parameters.clone()));
+        let stream = self.stream.get_or_insert_with(|| Stream::Film {
+            codec,
+            parameters: parameters.clone(),
+            position: mp4::Position::begin(&frame, mp4::Pace::default()),
+        });
+        let mut bytes = Vec::new();
+        match stream {
+            Stream::Film {
+                codec: same,
+                parameters: before,
+                position,
+            } if *same == codec && *before == parameters => {
+                position.write_head(&frame, &mut bytes);
+            }
+            _ => return Ok(Err(Interrupted::Changed)),
+        }
+        bytes.extend(frame.payload.to_vec());
+        Ok(Ok(bytes))
     }
 }

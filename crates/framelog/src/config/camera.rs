@@ -11,7 +11,7 @@ use super::retention;
 use super::secret::Password;
 use super::section::{Section, boolean, duration, kind, one_of, string};
 use super::units::CENTURY;
-use super::url::{CameraUrl, Scheme};
+use super::url::CameraUrl;
 
 /// The keys of a camera's section.
 pub(super) const KEYS: [&str; 12] = [
@@ -35,6 +35,7 @@ const TIMESTAMPS: [(&str, TimestampMode); 3] = [
     ("camera", TimestampMode::Camera),
     ("arrival", TimestampMode::Arrival),
 ];
+const TRANSPORTS: [(&str, Transport); 2] = [("tcp", Transport::Tcp), ("udp", Transport::Udp)];
 
 /// One camera, as configured.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,7 +58,9 @@ pub struct Camera {
     pub poll_interval: Duration,
     /// How far a stamp may be from the arrival and still be believed.
     pub max_skew: Duration,
-    /// How to check its certificate (`https://`).
+    /// How its packets come (`rtsp://`).
+    pub transport: Transport,
+    /// How to check its certificate (`https://`, `rtsps://`).
     pub tls: Tls,
     /// Footage older than this goes; `None`: as `[storage]` says.
     pub retain: Option<Duration>,
@@ -65,6 +68,18 @@ pub struct Camera {
     pub max_size: Option<u64>,
     /// Whether to record it.
     pub enabled: bool,
+}
+
+/// How the packets of an RTSP camera come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Over the connection; as datagrams where the camera refuses that.
+    #[default]
+    Any,
+    /// Over the connection.
+    Tcp,
+    /// As datagrams.
+    Udp,
 }
 
 /// How to check a camera's certificate.
@@ -92,6 +107,7 @@ impl Camera {
             stall_timeout: Duration::from_secs(10),
             poll_interval: Duration::from_secs(1),
             max_skew: Duration::from_secs(600),
+            transport: Transport::Any,
             tls: Tls::Verify,
             retain: None,
             max_size: None,
@@ -113,26 +129,46 @@ pub(super) fn read<'t>(
     // Every key is read before anything is given up, so that every error is reported.
     let url = section.take("url", url);
     if !section.has("url") {
-        section.error("url", "is missing: write url = \"http://…\"");
+        section.error(
+            "url",
+            "is missing: write url = \"http://…\" or url = \"rtsp://…\"",
+        );
     }
     let (url, in_url) = url.unzip();
     let credentials = credentials(&mut section, in_url.flatten(), surroundings);
     let tls = section.take("tls", tls);
-    section.take("transport", one_of(&[("tcp", ()), ("udp", ())]));
+    let transport = section.take("transport", one_of(&TRANSPORTS));
     let settings = settings(&mut section);
-    if tls.is_some() && url.as_ref().is_some_and(|url| url.scheme == Scheme::Http) {
-        section.warn("tls", "has no effect on an http:// url");
+    if let Some(url) = &url {
+        warn_of_no_effect(&mut section, url);
     }
     if report.errors.len() > errors_before {
         return None;
     }
     let mut camera = Camera {
+        transport: transport.unwrap_or_default(),
         tls: tls.unwrap_or_default(),
         ..Camera::new(name, url?)
     };
     settings(&mut camera);
     credentials(&mut camera);
     Some(camera)
+}
+
+fn warn_of_no_effect(section: &mut Section<'_, '_>, url: &CameraUrl) {
+    let scheme = url.scheme;
+    for (key, has_effect) in [
+        ("tls", scheme.is_secure()),
+        ("transport", scheme.is_rtsp()),
+        ("poll_interval", !scheme.is_rtsp()),
+    ] {
+        if section.has(key) && !has_effect {
+            section.warn(
+                key,
+                &format!("has no effect on an {}:// url", scheme.name()),
+            );
+        }
+    }
 }
 
 /// Reads the keys that stand for themselves; what it returns puts them into a camera.

@@ -150,7 +150,7 @@ fn each_error_says_where_what_and_what_to_do() {
         ),
         (
             "[cameras.gate]\nenabled = true\n",
-            r#"f.toml:1:1: cameras.gate.url: is missing: write url = "http://…""#,
+            r#"f.toml:1:1: cameras.gate.url: is missing: write url = "http://…" or url = "rtsp://…""#,
         ),
         (
             "[cameras.'Front Door']\nurl = 'http://c/'\n",

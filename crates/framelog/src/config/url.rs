@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 /// A camera's URL without its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CameraUrl {
-    /// `http` or `https`.
+    /// How to talk to it.
     pub scheme: Scheme,
     /// Name or IPv4 address in lower case, or IPv6 address without brackets; a zone id after `%` is kept.
     pub host: String,
@@ -20,10 +20,14 @@ pub struct CameraUrl {
 /// How to talk to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// Plain.
+    /// HTTP.
     Http,
-    /// Over TLS.
+    /// HTTP over TLS.
     Https,
+    /// RTSP.
+    Rtsp,
+    /// RTSP over TLS.
+    Rtsps,
 }
 
 impl Scheme {
@@ -32,6 +36,8 @@ impl Scheme {
         match self {
             Scheme::Http => "http",
             Scheme::Https => "https",
+            Scheme::Rtsp => "rtsp",
+            Scheme::Rtsps => "rtsps",
         }
     }
 
@@ -40,7 +46,19 @@ impl Scheme {
         match self {
             Scheme::Http => 80,
             Scheme::Https => 443,
+            Scheme::Rtsp => 554,
+            Scheme::Rtsps => 322,
         }
+    }
+
+    /// Whether it is over TLS.
+    pub fn is_secure(self) -> bool {
+        matches!(self, Scheme::Https | Scheme::Rtsps)
+    }
+
+    /// Whether RTSP is spoken, over TLS or not.
+    pub fn is_rtsp(self) -> bool {
+        matches!(self, Scheme::Rtsp | Scheme::Rtsps)
     }
 }
 
@@ -51,13 +69,13 @@ pub type UserInfo = (String, String);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
     /// Nothing before `://`.
-    #[error("the url has no scheme; write http://… or https://…")]
+    #[error("the url has no scheme; write http://… or rtsp://…")]
     MissingScheme,
-    /// `rtsp://` and its kin.
-    #[error("rtsp cameras come in a later version; use the camera's http:// url")]
-    Rtsp,
+    /// From HTTP to RTSP, or back.
+    #[error("it leads from one of http and rtsp to the other; set url to where it leads")]
+    OtherProtocol,
     /// Anything else before `://`.
-    #[error("the url's scheme is not supported; write http://… or https://…")]
+    #[error("the url's scheme is not supported; write http://…, https://…, rtsp://… or rtsps://…")]
     UnknownScheme,
     /// Nothing between `://` and the path.
     #[error("the url has no host; write http://HOST/…")]
@@ -87,7 +105,7 @@ impl CameraUrl {
     ///
     /// # Errors
     ///
-    /// [`UrlError`], for a text that names no HTTP camera. No message repeats a part of the text.
+    /// [`UrlError`], for a text that names no camera. No message repeats a part of the text.
     pub fn parse(text: &str) -> Result<(Self, Option<UserInfo>), UrlError> {
         let text = text.trim();
         if text.chars().any(char::is_control) {
@@ -113,15 +131,25 @@ impl CameraUrl {
     ///
     /// # Errors
     ///
-    /// [`UrlError`], where it leads to no HTTP server.
+    /// [`UrlError`], where it leads to no server that speaks the same protocol.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
-        let location = location.trim();
+        let joined = self.join_any(location.trim())?;
+        match joined.scheme.is_rtsp() == self.scheme.is_rtsp() {
+            true => Ok(joined),
+            false => Err(UrlError::OtherProtocol),
+        }
+    }
+
+    fn join_any(&self, location: &str) -> Result<Self, UrlError> {
         if let Some((scheme, rest)) = split_scheme(location) {
             if rest.starts_with("//") && !rest.starts_with("///") {
                 return Self::parse(location).map(|(url, _)| url);
             }
             // `http:/path` and `http:///path`: a server that left its own name out.
-            read_scheme(scheme)?;
+            let scheme = read_scheme(scheme)?;
+            if scheme.is_rtsp() != self.scheme.is_rtsp() {
+                return Err(UrlError::OtherProtocol);
+            }
             let path = rest.trim_start_matches('/');
             return Ok(self.with_target(&format!("/{path}")));
         }
@@ -145,6 +173,13 @@ impl CameraUrl {
     /// Whether requests to both go to the same server: scheme, host and port are equal.
     pub fn has_same_origin(&self, other: &Self) -> bool {
         (self.scheme, &self.host, self.port) == (other.scheme, &other.host, other.port)
+    }
+
+    /// Whether the credentials of `home`, the configured URL, may go here: to the same origin, and to the same host over TLS.
+    pub fn is_trusted_by(&self, home: &Self) -> bool {
+        let upgraded =
+            !home.scheme.is_secure() && self.scheme.is_secure() && home.host == self.host;
+        home.has_same_origin(self) || upgraded
     }
 
     /// Host and port as a Host field has them (RFC 9110 §7.2): brackets around IPv6, no zone id, no default port.
@@ -212,7 +247,8 @@ fn read_scheme(scheme: &str) -> Result<Scheme, UrlError> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" => Ok(Scheme::Http),
         "https" => Ok(Scheme::Https),
-        "rtsp" | "rtsps" | "rtspu" => Err(UrlError::Rtsp),
+        "rtsp" => Ok(Scheme::Rtsp),
+        "rtsps" => Ok(Scheme::Rtsps),
         "" => Err(UrlError::MissingScheme),
         _ => Err(UrlError::UnknownScheme),
     }
@@ -514,6 +550,10 @@ mod tests {
         assert_eq!(url("HTTP://Host").port, 80);
         assert_eq!(url("https://host?x#frag").target, "/?x");
         assert_eq!(url("https://host").port, 443);
+        assert_eq!(
+            (url("rtsp://host").port, url("rtsps://host").port),
+            (554, 322)
+        );
         assert_eq!(url("http://host:/a").port, 80);
         assert_eq!(
             url("http://host/a%20b?c=d|e&f=%zz").target,
@@ -539,7 +579,7 @@ mod tests {
     fn what_is_no_url_is_refused_with_a_remedy() {
         let error = |text: &str| CameraUrl::parse(text).unwrap_err();
         assert_eq!(error("192.168.0.5/stream"), UrlError::MissingScheme);
-        assert_eq!(error("rtsp://admin:secret@host/"), UrlError::Rtsp);
+        assert_eq!(error("rtspu://admin:secret@host/"), UrlError::UnknownScheme);
         assert_eq!(error("ftp://host"), UrlError::UnknownScheme);
         assert_eq!(error("http:///path"), UrlError::MissingHost);
         assert_eq!(error("http://host:99999/"), UrlError::BadPort);
@@ -566,7 +606,11 @@ mod tests {
         assert_eq!(joined("http:/x"), url("http://cam:81/x"));
         assert_eq!(joined("http:///x"), url("http://cam:81/x"));
         assert_eq!(joined("x?t=12:30"), url("http://cam:81/a/x?t=12:30"));
-        assert_eq!(base.join("rtsp://cam/x"), Err(UrlError::Rtsp));
+        assert_eq!(base.join("rtsp://cam/x"), Err(UrlError::OtherProtocol));
+        assert_eq!(base.join("rtsp:/x"), Err(UrlError::OtherProtocol));
+        let base = url("rtsp://cam/a");
+        assert_eq!(base.join("rtsps://cam/x").unwrap(), url("rtsps://cam/x"));
+        assert_eq!(base.join("http://cam/x"), Err(UrlError::OtherProtocol));
     }
 
     #[test]

@@ -133,14 +133,15 @@ impl Challenge {
         }
     }
 
-    /// The value of an Authorization field for a GET of `target`, which is path and query exactly as on the request line.
-    pub fn answer(&mut self, credentials: Credentials<'_>, target: &str) -> Vec<u8> {
+    /// The value of an Authorization field for a request of `method` for `target`, which is exactly as on the request line: path and query
+    /// over HTTP, the whole URL over RTSP.
+    pub fn answer(&mut self, credentials: Credentials<'_>, method: &str, target: &str) -> Vec<u8> {
         match self {
             Self::Basic => {
                 http_auth::basic::encode_credentials(credentials.username, credentials.password)
                     .into_bytes()
             }
-            Self::Digest(digest) => digest.answer(credentials, target, &client_nonce()),
+            Self::Digest(digest) => digest.answer(credentials, method, target, &client_nonce()),
         }
     }
 }
@@ -189,12 +190,13 @@ impl Digest {
     fn answer(
         &mut self,
         credentials: Credentials<'_>,
+        method: &str,
         target: &str,
         client_nonce: &str,
     ) -> Vec<u8> {
         self.uses = self.uses.saturating_add(1);
         let uses = format!("{:08x}", self.uses);
-        let response = self.response(credentials, target, client_nonce, &uses);
+        let response = self.response(credentials, [method, target], client_nonce, &uses);
         let mut out = b"Digest ".to_vec();
         let mut put = |name: &str, value: &[u8], quoted: bool| {
             if !out.ends_with(b" ") {
@@ -233,7 +235,7 @@ impl Digest {
     fn response(
         &self,
         credentials: Credentials<'_>,
-        target: &str,
+        [method, target]: [&str; 2],
         client_nonce: &str,
         uses: &str,
     ) -> String {
@@ -248,8 +250,12 @@ impl Digest {
             who = hash.hex(&[who.as_bytes(), &self.nonce, client_nonce]);
         }
         let what = match self.qop {
-            Some("auth-int") => hash.hex(&[b"GET", target.as_bytes(), hash.hex(&[]).as_bytes()]),
-            _ => hash.hex(&[b"GET", target.as_bytes()]),
+            Some("auth-int") => hash.hex(&[
+                method.as_bytes(),
+                target.as_bytes(),
+                hash.hex(&[]).as_bytes(),
+            ]),
+            _ => hash.hex(&[method.as_bytes(), target.as_bytes()]),
         };
         match self.qop {
             Some(qop) => hash.hex(&[
@@ -402,6 +408,7 @@ mod tests {
                 username: user,
                 password,
             },
+            "GET",
             target,
             cnonce,
         ))
@@ -533,6 +540,7 @@ mod tests {
                 username: "u",
                 password: "p",
             },
+            "GET",
             "/",
             "c",
         );
@@ -547,7 +555,7 @@ mod tests {
         #[test]
         fn any_field_is_read_without_panic(field in "(Digest |Basic |)[a-z=\", \\\\;é]{0,60}") {
             if let Some(mut found) = challenge(&[&field]) {
-                let text = found.answer(Credentials { username: "u\"", password: "p" }, "/x");
+                let text = found.answer(Credentials { username: "u\"", password: "p" }, "DESCRIBE", "/x");
                 prop_assert!(!text.contains(&b'\n'));
             }
         }

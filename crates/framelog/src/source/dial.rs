@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::config::Tls;
-use crate::config::url::{CameraUrl, Scheme};
+use crate::config::url::CameraUrl;
 use crate::source::tls::{CertificateCheck, Fingerprint};
 
 /// Limit on lookup, TCP and TLS together.
@@ -62,7 +62,9 @@ pub enum DialError {
         seen: Fingerprint,
     },
     /// TLS failed before or after the certificate.
-    #[error("tls to {host} failed: {cause}; cameras with TLS 1.0 or 1.1 only need http://")]
+    #[error(
+        "tls to {host} failed: {cause}; cameras with TLS 1.0 or 1.1 only need http:// or rtsp://"
+    )]
     Tls {
         /// The host, as configured.
         host: String,
@@ -94,9 +96,9 @@ impl Stream {
         let tcp = timeout_at(limit, connect(url, limit))
             .await
             .map_err(slow)??;
-        match url.scheme {
-            Scheme::Http => Ok(Self::Plain(tcp)),
-            Scheme::Https => timeout_at(limit, encrypt(tcp, url, tls))
+        match url.scheme.is_secure() {
+            false => Ok(Self::Plain(tcp)),
+            true => timeout_at(limit, encrypt(tcp, url, tls))
                 .await
                 .map_err(slow)?,
         }
@@ -110,12 +112,17 @@ impl Stream {
         }
     }
 
+    /// The connection below, with or without TLS on it.
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls, _) => tls.get_ref().0,
+        }
+    }
+
     /// Waits until something arrived, without a buffer to put it into. Only right when all that came before has been read.
     pub fn poll_arrived(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Plain(tcp) => tcp.poll_read_ready(cx),
-            Self::Tls(tls, _) => tls.get_ref().0.poll_read_ready(cx),
-        }
+        self.tcp().poll_read_ready(cx)
     }
 
     /// Closes in order: says so, and gives the camera a moment to close too, because many serve one client only (row 81).

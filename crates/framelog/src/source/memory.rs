@@ -1,6 +1,11 @@
 //! What one connection to a camera leaves for the next. Not for what a connection does with it.
 
+use framelog_core::gap::GapReason;
+
+use crate::config::url::CameraUrl;
+use crate::source::Ended;
 use crate::source::auth::Challenge;
+use crate::source::dial::{DialError, Stream};
 
 /// What is worth keeping from one connection to the next: authentication state. The supervisor holds it for as long as the camera's
 /// configuration stays the same.
@@ -16,4 +21,34 @@ pub struct Memory {
     pub(crate) refused_certificate: Option<[u8; 32]>,
     /// What the log last said about TLS.
     pub(super) logged_tls: Option<Option<&'static str>>,
+}
+
+impl Memory {
+    /// Notes what a connection, or a failure to make one, says of TLS, and logs it once.
+    ///
+    /// # Errors
+    ///
+    /// The failure, as the end that it is.
+    pub(super) fn dialled(
+        &mut self,
+        url: &CameraUrl,
+        dialled: Result<Stream, DialError>,
+    ) -> Result<Stream, Ended> {
+        let stream = dialled.map_err(|error| {
+            if let DialError::Certificate { seen, .. } = &error {
+                self.refused_certificate = Some(seen.0);
+            }
+            Ended {
+                reason: GapReason::Unreachable,
+                detail: error.to_string(),
+                retry_after: None,
+            }
+        })?;
+        let tls = stream.tls();
+        if self.logged_tls != Some(tls) {
+            self.logged_tls = Some(tls);
+            tracing::info!(%url, tls = tls.unwrap_or("none"), "connected");
+        }
+        Ok(stream)
+    }
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use framelog_core::frame::Codec;
 use framelog_core::gap::GapReason;
 use framelog_core::header::Headers;
 use framelog_core::jpeg;
@@ -296,6 +297,9 @@ impl Reading {
         self.pictures += 1;
         Delivery::Picture(Picture {
             payload: part.payload,
+            codec: Codec::Mjpeg,
+            keyframe: true,
+            parameters: None,
             headers: part.headers,
             stamp,
             received_us: part.received_us,

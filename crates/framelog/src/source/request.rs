@@ -7,24 +7,18 @@ use framelog_core::gap::GapReason;
 use hyper::header::{self, HeaderMap, HeaderValue};
 
 use crate::config::Camera;
-use crate::config::url::{CameraUrl, Scheme};
+use crate::config::url::CameraUrl;
 use crate::source::Ended;
-use crate::source::auth::{Challenge, Credentials};
 use crate::source::body::Body;
-use crate::source::dial::{DialError, Stream};
+use crate::source::dial::Stream;
 use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
+use crate::source::login::{Login, Refusal};
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::wall;
 
 /// The most redirects that are followed (row 13).
 const REDIRECTS_MAX: usize = 10;
-
-/// The most answers to challenges: a second one, if the nonce was new. More would lock the account (row 72).
-const ANSWERS_MAX: usize = 2;
-
-/// How often in a row a refusal of credentials that have worked is taken for a lack of free connections (row 75).
-const REFUSALS_EXCUSED: u32 = 2;
 
 /// One try.
 pub struct Attempt<'a> {
@@ -35,10 +29,7 @@ pub struct Attempt<'a> {
     /// A connection to `url`'s origin that is still open.
     kept: Option<Stream>,
     redirects: Vec<CameraUrl>,
-    /// How many requests carried credentials.
-    answers: usize,
-    /// Whether the last request did.
-    answered: bool,
+    login: Login,
     renewed: bool,
 }
 
@@ -58,8 +49,7 @@ impl<'a> Attempt<'a> {
             url,
             kept,
             redirects: Vec::new(),
-            answers: 0,
-            answered: false,
+            login: Login::default(),
             renewed: false,
         }
     }
@@ -78,14 +68,12 @@ impl<'a> Attempt<'a> {
             };
             let target = exchange::wire_target(&self.url.target);
             let authorization = self.authorize(target.as_str())?;
-            self.answered = authorization.is_some();
-            self.answers += usize::from(self.answered);
             let request = exchange::get(&self.url, target, authorization);
             match exchange(stream, request, HEAD_TIME).await {
                 // Row 15: a kept connection may have been closed without notice, once.
                 Err(ExchangeError::Closed) if reused && !self.renewed => {
                     self.renewed = true;
-                    self.answers -= usize::from(self.answered);
+                    self.login.take_back();
                 }
                 Err(error) => return Err(self.ended(exchange_reason(&error), error.to_string())),
                 Ok(answer) => {
@@ -98,31 +86,15 @@ impl<'a> Attempt<'a> {
     }
 
     async fn dial(&mut self) -> Result<Stream, Ended> {
-        let stream =
-            Stream::dial(&self.url, &self.camera.tls)
-                .await
-                .map_err(|error: DialError| {
-                    if let DialError::Certificate { seen, .. } = &error {
-                        self.memory.refused_certificate = Some(seen.0);
-                    }
-                    self.ended(GapReason::Unreachable, error.to_string())
-                })?;
-        let tls = stream.tls();
-        if self.memory.logged_tls != Some(tls) {
-            self.memory.logged_tls = Some(tls);
-            tracing::info!(url = %self.url, tls = tls.unwrap_or("none"), "connected");
-        }
-        Ok(stream)
+        let dialled = Stream::dial(&self.url, &self.camera.tls).await;
+        self.memory.dialled(&self.url, dialled)
     }
 
     /// The answer, if it is the one that was wanted; `None` if another request is due.
     async fn judge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
         match answer.status.as_u16() {
             200..=299 => {
-                if self.answered {
-                    self.memory.worked = true;
-                    self.memory.refusals = 0;
-                }
+                self.login.accepted(self.memory);
                 Ok(Some(answer))
             }
             401 => self.meet_challenge(answer).await,
@@ -144,86 +116,29 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Credentials for the present URL, if there are some, if they may go there, and if it is known in what form.
     fn authorize(&mut self, target: &str) -> Result<Option<HeaderValue>, Ended> {
-        let trusted = self.is_trusted();
-        let (Some(credentials), Some(challenge)) =
-            (credentials(self.camera), &mut self.memory.challenge)
-        else {
-            return Ok(None);
-        };
-        if !trusted {
-            return Ok(None);
-        }
-        let value = HeaderValue::from_bytes(&challenge.answer(credentials, target));
-        let unfit = |_| {
-            self.ended(
-                GapReason::Unauthorized,
-                "username has a character that no header may have; check it".to_owned(),
-            )
-        };
-        value.map(Some).map_err(unfit)
-    }
-
-    /// Credentials go to the configured origin, and to the same host over TLS.
-    fn is_trusted(&self) -> bool {
-        let home = &self.camera.url;
-        let upgraded = home.scheme == Scheme::Http
-            && self.url.scheme == Scheme::Https
-            && home.host == self.url.host;
-        home.has_same_origin(&self.url) || upgraded
+        self.login
+            .authorize(self.camera, self.memory, &self.url, ["GET", target])
+            .map_err(|refusal| self.ended(refusal.reason, refusal.detail.to_owned()))
     }
 
     async fn meet_challenge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
-        let refused = |detail: &str| {
-            format!(
-                "{} answered {}: {detail}",
-                self.url,
-                self.status_line(&answer)
-            )
-        };
-        if !self.is_trusted() {
-            let detail = refused(
-                "it was redirected to, and credentials go to the configured host only; set url to it",
-            );
-            return Err(self.ended(GapReason::Unauthorized, detail));
-        }
-        if credentials(self.camera).is_none() {
-            return Err(self.ended(
-                GapReason::Unauthorized,
-                refused("it wants credentials; set username and password"),
-            ));
-        }
         let fields = answer.headers.get_all(header::WWW_AUTHENTICATE);
-        let Some(challenge) = Challenge::strongest(fields.iter().map(HeaderValue::as_bytes)) else {
-            return Err(self.ended(
-                GapReason::Unauthorized,
-                refused("it asks for neither Basic nor Digest"),
-            ));
-        };
-        let fresh = self.memory.challenge.as_ref() != Some(&challenge);
-        if self.answered && (!fresh || self.answers >= ANSWERS_MAX) {
-            let detail = refused("it refused username and password");
-            return Err(self.refused(detail, retry_after(&answer.headers, wall::now_us())));
+        let fields = fields.iter().map(HeaderValue::as_bytes);
+        let met = self
+            .login
+            .challenged(self.camera, self.memory, &self.url, fields);
+        if let Err(Refusal { reason, detail }) = met {
+            let line = self.status_line(&answer);
+            let detail = format!("{} answered {line}: {detail}", self.url);
+            let retry_after = retry_after(&answer.headers, wall::now_us());
+            return Err(Ended {
+                retry_after,
+                ..self.ended(reason, detail)
+            });
         }
-        self.memory.challenge = Some(challenge);
         self.release(answer, true).await;
         Ok(None)
-    }
-
-    fn refused(&mut self, detail: String, retry_after: Option<Duration>) -> Ended {
-        // The next try begins without credentials: one wrong answer less for a camera that counts them.
-        self.memory.challenge = None;
-        self.memory.refusals = self.memory.refusals.saturating_add(1);
-        if self.memory.worked && self.memory.refusals <= REFUSALS_EXCUSED {
-            let detail =
-                format!("{detail}, which have worked before; it may have no connection free");
-            return Ended {
-                retry_after,
-                ..self.ended(GapReason::Busy, detail)
-            };
-        }
-        self.ended(GapReason::Unauthorized, format!("{detail}; check them"))
     }
 
     async fn follow(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
@@ -285,18 +200,6 @@ impl<'a> Attempt<'a> {
     }
 }
 
-fn credentials(camera: &Camera) -> Option<Credentials<'_>> {
-    let password = camera
-        .password
-        .as_ref()
-        .map_or("", |password| password.expose());
-    let username = camera.username.as_deref();
-    (username.is_some() || !password.is_empty()).then(|| Credentials {
-        username: username.unwrap_or_default(),
-        password,
-    })
-}
-
 fn exchange_reason(error: &ExchangeError) -> GapReason {
     match error {
         ExchangeError::Silent => GapReason::Stalled,
@@ -307,9 +210,13 @@ fn exchange_reason(error: &ExchangeError) -> GapReason {
     }
 }
 
-/// Retry-After in seconds or as a date (RFC 9110 §10.2.3); a fraction, a unit or quotes do no harm.
 fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+    read_retry_after(headers.get(header::RETRY_AFTER)?.as_bytes(), now_us)
+}
+
+/// Retry-After in seconds or as a date (RFC 9110 §10.2.3); a fraction, a unit or quotes do no harm.
+pub fn read_retry_after(field: &[u8], now_us: i64) -> Option<Duration> {
+    let text = std::str::from_utf8(field).ok()?;
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '"');
     // Without the day of the week, which sloppy clocks get wrong.
     let date = text.split_once(',').map_or(text, |(_, date)| date.trim());

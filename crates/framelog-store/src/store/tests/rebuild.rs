@@ -42,6 +42,7 @@ async fn record(path: &Path) {
         let mapped = Frame {
             clock,
             offset_us: if clock == ClockKind::Mapped { 5 + n } else { 0 },
+            keyframe: codec() == Codec::Mjpeg || n % 4 == 0,
             complete: n % 7 > 0,
             ..frame(T + 60_000_000 - n * 1_000, "of b")
         };
@@ -248,6 +249,7 @@ async fn pictures_in_files_of_their_own_come_back_too() {
     ];
     for (n, (clock, offset_us)) in (0..).zip(clocks) {
         let picture = Frame {
+            codec: Codec::Mjpeg,
             payload: Bytes::from_static(b"\xFF\xD8\xFF\xDBx\xFF\xD9").into(),
             clock,
             offset_us,

@@ -9,6 +9,7 @@ use tempfile::{Builder, TempDir, TempPath};
 
 use super::Sink;
 use super::archive::Archive;
+use super::film::{Mkv, Mp4};
 use super::folder::Folder;
 use super::mjpeg::Mjpeg;
 use super::picture_name::PictureNames;
@@ -19,19 +20,17 @@ pub(super) enum Kind {
     Mjpeg,
     Zip,
     Folder,
+    Mp4,
+    Mkv,
 }
 
 /// An extension that nothing can be made for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KindError {
-    #[error(
-        "{output}: export to .{extension} comes with a later version; use .mjpeg, .zip or a folder"
-    )]
-    Later { output: String, extension: String },
-    #[error("{output}: cannot export to .{extension}; use .mjpeg, .zip or a folder")]
+    #[error("{output}: cannot export to .{extension}; use .mp4, .mkv, .mjpeg, .zip or a folder")]
     Unknown { output: String, extension: String },
     #[error(
-        "export can't write to standard output; name a .mjpeg, a .zip or a folder, or use `framelog tail --from`"
+        "export can't write to standard output; name a .mp4, .mkv, .mjpeg or .zip file or a folder, or use `framelog tail --from`"
     )]
     StandardOutput,
 }
@@ -53,10 +52,8 @@ impl Kind {
         match extension.as_str() {
             "mjpeg" | "mjpg" => Ok(Kind::Mjpeg),
             "zip" => Ok(Kind::Zip),
-            "mp4" | "mkv" => Err(KindError::Later {
-                output: text,
-                extension,
-            }),
+            "mp4" | "m4v" => Ok(Kind::Mp4),
+            "mkv" => Ok(Kind::Mkv),
             _ => Err(KindError::Unknown {
                 output: text,
                 extension,
@@ -111,7 +108,7 @@ impl Destination {
         }
         let made = match kind {
             Kind::Folder => create_folder(output, raw),
-            Kind::Mjpeg | Kind::Zip => create_file(kind, output, force, raw),
+            _ => create_file(kind, output, force, raw),
         };
         made.map_err(|error| DestinationError::Create {
             output: output.to_owned(),
@@ -155,6 +152,8 @@ fn create_file(
     let (file, temporary) = temporary.into_parts();
     let sink: Box<dyn Sink> = match kind {
         Kind::Zip => Box::new(Archive::new(file, raw)),
+        Kind::Mp4 => Box::new(Mp4::new(file, raw)?),
+        Kind::Mkv => Box::new(Mkv::new(file, raw)),
         Kind::Mjpeg | Kind::Folder => Box::new(Mjpeg::new(file)),
     };
     Ok((
@@ -223,7 +222,8 @@ mod tests {
         assert_eq!(kind("a.zip"), Ok(Kind::Zip));
         assert_eq!(kind("pictures"), Ok(Kind::Folder));
         assert_eq!(kind("2026.11/"), Ok(Kind::Folder));
-        assert!(kind("a.mp4").is_err_and(|error| error.to_string().contains("later version")));
+        assert_eq!(kind("a.mp4"), Ok(Kind::Mp4));
+        assert_eq!(kind("a.Mkv"), Ok(Kind::Mkv));
         assert_eq!(kind("-"), Err(KindError::StandardOutput));
         assert!(matches!(kind("a.avi"), Err(KindError::Unknown { .. })));
     }
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn an_export_has_its_name_only_when_it_is_kept() {
         let place = tempfile::tempdir().unwrap();
-        for name in ["a.mjpeg", "a.zip", "a"] {
+        for name in ["a.mjpeg", "a.zip", "a.mp4", "a.mkv", "a"] {
             let output = place.path().join(name);
             let kind = Kind::of(&output).unwrap();
             let (destination, sink) = Destination::create(kind, &output, false, false).unwrap();
@@ -243,7 +243,7 @@ mod tests {
         let (dropped, _) =
             Destination::create(Kind::Zip, &place.path().join("b.zip"), false, false).unwrap();
         drop(dropped);
-        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 3);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 5);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use framelog_core::frame::Parameters;
 use framelog_core::jpeg::Facts;
 use framelog_core::multipart::{SkipReason, Skipped};
 
+use super::coding::Coding;
 use crate::source::Picture;
 
 /// A stamp this near to the arrival is a time of day: the default of `max_skew`.
@@ -26,7 +28,39 @@ pub(super) struct Observation {
     pub lengths: Lengths,
     pub text_parts: u64,
     pub empty_parts: u64,
+    /// What H.264 and H.265 say of themselves; `None` for JPEG.
+    pub coding: Option<Coding>,
+    pub gops: Gops,
+    /// Pictures with an RTP time.
+    media_times: u64,
     stamps: Stamps,
+}
+
+/// How many pictures there are from one keyframe to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gops {
+    pub keyframes: u64,
+    /// Since the last keyframe, with that.
+    open: u64,
+    pub shortest: Option<u64>,
+    pub longest: Option<u64>,
+}
+
+impl Gops {
+    fn add(&mut self, is_keyframe: bool) {
+        if is_keyframe && self.keyframes > 0 {
+            self.shortest = Some(
+                self.shortest
+                    .map_or(self.open, |least| least.min(self.open)),
+            );
+            self.longest = Some(self.longest.map_or(self.open, |most| most.max(self.open)));
+        }
+        if is_keyframe {
+            self.open = 0;
+            self.keyframes += 1;
+        }
+        self.open += 1;
+    }
 }
 
 /// What Content-Length fields said.
@@ -54,6 +88,7 @@ pub(super) enum StampKind {
     Still { stamp_us: i64 },
     Wall { skew_us: i64 },
     WrongDate { skew_us: i64 },
+    Media,
     Uptime { stamp_us: i64 },
 }
 
@@ -66,10 +101,25 @@ impl Observation {
         self.pictures += 1;
         self.bytes += u64::try_from(picture.payload.len()).unwrap_or(u64::MAX);
         self.torn += u64::from(!picture.complete);
-        self.add_structure(picture);
+        self.gops.add(picture.keyframe);
+        match &picture.parameters {
+            Some(parameters) => self.add_parameters(picture, parameters),
+            None => self.add_structure(picture),
+        }
         self.add_length(picture);
+        self.media_times += u64::from(picture.stamp.media_us.is_some());
         if let Some(stamp_us) = picture.stamp.stamp_us {
             self.stamps.add(stamp_us, picture.received_us);
+        }
+    }
+
+    fn add_parameters(&mut self, picture: &Picture, parameters: &Parameters) {
+        *self
+            .sizes
+            .entry((parameters.width, parameters.height))
+            .or_default() += 1;
+        if self.coding.is_none() {
+            self.coding = Some(Coding::read(picture.codec, parameters));
         }
     }
 
@@ -127,6 +177,7 @@ impl Observation {
     pub(super) fn stamp_kind(&self) -> StampKind {
         let stamps = self.stamps;
         match stamps.first_us {
+            None if self.media_times > 0 => StampKind::Media,
             None => StampKind::None,
             Some(0) if !stamps.moved => StampKind::Zero,
             Some(stamp_us) if !stamps.moved && stamps.count > 2 => StampKind::Still { stamp_us },
@@ -161,6 +212,7 @@ impl Stamps {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use framelog_core::frame::Codec;
     use framelog_core::header::Headers;
     use framelog_core::timestamp::Stamp;
 
@@ -176,10 +228,13 @@ mod tests {
                     b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x10\x00\x20\x01\x01\x11\x00\xff\xd9",
                 )
                 .into(),
+                codec: Codec::Mjpeg,
+                keyframe: true,
+                parameters: None,
                 headers: Headers::new(Bytes::from_static(headers.as_bytes())),
                 stamp: Stamp {
                     stamp_us: *stamp_us,
-                    wall_second_us: None,
+                    ..Stamp::default()
                 },
                 received_us: NOW + number * 100_000,
                 complete: true,

@@ -75,6 +75,43 @@ pub(super) const PATHS: [&str; 57] = [
     "/image.jpeg",
 ];
 
+/// Paths to try over RTSP, the most common first.
+pub(super) const RTSP_PATHS: [&str; 22] = [
+    // Hikvision and its OEMs
+    "/Streaming/Channels/101",
+    "/h264/ch1/main/av_stream",
+    // Dahua, Amcrest, Lorex
+    "/cam/realmonitor?channel=1&subtype=0",
+    // TP-Link Tapo, many others
+    "/stream1",
+    // Axis
+    "/axis-media/media.amp",
+    // Reolink
+    "/h264Preview_01_main",
+    "/Preview_01_main",
+    // Foscam
+    "/videoMain",
+    // Uniview
+    "/media/video1",
+    // XiongMai and other XM boards
+    "/user=admin&password=&channel=1&stream=0.sdp",
+    "/live/ch00_0",
+    "/live/ch0",
+    "/live/main",
+    "/live.sdp",
+    "/live",
+    // Vivotek, D-Link
+    "/live1.sdp",
+    // Bosch, Panasonic
+    "/rtsp_tunnel",
+    "/MediaInput/h264",
+    // v4l2rtspserver, OpenIPC, ESP32, thingino
+    "/unicast",
+    "/stream=0",
+    "/mjpeg/1",
+    "/h264",
+];
+
 /// Ports and paths to try when no port was named: servers that have a port of their own for the stream.
 pub(super) const OTHER_PORTS: [(u16, &str); 9] = [
     // esp32-camera
@@ -103,6 +140,7 @@ mod tests {
             .iter()
             .map(|path| (80, *path))
             .chain(OTHER_PORTS)
+            .chain(RTSP_PATHS.iter().map(|path| (554, *path)))
             .collect();
         assert!(
             all.iter()

@@ -4,27 +4,63 @@ use serde_json::{Value, json};
 
 use super::observation::{Observation, StampKind};
 use crate::cli::{time, words};
+use crate::source::Facts;
 use crate::source::http::HeadFacts;
+use crate::source::rtsp;
+
+mod over_http;
+mod over_rtsp;
 
 /// Everything that is known about a camera.
 pub(super) struct Report {
     pub asked: String,
-    pub head: HeadFacts,
+    pub said: Said,
     pub fingerprint: Option<String>,
     pub seen: Observation,
     pub ended: Option<String>,
     pub stanza: String,
 }
 
+/// What a camera said of its stream.
+pub(super) enum Said {
+    Http(HeadFacts),
+    Rtsp(rtsp::Facts),
+}
+
+impl From<Facts<'_>> for Said {
+    fn from(facts: Facts<'_>) -> Self {
+        match facts {
+            Facts::Http(head) => Self::Http(head.clone()),
+            Facts::Rtsp(facts) => Self::Rtsp(facts.clone()),
+        }
+    }
+}
+
+impl Said {
+    fn url(&self) -> &str {
+        match self {
+            Self::Http(head) => &head.url,
+            Self::Rtsp(facts) => &facts.url,
+        }
+    }
+
+    /// Whether the camera gives a picture for each request.
+    pub(super) fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Http(head) if over_http::is_snapshot(head))
+    }
+}
+
 impl Report {
     /// One thing a line, its name in front.
     pub(super) fn text(&self) -> String {
-        let mut lines = vec![("url", self.head.url.clone())];
-        if self.head.url != self.asked {
+        let mut lines = vec![("url", self.said.url().to_owned())];
+        if self.said.url() != self.asked {
             lines.push(("redirected", format!("from {}", self.asked)));
         }
-        lines.extend(self.head_lines());
-        lines.extend(self.body_lines());
+        lines.extend(match &self.said {
+            Said::Http(head) => over_http::lines(head, self.fingerprint.as_deref(), &self.seen),
+            Said::Rtsp(facts) => over_rtsp::lines(facts, self.fingerprint.as_deref(), &self.seen),
+        });
         lines.extend(self.picture_lines());
         lines.push(("stamps", stamps(self.seen.stamp_kind())));
         lines.extend(self.ended.iter().map(|why| ("ended", why.clone())));
@@ -38,62 +74,6 @@ impl Report {
         )
     }
 
-    fn head_lines(&self) -> Vec<(&'static str, String)> {
-        let head = &self.head;
-        let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
-        let status = if head.status_line.is_empty() {
-            "no head at all (as HTTP/0.9)".to_owned()
-        } else {
-            head.status_line.clone()
-        };
-        let mut lines = vec![("status", status), ("server", or_none(&head.server))];
-        lines.push((
-            "login",
-            head.auth.map_or("none asked for".to_owned(), |scheme| {
-                format!("{scheme}, accepted")
-            }),
-        ));
-        if let Some(tls) = head.tls {
-            let pinned = self
-                .fingerprint
-                .as_ref()
-                .map(|hex| format!(", certificate sha-256 {hex}"))
-                .unwrap_or_default();
-            lines.push(("tls", format!("{tls}{pinned}")));
-        }
-        lines.push(("type", or_none(&head.content_type)));
-        lines.push(("boundary", or_none(&head.boundary)));
-        lines.push(("body", head.framing.clone()));
-        lines
-    }
-
-    fn body_lines(&self) -> Vec<(&'static str, String)> {
-        let lengths = self.seen.lengths;
-        let told = match (lengths.absent, lengths.right, lengths.wrong) {
-            _ if self.is_snapshot() => "single pictures: the URL is polled".to_owned(),
-            (_, 0, 0) => {
-                "no Content-Length in the parts: pictures end at the next boundary".to_owned()
-            }
-            (0, _, 0) => "Content-Length in every part, and right".to_owned(),
-            (absent, right, wrong) => {
-                format!(
-                    "Content-Length right in {right}, wrong in {wrong}, absent in {absent} (framelog doesn't depend on it)"
-                )
-            }
-        };
-        let mut lines = vec![("parts", told)];
-        if self.seen.text_parts + self.seen.empty_parts > 0 {
-            lines.push((
-                "others",
-                format!(
-                    "{} that are no pictures, {} empty",
-                    self.seen.text_parts, self.seen.empty_parts
-                ),
-            ));
-        }
-        lines
-    }
-
     fn picture_lines(&self) -> Vec<(&'static str, String)> {
         let seen = &self.seen;
         let sizes: Vec<String> = seen
@@ -101,12 +81,14 @@ impl Report {
             .keys()
             .map(|(width, height)| format!("{width}x{height}"))
             .collect();
-        let coding = match (seen.progressive, seen.without_tables) {
-            (0, 0) => "baseline",
-            (0, _) => {
-                "baseline without Huffman tables (stored as sent; `framelog frame` adds them)"
-            }
-            _ => "progressive",
+        let sizes = sizes.join(" and ");
+        let coding = match (seen.coding, seen.progressive, seen.without_tables) {
+            (Some(coding), _, _) => format!("{coding}, {sizes}"),
+            (None, 0, 0) => format!("JPEG {sizes}, baseline"),
+            (None, 0, _) => format!(
+                "JPEG {sizes}, baseline without Huffman tables (stored as sent; `framelog frame` adds them)"
+            ),
+            (None, _, _) => format!("JPEG {sizes}, progressive"),
         };
         let torn = if seen.torn > 0 {
             format!(", {} torn", seen.torn)
@@ -114,8 +96,7 @@ impl Report {
             String::new()
         };
         let pictures = format!(
-            "JPEG {}, {coding}, {} on average{torn}",
-            sizes.join(" and "),
+            "{coding}, {} on average{torn}",
             words::bytes(seen.picture_bytes())
         );
         let rate = match (seen.rate_milli(), seen.bit_rate()) {
@@ -133,35 +114,19 @@ impl Report {
         vec![("pictures", pictures), ("rate", rate)]
     }
 
-    /// Whether the camera gives a picture for each request.
-    pub(super) fn is_snapshot(&self) -> bool {
-        is_snapshot(&self.head)
-    }
-
     /// The same for programs.
     pub(super) fn json(&self) -> Value {
-        let (head, seen) = (&self.head, &self.seen);
+        let seen = &self.seen;
         let (stamps, stamp_skew_us) = stamp_name(seen.stamp_kind());
-        json!({
-            "url": head.url,
+        let mut json = json!({
+            "url": self.said.url(),
             "asked": self.asked,
-            "status_line": head.status_line,
-            "server": head.server,
-            "auth": head.auth,
-            "tls": head.tls,
             "fingerprint": self.fingerprint,
-            "content_type": head.content_type,
-            "boundary": head.boundary,
-            "framing": head.framing,
-            "snapshot": self.is_snapshot(),
+            "snapshot": self.said.is_snapshot(),
             "pictures": seen.pictures,
             "torn": seen.torn,
             "not_pictures": seen.text_parts,
-            "empty_parts": seen.empty_parts,
-            "lengths": { "right": seen.lengths.right, "wrong": seen.lengths.wrong, "absent": seen.lengths.absent },
             "sizes": seen.sizes.keys().map(|(width, height)| json!([width, height])).collect::<Vec<_>>(),
-            "progressive": seen.progressive > 0,
-            "huffman_tables": seen.without_tables == 0,
             "picture_bytes": seen.picture_bytes(),
             "fps": seen.rate_milli().map(|milli| milli as f64 / 1_000.0),
             "bits_per_second": seen.bit_rate(),
@@ -169,18 +134,16 @@ impl Report {
             "stamp_skew_us": stamp_skew_us,
             "ended": self.ended,
             "stanza": self.stanza,
-        })
+        });
+        let more = match &self.said {
+            Said::Http(head) => over_http::json(head, seen),
+            Said::Rtsp(facts) => over_rtsp::json(facts, seen),
+        };
+        if let (Value::Object(json), Value::Object(more)) = (&mut json, more) {
+            json.extend(more);
+        }
+        json
     }
-}
-
-/// Whether a response with this head is a single picture, to be polled.
-pub(super) fn is_snapshot(head: &HeadFacts) -> bool {
-    let essence = head
-        .content_type
-        .as_deref()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    essence.starts_with("image/") && head.framing.starts_with("length")
 }
 
 fn stamps(kind: StampKind) -> String {
@@ -196,6 +159,9 @@ fn stamps(kind: StampKind) -> String {
                 "dates, but {}: set the camera's clock; until then they are mapped to this machine's",
                 ahead(skew_us)
             )
+        }
+        StampKind::Media => {
+            "RTP time without sender reports: mapped to this machine's clock".to_owned()
         }
         StampKind::Uptime { stamp_us } => {
             format!(
@@ -224,6 +190,7 @@ fn stamp_name(kind: StampKind) -> (&'static str, Option<i64>) {
         StampKind::Still { .. } => ("still", None),
         StampKind::Wall { skew_us } => ("wall", Some(skew_us)),
         StampKind::WrongDate { skew_us } => ("wrong_date", Some(skew_us)),
+        StampKind::Media => ("media", None),
         StampKind::Uptime { .. } => ("uptime", None),
     }
 }
@@ -246,7 +213,7 @@ mod tests {
         let stanza = "[cameras.cam]\nurl = \"http://cam/stream\"\n".to_owned();
         Report {
             asked: "http://cam/".into(),
-            head,
+            said: Said::Http(head),
             fingerprint: None,
             seen: Observation::default(),
             ended: None,

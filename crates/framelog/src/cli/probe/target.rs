@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::paths::{OTHER_PORTS, PATHS};
-use crate::config::url::{CameraUrl, UrlError};
+use super::paths::{OTHER_PORTS, PATHS, RTSP_PATHS};
+use crate::config::url::{CameraUrl, Scheme, UrlError};
 
 /// What to probe, and the credentials that were written into it.
 pub(super) struct Target {
@@ -13,7 +13,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Reads `http://host/path`, `host/path`, `host` and `host:port`. Without a path the well-known ones are tried, after the root.
+    /// Reads `http://host/path`, `host/path`, `host` and `host:port`. Without a path the well-known ones are tried, after the root;
+    /// where not even a protocol was named, those of RTSP after those of HTTP.
     pub(super) fn read(text: &str) -> Result<Self, UrlError> {
         let written = if text.contains("://") {
             text.to_owned()
@@ -22,7 +23,7 @@ impl Target {
         };
         let (url, login) = CameraUrl::parse(&written)?;
         let candidates = if url.target == "/" {
-            candidates(&url, has_port(&written))
+            candidates(&url, has_port(&written), text.contains("://"))
         } else {
             vec![url]
         };
@@ -30,12 +31,23 @@ impl Target {
     }
 }
 
-fn candidates(root: &CameraUrl, port_was_named: bool) -> Vec<CameraUrl> {
+fn candidates(root: &CameraUrl, port_was_named: bool, scheme_was_named: bool) -> Vec<CameraUrl> {
     let at = |port: u16, path: &str| CameraUrl {
         port,
         target: path.to_owned(),
         ..root.clone()
     };
+    if root.scheme.is_rtsp() {
+        let paths = RTSP_PATHS.iter().map(|path| at(root.port, path));
+        return std::iter::once(root.clone()).chain(paths).collect();
+    }
+    let over_rtsp = CameraUrl {
+        scheme: Scheme::Rtsp,
+        port: Scheme::Rtsp.default_port(),
+        ..root.clone()
+    };
+    let is_bare = !port_was_named && !scheme_was_named;
+    let over_rtsp = is_bare.then(|| candidates(&over_rtsp, false, true));
     let here = std::iter::once("/")
         .filter(|_| port_was_named)
         .chain(PATHS)
@@ -44,7 +56,9 @@ fn candidates(root: &CameraUrl, port_was_named: bool) -> Vec<CameraUrl> {
         .iter()
         .filter(|_| !port_was_named)
         .map(|(port, path)| at(*port, path));
-    here.chain(elsewhere).collect()
+    here.chain(elsewhere)
+        .chain(over_rtsp.into_iter().flatten())
+        .collect()
 }
 
 /// Whether the URL's authority ends with a port.
@@ -98,6 +112,11 @@ mod tests {
             bare.contains(&"cam:80/?action=stream".to_owned())
                 && bare.contains(&"cam:81/stream".to_owned())
         );
+        assert_eq!(bare.last().unwrap(), "cam:554/h264");
+        let rtsp = shown("rtsp://cam:8554");
+        assert_eq!(rtsp[0], "cam:8554/");
+        assert!(rtsp.contains(&"cam:8554/stream1".to_owned()));
+        assert_eq!(shown("rtsp://cam/stream1"), ["cam:554/stream1"]);
         let with_port = shown("cam:8101");
         assert_eq!(with_port[0], "cam:8101/");
         assert!(with_port.iter().all(|url| url.starts_with("cam:8101/")));

@@ -4,7 +4,7 @@
 use std::io;
 use std::ops::Range;
 
-use super::{HEAD_MAX, Head, START, Stored, TAIL};
+use super::{Bookend, Format, Head, Stored};
 
 /// Bytes that are read anywhere: a file, or memory.
 pub trait ReadAt {
@@ -67,29 +67,48 @@ pub struct Scan {
     pub damaged: Vec<Range<u64>>,
     /// Where the last whole frame ends, or where the scan began.
     pub end: u64,
+    /// What closes the file behind the frames, whole; bytes, 0 if nothing does.
+    pub closing: u64,
     /// Length of the file, bytes.
     pub file_len: u64,
 }
 
-/// Reads the span of a segment from its beginning on, where a frame is expected, and shows each frame with its payload, which is empty at
-/// [`Depth::Heads`]. Memory: one frame at most. Behind damage, the file is read a dozen times at most, whatever is in it.
+impl Scan {
+    /// Bytes at the file's end that are neither a whole frame nor what closes the file.
+    pub fn torn(&self) -> u64 {
+        self.file_len.saturating_sub(self.end + self.closing)
+    }
+}
+
+/// Reads the span of a segment from its beginning on, where a frame or the file is expected to begin, and shows each frame with its payload,
+/// which is empty at [`Depth::Heads`]. Memory: one frame at most, or what opens or closes the file. Behind damage, the file is read a dozen
+/// times at most, whatever is in it.
 ///
 /// # Errors
 /// Those of reading.
 pub fn scan_each<R: ReadAt + ?Sized>(
     source: &R,
+    format: &Format,
     span: Range<u64>,
     depth: Depth,
     mut each: impl FnMut(&Found, &[u8]),
 ) -> io::Result<Scan> {
     let file_len = source.byte_len()?;
-    let mut walk = Walk::new(source, span.end.min(file_len));
+    let mut walk = Walk::new(source, format, span.end.min(file_len));
+    walk.closing_at = match &format.closing {
+        Some(closing) if span.end >= file_len => closing_at(source, closing, file_len)?,
+        _ => None,
+    };
     let mut scan = Scan {
         end: span.start,
         file_len,
         ..Scan::default()
     };
     let mut at = span.start;
+    if at == 0 {
+        let opening = opening(source, format)?;
+        at = opening.map_or(0, |opening| opening.len() as u64);
+    }
     while at < walk.limit {
         at = match walk.whole_frame(at, depth)? {
             Some((found, end)) => {
@@ -97,6 +116,10 @@ pub fn scan_each<R: ReadAt + ?Sized>(
                 scan.frames.push(found);
                 scan.end = end;
                 end
+            }
+            None if walk.closing_at == Some(at) => {
+                scan.closing = file_len - at;
+                file_len
             }
             None => {
                 let next = walk.next_frame(at)?;
@@ -114,6 +137,7 @@ pub fn scan_each<R: ReadAt + ?Sized>(
 /// Those of reading.
 pub fn frame_at<R: ReadAt + ?Sized>(
     source: &R,
+    format: &Format,
     offset: u64,
     length: u64,
 ) -> io::Result<Option<(Stored, Vec<u8>)>> {
@@ -121,15 +145,49 @@ pub fn frame_at<R: ReadAt + ?Sized>(
     if offset.checked_add(length).is_none_or(|end| end > file_len) {
         return Ok(None);
     }
-    let from = offset.saturating_sub(HEAD_MAX as u64);
+    let from = offset.saturating_sub(format.head_max as u64);
     let Some(before) = read(source, from, offset - from)? else {
         return Ok(None);
     };
-    let Some(head) = Head::read_back(&before).filter(|head| head.payload_len == length) else {
+    let head = format.read_head_back(&before);
+    let Some(head) = head.filter(|head| head.payload_len == length) else {
         return Ok(None);
     };
     let payload = read(source, offset, length)?.filter(|payload| head.vouches_for(payload));
     Ok(payload.map(|payload| (head.stored, payload)))
+}
+
+/// What opens the file, if its format has something there and it is whole.
+///
+/// # Errors
+/// Those of reading.
+pub fn opening<R: ReadAt + ?Sized>(source: &R, format: &Format) -> io::Result<Option<Vec<u8>>> {
+    let Some(opening) = &format.opening else {
+        return Ok(None);
+    };
+    let mut edge = vec![0; opening.edge];
+    let filled = source.fill(&mut edge, 0)?;
+    let Some(len) = edge.get(..filled).and_then(opening.len) else {
+        return Ok(None);
+    };
+    let bytes = read(source, 0, len as u64)?;
+    Ok(bytes.filter(|bytes| (opening.is_whole)(bytes)))
+}
+
+/// Where what closes the file begins, if it is whole.
+fn closing_at<R: ReadAt + ?Sized>(
+    source: &R,
+    closing: &Bookend,
+    file_len: u64,
+) -> io::Result<Option<u64>> {
+    let edge = (closing.edge as u64).min(file_len);
+    let edge = read(source, file_len - edge, edge)?;
+    let len = edge.and_then(|edge| (closing.len)(&edge));
+    let Some(at) = len.and_then(|len| file_len.checked_sub(len as u64)) else {
+        return Ok(None);
+    };
+    let bytes = read(source, at, file_len - at)?;
+    Ok(bytes.filter(|bytes| (closing.is_whole)(bytes)).map(|_| at))
 }
 
 /// So many bytes, which are known to be there; `None` if they no longer are.
@@ -147,8 +205,11 @@ const EFFORT: u64 = 8;
 /// A scan on its way.
 struct Walk<'s, R: ?Sized> {
     source: &'s R,
+    format: &'s Format,
     /// Nothing lies behind it.
     limit: u64,
+    /// Where what closes the file begins, unless a frame lies there.
+    closing_at: Option<u64>,
     edges: Edges,
     payload: Vec<u8>,
     /// How many more bytes may be read to find frames behind damage.
@@ -156,11 +217,13 @@ struct Walk<'s, R: ?Sized> {
 }
 
 impl<'s, R: ReadAt + ?Sized> Walk<'s, R> {
-    fn new(source: &'s R, limit: u64) -> Self {
+    fn new(source: &'s R, format: &'s Format, limit: u64) -> Self {
         Self {
             source,
+            format,
             limit,
-            edges: Edges::default(),
+            closing_at: None,
+            edges: Edges::new(format.tail.len() + format.head_max),
             payload: Vec::new(),
             effort: limit.saturating_mul(EFFORT),
         }
@@ -180,18 +243,20 @@ impl<'s, R: ReadAt + ?Sized> Walk<'s, R> {
 
     /// What begins at `at` with a head and ends with a tail, and where.
     fn framed(&mut self, at: u64) -> io::Result<Option<(Head, Found, u64)>> {
-        let Some(head) = Head::read(self.edges.read(self.source, at, HEAD_MAX)?) else {
+        let bytes = self.edges.read(self.source, at, self.format.head_max)?;
+        let Some(head) = (self.format.read_head)(bytes) else {
             return Ok(None);
         };
-        let Some(end) = head
-            .part_len()
+        let Some(end) = (self.format)
+            .framed_len(&head)
             .and_then(|len| at.checked_add(len))
             .filter(|&end| end <= self.limit)
         else {
             return Ok(None);
         };
-        let tail_at = end - TAIL.len() as u64;
-        if self.edges.read(self.source, tail_at, TAIL.len())? != TAIL {
+        let tail = self.format.tail;
+        let tail_at = end - tail.len() as u64;
+        if !tail.is_empty() && self.edges.read(self.source, tail_at, tail.len())? != tail {
             return Ok(None);
         }
         let found = Found {
@@ -210,23 +275,27 @@ impl<'s, R: ReadAt + ?Sized> Walk<'s, R> {
         Ok(filled == length && head.vouches_for(&self.payload))
     }
 
-    /// Where the next whole frame begins behind the damage at `at`; the end if there is none.
+    /// Where the next whole frame begins behind the damage at `at`, or what closes the file; the end if there is nothing.
     fn next_frame(&mut self, at: u64) -> io::Result<u64> {
         const WINDOW: usize = 64 << 10;
+        let start = self.format.start;
         let mut window = vec![0; WINDOW];
         let mut from = at + 1;
         while from < self.limit {
             let read = self.source.fill(&mut window, from)?;
             let seen = window.get(..read).unwrap_or_default();
-            for candidate in memchr::memmem::find_iter(seen, START) {
+            for candidate in memchr::memmem::find_iter(seen, start) {
                 let candidate = from + candidate as u64;
                 if self.is_frame_for_certain(candidate)? {
                     return Ok(candidate);
                 }
             }
-            from += (WINDOW - (START.len() - 1)) as u64;
+            from += (WINDOW - (start.len() - 1)) as u64;
         }
-        Ok(self.limit)
+        Ok(self
+            .closing_at
+            .filter(|&closing| closing > at)
+            .unwrap_or(self.limit))
     }
 
     /// A picture may hold anything, even something like a part of ours: only a checksum counts.
@@ -246,20 +315,18 @@ impl<'s, R: ReadAt + ?Sized> Walk<'s, R> {
 struct Edges {
     at: u64,
     len: usize,
-    bytes: [u8; TAIL.len() + HEAD_MAX],
-}
-
-impl Default for Edges {
-    fn default() -> Self {
-        Self {
-            at: 0,
-            len: 0,
-            bytes: [0; TAIL.len() + HEAD_MAX],
-        }
-    }
+    bytes: Vec<u8>,
 }
 
 impl Edges {
+    fn new(size: usize) -> Self {
+        Self {
+            at: 0,
+            len: 0,
+            bytes: vec![0; size],
+        }
+    }
+
     /// So many bytes from there on, fewer where they end.
     fn read<R: ReadAt + ?Sized>(&mut self, source: &R, at: u64, len: usize) -> io::Result<&[u8]> {
         let held = at

@@ -1,0 +1,357 @@
+//! The parameter sets of a stream, from its description and from within: which are in force, and what they say about the picture. Not for
+//! where a picture begins.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::bits::Bits;
+use super::{Kind, SetKind, header_bytes, kind, split_annex_b};
+use crate::frame::{Codec, Parameters, Payload};
+
+/// The largest set that is kept, bytes. Real ones have some tens, with scaling lists some hundreds.
+const SET_BYTES_MAX: usize = 4096;
+/// How many sets are kept.
+const SETS_MAX: usize = 32;
+
+/// What a sequence parameter set says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequence {
+    /// Of the picture as it is shown, pixels, above 0.
+    pub width: u16,
+    /// Of the picture as it is shown, pixels, above 0.
+    pub height: u16,
+    /// Profile and level.
+    pub profile: Profile,
+    id: u32,
+}
+
+/// Profile and level, to be shown: `High 4.1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    codec: Codec,
+    /// `profile_idc` or `general_profile_idc`.
+    pub profile: u8,
+    /// `level_idc` or `general_level_idc`.
+    pub level: u8,
+    is_constrained: bool,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, tenths) = match self.codec {
+            Codec::H265 => (profile_h265(self.profile), u16::from(self.level) / 3),
+            _ => (
+                profile_h264(self.profile, self.is_constrained),
+                self.level.into(),
+            ),
+        };
+        match name {
+            Some(name) => f.write_str(name)?,
+            None => write!(f, "profile {}", self.profile)?,
+        }
+        write!(f, " {}.{}", tenths / 10, tenths % 10)
+    }
+}
+
+/// H.264 §A.2.
+fn profile_h264(profile: u8, is_constrained: bool) -> Option<&'static str> {
+    Some(match profile {
+        66 if is_constrained => "Constrained Baseline",
+        66 => "Baseline",
+        77 => "Main",
+        88 => "Extended",
+        100 => "High",
+        110 => "High 10",
+        122 => "High 4:2:2",
+        244 => "High 4:4:4 Predictive",
+        _ => return None,
+    })
+}
+
+/// H.265 §A.3.
+fn profile_h265(profile: u8) -> Option<&'static str> {
+    Some(match profile {
+        1 => "Main",
+        2 => "Main 10",
+        3 => "Main Still Picture",
+        4 => "Format Range Extensions",
+        _ => return None,
+    })
+}
+
+/// Reads a sequence parameter set, from its header on; `None` if it makes no sense.
+pub fn read_sequence(codec: Codec, sps: &[u8]) -> Option<Sequence> {
+    let body = sps.get(header_bytes(codec)..)?;
+    match codec {
+        Codec::H265 => read_sequence_h265(body),
+        _ => read_sequence_h264(body),
+    }
+}
+
+/// H.264 §7.3.2.1.1.
+fn read_sequence_h264(body: &[u8]) -> Option<Sequence> {
+    let [profile, constraints, level, body @ ..] = body else {
+        return None;
+    };
+    let mut bits = Bits::new(body);
+    let id = bits.exp_golomb()?;
+    let mut chroma_format = 1;
+    if matches!(
+        profile,
+        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+    ) {
+        chroma_format = bits.exp_golomb()?;
+        if chroma_format == 3 && bits.flag()? {
+            // Three planes, each coded as if it were grey.
+            chroma_format = 0;
+        }
+        bits.exp_golomb()?;
+        bits.exp_golomb()?;
+        bits.skip(1)?;
+        if bits.flag()? {
+            skip_scaling_lists(&mut bits, if chroma_format == 3 { 12 } else { 8 })?;
+        }
+    }
+    bits.exp_golomb()?;
+    match bits.exp_golomb()? {
+        0 => {
+            bits.exp_golomb()?;
+        }
+        1 => {
+            bits.skip(1)?;
+            bits.signed_exp_golomb()?;
+            bits.signed_exp_golomb()?;
+            for _ in 0..bits.exp_golomb().filter(|count| *count < 256)? {
+                bits.signed_exp_golomb()?;
+            }
+        }
+        _ => {}
+    }
+    bits.exp_golomb()?;
+    bits.skip(1)?;
+    let width = bits.exp_golomb()?.checked_add(1)?.checked_mul(16)?;
+    let map_units = bits.exp_golomb()?.checked_add(1)?.checked_mul(16)?;
+    // Interlaced pictures have twice as many rows, and are cropped in steps of two.
+    let fields = if bits.flag()? { 1 } else { 2 };
+    if fields == 2 {
+        bits.skip(1)?;
+    }
+    bits.skip(1)?;
+    let (unit_x, unit_y) = match chroma_format {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let crop = read_crop(&mut bits)?;
+    Some(Sequence {
+        width: crop.0.cut(width, unit_x)?,
+        height: crop
+            .1
+            .cut(map_units.checked_mul(fields)?, unit_y * fields)?,
+        profile: Profile {
+            codec: Codec::H264,
+            profile: *profile,
+            level: *level,
+            is_constrained: constraints & 0x40 != 0,
+        },
+        id,
+    })
+}
+
+/// H.264 §7.3.2.1.1.1.
+fn skip_scaling_lists(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
+    for list in 0..lists {
+        if !bits.flag()? {
+            continue;
+        }
+        let (mut last, mut next) = (8i64, 8i64);
+        for _ in 0..if list < 6 { 16 } else { 64 } {
+            if next != 0 {
+                next = (last + i64::from(bits.signed_exp_golomb()?)).rem_euclid(256);
+            }
+            last = if next == 0 { last } else { next };
+        }
+    }
+    Some(())
+}
+
+/// H.265 §7.3.2.2.
+fn read_sequence_h265(body: &[u8]) -> Option<Sequence> {
+    let mut bits = Bits::new(body);
+    bits.skip(4)?;
+    let sub_layers = bits.number(3)?;
+    bits.skip(1)?;
+    // profile_tier_level(), §7.3.3.
+    bits.skip(3)?;
+    let profile = bits.number(5)?;
+    bits.skip(32 + 48)?;
+    let level = bits.number(8)?;
+    let mut sub_layer_bits = 0;
+    for layer in 0..8 {
+        if layer < sub_layers {
+            sub_layer_bits += if bits.flag()? { 88 } else { 0 };
+            sub_layer_bits += if bits.flag()? { 8 } else { 0 };
+        } else if sub_layers > 0 {
+            bits.skip(2)?;
+        }
+    }
+    bits.skip(sub_layer_bits)?;
+    let id = bits.exp_golomb()?;
+    let chroma_format = bits.exp_golomb()?;
+    if chroma_format == 3 {
+        bits.skip(1)?;
+    }
+    let width = bits.exp_golomb()?;
+    let height = bits.exp_golomb()?;
+    let (unit_x, unit_y) = match chroma_format {
+        1 => (2, 2),
+        2 => (2, 1),
+        _ => (1, 1),
+    };
+    let crop = read_crop(&mut bits)?;
+    Some(Sequence {
+        width: crop.0.cut(width, unit_x)?,
+        height: crop.1.cut(height, unit_y)?,
+        profile: Profile {
+            codec: Codec::H265,
+            profile: u8::try_from(profile).ok()?,
+            level: u8::try_from(level).ok()?,
+            is_constrained: false,
+        },
+        id,
+    })
+}
+
+/// What is cut off on two opposite sides.
+#[derive(Clone, Copy, Debug, Default)]
+struct Crop(u32, u32);
+
+impl Crop {
+    /// What is left of a length, if that is something.
+    fn cut(self, length: u32, unit: u32) -> Option<u16> {
+        let off = self.0.checked_add(self.1)?.checked_mul(unit)?;
+        let left = u16::try_from(length.checked_sub(off)?).ok()?;
+        (left > 0).then_some(left)
+    }
+}
+
+/// The flag and, if it is set, the offsets of left, right, top and bottom: the same in both standards.
+fn read_crop(bits: &mut Bits<'_>) -> Option<(Crop, Crop)> {
+    if !bits.flag()? {
+        return Some(Default::default());
+    }
+    let mut side = || bits.exp_golomb();
+    Some((Crop(side()?, side()?), Crop(side()?, side()?)))
+}
+
+/// The parameter sets of one stream.
+///
+/// Those within the stream win over those of the description; a set that is unreadable or too large is passed over.
+#[derive(Debug)]
+pub struct ParameterSets {
+    codec: Codec,
+    sets: Vec<Set>,
+}
+
+#[derive(Debug)]
+struct Set {
+    kind: SetKind,
+    id: u32,
+    /// Picture parameter sets: the sequence parameter set that they belong to.
+    sequence_id: u32,
+    bytes: Bytes,
+    from_description: bool,
+}
+
+impl ParameterSets {
+    /// No sets yet.
+    pub fn new(codec: Codec) -> Self {
+        Self {
+            codec,
+            sets: Vec::new(),
+        }
+    }
+
+    /// Takes what a stream's description says are parameter sets, with start codes or without.
+    pub fn describe(&mut self, claimed: &[Bytes]) {
+        for bytes in claimed {
+            for nal in split_annex_b(self.codec, bytes.clone().into()) {
+                self.take(&nal, true);
+            }
+        }
+    }
+
+    /// Takes a parameter set from within the stream; anything else is passed over.
+    pub fn observe(&mut self, nal: &Payload) {
+        self.take(nal, false);
+    }
+
+    /// What decoding a picture needs that uses this picture parameter set; `None` while some of it is missing.
+    pub fn parameters(&self, pps_id: Option<u32>) -> Option<Parameters> {
+        let of_kind = |kind| self.sets.iter().filter(move |set| set.kind == kind);
+        if self.codec == Codec::H265 {
+            of_kind(SetKind::Video).next()?;
+        }
+        let picture = of_kind(SetKind::Picture)
+            .find(|set| Some(set.id) == pps_id)
+            .or_else(|| of_kind(SetKind::Picture).next())?;
+        let sequence = of_kind(SetKind::Sequence)
+            .find(|set| set.id == picture.sequence_id)
+            .or_else(|| of_kind(SetKind::Sequence).next())?;
+        let facts = read_sequence(self.codec, &sequence.bytes)?;
+        Some(Parameters {
+            width: facts.width,
+            height: facts.height,
+            sets: self.sets.iter().map(|set| set.bytes.clone()).collect(),
+        })
+    }
+
+    fn take(&mut self, nal: &Payload, from_description: bool) {
+        let Kind::Set(kind) = kind(self.codec, nal) else {
+            return;
+        };
+        if nal.len() > SET_BYTES_MAX {
+            return;
+        }
+        // A copy: a slice would hold on to the buffer that it was received in.
+        let bytes = Bytes::from(nal.to_vec());
+        let Some((id, sequence_id)) = ids(self.codec, kind, &bytes) else {
+            return;
+        };
+        if !from_description {
+            self.sets
+                .retain(|set| set.kind != kind || !set.from_description);
+        }
+        let set = Set {
+            kind,
+            id,
+            sequence_id,
+            bytes,
+            from_description,
+        };
+        let place = self
+            .sets
+            .partition_point(|other| (other.kind, other.id) < (kind, id));
+        let is_known =
+            (self.sets.get(place)).is_some_and(|other| (other.kind, other.id) == (kind, id));
+        if is_known {
+            self.sets[place] = set;
+        } else if self.sets.len() < SETS_MAX {
+            self.sets.insert(place, set);
+        }
+    }
+}
+
+/// A set's own number, and that of the sequence parameter set that it belongs to.
+fn ids(codec: Codec, kind: SetKind, set: &[u8]) -> Option<(u32, u32)> {
+    let mut bits = Bits::new(set.get(header_bytes(codec)..)?);
+    match kind {
+        SetKind::Video => Some((bits.number(4)?, 0)),
+        SetKind::Sequence => Some((read_sequence(codec, set)?.id, 0)),
+        SetKind::Picture => Some((bits.exp_golomb()?, bits.exp_golomb()?)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,370 @@
+//! RTP (RFC 3550) to pictures: H.264 (RFC 6184), H.265 (RFC 7798) and JPEG (RFC 2435). Not for RTSP, nor for sockets.
+//!
+//! A [`Receiver`] takes the packets of one medium, as they came, and gives whole pictures with their times; what was torn on the way it counts
+//! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order, `access_units`
+//! (with `h264`, `h265`, `fragments`, `assembly`) and `jpeg` make pictures of them, `timeline` tells when they were taken.
+
+mod access_units;
+mod assembly;
+mod budget;
+mod fragments;
+mod h264;
+mod h265;
+mod jpeg;
+mod markers;
+mod packet;
+mod rate;
+mod reorder;
+pub mod rtcp;
+mod sources;
+mod timeline;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::frame::{Codec, Parameters, Payload};
+use crate::sdp::Video;
+use crate::timestamp::Stamp;
+use access_units::AccessUnits;
+use packet::Packet;
+use reorder::Reorder;
+use rtcp::Reception;
+use sources::{Arrived, Sources, Verdict};
+use timeline::Timeline;
+
+pub use reorder::Transport;
+
+/// A whole picture.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessUnit {
+    /// A JPEG; or the NAL units of an access unit, each behind its length in four bytes.
+    pub payload: Payload,
+    /// How it is coded.
+    pub codec: Codec,
+    /// Whether it can be shown without another picture.
+    pub keyframe: bool,
+    /// What decoding it needs, the same `Arc` until it changes, which is at a keyframe only; `None` for JPEG.
+    pub parameters: Option<Arc<Parameters>>,
+    /// When it was taken, for [`Clock::read`](crate::clock::Clock::read).
+    pub stamp: Stamp,
+    /// When its last packet arrived: the `now_us` of that push.
+    pub received_us: i64,
+}
+
+/// Why a picture was not handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SkipReason {
+    /// Packets of it are missing or damaged.
+    Torn,
+    /// It can't be decoded: no keyframe, or not all parameter sets, have come yet.
+    Early,
+    /// Larger than 32 MiB, or in more than 65536 pieces.
+    TooLarge,
+    /// Of a kind that can't be put together: a JPEG of unknown type or size.
+    NotPicture,
+}
+
+/// What [`Receiver::poll`] gives.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are pictures")]
+pub enum Event {
+    /// A picture.
+    AccessUnit(AccessUnit),
+    /// One that was not handed out.
+    Skipped(SkipReason),
+}
+
+/// What became of the packets so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Packets of this medium, from whomever.
+    pub packets: u64,
+    /// Packets that never came, by their sequence numbers.
+    pub lost: u64,
+    /// Packets that came twice or too late.
+    pub repeated: u64,
+    /// Packets of other payload types and of other senders.
+    pub foreign: u64,
+    /// What is no RTP packet.
+    pub malformed: u64,
+    /// Sender reports from our sender.
+    pub reports: u64,
+}
+
+/// A picture without its stamp.
+#[derive(Debug)]
+struct Picture {
+    payload: Payload,
+    keyframe: bool,
+    parameters: Option<Arc<Parameters>>,
+    rtp_time: u32,
+    received_us: i64,
+}
+
+/// What is made of packets.
+#[derive(Debug)]
+enum Made {
+    Picture(Picture),
+    Skipped(SkipReason),
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of a camera, in place")]
+enum Depacketizer {
+    AccessUnits(AccessUnits),
+    Jpeg(jpeg::Pictures),
+}
+
+/// Makes pictures of the packets of one medium.
+///
+/// Push what came, then poll until there is nothing more. Where a picture ends is known from its last packet's marker only once markers have
+/// shown that they are right, and else when the next picture begins: [`Receiver::settle`] hands out the last picture of a camera that pauses.
+///
+/// What is handed out is whole: no packet of it was missing. For H.264 and H.265 it begins with the first keyframe for which all parameter sets
+/// are there, and goes on with every whole access unit, also with those that refer to one that was torn.
+///
+/// What a camera can make it hold is bounded: one picture of 32 MiB, of which it keeps the pieces, and 16 MiB of packets whose place or sender
+/// is not known. Pieces are slices of the buffers pushed: push none that are much larger than the packets in them.
+///
+/// ```
+/// use framelog_core::clock::{Clock, ClockKind, TimestampMode};
+/// use framelog_core::rtp::{Event, Receiver, Transport};
+/// use framelog_core::sdp::Description;
+///
+/// let description = Description::read(
+///     b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets=Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=\n",
+/// );
+/// let mut receiver = Receiver::new(description.video().unwrap(), Transport::Interleaved);
+/// let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+/// let arrival_us = 1_700_000_000_300_000;
+/// // Version 2, marker, payload type 96; sequence number, RTP time, SSRC; a slice of an IDR picture.
+/// let idr = b"\x80\xE0\x00\x01\x00\x01\x51\x80\x12\x34\x56\x78\x65\x88\x84\x21";
+/// receiver.push(idr.to_vec().into(), arrival_us);
+/// let next = b"\x80\xE0\x00\x02\x00\x01\x5F\x90\x12\x34\x56\x78\x41\x9A\x21\x6C";
+/// receiver.push(next.to_vec().into(), arrival_us + 40_000);
+/// while let Some(event) = receiver.poll() {
+///     let Event::AccessUnit(unit) = event else { panic!("{event:?}") };
+///     let reading = clock.read(unit.stamp, unit.received_us);
+///     assert_eq!((reading.kind, reading.captured_us), (ClockKind::Mapped, arrival_us));
+///     assert_eq!(unit.payload.to_vec(), b"\0\0\0\x04\x65\x88\x84\x21");
+///     assert_eq!(unit.parameters.unwrap().width, 640);
+/// }
+/// assert!(receiver.holds_picture());
+/// ```
+#[derive(Debug)]
+pub struct Receiver {
+    codec: Codec,
+    payload_type: u8,
+    sources: Sources,
+    reorder: Reorder,
+    depacketizer: Depacketizer,
+    timeline: Timeline,
+    events: VecDeque<Event>,
+    made: Vec<Made>,
+    counts: Counts,
+    last_report: u32,
+}
+
+impl Receiver {
+    /// A receiver for what a camera describes as `video`.
+    pub fn new(video: &Video, transport: Transport) -> Self {
+        Self {
+            codec: video.codec,
+            payload_type: video.payload_type,
+            sources: Sources::default(),
+            reorder: Reorder::new(transport),
+            depacketizer: match video.codec {
+                Codec::Mjpeg => Depacketizer::Jpeg(jpeg::Pictures::new(video.size)),
+                codec => Depacketizer::AccessUnits(AccessUnits::new(
+                    codec,
+                    video.has_don,
+                    &video.parameter_sets,
+                )),
+            },
+            timeline: Timeline::new(video.clock_hz),
+            events: VecDeque::new(),
+            made: Vec::new(),
+            counts: Counts::default(),
+            last_report: 0,
+        }
+    }
+
+    /// The SSRC that the camera announces (`ssrc` in the Transport header). Only a hint: others are taken when this one does not come.
+    pub fn announce_ssrc(&mut self, ssrc: u32) {
+        self.sources.announce(ssrc);
+    }
+
+    /// Takes an RTP packet, or an RTCP packet that came in its place (RFC 5761), that arrived at `now_us` (microseconds since the Unix epoch).
+    pub fn push(&mut self, bytes: Bytes, now_us: i64) {
+        if matches!(bytes.get(1), Some(192..=223)) {
+            return self.push_rtcp(&bytes, now_us);
+        }
+        let Some(packet) = Packet::read(bytes) else {
+            self.counts.malformed += 1;
+            return;
+        };
+        if packet.payload_type != self.payload_type {
+            self.counts.foreign += 1;
+            return;
+        }
+        self.counts.packets += 1;
+        self.accept(VecDeque::from([(packet, now_us)]));
+    }
+
+    /// Takes a compound RTCP packet that arrived at `now_us`.
+    pub fn push_rtcp(&mut self, compound: &[u8], now_us: i64) {
+        for message in rtcp::read(compound) {
+            match message {
+                rtcp::Message::SenderReport {
+                    ssrc,
+                    ntp,
+                    rtp_time,
+                } if self.sources.is_ours(ssrc) => {
+                    self.counts.reports += 1;
+                    self.last_report = (ntp >> 16) as u32;
+                    self.timeline.report(ntp, rtp_time, now_us);
+                }
+                rtcp::Message::Bye { ssrc } if self.sources.current() == Some(ssrc) => {
+                    self.end_source();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// No packets have come for a while (some 200 ms): a picture that is whole is handed out by the next [`Receiver::poll`] even though nothing
+    /// has come that shows its end, and missing packets are not waited for any longer.
+    pub fn settle(&mut self) {
+        self.reorder.release_all();
+        self.depacketize();
+        match &mut self.depacketizer {
+            Depacketizer::AccessUnits(units) => units.settle(&mut self.made),
+            Depacketizer::Jpeg(pictures) => pictures.settle(&mut self.made),
+        }
+        self.stamp();
+    }
+
+    /// Whether a picture has come that was not handed out: what [`Receiver::settle`] could help with.
+    pub fn holds_picture(&self) -> bool {
+        self.reorder.is_waiting()
+            || match &self.depacketizer {
+                Depacketizer::AccessUnits(units) => units.holds_picture(),
+                Depacketizer::Jpeg(pictures) => pictures.holds_picture(),
+            }
+    }
+
+    /// No more packets will come: what is whole is handed out by the next [`Receiver::poll`], the rest is skipped.
+    pub fn finish(&mut self) {
+        self.reorder.release_all();
+        self.depacketize();
+        while self.end_source() {
+            self.reorder.release_all();
+            self.depacketize();
+        }
+        self.end_stream();
+    }
+
+    /// The next event, or `None` when more packets are wanted.
+    pub fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// What became of the packets so far.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            lost: self.reorder.lost,
+            repeated: self.reorder.dropped,
+            foreign: self.counts.foreign + self.sources.foreign,
+            ..self.counts
+        }
+    }
+
+    /// What to tell the camera in a receiver report; `None` before its first packet.
+    pub fn reception(&self) -> Option<Reception> {
+        Some(Reception {
+            ssrc: self.sources.current()?,
+            highest_sequence: self.reorder.highest(),
+            lost: u32::try_from(self.reorder.lost).unwrap_or(u32::MAX),
+            last_report: self.last_report,
+        })
+    }
+
+    fn accept(&mut self, mut packets: VecDeque<Arrived>) {
+        while let Some(arrived) = packets.pop_front() {
+            match self.sources.take(arrived) {
+                Verdict::Ours(arrived) => self.reorder.push(arrived),
+                Verdict::Changed(held) => {
+                    self.begin_source();
+                    held.into_iter()
+                        .rev()
+                        .for_each(|arrived| packets.push_front(arrived));
+                }
+                Verdict::Held => {}
+            }
+            self.depacketize();
+        }
+    }
+
+    /// The sender sends no more. Whether another has begun.
+    fn end_source(&mut self) -> bool {
+        let Some(packets) = self.sources.end() else {
+            return false;
+        };
+        self.begin_source();
+        self.accept(packets.into());
+        true
+    }
+
+    fn begin_source(&mut self) {
+        self.reorder.restart();
+        self.depacketize();
+        self.end_stream();
+        self.timeline.restart();
+    }
+
+    /// What has begun does not go on.
+    fn end_stream(&mut self) {
+        match &mut self.depacketizer {
+            Depacketizer::AccessUnits(units) => units.finish(&mut self.made),
+            Depacketizer::Jpeg(pictures) => pictures.finish(&mut self.made),
+        }
+        self.stamp();
+    }
+
+    fn depacketize(&mut self) {
+        while let Some(arrived) = self.reorder.pop() {
+            match &mut self.depacketizer {
+                Depacketizer::AccessUnits(units) => units.take(arrived, &mut self.made),
+                Depacketizer::Jpeg(pictures) => pictures.take(arrived, &mut self.made),
+            }
+        }
+        self.stamp();
+    }
+
+    fn stamp(&mut self) {
+        for made in self.made.drain(..) {
+            self.events.push_back(match made {
+                Made::Skipped(reason) => Event::Skipped(reason),
+                Made::Picture(picture) => Event::AccessUnit(AccessUnit {
+                    stamp: self.timeline.stamp(
+                        picture.rtp_time,
+                        picture.received_us,
+                        picture.keyframe,
+                    ),
+                    payload: picture.payload,
+                    codec: self.codec,
+                    keyframe: picture.keyframe,
+                    parameters: picture.parameters,
+                    received_us: picture.received_us,
+                }),
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod captures;
+#[cfg(test)]
+mod tests;

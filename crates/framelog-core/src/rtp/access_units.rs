@@ -1,0 +1,130 @@
+//! H.264 and H.265 packets to access units. Not for their order, nor for their times.
+
+use bytes::Bytes;
+
+use super::assembly::Assembly;
+use super::fragments::{Fragments, Units};
+use super::reorder::InOrder;
+use super::{Made, h264, h265};
+use crate::frame::{Codec, Payload};
+use crate::nal::split_annex_b;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct AccessUnits {
+    codec: Codec,
+    has_don: bool,
+    fragments: Fragments,
+    /// When the unit in pieces began and when its last piece arrived, and whether that had a marker.
+    open: Open,
+    assembly: Assembly,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    rtp_time: u32,
+    received_us: i64,
+    marked: bool,
+}
+
+impl AccessUnits {
+    pub(super) fn new(codec: Codec, has_don: bool, described_sets: &[Bytes]) -> Self {
+        Self {
+            codec,
+            has_don,
+            fragments: Fragments::default(),
+            open: Open::default(),
+            assembly: Assembly::new(codec, described_sets),
+        }
+    }
+
+    pub(super) fn take(&mut self, arrived: InOrder, made: &mut Vec<Made>) {
+        let InOrder {
+            packet,
+            received_us,
+            after_loss,
+        } = arrived;
+        let rtp_time = packet.rtp_time;
+        if after_loss {
+            let torn = self.fragments.tear().then_some(self.open.rtp_time);
+            self.assembly.lose(torn, made);
+        }
+        let continues = match self.codec {
+            Codec::H265 => h265::continues_unit(&packet.payload),
+            _ => h264::continues_unit(&packet.payload),
+        };
+        if !continues {
+            self.end_unit(made);
+        }
+        self.assembly.begin_packet(rtp_time, made);
+        if !self.fragments.is_open() {
+            self.open.rtp_time = rtp_time;
+        }
+        self.open.received_us = received_us;
+        self.open.marked = packet.marker;
+        let unit_time = if continues {
+            self.open.rtp_time
+        } else {
+            rtp_time
+        };
+        let mut units = Units::new();
+        let used = self.assembly.budget();
+        let (payload, fragments) = (packet.payload, &mut self.fragments);
+        let unpacked = match self.codec {
+            Codec::H265 => h265::unpack(payload, self.has_don, used, fragments, &mut units),
+            _ => h264::unpack(payload, used, fragments, &mut units),
+        };
+        for unit in units {
+            self.add(unit, unit_time, received_us, made);
+        }
+        if let Err(broken) = unpacked {
+            self.assembly.spoil(broken, rtp_time);
+        }
+        if packet.marker && !self.fragments.is_open() {
+            self.assembly.mark(made);
+        }
+    }
+
+    /// Whether the end of an access unit may be here already.
+    pub(super) fn holds_picture(&self) -> bool {
+        self.assembly.holds_picture()
+    }
+
+    /// Nothing has come for a while.
+    pub(super) fn settle(&mut self, made: &mut Vec<Made>) {
+        if !self.fragments.is_open() {
+            self.assembly.settle(made);
+        }
+    }
+
+    /// Nothing more of this stream comes.
+    pub(super) fn finish(&mut self, made: &mut Vec<Made>) {
+        if self.fragments.is_open() && !self.open.marked {
+            let torn = self.fragments.tear().then_some(self.open.rtp_time);
+            self.assembly.lose(torn, made);
+        }
+        self.end_unit(made);
+        self.assembly.finish(made);
+    }
+
+    /// A unit whose last piece was not marked as such has ended: another begins.
+    fn end_unit(&mut self, made: &mut Vec<Made>) {
+        if let Some(unit) = self.fragments.end() {
+            let Open {
+                rtp_time,
+                received_us,
+                marked,
+            } = self.open;
+            self.add(unit, rtp_time, received_us, made);
+            if marked {
+                self.assembly.mark(made);
+            }
+        }
+    }
+
+    fn add(&mut self, unit: Payload, rtp_time: u32, received_us: i64, made: &mut Vec<Made>) {
+        for unit in split_annex_b(self.codec, unit) {
+            self.assembly.take(unit, rtp_time, received_us, made);
+        }
+    }
+}

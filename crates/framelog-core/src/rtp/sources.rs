@@ -1,0 +1,209 @@
+//! Whose packets are ours: one sender (SSRC) at a time. Not for their order.
+//!
+//! Cameras send another SSRC than they announce, change it in the middle, and mix the packets of old sessions into new ones (camera-quirks
+//! rows 88 and 90). A sender that changed goes on alone; one that is mixed in does not. So the packets of another sender are held until that is
+//! known: nothing of a stream that changes its SSRC is lost, and nothing of a foreign one gets in.
+
+use super::packet::Packet;
+
+/// For how long another sender must go on alone to be the camera's new one.
+const ALONE_US: i64 = 2_000_000;
+/// How many of its packets are held.
+const HELD_MAX: usize = 4096;
+/// How much of them, bytes.
+const HELD_BYTES_MAX: usize = 8 << 20;
+
+/// A packet and when it arrived, microseconds since the Unix epoch.
+pub(super) type Arrived = (Packet, i64);
+
+/// What becomes of a packet.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// It is the camera's.
+    Ours(Arrived),
+    /// The camera has a new SSRC: these packets, which came since, are to be taken again.
+    Changed(Vec<Arrived>),
+    /// Held until it is known whose it is.
+    Held,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    announced: Option<u32>,
+    current: Option<u32>,
+    /// Packets of others, since the last of ours.
+    held: Vec<Arrived>,
+    held_bytes: usize,
+    /// Packets of others that were passed over.
+    pub(super) foreign: u64,
+}
+
+impl Sources {
+    /// What the camera says that its SSRC will be. A hint: it is preferred when it comes.
+    pub(super) fn announce(&mut self, ssrc: u32) {
+        self.announced = Some(ssrc);
+    }
+
+    pub(super) fn current(&self) -> Option<u32> {
+        self.current
+    }
+
+    pub(super) fn take(&mut self, arrived: Arrived) -> Verdict {
+        let ssrc = arrived.0.ssrc;
+        match self.current {
+            Some(current) if ssrc == current => {
+                self.pass_over_held();
+                Verdict::Ours(arrived)
+            }
+            None => {
+                self.current = Some(ssrc);
+                Verdict::Ours(arrived)
+            }
+            Some(_) => {
+                let first_us = self
+                    .held
+                    .first()
+                    .map_or(arrived.1, |(_, first_us)| *first_us);
+                let is_alone = arrived.1.saturating_sub(first_us) >= ALONE_US;
+                self.held_bytes += arrived.0.payload.len();
+                self.held.push(arrived);
+                let is_full = self.held.len() >= HELD_MAX || self.held_bytes >= HELD_BYTES_MAX;
+                if self.announced == Some(ssrc) {
+                    self.change(ssrc)
+                } else if let Some((first, _)) = self.held.first().filter(|_| is_alone || is_full) {
+                    self.change(first.ssrc)
+                } else {
+                    Verdict::Held
+                }
+            }
+        }
+    }
+
+    /// The sender says that it sends no more, or the stream has ended: who is held is the new one.
+    pub(super) fn end(&mut self) -> Option<Vec<Arrived>> {
+        let ssrc = self.held.first()?.0.ssrc;
+        match self.change(ssrc) {
+            Verdict::Changed(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Whether a report of this sender is about ours.
+    pub(super) fn is_ours(&self, ssrc: u32) -> bool {
+        self.current
+            .or(self.announced)
+            .is_none_or(|ours| ours == ssrc)
+    }
+
+    fn change(&mut self, ssrc: u32) -> Verdict {
+        self.current = Some(ssrc);
+        self.held_bytes = 0;
+        Verdict::Changed(std::mem::take(&mut self.held))
+    }
+
+    fn pass_over_held(&mut self) {
+        self.foreign += self.held.len() as u64;
+        self.held.clear();
+        self.held_bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::samples::packet_of;
+    use super::*;
+
+    fn arrived(ssrc: u32, sequence: u16, at_us: i64) -> Arrived {
+        let packet = Packet::read(packet_of(ssrc, sequence, 0, false, b"x")).unwrap();
+        (packet, at_us)
+    }
+
+    #[test]
+    fn a_sender_that_is_mixed_in_is_passed_over() {
+        let mut sources = Sources::default();
+        for n in 0..500 {
+            let at_us = i64::from(n) * 40_000;
+            assert!(matches!(
+                sources.take(arrived(1, n, at_us)),
+                Verdict::Ours(_)
+            ));
+            for burst in 0..5 {
+                assert_eq!(
+                    sources.take(arrived(2, n * 5 + burst, at_us)),
+                    Verdict::Held
+                );
+            }
+        }
+        assert_eq!(sources.foreign, 499 * 5);
+        assert!(sources.is_ours(1) && !sources.is_ours(2));
+    }
+
+    #[test]
+    fn a_sender_that_goes_on_alone_is_the_new_one_and_nothing_of_it_is_lost() {
+        let mut sources = Sources::default();
+        sources.take(arrived(1, 0, 0));
+        for n in 0..50 {
+            assert_eq!(
+                sources.take(arrived(2, n, 40_000 * i64::from(n))),
+                Verdict::Held
+            );
+        }
+        let Verdict::Changed(packets) = sources.take(arrived(2, 50, 2_000_000)) else {
+            panic!("not changed");
+        };
+        assert_eq!(packets.len(), 51);
+        assert_eq!((packets[0].0.sequence, packets[50].1), (0, 2_000_000));
+        assert!(matches!(
+            sources.take(arrived(2, 51, 2_040_000)),
+            Verdict::Ours(_)
+        ));
+    }
+
+    #[test]
+    fn an_announced_sender_is_preferred_and_a_missing_one_does_no_harm() {
+        let mut sources = Sources::default();
+        sources.announce(7);
+        assert!(matches!(sources.take(arrived(1, 0, 0)), Verdict::Ours(_)));
+        let changed = Verdict::Changed(vec![arrived(7, 9, 5)]);
+        assert_eq!(sources.take(arrived(7, 9, 5)), changed);
+        assert_eq!(sources.take(arrived(1, 1, 6)), Verdict::Held);
+    }
+
+    #[test]
+    fn senders_that_follow_on_each_other_are_all_taken() {
+        let mut sources = Sources::default();
+        sources.take(arrived(1, 0, 0));
+        let later: Vec<Arrived> = (2..8)
+            .map(|n| arrived(n, 0, i64::from(n) * 500_000))
+            .collect();
+        let (last, before) = later.split_last().unwrap();
+        for held in before.iter().take(4) {
+            assert_eq!(sources.take(held.clone()), Verdict::Held);
+        }
+        assert_eq!(
+            sources.take(before[4].clone()),
+            Verdict::Changed(before.to_vec())
+        );
+        assert_eq!(sources.current(), Some(2));
+        assert!(matches!(sources.take(before[0].clone()), Verdict::Ours(_)));
+        assert_eq!(sources.take(last.clone()), Verdict::Held);
+        assert_eq!(sources.foreign, 0);
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_and_handed_out_at_the_end() {
+        let mut sources = Sources::default();
+        sources.take(arrived(1, 0, 0));
+        for n in 0..HELD_MAX - 1 {
+            assert_eq!(sources.take(arrived(2, n as u16, 0)), Verdict::Held);
+        }
+        assert!(matches!(
+            sources.take(arrived(2, 0, 0)),
+            Verdict::Changed(_)
+        ));
+        sources.take(arrived(3, 0, 0));
+        assert_eq!(sources.end(), Some(vec![arrived(3, 0, 0)]));
+        assert_eq!(sources.end(), None);
+    }
+}

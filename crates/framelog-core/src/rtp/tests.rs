@@ -1,0 +1,582 @@
+use super::packet::samples::{packet, packet_of};
+use super::rtcp::samples::sender_report;
+use super::*;
+use crate::clock::{Clock, ClockKind, TimestampMode};
+use proptest::prelude::*;
+
+const START: i64 = 1_700_000_000_000_000;
+const FRAME_US: i64 = 40_000;
+const FRAME_TICKS: u32 = 3_600;
+
+const SPS: &[u8] = b"\x67\x42\xc0\x1f\xd9\x00\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x18\x32\x48";
+const SPS_642X358: &[u8] = b"\x67\x64\x00\x1e\xac\xd9\x40\xa4\x2f\xe2\x26\xc0\x44\x00\x00\x03\x00\x04\x00\x00\x03\x00\xc8\x3c\x58\xb6\x58";
+const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
+const SEI: &[u8] = b"\x06\x05\x02\x01\x02\x80";
+
+/// A slice of H.264 of about `len` bytes that differs with `seed`.
+fn slice(is_idr: bool, is_first: bool, len: usize, seed: usize) -> Vec<u8> {
+    let mut nal = vec![if is_idr { 0x65 } else { 0x41 }];
+    nal.extend_from_slice(if is_first {
+        &[0x88, 0x84]
+    } else {
+        &[0x4A, 0x21]
+    });
+    nal.extend((0..len).map(|n| (n * 7 + seed * 13) as u8 | 1));
+    nal
+}
+
+/// A sequence of access units: each its NAL units.
+fn stream(frames: usize, gop: usize, slices: usize, len: usize) -> Vec<Vec<Vec<u8>>> {
+    (0..frames)
+        .map(|n| {
+            let is_idr = n % gop == 0;
+            let mut nals = if is_idr {
+                vec![SPS.to_vec(), PPS.to_vec(), SEI.to_vec()]
+            } else {
+                vec![]
+            };
+            nals.extend((0..slices).map(|part| slice(is_idr, part == 0, len, n * slices + part)));
+            nals
+        })
+        .collect()
+}
+
+fn stored(nals: &[Vec<u8>]) -> Vec<u8> {
+    let unit = |nal: &Vec<u8>| [&(nal.len() as u32).to_be_bytes()[..], nal].concat();
+    nals.iter().flat_map(unit).collect()
+}
+
+/// The payloads of an access unit's packets, and whether each has the marker.
+fn packetized(nals: &[Vec<u8>], mtu: usize) -> Vec<(Vec<u8>, bool)> {
+    let mut out = Vec::new();
+    for nal in nals {
+        if nal.len() <= mtu {
+            out.push((nal.clone(), false));
+            continue;
+        }
+        let pieces = nal[1..].chunks(mtu).count();
+        for (n, piece) in nal[1..].chunks(mtu).enumerate() {
+            let flags = if n == 0 { 0x80 } else { 0 } | if n + 1 == pieces { 0x40 } else { 0 };
+            let header = [nal[0] & 0xE0 | 28, nal[0] & 0x1F | flags];
+            out.push(([&header[..], piece].concat(), false));
+        }
+    }
+    out.last_mut().expect("no unit").1 = true;
+    out
+}
+
+/// The packets of a stream, with the number of the access unit that each belongs to.
+fn packets(stream: &[Vec<Vec<u8>>], mtu: usize, start: u16) -> Vec<(usize, Bytes)> {
+    let mut sequence = start;
+    let mut out = Vec::new();
+    for (n, nals) in stream.iter().enumerate() {
+        for (payload, marker) in packetized(nals, mtu) {
+            out.push((
+                n,
+                packet(sequence, n as u32 * FRAME_TICKS, marker, &payload),
+            ));
+            sequence = sequence.wrapping_add(1);
+        }
+    }
+    out
+}
+
+fn video(fmtp: &str) -> Video {
+    let text = format!("m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 {fmtp}\n");
+    crate::sdp::Description::read(text.as_bytes())
+        .videos
+        .remove(0)
+}
+
+fn receiver(transport: Transport) -> Receiver {
+    Receiver::new(&video(""), transport)
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Found {
+    units: Vec<Vec<u8>>,
+    keyframes: Vec<bool>,
+    skipped: Vec<SkipReason>,
+}
+
+fn found(receiver: &mut Receiver) -> Found {
+    let mut found = Found::default();
+    while let Some(event) = receiver.poll() {
+        match event {
+            Event::AccessUnit(unit) => {
+                found.units.push(unit.payload.to_vec());
+                found.keyframes.push(unit.keyframe);
+            }
+            Event::Skipped(reason) => found.skipped.push(reason),
+        }
+    }
+    found
+}
+
+fn run(transport: Transport, packets: impl IntoIterator<Item = Bytes>) -> Found {
+    let mut receiver = receiver(transport);
+    for (n, bytes) in packets.into_iter().enumerate() {
+        receiver.push(bytes, START + n as i64 * 1_000);
+    }
+    receiver.finish();
+    found(&mut receiver)
+}
+
+fn all(stream: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+    stream.iter().map(|nals| stored(nals)).collect()
+}
+
+#[test]
+fn a_good_stream_comes_out_whole() {
+    let stream = stream(25, 10, 3, 500);
+    let out = run(
+        Transport::Interleaved,
+        packets(&stream, 200, 65_500)
+            .into_iter()
+            .map(|(_, bytes)| bytes),
+    );
+    assert_eq!(out.units, all(&stream));
+    let keyframes: Vec<bool> = (0..25).map(|n| n % 10 == 0).collect();
+    assert_eq!(out.keyframes, keyframes);
+    assert_eq!(out.skipped, []);
+}
+
+#[test]
+fn a_picture_is_handed_out_with_its_marker_once_markers_are_known_to_be_right() {
+    let stream = stream(6, 10, 1, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    let mut behind = Vec::new();
+    for (n, bytes) in packets(&stream, 500, 0) {
+        receiver.push(bytes, START);
+        let count = found(&mut receiver).units.len();
+        behind.push((n, count));
+    }
+    let handed_out: usize = behind.iter().map(|(_, count)| count).sum();
+    assert_eq!(handed_out, 6);
+    assert_eq!(behind.last(), Some(&(5, 1)));
+    assert!(!receiver.holds_picture());
+}
+
+#[test]
+fn a_camera_that_pauses_has_its_last_picture_handed_out() {
+    let stream = stream(1, 10, 2, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    for (_, bytes) in packets(&stream, 500, 0) {
+        receiver.push(bytes, START);
+    }
+    assert_eq!(receiver.poll(), None);
+    assert!(receiver.holds_picture());
+    receiver.settle();
+    assert_eq!(found(&mut receiver).units, all(&stream));
+}
+
+#[test]
+fn a_picture_without_its_marker_is_not_handed_out_because_nothing_comes() {
+    let stream = stream(4, 10, 2, 50);
+    let mut all_packets = packets(&stream, 500, 0);
+    all_packets.pop();
+    let mut receiver = receiver(Transport::Interleaved);
+    for (_, bytes) in all_packets {
+        receiver.push(bytes, START);
+    }
+    assert!(!receiver.holds_picture());
+    receiver.settle();
+    assert_eq!(found(&mut receiver).units, all(&stream)[..3]);
+    receiver.finish();
+    assert_eq!(found(&mut receiver).skipped, [SkipReason::Torn]);
+}
+
+#[test]
+fn without_markers_the_next_picture_shows_the_end() {
+    let stream = stream(8, 4, 3, 300);
+    let unmarked = packets(&stream, 200, 0).into_iter().map(|(_, bytes)| {
+        let mut bytes = bytes.to_vec();
+        bytes[1] &= 0x7F;
+        Bytes::from(bytes)
+    });
+    let out = run(Transport::Interleaved, unmarked);
+    assert_eq!(out.units, all(&stream));
+}
+
+#[test]
+fn markers_with_every_packet_tear_nothing() {
+    let stream = stream(8, 4, 3, 300);
+    let marked = packets(&stream, 200, 0).into_iter().map(|(_, bytes)| {
+        let mut bytes = bytes.to_vec();
+        bytes[1] |= 0x80;
+        Bytes::from(bytes)
+    });
+    let out = run(Transport::Interleaved, marked);
+    assert_eq!(out.units, all(&stream));
+    assert_eq!(out.skipped, []);
+}
+
+#[test]
+fn markers_with_every_slice_of_keyframes_alone_tear_nothing() {
+    // Joined in the middle: single slices with right markers come first.
+    let mut stream = stream(3, 100, 1, 50);
+    stream.remove(0);
+    stream.extend((0..8).map(|n| match n % 4 {
+        0 => vec![
+            SPS.to_vec(),
+            PPS.to_vec(),
+            slice(true, true, 50, n),
+            slice(true, false, 50, n),
+        ],
+        _ => vec![slice(false, true, 50, n)],
+    }));
+    let units: Vec<_> = stream
+        .iter()
+        .zip(0u32..)
+        .flat_map(|(nals, n)| nals.iter().map(move |nal| (n, nal)))
+        .collect();
+    let marked = units
+        .iter()
+        .zip(0u16..)
+        .map(|((n, nal), sequence)| packet(sequence, n * FRAME_TICKS, true, nal));
+    let out = run(Transport::Interleaved, marked);
+    assert_eq!(out.units, all(&stream[2..]));
+    assert_eq!(out.skipped, [SkipReason::Early; 2]);
+}
+
+#[test]
+fn marker_and_time_wrong_around_parameter_sets_do_no_harm() {
+    let stream = stream(9, 3, 1, 100);
+    let mut sequence = 0;
+    let mut receiver = receiver(Transport::Interleaved);
+    for (n, nals) in stream.iter().enumerate() {
+        for (part, nal) in nals.iter().enumerate() {
+            // Each parameter set has the time of the picture before, and a marker of its own.
+            let is_last = part + 1 == nals.len();
+            let rtp_time = (n as u32 + u32::from(is_last)) * FRAME_TICKS;
+            receiver.push(packet(sequence, rtp_time, true, nal), START);
+            sequence += 1;
+        }
+    }
+    receiver.finish();
+    let out = found(&mut receiver);
+    assert_eq!(out.units, all(&stream));
+    assert_eq!(out.skipped, []);
+}
+
+#[test]
+fn start_codes_within_payloads_divide_units() {
+    let stream = stream(4, 2, 1, 700);
+    let joined: Vec<Vec<Vec<u8>>> = stream
+        .iter()
+        .map(|nals| vec![nals.join(&[0, 0, 0, 1][..])])
+        .collect();
+    for mtu in [100, 5, 7000] {
+        let out = run(
+            Transport::Interleaved,
+            packets(&joined, mtu, 0).into_iter().map(|(_, bytes)| bytes),
+        );
+        assert_eq!(out.units, all(&stream), "{mtu}");
+    }
+}
+
+#[test]
+fn a_stream_is_waited_for_until_it_can_be_decoded() {
+    let mut stream = stream(12, 6, 2, 50);
+    stream.drain(..2);
+    let out = run(
+        Transport::Interleaved,
+        packets(&stream, 500, 0).into_iter().map(|(_, bytes)| bytes),
+    );
+    assert_eq!(out.units, all(&stream[4..]));
+    assert_eq!(out.skipped, [SkipReason::Early; 4]);
+}
+
+#[test]
+fn described_parameter_sets_are_enough_and_those_in_the_stream_win() {
+    let bare = |n| vec![slice(n == 0, true, 20, n)];
+    let fmtp = "sprop-parameter-sets=Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=";
+    let mut receiver = Receiver::new(&video(fmtp), Transport::Interleaved);
+    let mut stream: Vec<_> = (0..3).map(bare).collect();
+    stream.push(vec![SPS_642X358.to_vec(), slice(true, true, 20, 3)]);
+    stream.push(bare(4));
+    for (_, bytes) in packets(&stream, 500, 0) {
+        receiver.push(bytes, START);
+    }
+    receiver.finish();
+    let mut widths = Vec::new();
+    let mut last: Option<Arc<Parameters>> = None;
+    while let Some(Event::AccessUnit(unit)) = receiver.poll() {
+        let parameters = unit.parameters.unwrap();
+        let is_same = last
+            .as_ref()
+            .is_some_and(|last| Arc::ptr_eq(last, &parameters));
+        widths.push((parameters.width, is_same));
+        last = Some(parameters);
+    }
+    assert_eq!(
+        widths,
+        [
+            (640, false),
+            (640, true),
+            (640, true),
+            (642, false),
+            (642, true)
+        ]
+    );
+}
+
+#[test]
+fn the_parameters_of_a_picture_are_not_those_of_the_next() {
+    let mut stream = stream(4, 2, 1, 50);
+    stream[2][0] = SPS_642X358.to_vec();
+    let mut receiver = receiver(Transport::Interleaved);
+    for (_, bytes) in packets(&stream, 500, 0) {
+        receiver.push(bytes, START);
+    }
+    receiver.finish();
+    let widths: Vec<u16> = std::iter::from_fn(|| receiver.poll())
+        .map(|event| match event {
+            Event::AccessUnit(unit) => unit.parameters.unwrap().width,
+            Event::Skipped(reason) => panic!("{reason:?}"),
+        })
+        .collect();
+    assert_eq!(widths, [640, 640, 642, 642]);
+}
+
+#[test]
+fn of_a_torn_picture_nothing_is_handed_out_and_all_others_are() {
+    for slices in [1, 3] {
+        let stream = stream(20, 5, slices, 900);
+        let all_packets = packets(&stream, 400, 65_530);
+        for lost in 0..all_packets.len() {
+            let torn = all_packets[lost].0;
+            let rest = all_packets.iter().enumerate().filter(|(n, _)| *n != lost);
+            let out = run(
+                Transport::Interleaved,
+                rest.map(|(_, (_, bytes))| bytes.clone()),
+            );
+            let mut expected = all(&stream);
+            expected.remove(torn);
+            if torn == 0 {
+                // The keyframe with which it would have begun; and before the first picture there is nothing to tell its start.
+                expected = if lost == 0 {
+                    out.units.clone()
+                } else {
+                    all(&stream[5..])
+                };
+            }
+            assert_eq!(out.units, expected, "packet {lost}, of picture {torn}");
+        }
+    }
+}
+
+#[test]
+fn reordered_and_doubled_datagrams_are_put_right() {
+    let stream = stream(20, 5, 2, 900);
+    let mut shuffled: Vec<Bytes> = packets(&stream, 400, 65_500)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect();
+    for at in (3..shuffled.len() - 3).step_by(5) {
+        shuffled.swap(at, at + 2);
+        let again = shuffled[at - 1].clone();
+        shuffled.insert(at + 1, again);
+    }
+    let out = run(Transport::Udp, shuffled);
+    assert_eq!(out.units, all(&stream));
+    assert_eq!(out.skipped, []);
+}
+
+#[test]
+fn packets_of_others_are_passed_over() {
+    let stream = stream(10, 5, 2, 900);
+    let mut receiver = receiver(Transport::Interleaved);
+    for (n, (_, bytes)) in packets(&stream, 400, 0).into_iter().enumerate() {
+        receiver.push(bytes, START);
+        receiver.push(
+            packet_of(99, n as u16, 5, true, &slice(true, true, 9, n)),
+            START,
+        );
+        let mut other_type = packet(n as u16, 5, true, b"\x65\x88").to_vec();
+        other_type[1] = 0x80 | 97;
+        receiver.push(other_type.into(), START);
+        receiver.push(Bytes::from_static(b"\x40junk"), START);
+    }
+    receiver.finish();
+    assert_eq!(found(&mut receiver).units[..9], all(&stream)[..9]);
+    assert!(receiver.counts().foreign > 50 && receiver.counts().malformed > 25);
+}
+
+#[test]
+fn another_sender_in_the_middle_loses_nothing_and_time_goes_on() {
+    let stream = stream(200, 10, 1, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+    for (n, nals) in stream.iter().enumerate() {
+        let is_new = n >= 100;
+        let (ssrc, first) = if is_new {
+            (2, 7_000_000u32)
+        } else {
+            (1, u32::MAX - 90_000)
+        };
+        for (part, nal) in nals.iter().enumerate() {
+            let place = stream[..n].iter().map(Vec::len).sum::<usize>() + part;
+            let sequence = place as u16 + if is_new { 9_000 } else { 0 };
+            let rtp_time = first.wrapping_add(n as u32 * FRAME_TICKS);
+            let bytes = packet_of(ssrc, sequence, rtp_time, part + 1 == nals.len(), nal);
+            receiver.push(bytes, START + n as i64 * FRAME_US);
+        }
+    }
+    receiver.finish();
+    let mut units = Vec::new();
+    while let Some(event) = receiver.poll() {
+        let Event::AccessUnit(unit) = event else {
+            panic!("{event:?}")
+        };
+        let reading = clock.read(unit.stamp, unit.received_us);
+        assert!(!reading.stepped);
+        assert_eq!(reading.captured_us, START + units.len() as i64 * FRAME_US);
+        units.push(unit.payload.to_vec());
+    }
+    assert_eq!(units, all(&stream));
+}
+
+#[test]
+fn a_report_gives_wall_time_from_the_next_segment_on() {
+    let stream = stream(100, 10, 1, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+    let mut n = 0;
+    for (of, bytes) in packets(&stream, 500, 0) {
+        let now_us = START + of as i64 * FRAME_US;
+        if of == 31 {
+            // What was taken at RTP time 31 frames was taken 80 ms before it arrived.
+            let wall_us = (now_us - 80_000) as u64;
+            let ntp = ((wall_us / 1_000_000 + 2_208_988_800) << 32)
+                + ((wall_us % 1_000_000) << 32) / 1_000_000;
+            let report = sender_report(0x1234_5678, ntp, 31 * FRAME_TICKS);
+            receiver.push(report.into(), now_us);
+        }
+        receiver.push(bytes, now_us);
+        while let Some(Event::AccessUnit(unit)) = receiver.poll() {
+            if n == 50 {
+                clock.new_segment();
+            }
+            let reading = clock.read(unit.stamp, unit.received_us);
+            let sent_us = START + n * FRAME_US;
+            if n < 50 {
+                assert_eq!(
+                    (reading.kind, reading.captured_us),
+                    (ClockKind::Mapped, sent_us)
+                );
+            } else {
+                assert_eq!(reading.kind, ClockKind::Camera);
+                assert!((reading.captured_us - (sent_us - 80_000)).abs() <= 1);
+            }
+            n += 1;
+        }
+    }
+    assert_eq!(receiver.counts().reports, 1);
+    assert!(n >= 99);
+}
+
+#[test]
+fn a_picture_without_end_is_given_up_and_the_next_is_taken() {
+    let mut receiver = receiver(Transport::Interleaved);
+    let piece = [&[0x7C, 0x05][..], &[1; 60_000]].concat();
+    receiver.push(packet(0, 0, false, b"\x7C\x85\x88\x84"), START);
+    for n in 1..2_000 {
+        receiver.push(packet(n, 0, false, &piece), START);
+    }
+    let stream = stream(3, 5, 1, 50);
+    for (n, (of, _)) in packets(&stream, 500, 0).into_iter().enumerate() {
+        let (payload, marker) = packetized(&stream[of], 500)[if of == 0 { n } else { 0 }].clone();
+        receiver.push(
+            packet(
+                2_000 + n as u16,
+                (of as u32 + 1) * FRAME_TICKS,
+                marker,
+                &payload,
+            ),
+            START,
+        );
+    }
+    receiver.finish();
+    let out = found(&mut receiver);
+    assert_eq!(out.units, all(&stream));
+    assert_eq!(out.skipped, [SkipReason::TooLarge]);
+}
+
+#[test]
+fn the_report_that_we_send_says_what_came() {
+    let mut receiver = receiver(Transport::Interleaved);
+    assert_eq!(receiver.reception(), None);
+    for sequence in [65_534, 65_535, 3] {
+        receiver.push(packet(sequence, 0, false, b"\x41\x9A"), START);
+    }
+    let reception = receiver.reception().unwrap();
+    assert_eq!((reception.ssrc, reception.lost), (0x1234_5678, 3));
+    assert_eq!(reception.highest_sequence & 0xFFFF, 3);
+}
+
+proptest! {
+    #[test]
+    fn nothing_torn_is_handed_out_and_the_order_is_kept(
+        slices in 1usize..4,
+        mtu in 20usize..300,
+        gop in 2usize..8,
+        start: u16,
+        udp: bool,
+        has_markers: bool,
+        lost in prop::collection::vec(0usize..300, 0..12),
+        doubled in prop::collection::vec(0usize..300, 0..6),
+        swapped in prop::collection::vec((0usize..300, 1usize..12), 0..8),
+    ) {
+        let stream = stream(24, gop, slices, 250);
+        let transport = if udp { Transport::Udp } else { Transport::Interleaved };
+        let sent = packets(&stream, mtu, start);
+        let count = sent.len();
+        let mut arriving: Vec<(usize, Bytes)> = sent.clone();
+        if udp {
+            for (at, by) in swapped {
+                let at = at % count;
+                arriving.swap(at, (at + by).min(count - 1));
+            }
+            for at in doubled {
+                let again = arriving[at % count].clone();
+                arriving.insert((at % count + 3).min(arriving.len()), again);
+            }
+        }
+        let gone: Vec<&Bytes> = lost.iter().map(|at| &sent[at % count].1).collect();
+        arriving.retain(|(_, bytes)| !gone.contains(&bytes));
+        let torn: Vec<usize> = sent.iter().filter(|(_, bytes)| gone.contains(&bytes)).map(|(of, _)| *of).collect();
+        let unmark = |bytes: Bytes| {
+            let mut bytes = bytes.to_vec();
+            bytes[1] &= if has_markers { 0xFF } else { 0x7F };
+            Bytes::from(bytes)
+        };
+        let out = run(transport, arriving.into_iter().map(|(_, bytes)| unmark(bytes)));
+        let whole = all(&stream);
+        let places: Vec<usize> = out.units.iter().map(|unit| whole.iter().position(|other| other == unit).expect("torn")).collect();
+        prop_assert!(places.is_sorted_by(|a, b| a < b));
+        prop_assert!(places.iter().all(|place| !torn.contains(place)), "{:?} {:?}", places, torn);
+        if has_markers && !torn.contains(&0) {
+            let missing: Vec<usize> = (0..24).filter(|n| !torn.contains(n) && !places.contains(n)).collect();
+            prop_assert!(missing.is_empty(), "{:?} are missing, torn were {:?}", missing, torn);
+        }
+    }
+
+    #[test]
+    fn any_packets_are_taken_without_a_panic(
+        payloads in prop::collection::vec((any::<u8>(), -3i8..4, any::<bool>(), prop::collection::vec(any::<u8>(), 0..30)), 0..60),
+        codec in prop::sample::select(vec![Codec::H264, Codec::H265, Codec::Mjpeg]),
+    ) {
+        let mut receiver = Receiver::new(&Video { codec, ..video("") }, Transport::Udp);
+        let mut sequence = 0u16;
+        for (time, step, marker, payload) in payloads {
+            sequence = sequence.wrapping_add_signed(step.into());
+            receiver.push(packet(sequence, u32::from(time) << 24, marker, &payload), START);
+            receiver.push_rtcp(&payload, START);
+            let _ = receiver.poll();
+        }
+        receiver.settle();
+        receiver.finish();
+        while receiver.poll().is_some() {}
+    }
+}

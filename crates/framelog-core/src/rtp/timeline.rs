@@ -1,0 +1,334 @@
+//! RTP time (32 bits, from anywhere, at any rate) as a [`Stamp`] for the [`Clock`](crate::clock::Clock). Not for whether a wall clock is
+//! right: that is the clock's to judge.
+//!
+//! Two times come out. The **media time** counts microseconds from some start and is good for spacing: it goes on through wraps, and where
+//! RTP time leaps or another sender begins, it goes on as the arrivals do. The **wall time** is the media time plus what the camera's sender
+//! reports say the difference is.
+//!
+//! RTP time that runs at another rate than it should (camera-quirks row 92) is found by its arrivals. A network only ever delays, so that the
+//! least delayed pictures of each second tell the rate.
+
+use std::collections::VecDeque;
+
+use super::rate::{Coarse, Point, Rate};
+use crate::timestamp::Stamp;
+
+/// Where media time begins: far from 0, and from what could be a date.
+const START_US: i64 = 86_400_000_000;
+/// Media time that leaves this range begins again.
+const MEDIA_RANGE_US: std::ops::Range<i64> = START_US / 2..400_000_000_000_000;
+/// A picture can't come this much earlier than the least delayed one: RTP time leapt ahead. Less than what the clock takes for a step.
+const AHEAD_US: i64 = 900_000;
+/// A picture comes no more than so much later than the least delayed one, however bad the network: RTP time leapt back.
+const BEHIND_US: i64 = 55_000_000;
+/// Pictures that are shown in another order than they are sent (B-frames) go back less than this.
+const BACK_US: i64 = 900_000;
+/// How long the arrivals are looked at for the least delayed picture.
+const WINDOW_US: i64 = 1_000_000;
+/// How many such stretches are remembered.
+const WINDOWS: usize = 30;
+/// By so much the least delay must grow or fall before the rate is in doubt.
+const DRIFT_US: i64 = 250_000;
+/// Over how many stretches it must do so, each time.
+const DRIFT_WINDOWS: usize = 3;
+/// The RTP time of a report lies within so much of the pictures that come with it.
+const REPORT_NEAR_US: u64 = 10_000_000;
+/// A report that differs by more than this from the one before has to be confirmed by the next.
+const REPORT_AGREES_US: u64 = 1_000_000;
+/// 2001-01-01: before, a wall clock is not set (camera-quirks row 58).
+const DATES_FROM_US: i64 = 978_307_200_000_000;
+/// From 1900 (NTP) to 1970, seconds.
+const NTP_TO_UNIX: i64 = 2_208_988_800;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    nominal: Rate,
+    rate: Rate,
+    coarse: Coarse,
+    last: Option<Last>,
+    /// Another sender begins with the next picture.
+    restarted: bool,
+    /// Where the present stretch of media time begins.
+    origin: Point,
+    /// Arrival minus media time of the least delayed pictures, as of the last whole window.
+    delay_us: i64,
+    window: Option<Window>,
+    /// The least delayed picture of each of the last windows.
+    points: VecDeque<Point>,
+    reports: Reports,
+    early: Option<Early>,
+}
+
+/// The last picture.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    rtp_time: u32,
+    /// The same without wraps.
+    ticks: i64,
+    media_us: i64,
+    received_us: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    began_us: i64,
+    least: Point,
+    least_us: i64,
+}
+
+/// What sender reports say: wall time minus media time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reports {
+    used_us: Option<i64>,
+    /// The last one, and whether the one before it agrees with it.
+    last: Option<(i64, bool)>,
+}
+
+/// A sender report that came before the first picture.
+#[derive(Clone, Copy, Debug)]
+struct Early {
+    ntp: u64,
+    rtp_time: u32,
+    received_us: i64,
+}
+
+impl Timeline {
+    /// A timeline of so many ticks in a second.
+    pub(super) fn new(clock_hz: u32) -> Self {
+        let nominal = Rate::nominal(clock_hz);
+        Self {
+            nominal,
+            rate: nominal,
+            coarse: Coarse::default(),
+            last: None,
+            restarted: false,
+            origin: Point {
+                ticks: 0,
+                us: START_US,
+            },
+            delay_us: 0,
+            window: None,
+            points: VecDeque::new(),
+            reports: Reports::default(),
+            early: None,
+        }
+    }
+
+    /// Another sender begins: its RTP time has nothing to do with the one before.
+    pub(super) fn restart(&mut self) {
+        self.restarted = true;
+        self.early = None;
+    }
+
+    /// The stamp of a picture with this RTP time. To be called once for each picture, in order of arrival.
+    pub(super) fn stamp(&mut self, rtp_time: u32, received_us: i64, keyframe: bool) -> Stamp {
+        let arrival = Point {
+            ticks: self.unwrapped(rtp_time),
+            us: received_us,
+        };
+        if self.last.is_none() {
+            self.delay_us = received_us.saturating_sub(START_US);
+            self.begin_at(arrival.ticks, START_US);
+        } else if self.restarted || self.is_leap(arrival) {
+            self.go_on_by_arrival(arrival);
+        }
+        self.follow_rate(arrival);
+        self.last = Some(Last {
+            rtp_time,
+            ticks: arrival.ticks,
+            media_us: self.media_at(arrival.ticks),
+            received_us,
+        });
+        self.restarted = false;
+        if let Some(early) = self.early.take() {
+            self.report(early.ntp, early.rtp_time, early.received_us);
+        }
+        self.stamp_at(arrival.ticks, keyframe)
+    }
+
+    /// Takes a sender report (RFC 3550 §6.4.1) that arrived at `received_us`. One that is not plausible is passed over.
+    pub(super) fn report(&mut self, ntp: u64, rtp_time: u32, received_us: i64) {
+        let Some(last) = self.last.filter(|_| !self.restarted) else {
+            self.early = Some(Early {
+                ntp,
+                rtp_time,
+                received_us,
+            });
+            return;
+        };
+        let media_us = self.media_at(self.unwrapped(rtp_time));
+        let passed_us = received_us.saturating_sub(last.received_us);
+        let is_near = [last.media_us, last.media_us.saturating_add(passed_us)]
+            .iter()
+            .any(|us| us.abs_diff(media_us) <= REPORT_NEAR_US);
+        if let Some(wall_us) = wall_us(ntp).filter(|_| is_near) {
+            self.reports.take(wall_us.saturating_sub(media_us));
+        }
+    }
+
+    fn stamp_at(&mut self, ticks: i64, keyframe: bool) -> Stamp {
+        let media_us = self.media_at(ticks);
+        let wall_us = self
+            .reports
+            .difference(keyframe)
+            .map(|difference_us| media_us.saturating_add(difference_us));
+        Stamp {
+            stamp_us: wall_us.filter(|us| *us > 0),
+            wall_second_us: None,
+            media_us: Some(media_us),
+        }
+    }
+
+    fn unwrapped(&self, rtp_time: u32) -> i64 {
+        match self.last {
+            Some(last) => {
+                let step = rtp_time.wrapping_sub(last.rtp_time).cast_signed();
+                last.ticks + i64::from(step)
+            }
+            None => i64::from(rtp_time),
+        }
+    }
+
+    fn media_at(&self, ticks: i64) -> i64 {
+        self.origin
+            .us
+            .saturating_add(self.rate.us(ticks - self.origin.ticks))
+    }
+
+    /// Whether RTP time did not go on as time did. A network delays pictures, and they come in bursts then; it never hurries them.
+    fn is_leap(&self, arrival: Point) -> bool {
+        let media_us = self.media_at(arrival.ticks);
+        let late_us = self.delay_at(&arrival).saturating_sub(self.delay_us);
+        let back_us = self
+            .last
+            .map_or(0, |last| last.media_us.saturating_sub(media_us));
+        !(-AHEAD_US..=BEHIND_US).contains(&late_us)
+            || back_us > BACK_US
+            || !MEDIA_RANGE_US.contains(&media_us)
+    }
+
+    /// A new stretch of media time, as if this picture had come with the least delay.
+    fn go_on_by_arrival(&mut self, arrival: Point) {
+        let mut media_us = arrival.us.saturating_sub(self.delay_us);
+        if !MEDIA_RANGE_US.contains(&media_us) {
+            media_us = START_US;
+            self.delay_us = arrival.us.saturating_sub(START_US);
+        }
+        self.begin_at(arrival.ticks, media_us);
+    }
+
+    fn begin_at(&mut self, ticks: i64, media_us: i64) {
+        self.origin = Point {
+            ticks,
+            us: media_us,
+        };
+        self.window = None;
+        self.points.clear();
+    }
+
+    /// Notes an arrival, and takes the rate that the arrivals show.
+    fn follow_rate(&mut self, arrival: Point) {
+        if let Some(rate) = self.coarse.observe(arrival)
+            && !rate.is_within(self.rate, 33)
+        {
+            self.rate = rate;
+            self.go_on_by_arrival(arrival);
+            return;
+        }
+        let delay_us = self.delay_at(&arrival);
+        let fresh = Window {
+            began_us: arrival.us,
+            least: arrival,
+            least_us: delay_us,
+        };
+        let window = self.window.get_or_insert(fresh);
+        if (0..WINDOW_US).contains(&arrival.us.saturating_sub(window.began_us)) {
+            if delay_us < window.least_us {
+                window.least = arrival;
+                window.least_us = delay_us;
+            }
+            return;
+        }
+        let ended = std::mem::replace(window, fresh);
+        if self.points.len() == WINDOWS {
+            self.points.pop_front();
+        }
+        self.points.push_back(ended.least);
+        if let Some(rate) = self.changed_rate() {
+            // From that picture on, as if it had come with the delay of those before.
+            self.rate = rate;
+            self.begin_at(
+                ended.least.ticks,
+                ended.least.us.saturating_sub(self.delay_us),
+            );
+        } else {
+            self.delay_us = self.least_delay_us();
+        }
+    }
+
+    /// The least delay over some windows back: not the very last ones alone, in which a network may have stood still.
+    fn least_delay_us(&self) -> i64 {
+        let delays = self.points.iter().map(|point| self.delay_at(point));
+        delays.min().unwrap_or(self.delay_us)
+    }
+
+    fn delay_at(&self, point: &Point) -> i64 {
+        point.us.saturating_sub(self.media_at(point.ticks))
+    }
+
+    /// The rate by the arrivals, if it is another one: the least delay grew or fell from window to window.
+    fn changed_rate(&self) -> Option<Rate> {
+        let (first, last) = (self.points.front()?, self.points.back()?);
+        let drift_us = self.delay_at(last).saturating_sub(self.delay_at(first));
+        let tail = self.points.len().checked_sub(DRIFT_WINDOWS + 1)?;
+        let delays = self.points.range(tail..).map(|point| self.delay_at(point));
+        let is_steady = delays.is_sorted_by(|before, after| match drift_us > 0 {
+            true => before < after,
+            false => before > after,
+        });
+        if drift_us.saturating_abs() < DRIFT_US || !is_steady {
+            return None;
+        }
+        let rate = Rate::between(*first, *last)?;
+        Some(if rate.is_within(self.nominal, 1) {
+            self.nominal
+        } else {
+            rate
+        })
+    }
+}
+
+impl Reports {
+    fn take(&mut self, difference_us: i64) {
+        let agrees = |with: i64| with.abs_diff(difference_us) <= REPORT_AGREES_US;
+        let is_confirmed = match (self.used_us, self.last) {
+            (None, _) => true,
+            (Some(used_us), last) => {
+                agrees(used_us) || last.is_some_and(|(last_us, _)| agrees(last_us))
+            }
+        };
+        self.last = Some((difference_us, is_confirmed));
+    }
+
+    /// What to add to media time. It changes at keyframes only, because a step of the clock begins a segment, and that must begin with one.
+    fn difference(&mut self, keyframe: bool) -> Option<i64> {
+        if let Some((difference_us, true)) = self.last
+            && (keyframe || self.used_us.is_none())
+        {
+            self.used_us = Some(difference_us);
+        }
+        self.used_us
+    }
+}
+
+/// An NTP time (32.32 bits since 1900) in microseconds since the Unix epoch, if it is a date: from 2001 to 2036, when its seconds wrap.
+fn wall_us(ntp: u64) -> Option<i64> {
+    let seconds = i64::try_from(ntp >> 32).ok()? - NTP_TO_UNIX;
+    let micros = ((ntp & 0xFFFF_FFFF) * 1_000_000 + (1 << 31)) >> 32;
+    let wall_us = seconds * 1_000_000 + i64::try_from(micros).ok()?;
+    (wall_us >= DATES_FROM_US).then_some(wall_us)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+use super::*;
+use proptest::prelude::*;
+
+const NOW: i64 = 1_700_000_000_000_000;
+const FRAME_US: i64 = 40_000;
+
+fn ntp(wall_us: i64) -> u64 {
+    let seconds = (wall_us / 1_000_000 + NTP_TO_UNIX) as u64;
+    (seconds << 32) + (((wall_us % 1_000_000) as u64) << 32) / 1_000_000
+}
+
+fn media(stamp: Stamp) -> i64 {
+    stamp.media_us.expect("no media time")
+}
+
+/// By how much the media time of frames is off, at most, from one frame on; time as they are sent, `ticks_of` what RTP time says.
+fn worst(
+    clock_hz: u32,
+    frames: i64,
+    from: i64,
+    frame_us: i64,
+    ticks_of: impl Fn(i64) -> u32,
+) -> i64 {
+    let mut timeline = Timeline::new(clock_hz);
+    (0..frames)
+        .map(|n| {
+            let jitter_us = (n * 7919) % 9_000;
+            let stamp = timeline.stamp(ticks_of(n), NOW + n * frame_us + jitter_us, true);
+            if n < from {
+                0
+            } else {
+                (media(stamp) - START_US - n * frame_us).abs()
+            }
+        })
+        .max()
+        .unwrap()
+}
+
+#[test]
+fn a_good_clock_is_followed_exactly_also_over_the_wrap() {
+    let ticks = |n: i64| (u32::MAX - 10_000).wrapping_add(n as u32 * 3_600);
+    assert_eq!(worst(90_000, 5_000, 0, FRAME_US, ticks), 0);
+}
+
+#[test]
+fn a_clock_that_runs_slow_is_found_and_put_right() {
+    // 25 frames a second are counted, 21 are sent.
+    let found = worst(90_000, 2_000, 150, 1_000_000 / 21, |n| n as u32 * 3_600);
+    assert!(found < 400_000, "{found}");
+}
+
+#[test]
+fn a_clock_of_quite_another_rate_is_found_within_seconds() {
+    for ticks_in_frame in [40, 320, 40_000, 1_764] {
+        let found = worst(90_000, 2_000, 60, FRAME_US, |n| n as u32 * ticks_in_frame);
+        assert!(found < 950_000, "{ticks_in_frame}: {found}");
+        let found = worst(90_000, 2_000, 500, FRAME_US, |n| n as u32 * ticks_in_frame);
+        assert!(found < 400_000, "{ticks_in_frame}: {found}");
+    }
+}
+
+#[test]
+fn a_stall_and_the_burst_behind_it_keep_their_spacing() {
+    let mut timeline = Timeline::new(90_000);
+    for n in 0..3_000i64 {
+        let sent_us = NOW + n * FRAME_US;
+        // From second 20 to second 28 the network stands still.
+        let stall = NOW + 20_000_000..NOW + 28_000_000;
+        let received_us = if stall.contains(&sent_us) {
+            stall.end
+        } else {
+            sent_us
+        };
+        let stamp = timeline.stamp(n as u32 * 3_600, received_us, true);
+        assert_eq!(media(stamp), START_US + n * FRAME_US);
+    }
+}
+
+#[test]
+fn where_rtp_time_leaps_media_time_goes_on_by_arrival() {
+    for leap in [900_000u32, 0u32.wrapping_sub(900_000), 1 << 31, 77_777_777] {
+        let ticks = |n: i64| (n as u32 * 3_600).wrapping_add(if n >= 300 { leap } else { 0 });
+        let found = worst(90_000, 1_000, 0, FRAME_US, ticks);
+        assert!(found < 20_000, "{leap}: {found}");
+    }
+}
+
+#[test]
+fn pictures_shown_in_another_order_than_sent_keep_their_times() {
+    let mut timeline = Timeline::new(90_000);
+    for n in 0..500i64 {
+        // Sent I P B B: shown 0 3 1 2.
+        let shown = n / 3 * 3 + [2, 0, 1][(n % 3) as usize];
+        let stamp = timeline.stamp(shown as u32 * 3_600, NOW + n * FRAME_US, n % 30 == 0);
+        assert_eq!(media(stamp) - START_US, (shown - 2) * FRAME_US);
+    }
+}
+
+#[test]
+fn reports_give_wall_time_when_they_are_plausible() {
+    let mut timeline = Timeline::new(90_000);
+    let camera_us = |n: i64| NOW + n * FRAME_US - 300_000;
+    let mut stamp = |n: i64, report: Option<(u64, i64)>| {
+        if let Some((ntp, at)) = report {
+            timeline.report(ntp, at as u32 * 3_600, NOW + n * FRAME_US);
+        }
+        timeline
+            .stamp(n as u32 * 3_600, NOW + n * FRAME_US, true)
+            .stamp_us
+    };
+    // Early, not set, of 1970, of RTP time that is not the pictures'.
+    assert_eq!(stamp(0, Some((0, 0))), None);
+    assert_eq!(stamp(1, Some((ntp(0), 1))), None);
+    assert_eq!(stamp(2, Some((ntp(camera_us(2)), 50_000))), None);
+    let near = |found: Option<i64>, n: i64| found.is_some_and(|us| us.abs_diff(camera_us(n)) <= 1);
+    assert!(near(stamp(3, Some((ntp(camera_us(3)), 3))), 3));
+    assert!(near(stamp(4, None), 4));
+    // One that differs is not believed alone.
+    assert!(near(stamp(5, Some((ntp(camera_us(5) + 60_000_000), 5))), 5));
+    assert!(near(stamp(6, Some((ntp(camera_us(6)), 6))), 6));
+    stamp(7, Some((ntp(camera_us(7) + 60_000_000), 7)));
+    let set = stamp(8, Some((ntp(camera_us(8) + 60_000_000), 8)));
+    assert!(set.is_some_and(|us| us.abs_diff(camera_us(8) + 60_000_000) <= 1));
+}
+
+#[test]
+fn a_report_before_the_first_picture_counts() {
+    let mut timeline = Timeline::new(90_000);
+    timeline.report(ntp(NOW - 500_000), 90_000, NOW);
+    let stamp = timeline.stamp(180_000, NOW + 10_000, true);
+    assert!(
+        stamp
+            .stamp_us
+            .is_some_and(|us| us.abs_diff(NOW + 500_000) <= 1)
+    );
+}
+
+#[test]
+fn wall_time_changes_at_keyframes_only() {
+    let mut timeline = Timeline::new(90_000);
+    timeline.report(ntp(NOW), 0, NOW);
+    let wall = |stamp: Stamp| stamp.stamp_us.unwrap() - NOW;
+    assert_eq!(wall(timeline.stamp(0, NOW, true)), 0);
+    timeline.report(ntp(NOW + 200_000), 0, NOW);
+    assert_eq!(wall(timeline.stamp(9_000, NOW, false)), 100_000);
+    assert_eq!(wall(timeline.stamp(18_000, NOW, true)), 400_000);
+}
+
+proptest! {
+    #[test]
+    fn media_time_is_always_positive_and_no_date(frames in prop::collection::vec((any::<u32>(), any::<i64>(), any::<u64>(), any::<bool>()), 0..60), clock_hz: u32) {
+        let mut timeline = Timeline::new(clock_hz);
+        for (rtp_time, received_us, ntp, restart) in frames {
+            if restart {
+                timeline.restart();
+            }
+            timeline.report(ntp, rtp_time, received_us);
+            let stamp = timeline.stamp(rtp_time, received_us, restart);
+            prop_assert!((1..DATES_FROM_US).contains(&media(stamp)));
+            prop_assert!(stamp.stamp_us.is_none_or(|us| us > 0));
+            timeline.report(ntp, rtp_time.wrapping_add(5), received_us);
+        }
+    }
+}

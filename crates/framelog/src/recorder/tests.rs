@@ -1,0 +1,260 @@
+use framelog_core::frame::Codec;
+use framelog_store::query::GapRow;
+use framelog_store::{Options, Reader, Store};
+
+use super::*;
+use crate::config::url::CameraUrl;
+use crate::status::Status;
+
+const NOW: i64 = 1_700_000_000_000_000;
+const SECOND: i64 = 1_000_000;
+
+/// A frame, in seconds.
+#[derive(Default)]
+struct Came {
+    /// It can't be shown without the frame before it.
+    is_delta: bool,
+    /// What decoding it needs.
+    width: Option<u16>,
+    /// Since the first, by the clock that nobody sets, when it is handed over.
+    lived: u64,
+    /// By the machine's clock then.
+    wall: i64,
+    /// By the machine's clock, when it arrived.
+    received: i64,
+    stamp: Option<i64>,
+}
+
+/// What is in the index after frames, a second apart, of which each came at this second by the machine's clock, with this stamp.
+async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
+    let came = (0..).zip(frames).map(|(lived, &(wall, stamp))| Came {
+        lived,
+        wall,
+        received: wall,
+        stamp,
+        ..Came::default()
+    });
+    left(came.collect()).await
+}
+
+/// Capture times in order of arrival, number of segments, gaps where a clock was set.
+async fn left(frames: Vec<Came>) -> (Vec<i64>, usize, Vec<GapRow>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(Options {
+        sync: Duration::from_secs(1),
+        ..Options::new(dir.path().to_owned())
+    })
+    .await
+    .unwrap();
+    let camera = Camera::new("gate", CameraUrl::parse("http://gate/").unwrap().0);
+    let mut recorder = Recorder::new(
+        &camera,
+        Duration::from_secs(100 * 86_400),
+        store.camera("gate").await.unwrap(),
+        Status::default().camera("gate"),
+        false,
+        NOW,
+    );
+    recorder.begin_run();
+    let start = Instant::now();
+    for came in frames {
+        let picture = Picture {
+            payload: bytes::Bytes::from_static(b"picture").into(),
+            codec: Codec::Mjpeg,
+            keyframe: !came.is_delta,
+            parameters: came.width.map(parameters),
+            headers: Default::default(),
+            stamp: Stamp {
+                stamp_us: came.stamp.map(|second| second * SECOND),
+                ..Stamp::default()
+            },
+            received_us: NOW + came.received * SECOND,
+            complete: true,
+        };
+        let now = Moment {
+            wall_us: NOW + came.wall * SECOND,
+            at: start + Duration::from_secs(came.lived),
+        };
+        recorder.take_at(&mut vec![Delivery::Picture(picture)], now);
+    }
+    recorder.finish();
+    store.close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let (from, to) = (i64::MIN, i64::MAX);
+    let mut captured: Vec<_> = reader.frames("gate", from, to, None, 100).await.unwrap();
+    captured.sort_by_key(|frame| (frame.segment_id, frame.offset));
+    let captured = captured.iter().map(|frame| frame.captured_us - NOW);
+    let segments = reader.segments(None, from, to).await.unwrap().len();
+    let mut gaps = reader.gaps(None, from, to).await.unwrap();
+    gaps.retain(|gap| gap.reason == "clock_stepped");
+    (captured.map(|us| us / SECOND).collect(), segments, gaps)
+}
+
+fn span(gap: &GapRow) -> (i64, i64) {
+    let ended_us = gap.ended_us.unwrap();
+    ((gap.started_us - NOW) / SECOND, (ended_us - NOW) / SECOND)
+}
+
+#[tokio::test]
+async fn machine_whose_clock_leaps_forward_has_a_gap_where_the_times_are_its_own() {
+    let walls = [0, 1, 2, 3_603, 3_604];
+    let (captured, segments, gaps) = recorded(&walls.map(|wall| (wall, None))).await;
+    assert_eq!(captured, walls, "no frame is lost");
+    assert_eq!(segments, 2);
+    assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 3_603)]);
+    assert_eq!(
+        gaps[0].detail,
+        "this machine's clock went forward by 3600000 ms"
+    );
+}
+
+#[tokio::test]
+async fn machine_whose_clock_is_set_back_begins_a_segment_and_loses_no_frame() {
+    let walls = [100, 101, 102, 98, 99, 100];
+    let (captured, segments, gaps) = recorded(&walls.map(|wall| (wall, None))).await;
+    assert_eq!((captured, segments), (walls.to_vec(), 2));
+    assert_eq!(gaps, [], "each moment was lived through");
+}
+
+#[tokio::test]
+async fn camera_with_a_good_clock_is_left_alone_when_the_machines_is_set() {
+    for step in [-30, 30, 300] {
+        let frames = [0, 1, 2, 3, 4, 5].map(|second| {
+            let wall = second + if second < 3 { 0 } else { step };
+            (wall, Some(NOW / SECOND + second))
+        });
+        let (captured, segments, gaps) = recorded(&frames).await;
+        assert_eq!((captured, segments), (vec![0, 1, 2, 3, 4, 5], 1), "{step}");
+        assert_eq!(gaps, [], "{step}");
+    }
+}
+
+#[tokio::test]
+async fn camera_that_sends_uptime_follows_the_machines_clock_at_once() {
+    let frames = [0, 1, 2, 33, 34].map(|wall| (wall, Some(500 + wall % 30)));
+    let (captured, segments, gaps) = recorded(&frames).await;
+    assert_eq!((captured, segments), (vec![0, 1, 2, 33, 34], 2));
+    assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 33)]);
+}
+
+/// Handed over at `lived`, when the machine's clock said `wall`; arrived when it said `received`.
+fn held(frames: &[(u64, i64, i64)]) -> Vec<Came> {
+    let came = |&(lived, wall, received)| Came {
+        lived,
+        wall,
+        received,
+        stamp: None,
+        ..Came::default()
+    };
+    frames.iter().map(came).collect()
+}
+
+#[tokio::test]
+async fn frames_that_were_held_back_are_no_step() {
+    let frames = [(0, 0, 0), (9, 9, 1), (9, 9, 9), (10, 10, 10)];
+    let (captured, segments, gaps) = left(held(&frames)).await;
+    assert_eq!((captured, segments), (vec![0, 1, 9, 10], 1));
+    assert_eq!(gaps, []);
+}
+
+#[tokio::test]
+async fn step_is_found_behind_a_frame_that_was_held_back_over_it() {
+    for step in [100, -100] {
+        let now = 4 + step;
+        let frames = [
+            (0, 0, 0),
+            (1, 1, 1),
+            (4, now, 2),
+            (4, now, now),
+            (5, now + 1, now + 1),
+        ];
+        let (captured, segments, gaps) = left(held(&frames)).await;
+        assert_eq!((captured, segments), (vec![0, 1, 2, now, now + 1], 2));
+        let expected = if step > 0 { vec![(2, now)] } else { vec![] };
+        assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
+async fn camera_whose_clock_leaps_forward_has_a_gap() {
+    let frames = [0, 1, 2, 3, 4].map(|second| {
+        let stamp = second + if second < 3 { 0 } else { 60 };
+        (second, Some(NOW / SECOND + stamp))
+    });
+    let (captured, segments, gaps) = recorded(&frames).await;
+    assert_eq!((captured, segments), (vec![0, 1, 2, 63, 64], 2));
+    assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(2, 63)]);
+    assert_eq!(
+        gaps[0].detail,
+        "the camera's clock went forward by 60000 ms"
+    );
+}
+
+#[test]
+fn healthy_time_runs_from_the_first_picture_to_the_last() {
+    let start = Instant::now();
+    let mut run = Run::default();
+    run.add_picture(start);
+    assert_eq!((run.pictures, run.healthy), (1, Duration::ZERO));
+    run.add_picture(start + Duration::from_secs(7));
+    assert_eq!((run.pictures, run.healthy), (2, Duration::from_secs(7)));
+}
+
+/// Parameter sets of pictures that are so wide.
+fn parameters(width: u16) -> Arc<Parameters> {
+    Arc::new(Parameters {
+        width,
+        height: 480,
+        sets: Vec::new(),
+    })
+}
+
+/// Frames a second apart: whether each is a keyframe, and its stamp.
+fn of_a_gop(frames: &[(bool, i64)]) -> Vec<Came> {
+    let came = (0..).zip(frames).map(|(lived, &(is_key, stamp))| {
+        let wall = i64::try_from(lived).unwrap();
+        Came {
+            is_delta: !is_key,
+            width: None,
+            lived,
+            wall,
+            received: wall,
+            stamp: Some(stamp),
+        }
+    });
+    came.collect()
+}
+
+#[tokio::test]
+async fn frames_before_the_first_keyframe_are_passed_over() {
+    let stamp = |second| NOW / SECOND + second;
+    let frames = [(false, stamp(0)), (true, stamp(1)), (false, stamp(2))];
+    let (captured, segments, _) = left(of_a_gop(&frames)).await;
+    assert_eq!((captured.as_slice(), segments), (&[1, 2][..], 1));
+}
+
+#[tokio::test]
+async fn clock_that_steps_within_a_gop_begins_a_segment_with_the_next_keyframe() {
+    let far = 5_000;
+    let frames = [
+        (true, 1_000),
+        (false, 1_001),
+        (false, 1_002 + far),
+        (false, 1_003 + far),
+        (true, 1_004 + far),
+        (false, 1_005 + far),
+    ];
+    let (captured, segments, _) = left(of_a_gop(&frames)).await;
+    assert_eq!(captured, [0, 1, 2, 3, 4, 5], "no frame is lost");
+    assert_eq!(segments, 2);
+}
+
+#[tokio::test]
+async fn new_parameters_begin_a_segment() {
+    let mut frames = of_a_gop(&[(true, 1), (false, 2), (true, 3), (true, 4), (false, 5)]);
+    for (frame, width) in frames.iter_mut().zip([640, 640, 640, 320, 320]) {
+        frame.width = Some(width);
+    }
+    let (captured, segments, _) = left(frames).await;
+    assert_eq!((captured.len(), segments), (5, 2));
+}

@@ -1,0 +1,145 @@
+//! When credentials are sent, and when they have been refused: the same over HTTP and RTSP. Not for the form that they are sent in, nor
+//! for the requests that carry them.
+
+use framelog_core::gap::GapReason;
+use hyper::header::HeaderValue;
+
+use crate::config::Camera;
+use crate::config::url::CameraUrl;
+use crate::source::auth::{Challenge, Credentials};
+use crate::source::memory::Memory;
+
+/// The most answers to challenges: a second one, if the nonce was new. More would lock the account (row 72).
+const ANSWERS_MAX: usize = 2;
+
+/// How often in a row a refusal of credentials that have worked is taken for a lack of free connections (row 75).
+const REFUSALS_EXCUSED: u32 = 2;
+
+/// The credentials that belong to one request, however often it is sent.
+#[derive(Debug, Default)]
+pub struct Login {
+    /// How many times it carried credentials.
+    answers: usize,
+    /// Whether it did the last time.
+    answered: bool,
+}
+
+/// Why there is no use in sending it again.
+#[derive(Debug)]
+pub struct Refusal {
+    /// `Unauthorized`, or `Busy` where it may be something else.
+    pub reason: GapReason,
+    /// In words.
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    fn new(detail: &'static str) -> Self {
+        let reason = GapReason::Unauthorized;
+        Self { reason, detail }
+    }
+}
+
+impl Login {
+    /// The value of an Authorization field for a request to `url`, if there are credentials, if they may go there, and if it is known in
+    /// what form.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], if no field can carry them.
+    pub fn authorize(
+        &mut self,
+        camera: &Camera,
+        memory: &mut Memory,
+        url: &CameraUrl,
+        [method, target]: [&str; 2],
+    ) -> Result<Option<HeaderValue>, Refusal> {
+        self.answered = false;
+        let (Some(credentials), Some(challenge)) = (credentials(camera), &mut memory.challenge)
+        else {
+            return Ok(None);
+        };
+        if !url.is_trusted_by(&camera.url) {
+            return Ok(None);
+        }
+        self.answered = true;
+        self.answers += 1;
+        let mut value = HeaderValue::from_bytes(&challenge.answer(credentials, method, target))
+            .map_err(|_| {
+                Refusal::new("username has a character that no header may have; check it")
+            })?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    /// The last one never reached the camera.
+    pub fn take_back(&mut self) {
+        self.answers -= usize::from(self.answered);
+    }
+
+    /// The camera did what it was asked.
+    pub fn accepted(&self, memory: &mut Memory) {
+        if self.answered {
+            memory.worked = true;
+            memory.refusals = 0;
+        }
+    }
+
+    /// The camera wants credentials (401), in the form that these WWW-Authenticate fields say: the request is to be sent again.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`], if that is of no use.
+    pub fn challenged<'f>(
+        &mut self,
+        camera: &Camera,
+        memory: &mut Memory,
+        url: &CameraUrl,
+        fields: impl IntoIterator<Item = &'f [u8]>,
+    ) -> Result<(), Refusal> {
+        if !url.is_trusted_by(&camera.url) {
+            return Err(Refusal::new(
+                "it was redirected to, and credentials go to the configured host only; set url to it",
+            ));
+        }
+        if credentials(camera).is_none() {
+            return Err(Refusal::new(
+                "it wants credentials; set username and password",
+            ));
+        }
+        let Some(challenge) = Challenge::strongest(fields) else {
+            return Err(Refusal::new("it asks for neither Basic nor Digest"));
+        };
+        let fresh = memory.challenge.as_ref() != Some(&challenge);
+        if self.answered && (!fresh || self.answers >= ANSWERS_MAX) {
+            return Err(refused(memory));
+        }
+        memory.challenge = Some(challenge);
+        Ok(())
+    }
+}
+
+fn refused(memory: &mut Memory) -> Refusal {
+    // The next try begins without credentials: one wrong answer less for a camera that counts them.
+    memory.challenge = None;
+    memory.refusals = memory.refusals.saturating_add(1);
+    if memory.worked && memory.refusals <= REFUSALS_EXCUSED {
+        return Refusal {
+            reason: GapReason::Busy,
+            detail: "it refused username and password, which have worked before; it may have no connection free",
+        };
+    }
+    Refusal::new("it refused username and password; check them")
+}
+
+fn credentials(camera: &Camera) -> Option<Credentials<'_>> {
+    let password = camera
+        .password
+        .as_ref()
+        .map_or("", |password| password.expose());
+    let username = camera.username.as_deref();
+    (username.is_some() || !password.is_empty()).then(|| Credentials {
+        username: username.unwrap_or_default(),
+        password,
+    })
+}

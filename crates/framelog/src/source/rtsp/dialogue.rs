@@ -1,0 +1,372 @@
+//! Requests and answers over one connection, packets or none between them. Not for which requests to make, nor for what the packets hold.
+
+use std::time::Duration;
+
+use framelog_core::gap::GapReason;
+use framelog_core::rtsp::message::{Item, Packet, Request, Response, write};
+use hyper::header::HeaderValue;
+use tokio::time::timeout;
+
+use super::wire::{Wire, WireEnd};
+use crate::config::Camera;
+use crate::config::url::CameraUrl;
+use crate::source::Ended;
+use crate::source::exchange::wire_target;
+use crate::source::login::Login;
+use crate::source::memory::Memory;
+use crate::source::quote::Quoter;
+use crate::source::request::read_retry_after;
+use crate::wall;
+
+/// From sending a request to the end of its answer, whatever comes in between.
+const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// What we can be asked for.
+const PUBLIC: &[u8] = b"OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE, REDIRECT, TEARDOWN";
+
+const USER_AGENT: &[u8] = concat!("framelog/", env!("CARGO_PKG_VERSION")).as_bytes();
+
+/// Why a try to connect has come to an end.
+#[derive(Debug)]
+pub enum Fault {
+    /// There is no use in going on.
+    Ended(Ended),
+    /// The same over a new connection may do; if not, this is why.
+    Again(Ended),
+    /// The stream is elsewhere.
+    Redirect(CameraUrl),
+}
+
+impl From<Ended> for Fault {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+/// Who talks, and about what.
+#[derive(Clone, Copy)]
+pub struct Party<'a> {
+    /// As configured.
+    pub camera: &'a Camera,
+    /// Prints what it said.
+    pub quoter: &'a Quoter,
+    /// Where it is, after redirects.
+    pub url: &'a CameraUrl,
+}
+
+impl Party<'_> {
+    /// The URL as requests have it (RFC 2326 §3.2): whole, and without credentials.
+    pub fn request_url(self) -> String {
+        let target = wire_target(&self.url.target);
+        format!(
+            "{}://{}{target}",
+            self.url.scheme.name(),
+            self.url.authority()
+        )
+    }
+}
+
+/// A request to make: method, URL, and fields beside those that all have.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// `DESCRIBE`, …
+    pub method: &'static str,
+    /// As it goes on the request line.
+    pub target: &'a str,
+    /// Name and value.
+    pub fields: &'a [(&'static str, &'a [u8])],
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Dialogue {
+    /// The connection.
+    pub wire: Wire,
+    cseq: u32,
+    /// Packets that came while an answer was waited for, for the caller to look at.
+    pub early: Vec<Packet>,
+    early_bytes: usize,
+}
+
+/// How many bytes of such packets are kept.
+const EARLY_BYTES_MAX: usize = 2 << 20;
+
+impl Dialogue {
+    /// Over a new connection.
+    pub fn new(wire: Wire) -> Self {
+        Self {
+            wire,
+            cseq: 0,
+            early: Vec::new(),
+            early_bytes: 0,
+        }
+    }
+
+    /// Makes a request, with credentials if those are wanted, and waits for its answer, whose status is anything but 401.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn ask(
+        &mut self,
+        party: Party<'_>,
+        memory: &mut Memory,
+        ask: Ask<'_>,
+    ) -> Result<Response, Fault> {
+        let mut login = Login::default();
+        let mut challenged = false;
+        loop {
+            let authorization = authorize(&mut login, party, memory, ask)?;
+            let cseq = self.send(ask, authorization.as_ref());
+            let answer = timeout(ANSWER_TIME, self.answer(cseq)).await;
+            let response = match answer.unwrap_or(Err(NoAnswer::Silent)) {
+                Ok(response) => response,
+                Err(reason) => {
+                    let ended = reason.ended(party, ask.method);
+                    // A camera may close behind a challenge without saying so.
+                    return Err(if challenged {
+                        Fault::Again(ended)
+                    } else {
+                        Fault::Ended(ended)
+                    });
+                }
+            };
+            if response.status != 401 {
+                if (200..300).contains(&response.status) {
+                    login.accepted(memory);
+                }
+                return Ok(response);
+            }
+            challenge(&mut login, party, memory, ask.method, &response)?;
+            challenged = true;
+            if closes(&response) {
+                return Err(Fault::Again(answered(
+                    party,
+                    ask.method,
+                    &response,
+                    GapReason::Unauthorized,
+                    "",
+                )));
+            }
+        }
+    }
+
+    /// Sends a request; returns its number.
+    pub fn send(&mut self, ask: Ask<'_>, authorization: Option<&HeaderValue>) -> u32 {
+        self.cseq += 1;
+        let cseq = self.cseq.to_string();
+        let mut fields: Vec<(&str, &[u8])> =
+            vec![("CSeq", cseq.as_bytes()), ("User-Agent", USER_AGENT)];
+        fields.extend(authorization.map(|value| ("Authorization", value.as_bytes())));
+        fields.extend(ask.fields);
+        self.wire.send(&write(
+            &format!("{} {} RTSP/1.0", ask.method, ask.target),
+            &fields,
+        ));
+        self.cseq
+    }
+
+    /// The number that the next request gets.
+    pub fn next_cseq(&self) -> u32 {
+        self.cseq + 1
+    }
+
+    /// Answers a request from the camera.
+    pub fn reply(&mut self, request: &Request) {
+        let status = match request.method.as_ref() {
+            b"OPTIONS" | b"GET_PARAMETER" | b"SET_PARAMETER" | b"ANNOUNCE" | b"REDIRECT"
+            | b"TEARDOWN" => "200 OK",
+            _ => "405 Method Not Allowed",
+        };
+        let mut fields: Vec<(&str, &[u8])> = Vec::new();
+        for name in ["CSeq", "Session"] {
+            fields.extend(request.headers.get(name).map(|value| (name, value)));
+        }
+        fields.push(("Public", PUBLIC));
+        self.wire
+            .send(&write(&format!("RTSP/1.0 {status}"), &fields));
+    }
+
+    /// Waits for the answer to the request of this number. An answer without a number, or with a wrong one, is taken for it, unless it is
+    /// to one before.
+    pub async fn answer(&mut self, cseq: u32) -> Result<Response, NoAnswer> {
+        loop {
+            match self.wire.item()? {
+                Some(Item::Response(response))
+                    if response.status >= 200 && !is_to_earlier(&response, cseq) =>
+                {
+                    return Ok(response);
+                }
+                Some(Item::Response(_)) => {}
+                Some(Item::Request(request)) => self.reply(&request),
+                Some(Item::Packet(packet)) => {
+                    self.early_bytes += packet.payload.len();
+                    if self.early_bytes <= EARLY_BYTES_MAX {
+                        self.early.push(packet);
+                    }
+                }
+                None => self.wire.receive().await,
+            }
+        }
+    }
+
+    /// Packets that came so far while answers were waited for.
+    pub fn take_early(&mut self) -> Vec<Packet> {
+        self.early_bytes = 0;
+        std::mem::take(&mut self.early)
+    }
+}
+
+/// Whether it answers a request that was made before this one.
+fn is_to_earlier(response: &Response, cseq: u32) -> bool {
+    let number = response
+        .headers
+        .get("cseq")
+        .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u32>().ok());
+    number.is_some_and(|number| number > 0 && number < cseq)
+}
+
+/// Why an answer has not come.
+#[derive(Debug, thiserror::Error)]
+pub enum NoAnswer {
+    /// [`ANSWER_TIME`] passed.
+    #[error("no answer within {} s; the camera may serve one client only", ANSWER_TIME.as_secs())]
+    Silent,
+    /// The connection came to an end.
+    #[error("{0}")]
+    End(#[from] WireEnd),
+}
+
+impl NoAnswer {
+    fn ended(&self, party: Party<'_>, method: &str) -> Ended {
+        let reason = match self {
+            Self::Silent => GapReason::Stalled,
+            Self::End(WireEnd::Broken(_)) => GapReason::Disconnected,
+            Self::End(_) => GapReason::BadResponse,
+        };
+        Ended {
+            reason,
+            detail: format!("{} {method}: {self}", party.url),
+            retry_after: None,
+        }
+    }
+}
+
+/// Credentials for a request.
+///
+/// # Errors
+///
+/// If no field can carry them.
+pub fn authorize(
+    login: &mut Login,
+    party: Party<'_>,
+    memory: &mut Memory,
+    ask: Ask<'_>,
+) -> Result<Option<HeaderValue>, Ended> {
+    login
+        .authorize(party.camera, memory, party.url, [ask.method, ask.target])
+        .map_err(|refusal| Ended {
+            reason: refusal.reason,
+            detail: refusal.detail.to_owned(),
+            retry_after: None,
+        })
+}
+
+/// Takes up the challenge of an answer: the request is to be sent again.
+///
+/// # Errors
+///
+/// If that is of no use.
+pub fn challenge(
+    login: &mut Login,
+    party: Party<'_>,
+    memory: &mut Memory,
+    method: &str,
+    response: &Response,
+) -> Result<(), Ended> {
+    let fields = response.headers.iter();
+    let fields = fields
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"www-authenticate"))
+        .map(|(_, value)| value);
+    login
+        .challenged(party.camera, memory, party.url, fields)
+        .map_err(|refusal| answered(party, method, response, refusal.reason, refusal.detail))
+}
+
+/// An end because of this answer, with what to do.
+pub fn answered(
+    party: Party<'_>,
+    method: &str,
+    response: &Response,
+    reason: GapReason,
+    remedy: &str,
+) -> Ended {
+    let line = party.quoter.quote(&response.status_line);
+    let colon = if remedy.is_empty() { "" } else { ": " };
+    Ended {
+        reason,
+        detail: format!(
+            "{} answered {method} with \"{line}\"{colon}{remedy}",
+            party.url
+        ),
+        retry_after: response
+            .headers
+            .get("retry-after")
+            .and_then(|field| read_retry_after(field, wall::now_us())),
+    }
+}
+
+fn closes(response: &Response) -> bool {
+    response
+        .headers
+        .get("connection")
+        .is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
+}
+
+/// Whether what answers is no RTSP server.
+pub fn is_http(response: &Response) -> bool {
+    let line = &response.status_line;
+    line.len() >= 4 && line[..4].eq_ignore_ascii_case(b"HTTP")
+}
+
+/// What an answer that is neither 401 nor wanted means.
+///
+/// # Errors
+///
+/// Always but for 200 to 299.
+pub fn judge(party: Party<'_>, method: &str, response: Response) -> Result<Response, Fault> {
+    let is_http = is_http(&response);
+    let (reason, remedy) = match response.status {
+        200..=299 if !is_http => return Ok(response),
+        _ if is_http => (
+            GapReason::BadResponse,
+            "that is http; check that url's port is the one for rtsp",
+        ),
+        300..=399 if response.headers.get("location").is_some() => {
+            return Err(redirect(party, method, &response));
+        }
+        403 | 407 => (
+            GapReason::Unauthorized,
+            "check username, and what it may see",
+        ),
+        404 => (GapReason::BadResponse, "check the path in url"),
+        406 | 429 | 453 | 503 | 509 => (GapReason::Busy, "it may have no connection free"),
+        461 => (
+            GapReason::BadResponse,
+            "set transport to the other one of tcp and udp",
+        ),
+        _ => (GapReason::BadResponse, ""),
+    };
+    Err(answered(party, method, &response, reason, remedy).into())
+}
+
+fn redirect(party: Party<'_>, method: &str, response: &Response) -> Fault {
+    let location = response.headers.get("location").unwrap_or_default();
+    match party.url.join(&String::from_utf8_lossy(location)) {
+        Ok(url) => Fault::Redirect(url),
+        Err(error) => {
+            let remedy = format!("a Location that can't be followed: {error}");
+            answered(party, method, response, GapReason::BadResponse, &remedy).into()
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! OPTIONS, DESCRIBE, SETUP, PLAY: from a URL to packets on their way. Not for what comes after that.
+
+use std::time::Duration;
+
+use framelog_core::gap::GapReason;
+use framelog_core::rtsp::headers::{self, Transport, base_url, control_url, is_absolute};
+use framelog_core::rtsp::message::{Packet, Response};
+use framelog_core::sdp::{Description, Video};
+
+use super::dialogue::{Ask, Dialogue, Fault, Party, is_http, judge};
+use super::keep_alive::{self, KeepAlive};
+use super::media::Media;
+use super::playing::{Pace, Playing, Way};
+use super::udp::Ports;
+use super::wire::Wire;
+use super::{Facts, RtspSource, Session};
+use crate::config;
+use crate::source::Ended;
+use crate::source::auth::Challenge;
+use crate::source::dial::Stream;
+use crate::source::memory::Memory;
+
+/// The channels that are asked for.
+const CHANNELS: (u8, u8) = (0, 1);
+
+/// What the answer to DESCRIBE comes to.
+struct Described {
+    video: Video,
+    others: Vec<String>,
+    /// The URL of the medium.
+    target: String,
+    server: Option<String>,
+}
+
+impl RtspSource {
+    /// One try, over one connection.
+    pub(super) async fn begin(&mut self, memory: &mut Memory) -> Result<(), Fault> {
+        let dialled = Stream::dial(&self.url, &self.camera.tls).await;
+        let stream = memory.dialled(&self.url, dialled)?;
+        let tls = stream.tls();
+        let dialogue = self.dialogue.insert(Dialogue::new(Wire::new(stream)));
+        let party = Party {
+            camera: &self.camera,
+            quoter: &self.quoter,
+            url: &self.url,
+        };
+        let public = options(dialogue, party, memory).await?;
+        let described = describe(dialogue, party, memory, &mut self.session).await?;
+        // Who sends already, before anything is set up, is of a session that was not ended (row 88).
+        let foreign: Vec<Packet> = dialogue.take_early();
+        let (way, transport, first_lifetime) = set_up(
+            dialogue,
+            party,
+            memory,
+            &mut self.session,
+            &described.target,
+        )
+        .await?;
+        let answer = play(dialogue, party, memory, &self.session, &described.target).await?;
+        let lifetime = lifetime(&answer, &mut self.session).or(first_lifetime);
+        let lifetime = lifetime.unwrap_or(headers::SESSION_LIFETIME);
+        let pace = Pace::new(
+            KeepAlive::new(public.as_deref()),
+            keep_alive::pause(lifetime),
+            self.camera.stall_timeout,
+        );
+        self.facts = Some(Facts {
+            url: self.url.to_string(),
+            server: described.server,
+            public: public.map(|public| self.quoter.quote(&public)),
+            auth: memory.challenge.as_ref().map(Challenge::name),
+            tls,
+            transport: way.name(),
+            codec: described.video.codec,
+            others: described.others,
+            session_timeout: lifetime,
+        });
+        let media = Media::new(&described.video, way.transport(), transport.ssrc, &foreign);
+        self.playing = Some(Box::new(Playing::new(
+            media,
+            way,
+            pace,
+            dialogue.take_early(),
+        )));
+        Ok(())
+    }
+}
+
+/// What methods the camera names. A camera that doesn't like the question may do the rest all the same.
+async fn options(
+    dialogue: &mut Dialogue,
+    party: Party<'_>,
+    memory: &mut Memory,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let target = party.request_url();
+    let response = dialogue
+        .ask(
+            party,
+            memory,
+            Ask {
+                method: "OPTIONS",
+                target: &target,
+                fields: &[],
+            },
+        )
+        .await?;
+    let is_rtsp = !is_http(&response);
+    match judge(party, "OPTIONS", response) {
+        Ok(response) => {
+            let public = response
+                .headers
+                .get("public")
+                .or(response.headers.get("allow"));
+            Ok(public.map(<[u8]>::to_vec))
+        }
+        Err(Fault::Ended(_)) if is_rtsp => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn describe(
+    dialogue: &mut Dialogue,
+    party: Party<'_>,
+    memory: &mut Memory,
+    session: &mut Session,
+) -> Result<Described, Fault> {
+    let url = party.request_url();
+    let fields: [(&str, &[u8]); 1] = [("Accept", b"application/sdp")];
+    let response = dialogue
+        .ask(
+            party,
+            memory,
+            Ask {
+                method: "DESCRIBE",
+                target: &url,
+                fields: &fields,
+            },
+        )
+        .await?;
+    let response = judge(party, "DESCRIBE", response)?;
+    let field = |name| response.headers.get(name);
+    let base = base_url([field("content-base"), field("content-location")], &url);
+    let description = Description::read(&response.body);
+    // Only an absolute one is meant: that is what others make of it.
+    let control = description
+        .control
+        .as_deref()
+        .filter(|control| is_absolute(control));
+    session.target = control_url(&base, control);
+    let Some(video) = description.video() else {
+        let offers = if response.body.trim_ascii().is_empty() {
+            "nothing".to_owned()
+        } else {
+            description.others.join(", ")
+        };
+        let offers = party.quoter.quote(offers.as_bytes());
+        return Err(Fault::Ended(Ended {
+            reason: GapReason::NotVideo,
+            detail: format!(
+                "{} describes no MJPEG, H.264 or H.265 that could be recorded, but: {offers}",
+                party.url
+            ),
+            retry_after: None,
+        }));
+    };
+    Ok(Described {
+        target: control_url(&session.target, video.control.as_deref()),
+        server: field("server").map(|server| party.quoter.quote(server)),
+        others: description
+            .others
+            .iter()
+            .map(|other| party.quoter.quote(other.as_bytes()))
+            .collect(),
+        video: video.clone(),
+    })
+}
+
+/// Sets the medium up, over the connection or as datagrams: by default over the connection, as datagrams where that is refused.
+async fn set_up(
+    dialogue: &mut Dialogue,
+    party: Party<'_>,
+    memory: &mut Memory,
+    session: &mut Session,
+    target: &str,
+) -> Result<(Way, Transport, Option<Duration>), Fault> {
+    let is_encrypted = party.url.scheme.is_secure();
+    let ways: &[bool] = match party.camera.transport {
+        config::Transport::Any if is_encrypted => &[false],
+        config::Transport::Any => &[false, true],
+        config::Transport::Tcp => &[false],
+        config::Transport::Udp => &[true],
+    };
+    let mut ways = ways.iter().peekable();
+    loop {
+        let is_udp = ways.next().copied().unwrap_or_default();
+        let ports = if is_udp {
+            Some(open_ports(dialogue, party).await?)
+        } else {
+            None
+        };
+        let wanted = match &ports {
+            None => format!(
+                "RTP/AVP/TCP;unicast;interleaved={}-{}",
+                CHANNELS.0, CHANNELS.1
+            ),
+            Some((_, (rtp, rtcp))) => format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}"),
+        };
+        let fields: [(&str, &[u8]); 1] = [("Transport", wanted.as_bytes())];
+        let ask = Ask {
+            method: "SETUP",
+            target,
+            fields: &fields,
+        };
+        session.set_up = Some(dialogue.next_cseq());
+        let response = dialogue.ask(party, memory, ask).await?;
+        session.set_up = None;
+        if response.status == 461 && ways.peek().is_some() {
+            continue;
+        }
+        let response = judge(party, "SETUP", response)?;
+        let lifetime = session.opened(&response);
+        let transport = response
+            .headers
+            .get("transport")
+            .map(Transport::read)
+            .unwrap_or_default();
+        let way = match ports {
+            None => Way::Channels(transport.interleaved.unwrap_or(CHANNELS)),
+            Some((mut ports, _)) => {
+                let camera = peer(dialogue, party)?;
+                ports.expect(camera, transport.source, transport.server_port);
+                Way::Ports(Box::new(ports))
+            }
+        };
+        return Ok((way, transport, lifetime));
+    }
+}
+
+async fn open_ports(dialogue: &Dialogue, party: Party<'_>) -> Result<(Ports, (u16, u16)), Fault> {
+    let opened = async {
+        let local = dialogue.wire.stream().tcp().local_addr()?.ip();
+        let ports = Ports::open(local).await?;
+        let numbers = ports.numbers()?;
+        Ok((ports, numbers))
+    };
+    opened
+        .await
+        .map_err(|cause: std::io::Error| no_socket(party, &cause))
+}
+
+fn peer(dialogue: &Dialogue, party: Party<'_>) -> Result<std::net::IpAddr, Fault> {
+    let peer = dialogue.wire.stream().tcp().peer_addr();
+    peer.map(|address| address.ip())
+        .map_err(|cause| no_socket(party, &cause))
+}
+
+fn no_socket(party: Party<'_>, cause: &std::io::Error) -> Fault {
+    Fault::Ended(Ended {
+        reason: GapReason::Unreachable,
+        detail: format!(
+            "{}: no ports for datagrams: {cause}; set transport = \"tcp\"",
+            party.url
+        ),
+        retry_after: None,
+    })
+}
+
+/// Has the camera begin: from now on, without a range if it doesn't like one, and the medium alone if it has no other.
+async fn play(
+    dialogue: &mut Dialogue,
+    party: Party<'_>,
+    memory: &mut Memory,
+    session: &Session,
+    medium: &str,
+) -> Result<Response, Fault> {
+    let range: (&str, &[u8]) = ("Range", b"npt=0.000-");
+    let mut fields: Vec<_> = session.field().into_iter().chain([range]).collect();
+    let mut target = session.target.as_str();
+    loop {
+        let response = dialogue
+            .ask(
+                party,
+                memory,
+                Ask {
+                    method: "PLAY",
+                    target,
+                    fields: &fields,
+                },
+            )
+            .await?;
+        match response.status {
+            457 if fields.contains(&range) => fields.retain(|field| *field != range),
+            459 if target != medium => target = medium,
+            _ => return judge(party, "PLAY", response),
+        }
+    }
+}
+
+/// What the answer says of the session.
+fn lifetime(response: &Response, session: &mut Session) -> Option<Duration> {
+    let named = headers::Session::read(response.headers.get("session")?)?;
+    session.id.get_or_insert(named.id);
+    named.timeout
+}
+
+impl Session {
+    /// Takes it up, if the answer to SETUP says that there is one. Returns how long it lives, if that is said.
+    pub(super) fn opened(&mut self, response: &Response) -> Option<Duration> {
+        self.is_open |= (200..300).contains(&response.status);
+        lifetime(response, self)
+    }
+}

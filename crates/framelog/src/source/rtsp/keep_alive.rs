@@ -1,0 +1,92 @@
+//! How a session is kept alive (RFC 2326 §12.37), and how often. Pure; not for the requests' form.
+
+use std::time::Duration;
+
+use framelog_core::rtsp::headers::names_method;
+
+/// The longest pause between two requests: routers forget a silent connection too.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The shortest, whatever timeout the camera names.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// By which method, first the least likely to have side effects. OPTIONS is last: for some cameras it ends the stream (row 98).
+const METHODS: [&str; 3] = ["GET_PARAMETER", "SET_PARAMETER", "OPTIONS"];
+
+/// The choice of a method.
+#[derive(Debug, Default)]
+pub struct KeepAlive {
+    /// Those to choose from; the first is in use.
+    methods: Vec<&'static str>,
+}
+
+impl KeepAlive {
+    /// By what the camera names in Public; without that OPTIONS, which every camera knows.
+    pub fn new(public: Option<&[u8]>) -> Self {
+        let named = |method: &&str| public.is_some_and(|public| names_method(public, method));
+        let mut methods: Vec<&str> = METHODS.into_iter().filter(named).collect();
+        if !methods.contains(&"OPTIONS") {
+            methods.push("OPTIONS");
+        }
+        Self { methods }
+    }
+
+    /// The method to use next.
+    pub fn method(&self) -> &'static str {
+        self.methods.first().copied().unwrap_or("OPTIONS")
+    }
+
+    /// The camera refused the method: another is used, if there is one. That one was asked for is what keeps a session alive all the same.
+    pub fn refused(&mut self, method: &str) {
+        if self.methods.len() > 1 && self.method() == method {
+            self.methods.remove(0);
+        }
+    }
+}
+
+/// How long to wait between two requests, where a session lives so long without.
+pub fn pause(lifetime: Duration) -> Duration {
+    (lifetime / 2).clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_method_is_one_that_the_camera_names() {
+        let method = |public: Option<&str>| KeepAlive::new(public.map(str::as_bytes)).method();
+        assert_eq!(method(None), "OPTIONS");
+        assert_eq!(method(Some("OPTIONS, DESCRIBE, SETUP")), "OPTIONS");
+        assert_eq!(method(Some("OPTIONS, SET_PARAMETER")), "SET_PARAMETER");
+        assert_eq!(
+            method(Some("options,get_parameter,SET_PARAMETER")),
+            "GET_PARAMETER"
+        );
+    }
+
+    #[test]
+    fn a_refused_method_gives_way_to_the_next_and_the_last_stays() {
+        let mut keep_alive = KeepAlive::new(Some(b"OPTIONS, GET_PARAMETER"));
+        keep_alive.refused("GET_PARAMETER");
+        keep_alive.refused("GET_PARAMETER");
+        assert_eq!(keep_alive.method(), "OPTIONS");
+        keep_alive.refused("OPTIONS");
+        assert_eq!(keep_alive.method(), "OPTIONS");
+    }
+
+    #[test]
+    fn half_of_the_timeout_is_waited_within_reason() {
+        for (lifetime_s, pause_ms) in [
+            (60, 30_000),
+            (20, 10_000),
+            (5, 2_500),
+            (1, 1_000),
+            (3600, 30_000),
+        ] {
+            assert_eq!(
+                pause(Duration::from_secs(lifetime_s)),
+                Duration::from_millis(pause_ms)
+            );
+        }
+    }
+}

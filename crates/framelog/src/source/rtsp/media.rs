@@ -1,0 +1,247 @@
+//! The medium's packets on their way through the core's receiver, which makes pictures of them. Not for where the packets come from.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use framelog_core::gap::GapReason;
+use framelog_core::header::Headers;
+use framelog_core::multipart::{SkipReason, Skipped};
+use framelog_core::rtp::rtcp::receiver_report;
+use framelog_core::rtp::{self, Counts, Event, Receiver, Transport};
+use framelog_core::rtsp::message::Packet;
+use framelog_core::sdp::{Description, Video};
+use tokio::time::Instant;
+
+use crate::source::{Delivery, Picture};
+
+/// After so long without packets a picture is whole though nothing has shown its end.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// For so long pictures that can't be shown yet are a sign of life: the longest GOPs of cameras have 10 to 20 s.
+const KEYFRAME_TIME: Duration = Duration::from_secs(60);
+
+/// After so long without any other, packets of senders that seemed to be of an old session are taken for ours.
+const FOREIGN_TIME: Duration = Duration::from_secs(2);
+
+/// How many such senders are remembered.
+const FOREIGN_MAX: usize = 16;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Media {
+    receiver: Receiver,
+    payload_type: u8,
+    video: Video,
+    own_ssrc: u32,
+    /// Who sent before it was asked to.
+    foreign: Vec<u32>,
+    began: Instant,
+    last_packet: Instant,
+    settled: bool,
+    pictures: u64,
+    early: u64,
+    torn: u64,
+    density: Density,
+}
+
+/// How much of what is received are packets of the medium. Where that is little, they are copied out: as slices they would keep all the rest.
+#[derive(Debug, Default)]
+struct Density {
+    received: u64,
+    kept: u64,
+}
+
+impl Density {
+    /// Over how many bytes it is looked at.
+    const BYTES: u64 = 1 << 20;
+
+    fn received(&mut self, bytes: usize) {
+        self.received += bytes as u64;
+        if self.received > Self::BYTES {
+            self.received /= 2;
+            self.kept /= 2;
+        }
+    }
+
+    fn keep(&mut self, bytes: Bytes) -> Bytes {
+        self.kept += bytes.len() as u64;
+        match self.kept * 2 < self.received {
+            true => Bytes::copy_from_slice(&bytes),
+            false => bytes,
+        }
+    }
+}
+
+impl Media {
+    /// Of a medium whose packets are said to be from `ssrc`. The senders of `foreign`, which came before it was set up, are passed over.
+    pub fn new(video: &Video, transport: Transport, ssrc: Option<u32>, foreign: &[Packet]) -> Self {
+        let mut receiver = Receiver::new(video, transport);
+        if let Some(ssrc) = ssrc {
+            receiver.announce_ssrc(ssrc);
+        }
+        let now = Instant::now();
+        let mut media = Self {
+            receiver,
+            payload_type: video.payload_type,
+            video: video.clone(),
+            own_ssrc: fastrand::u32(..),
+            foreign: Vec::new(),
+            began: now,
+            last_packet: now,
+            settled: true,
+            pictures: 0,
+            early: 0,
+            torn: 0,
+            density: Density::default(),
+        };
+        let senders = foreign
+            .iter()
+            .filter(|packet| media.is_own(packet))
+            .filter_map(sender)
+            .filter(|sender| Some(*sender) != ssrc);
+        let senders: BTreeSet<u32> = senders.collect();
+        media.foreign = senders.into_iter().take(FOREIGN_MAX).collect();
+        media
+    }
+
+    /// What became of its packets.
+    pub fn counts(&self) -> Counts {
+        self.receiver.counts()
+    }
+
+    /// So many bytes were received, packets of the medium among them or not.
+    pub fn received(&mut self, bytes: usize) {
+        self.density.received(bytes);
+    }
+
+    /// Takes a packet of RTP.
+    pub fn rtp(&mut self, packet: Packet) {
+        self.last_packet = Instant::now();
+        self.settled = false;
+        if !self.foreign.is_empty() && self.is_foreign(&packet) {
+            return;
+        }
+        let payload = self.density.keep(packet.payload);
+        self.receiver.push(payload, packet.received_us);
+    }
+
+    /// Takes a packet of RTCP.
+    pub fn rtcp(&mut self, packet: &Packet) {
+        self.receiver.push_rtcp(&packet.payload, packet.received_us);
+    }
+
+    fn is_foreign(&mut self, packet: &Packet) -> bool {
+        if self.receiver.counts().packets == 0 && self.began.elapsed() > FOREIGN_TIME {
+            self.foreign.clear();
+        }
+        sender(packet).is_some_and(|sender| self.foreign.contains(&sender))
+    }
+
+    /// Whether it is RTP of this medium's kind.
+    pub fn is_own(&self, packet: &Packet) -> bool {
+        matches!(packet.payload[..], [first, second, ..] if first >> 6 == 2 && second & 0x7F == self.payload_type)
+    }
+
+    /// Whether the description is of another stream than this.
+    pub fn is_other(&self, description: &Description) -> bool {
+        description.video().is_none_or(|video| {
+            (video.codec, video.payload_type) != (self.video.codec, self.video.payload_type)
+        })
+    }
+
+    /// When [`poll`](Self::poll) is worth a call though nothing has come.
+    pub fn due(&self) -> Option<Instant> {
+        (!self.settled && self.receiver.holds_picture()).then(|| self.last_packet + SETTLE)
+    }
+
+    /// Hands out the pictures that are whole.
+    pub fn poll(&mut self, out: &mut Vec<Delivery>) {
+        if self.due().is_some_and(|due| Instant::now() >= due) {
+            self.settled = true;
+            self.receiver.settle();
+        }
+        while let Some(event) = self.receiver.poll() {
+            out.push(self.delivery(event));
+        }
+    }
+
+    /// Hands out what is whole; no more packets will come.
+    pub fn finish(&mut self, out: &mut Vec<Delivery>) {
+        self.receiver.finish();
+        self.poll(out);
+    }
+
+    fn delivery(&mut self, event: Event) -> Delivery {
+        let reason = match event {
+            Event::AccessUnit(unit) => {
+                self.pictures += 1;
+                return Delivery::Picture(Picture {
+                    payload: unit.payload,
+                    codec: unit.codec,
+                    keyframe: unit.keyframe,
+                    parameters: unit.parameters,
+                    headers: Headers::default(),
+                    stamp: unit.stamp,
+                    received_us: unit.received_us,
+                    complete: true,
+                });
+            }
+            Event::Skipped(reason) => reason,
+        };
+        let reason = match reason {
+            rtp::SkipReason::Torn => SkipReason::Torn,
+            rtp::SkipReason::Early | rtp::SkipReason::NotPicture => SkipReason::NotPicture,
+            rtp::SkipReason::TooLarge => SkipReason::TooLarge,
+        };
+        self.early += u64::from(event == Event::Skipped(rtp::SkipReason::Early));
+        self.torn += u64::from(reason == SkipReason::Torn);
+        Delivery::Skipped(Skipped {
+            reason,
+            headers: Headers::default(),
+            bytes: 0,
+            beginning: Bytes::new(),
+        })
+    }
+
+    /// Grows with every sign that pictures come.
+    pub fn progress(&self) -> u64 {
+        self.pictures + self.early
+    }
+
+    /// Why there is no use in waiting, if there is none.
+    pub fn fault(&self) -> Option<(GapReason, String)> {
+        let in_vain = self.pictures == 0 && self.early > 0 && self.began.elapsed() > KEYFRAME_TIME;
+        in_vain.then(|| {
+            let seconds = KEYFRAME_TIME.as_secs();
+            let detail = format!("no keyframe that could be shown within {seconds} s; set a shorter keyframe interval in the camera");
+            (GapReason::NotVideo, detail)
+        })
+    }
+
+    /// What has come so far.
+    pub fn describe(&self) -> String {
+        let Counts {
+            packets,
+            lost,
+            foreign,
+            ..
+        } = self.counts();
+        format!(
+            "of {packets} packets and {} pictures so far, {} torn, {lost} packets lost, {foreign} of other kinds or senders",
+            self.pictures + self.torn,
+            self.torn
+        )
+    }
+
+    /// What to tell the camera.
+    pub fn report(&self) -> Vec<u8> {
+        receiver_report(self.own_ssrc, self.receiver.reception().unwrap_or_default())
+    }
+}
+
+/// Who sends a packet of RTP (RFC 3550 §5.1).
+fn sender(packet: &Packet) -> Option<u32> {
+    let bytes: [u8; 4] = packet.payload.get(8..12)?.try_into().ok()?;
+    Some(u32::from_be_bytes(bytes))
+}

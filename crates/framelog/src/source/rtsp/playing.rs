@@ -1,0 +1,374 @@
+//! A stream that runs: packets in, pictures out, the session kept alive. Not for what begins or ends it.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use framelog_core::gap::GapReason;
+use framelog_core::rtp::Transport;
+use framelog_core::rtsp::message::{Item, Packet, Request, Response};
+use framelog_core::sdp::Description;
+use futures_util::FutureExt as _;
+use tokio::time::{Instant, sleep_until};
+
+use super::Session;
+use super::dialogue::{Ask, Dialogue, Party, authorize, challenge};
+use super::keep_alive::KeepAlive;
+use super::media::Media;
+use super::udp::{self, Ports};
+use super::wire::WireEnd;
+use crate::source::login::Login;
+use crate::source::memory::Memory;
+use crate::source::{Delivery, Ended};
+
+/// How often the camera is told that someone is there (RFC 3550 §6.2).
+const REPORT_PAUSE: Duration = Duration::from_secs(5);
+
+/// How many datagrams are taken before others have their turn.
+const DATAGRAMS_MAX: usize = 256;
+
+/// After so long without a packet where the camera said that they would be, those elsewhere are taken for ours.
+const ELSEWHERE: Duration = Duration::from_secs(1);
+
+/// How the packets come.
+#[derive(Debug)]
+pub enum Way {
+    /// Over the connection, on these channels.
+    Channels((u8, u8)),
+    /// As datagrams.
+    Ports(Box<Ports>),
+}
+
+impl Way {
+    /// `tcp` or `udp`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Channels(_) => "tcp",
+            Self::Ports(_) => "udp",
+        }
+    }
+
+    /// Whether packets may come in another order than they were sent.
+    pub fn transport(&self) -> Transport {
+        match self {
+            Self::Channels(_) => Transport::Interleaved,
+            Self::Ports(_) => Transport::Udp,
+        }
+    }
+
+    /// How many bytes came otherwise than over the connection, since this was asked last.
+    fn take_received(&mut self) -> usize {
+        match self {
+            Self::Channels(_) => 0,
+            Self::Ports(ports) => ports.take_received(),
+        }
+    }
+
+    fn channels(&self) -> (u8, u8) {
+        match self {
+            Self::Channels(channels) => *channels,
+            Self::Ports(_) => udp::CHANNELS,
+        }
+    }
+
+    /// The next datagram; never, where none are to come.
+    async fn datagram(&mut self) -> Packet {
+        match self {
+            Self::Channels(_) => std::future::pending().await,
+            Self::Ports(ports) => poll_fn(|cx| ports.poll_packet(cx)).await,
+        }
+    }
+}
+
+/// When what is due.
+#[derive(Debug)]
+pub struct Pace {
+    keep_alive: KeepAlive,
+    pause: Duration,
+    stall_timeout: Duration,
+    began: Instant,
+    asks_at: Instant,
+    reports_at: Instant,
+    stalls_at: Instant,
+}
+
+impl Pace {
+    /// From now on.
+    pub fn new(keep_alive: KeepAlive, pause: Duration, stall_timeout: Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            keep_alive,
+            pause,
+            stall_timeout,
+            began: now,
+            asks_at: now + pause,
+            reports_at: now,
+            stalls_at: now + stall_timeout,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Playing {
+    media: Media,
+    way: Way,
+    pace: Pace,
+    /// Whether a packet has come where it should.
+    is_found: bool,
+    /// A request that keeps the session alive, on its way.
+    pending: Option<Pending>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    method: &'static str,
+    login: Login,
+}
+
+impl Playing {
+    /// From the answer to PLAY on; `early` came before that.
+    pub fn new(media: Media, way: Way, pace: Pace, early: Vec<Packet>) -> Self {
+        let mut playing = Self {
+            media,
+            way,
+            pace,
+            is_found: false,
+            pending: None,
+        };
+        early.into_iter().for_each(|packet| playing.packet(packet));
+        playing
+    }
+
+    /// See [`super::RtspSource::next`].
+    pub async fn advance(
+        &mut self,
+        dialogue: &mut Dialogue,
+        party: Party<'_>,
+        session: &mut Session,
+        memory: &mut Memory,
+        out: &mut Vec<Delivery>,
+    ) -> Result<(), Ended> {
+        self.send_what_is_due(dialogue, party, session, memory);
+        self.wait(dialogue).await;
+        self.media
+            .received(dialogue.wire.take_received() + self.way.take_received());
+        let before = self.media.progress();
+        let ended = self.items(dialogue, party, session, memory);
+        self.media.poll(out);
+        if ended.is_some() {
+            self.finish(out);
+        }
+        if self.media.progress() > before {
+            self.pace.stalls_at = Instant::now() + self.pace.stall_timeout;
+        }
+        let (reason, detail) = match ended {
+            Some(ended) => ended,
+            None => match self.media.fault() {
+                Some(fault) => fault,
+                None if Instant::now() >= self.pace.stalls_at => {
+                    self.finish(out);
+                    (GapReason::Stalled, self.describe_stall())
+                }
+                None => return Ok(()),
+            },
+        };
+        Err(Ended {
+            reason,
+            detail: format!("{}: {detail}", party.url),
+            retry_after: None,
+        })
+    }
+
+    /// Hands out what is whole, though what would show that it is has not come.
+    pub fn finish(&mut self, out: &mut Vec<Delivery>) {
+        self.media.finish(out);
+    }
+
+    async fn wait(&mut self, dialogue: &mut Dialogue) {
+        let Pace {
+            asks_at,
+            reports_at,
+            stalls_at,
+            ..
+        } = self.pace;
+        let due = [
+            Some(asks_at),
+            Some(reports_at),
+            Some(stalls_at),
+            self.media.due(),
+        ];
+        let due = due.into_iter().flatten().min().unwrap_or(stalls_at);
+        tokio::select! {
+            () = dialogue.wire.receive() => {}
+            packet = self.way.datagram() => self.packet(packet),
+            () = sleep_until(due) => {}
+        }
+    }
+
+    /// Takes in all that has come; why it ends, if it does.
+    fn items(
+        &mut self,
+        dialogue: &mut Dialogue,
+        party: Party<'_>,
+        session: &mut Session,
+        memory: &mut Memory,
+    ) -> Option<(GapReason, String)> {
+        for _ in 0..DATAGRAMS_MAX {
+            match self.way.datagram().now_or_never() {
+                Some(packet) => self.packet(packet),
+                None => break,
+            }
+        }
+        loop {
+            let ended = match dialogue.wire.item() {
+                Ok(None) => return None,
+                Ok(Some(Item::Packet(packet))) => {
+                    if let Way::Channels(_) = self.way {
+                        self.packet(packet);
+                    }
+                    None
+                }
+                Ok(Some(Item::Response(response))) => {
+                    self.answered(&response, dialogue, party, session, memory)
+                }
+                Ok(Some(Item::Request(request))) => {
+                    dialogue.reply(&request);
+                    self.asked(&request, session)
+                }
+                Err(end @ WireEnd::Unreadable(_)) => {
+                    Some((GapReason::BadResponse, end.to_string()))
+                }
+                Err(end) => Some((GapReason::Disconnected, end.to_string())),
+            };
+            if ended.is_some() {
+                return ended;
+            }
+        }
+    }
+
+    fn packet(&mut self, packet: Packet) {
+        let (rtp, rtcp) = self.way.channels();
+        if packet.channel == rtp {
+            self.is_found = true;
+            self.media.rtp(packet);
+        } else if packet.channel == rtcp {
+            self.media.rtcp(&packet);
+        } else if !self.is_found
+            && self.pace.began.elapsed() > ELSEWHERE
+            && self.media.is_own(&packet)
+        {
+            // Row 87: other channels than those that were agreed on.
+            self.way = Way::Channels((packet.channel, packet.channel.wrapping_add(1)));
+            self.packet(packet);
+        }
+    }
+
+    /// An answer to what keeps the session alive. Any but one is as good as another (row 98).
+    fn answered(
+        &mut self,
+        response: &Response,
+        dialogue: &mut Dialogue,
+        party: Party<'_>,
+        session: &mut Session,
+        memory: &mut Memory,
+    ) -> Option<(GapReason, String)> {
+        let mut pending = self.pending.take()?;
+        match response.status {
+            ..200 => self.pending = Some(pending),
+            200..300 => pending.login.accepted(memory),
+            401 => match challenge(&mut pending.login, party, memory, pending.method, response) {
+                Ok(()) => self.ask(pending, dialogue, party, session, memory),
+                Err(refused) => tracing::debug!(detail = refused.detail, "keep-alive refused"),
+            },
+            454 => {
+                session.is_open = false;
+                return Some((
+                    GapReason::Disconnected,
+                    "the camera has forgotten the session".to_owned(),
+                ));
+            }
+            _ => self.pace.keep_alive.refused(pending.method),
+        }
+        None
+    }
+
+    /// A request from the camera, answered already.
+    fn asked(&self, request: &Request, session: &mut Session) -> Option<(GapReason, String)> {
+        let detail = match request.method.as_ref() {
+            b"TEARDOWN" => {
+                session.is_open = false;
+                "the camera ended the session"
+            }
+            b"REDIRECT" => "the camera sends its clients elsewhere",
+            b"ANNOUNCE"
+                if !request.body.is_empty()
+                    && self.media.is_other(&Description::read(&request.body)) =>
+            {
+                "the camera announces another stream"
+            }
+            _ => return None,
+        };
+        Some((GapReason::Disconnected, detail.to_owned()))
+    }
+
+    fn send_what_is_due(
+        &mut self,
+        dialogue: &mut Dialogue,
+        party: Party<'_>,
+        session: &Session,
+        memory: &mut Memory,
+    ) {
+        let now = Instant::now();
+        if now >= self.pace.asks_at {
+            self.pace.asks_at = now + self.pace.pause;
+            let pending = Pending {
+                method: self.pace.keep_alive.method(),
+                login: Login::default(),
+            };
+            self.ask(pending, dialogue, party, session, memory);
+        }
+        if now >= self.pace.reports_at {
+            self.pace.reports_at = now + REPORT_PAUSE;
+            let report = self.media.report();
+            match &self.way {
+                Way::Ports(ports) => ports.report(&report),
+                Way::Channels((_, rtcp)) => dialogue.wire.send_packet(*rtcp, &report),
+            }
+        }
+    }
+
+    fn ask(
+        &mut self,
+        mut pending: Pending,
+        dialogue: &mut Dialogue,
+        party: Party<'_>,
+        session: &Session,
+        memory: &mut Memory,
+    ) {
+        let fields: Vec<_> = session.field().into_iter().collect();
+        let ask = Ask {
+            method: pending.method,
+            target: &session.target,
+            fields: &fields,
+        };
+        match authorize(&mut pending.login, party, memory, ask) {
+            Ok(authorization) => {
+                dialogue.send(ask, authorization.as_ref());
+                self.pending = Some(pending);
+            }
+            Err(refused) => tracing::debug!(detail = refused.detail, "keep-alive not sent"),
+        }
+    }
+
+    fn describe_stall(&self) -> String {
+        let seconds = self.pace.stall_timeout.as_secs_f32();
+        let what = self.media.describe();
+        let remedy = match &self.way {
+            Way::Ports(_) if !self.is_found => {
+                "; a firewall may be in between: set transport = \"tcp\""
+            }
+            _ => "",
+        };
+        format!("no whole picture within {seconds} s, {what}{remedy}")
+    }
+}
