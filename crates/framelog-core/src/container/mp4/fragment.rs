@@ -21,10 +21,10 @@ const MDAT_HEADER: u32 = 8;
 /// What comes before the payload, bytes.
 pub const HEAD_LEN: usize = (MOOF + RECORD + MDAT_HEADER) as usize;
 
-/// What every fragment begins with: `moof` and `mfhd` of these lengths.
+/// What every fragment begins with: `moof` and `mfhd` of these lengths. It ends before the zeros that follow, because they are what it begins
+/// with: whoever searches for it must not find it across the beginning of the next.
 pub const START: &[u8] = &[
-    0, 0, 0, MOOF as u8, b'm', b'o', b'o', b'f', 0, 0, 0, MFHD as u8, b'm', b'f', b'h', b'd', 0, 0,
-    0, 0,
+    0, 0, 0, MOOF as u8, b'm', b'o', b'o', b'f', 0, 0, 0, MFHD as u8, b'm', b'f', b'h', b'd',
 ];
 
 /// The `uuid` box of a frame (ISO/IEC 14496-12, 11.1).
@@ -85,7 +85,7 @@ impl Fragment {
     fn write_moof(&self, out: &mut Vec<u8>) {
         let flags = if self.stored.keyframe { SYNC } else { NOT_SYNC };
         let data_offset = HEAD_LEN as u32;
-        put(out, &[START, &self.sequence.to_be_bytes()]);
+        put(out, &[START, &[0; 4], &self.sequence.to_be_bytes()]);
         put(out, &[&TRAF.to_be_bytes(), b"traf"]);
         // 0x020000: offsets count from the beginning of the moof.
         put(

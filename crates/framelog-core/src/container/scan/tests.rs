@@ -320,6 +320,22 @@ fn a_frame_is_found_wherever_its_beginning_lies_in_a_long_stretch_of_damage() {
 }
 
 #[test]
+fn a_head_that_breaks_off_anywhere_does_not_hide_the_frame_behind_it() {
+    for format in FORMATS {
+        let whole = part(format, 7, vec![1; 20]);
+        let torn = part(format, 3, vec![2; 20]);
+        for cut in 1..torn.len() {
+            let bytes = [&torn[..cut], &whole].concat();
+            assert_eq!(
+                numbers(&scanned(format, &bytes, Depth::Bytes)),
+                [7],
+                "{cut}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_frame_inside_a_picture_is_none_unless_the_picture_is_damaged() {
     for format in FORMATS {
         let mut segment = new(format);
