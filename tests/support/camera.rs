@@ -158,6 +158,15 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// This one, with the connections and requests of an earlier moment.
+    pub fn counting(self, earlier: Journal) -> Self {
+        Self {
+            connected_us: earlier.connected_us,
+            requests: earlier.requests,
+            ..self
+        }
+    }
+
     fn begin(&mut self, frames: Vec<Sent>) -> usize {
         self.sends += 1;
         self.unfinished.insert(self.sends, frames);
