@@ -18,7 +18,7 @@ mod verdict;
 use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::sync::{LazyLock, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::support::camera::{Camera, Journal, Listen};
 use crate::support::daemon::Place;
@@ -27,8 +27,10 @@ use crate::support::now_us;
 use crate::support::wire::Mode;
 use plan::Plan;
 
-/// How long the recorder runs.
+/// How long the recorder runs. What it may do in a time is counted up to here.
 const RUN: Duration = Duration::from_secs(34);
+/// How much longer it runs where the machine is too busy for the cameras to have sent what they should.
+const GRACE: Duration = Duration::from_secs(90);
 
 /// Writes of one byte are dear: those cameras begin in so many waves, so far apart.
 const WAVES: u64 = 8;
@@ -153,6 +155,11 @@ fn run(group: Group, mode: Mode) -> Run {
     );
     let daemon = place.run();
     std::thread::sleep(RUN);
+    let counted: Vec<Journal> = started
+        .iter()
+        .map(|(.., camera)| camera.journal())
+        .collect();
+    wait_for_frames(&started);
     // What is on its way at the stop may be stored or not.
     let due_us = now_us() - 500_000;
     let exit = daemon.stop(Duration::from_secs(20));
@@ -170,9 +177,9 @@ fn run(group: Group, mode: Mode) -> Run {
         .and_then(|index| index.segments().ok())
         .unwrap_or_default();
     let leaks = leaks(&place, &started);
-    let outcome = |name: &str, plan, camera: Camera| Outcome {
+    let outcome = |name: &str, plan, camera: Camera, counted: Journal| Outcome {
         plan,
-        journal: camera.journal(),
+        journal: camera.journal().counting(counted),
         rows: rows
             .iter()
             .filter(|row| row.camera == name)
@@ -195,7 +202,8 @@ fn run(group: Group, mode: Mode) -> Run {
     };
     let outcomes = started
         .into_iter()
-        .map(|(name, plan, camera)| (name, outcome(name, plan, camera)))
+        .zip(counted)
+        .map(|((name, plan, camera), counted)| (name, outcome(name, plan, camera, counted)))
         .collect();
     Run {
         outcomes,
@@ -203,6 +211,17 @@ fn run(group: Group, mode: Mode) -> Run {
         log: place.log(),
         segments,
         leaks,
+    }
+}
+
+/// Until each camera has sent what its case is about.
+fn wait_for_frames(started: &[(&'static str, Plan, Camera)]) {
+    let begun = Instant::now();
+    let is_behind = |(_, plan, camera): &(_, Plan, Camera)| {
+        plan.companion.is_none() && camera.journal().sent.len() < plan.frames
+    };
+    while begun.elapsed() < GRACE && started.iter().any(is_behind) {
+        std::thread::sleep(Duration::from_millis(500));
     }
 }
 

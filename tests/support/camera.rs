@@ -163,6 +163,17 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// This one, with the connections and requests of an earlier moment, and what has been asked since to end a session.
+    pub fn counting(self, earlier: Journal) -> Self {
+        let since = self.requests.into_iter().skip(earlier.requests.len());
+        let ends = since.filter(|request| request.head.starts_with("TEARDOWN"));
+        Self {
+            connected_us: earlier.connected_us,
+            requests: earlier.requests.into_iter().chain(ends).collect(),
+            ..self
+        }
+    }
+
     fn begin(&mut self, frames: Vec<Sent>) -> usize {
         self.sends += 1;
         self.unfinished.insert(self.sends, frames);

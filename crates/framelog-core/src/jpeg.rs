@@ -398,6 +398,89 @@ mod tests {
         assert_eq!(walker.doubtful_from(), at);
     }
 
+    /// Takes byte by byte.
+    fn dripped(bytes: &[u8]) -> (Walk, Walker) {
+        let mut walker = Walker::default();
+        for byte in bytes.chunks(1) {
+            match walker.take(byte) {
+                Walk::More => {}
+                found => return (found, walker),
+            }
+        }
+        (Walk::More, walker)
+    }
+
+    #[test]
+    fn a_picture_has_a_scan_once_the_header_of_one_is_whole() {
+        let whole = jpeg(&[], &scan(50, 7));
+        let scan_at = whole.len() - 2 - scan(50, 7).len();
+        for (taken, has_scan) in [(0, false), (scan_at - 1, false), (scan_at, true)] {
+            let (_, walker) = dripped(&whole[..taken]);
+            assert_eq!(walker.has_scan(), has_scan, "{taken}");
+            let mut walker = Walker::default();
+            walker.take(&whole[..taken]);
+            assert_eq!(walker.has_scan(), has_scan, "{taken}");
+        }
+    }
+
+    #[test]
+    fn what_lies_between_scans_is_followed_in_any_split() {
+        let mut whole = jpeg(&[], &scan(100, 3));
+        whole.truncate(whole.len() - 2);
+        whole.extend_from_slice(&[0xFF, 0xFF]);
+        segment(&mut whole, MARKER_DHT, b"\xFF\xD9 no end \xFF\xD8");
+        segment(&mut whole, MARKER_SOS, &[1, 1, 0, 0, 63, 0]);
+        whole.extend_from_slice(&scan(100, 4));
+        whole.extend_from_slice(&[0xFF, 0xFF, 0xFF, 0xD9]);
+        let behind = [&whole[..], b"\r\n--b"].concat();
+        assert_eq!(walk(&behind), (Walk::End, whole.len()));
+        let (found, walker) = dripped(&behind);
+        assert_eq!((found, walker.taken()), (Walk::End, whole.len()));
+    }
+
+    #[test]
+    fn a_picture_without_a_scan_ends_at_its_eoi() {
+        let mut whole = vec![0xFF, 0xD8];
+        segment(&mut whole, 0xE0, &[0; 14]);
+        whole.extend_from_slice(&EOI);
+        assert_eq!(walk(&whole), (Walk::End, whole.len()));
+        let (found, walker) = dripped(&whole);
+        assert_eq!((found, walker.taken()), (Walk::End, whole.len()));
+    }
+
+    #[test]
+    fn doubtful_is_what_begins_where_the_structure_broke_in_any_split() {
+        let lie = [0xFF, 0xDB, 0x00, 0x05, 1, 2, 3, 0x00];
+        let mut in_headers = vec![0xFF, 0xD8];
+        segment(&mut in_headers, 0xE0, &[0; 14]);
+        let in_scan = jpeg(&[], b"data");
+        let in_scan = &in_scan[..in_scan.len() - 2];
+        let between = [in_scan, &lie].concat();
+        for (bytes, from) in [
+            ([&in_headers[..], &lie].concat(), in_headers.len()),
+            (
+                [in_scan, b"more\xFF\xD8"].concat(),
+                in_scan.len() - "data".len(),
+            ),
+            (between, in_scan.len()),
+        ] {
+            let mut walker = Walker::default();
+            assert_eq!(walker.take(&bytes), Walk::Broken);
+            assert_eq!(walker.doubtful_from(), from);
+            let (found, walker) = dripped(&bytes);
+            assert_eq!((found, walker.doubtful_from()), (Walk::Broken, from));
+        }
+    }
+
+    #[test]
+    fn only_a_frame_header_says_a_size() {
+        for (code, is_frame) in [(0xC0, true), (0xC8, false), (0xCC, false), (0xCF, true)] {
+            let mut headers = vec![0xFF, 0xD8];
+            segment(&mut headers, code, &[8, 0, 16, 0, 32, 1]);
+            assert_eq!(Facts::read(&headers).is_some(), is_frame, "{code:x}");
+        }
+    }
+
     #[test]
     fn size_and_tables_are_read_from_the_headers() {
         let whole = jpeg(&[(MARKER_DHT, &[0; 3])], &scan(10, 6));
