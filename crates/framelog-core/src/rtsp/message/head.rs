@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use memchr::{memchr, memchr_iter};
 
-use super::begin::is_packet;
+use super::begin::{Begin, begin};
 use crate::header::Headers;
 
 /// A head, and what it says about the body.
@@ -23,15 +23,22 @@ pub enum FirstLine {
 
 /// Behind the empty line; where that is missing, before the packet or the answer that follows a line. `from` is where to begin to look.
 pub fn end(bytes: &[u8], from: usize) -> Option<usize> {
-    memchr_iter(b'\n', &bytes[from..]).find_map(|at| {
+    for at in memchr_iter(b'\n', &bytes[from..]) {
         let next = from + at + 1;
         match &bytes[next..] {
-            [b'\n', ..] => Some(next + 1),
-            [b'\r', b'\n', ..] => Some(next + 2),
-            rest if is_packet(rest) || rest.starts_with(b"RTSP/") => Some(next),
-            _ => None,
+            [b'\n', ..] => return Some(next + 1),
+            [b'\r', b'\n', ..] => return Some(next + 2),
+            rest if rest.starts_with(b"RTSP/") => return Some(next),
+            rest if rest.first() == Some(&b'$') => match begin(rest) {
+                Begin::Packet => return Some(next),
+                // The line ends behind it may be a part of the packet.
+                Begin::Unknown => return None,
+                Begin::Message | Begin::No => {}
+            },
+            _ => {}
         }
-    })
+    }
+    None
 }
 
 impl Head {

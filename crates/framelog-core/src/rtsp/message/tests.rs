@@ -127,6 +127,13 @@ fn a_head_without_its_empty_line_ends_where_a_packet_begins() {
 }
 
 #[test]
+fn line_ends_within_a_packet_behind_a_head_end_no_head() {
+    let packet = packet(b'\n', usize::from(u16::from_be_bytes(*b"\r\n")));
+    let bytes = [&b"PLAY x\r\nA: b\r\n"[..], &packet, b"OPTIONS x\r\n\r\n"].concat();
+    assert_eq!(read(bytes), ["PLAY []", "10: 3338", "OPTIONS []"]);
+}
+
+#[test]
 fn a_packet_of_which_a_part_is_missing_is_dropped_and_the_next_is_not() {
     let torn = &packet(0, 100)[..60];
     let bytes = [
