@@ -256,8 +256,7 @@ fn endless(line: &'static str) -> Plan {
         camera.request().await?;
         camera.send("HTTP/1.1 200 OK\r\n").await?;
         loop {
-            // Many at a time: byte by byte, a busy machine takes too long for all that is read before it is given up.
-            camera.send(line.repeat(400)).await?;
+            camera.send(line).await?;
             camera.wait(5).await;
         }
     })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::cases;
 use super::plan::{FRAMES, HEAD, Plan, idle, part_with, response};
 use crate::support::camera::{Clock, Shot};
+use crate::support::wire::BYTEWISE;
 use crate::support::{now_us, seconds};
 
 /// The moment at which a frame is made.
@@ -113,9 +114,6 @@ fn rfc3339(us: i64, format: &str, zone_hours: i32) -> String {
     at.with_timezone(&zone).format(format).to_string()
 }
 
-/// So many come within 3 s even byte by byte on a busy machine; then a stamp counts as standing still.
-const BURST: usize = 2;
-
 /// Frames that were held back and come at once, with one time for all.
 fn burst() -> Plan {
     Plan::new(async |mut camera| {
@@ -125,7 +123,7 @@ fn burst() -> Plan {
         camera.request().await?;
         camera.send(HEAD).await?;
         let stamp = now_us() / 1000 * 1000;
-        let pictures: Vec<_> = (0..BURST).map(|_| camera.jpeg().bytes()).collect();
+        let pictures: Vec<_> = (0..FRAMES).map(|_| camera.jpeg().bytes()).collect();
         let bytes: Vec<_> = pictures
             .iter()
             .map(|jpeg| part_with(&line(seconds(stamp)), jpeg))
@@ -133,12 +131,18 @@ fn burst() -> Plan {
         let shots = pictures
             .iter()
             .map(|jpeg| Shot::new(jpeg).at(Clock::Camera(stamp)));
-        camera
-            .deliver_all([&bytes.concat()[..], b"--camframe\r\n"].concat(), shots)
-            .await?;
+        // Between what goes byte by byte, the pictures come at once; else this is a camera whose stamp stands still.
+        let padding = format!("X-Padding: {}\r\n", ".".repeat(BYTEWISE));
+        let burst = [
+            padding.as_bytes(),
+            &bytes.concat(),
+            b"--camframe\r\n",
+            padding.as_bytes(),
+        ];
+        camera.deliver_all(burst.concat(), shots).await?;
         camera.hold().await
     })
-    .frames(BURST)
+    .frames(FRAMES)
 }
 
 const MINUTE_US: i64 = 60_000_000;

@@ -22,7 +22,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// Bytes at each end of a large send that go one by one.
-const BYTEWISE: usize = 1024;
+pub const BYTEWISE: usize = 1024;
 
 /// Cuts what is sent.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::config::url::CameraUrl;
 use crate::source::dial::Stream;
-use crate::source::mend::{self, MendError, Mended};
+use crate::source::mend::{self, MendError, Mended, Mender};
 
 /// From sending a request to the last byte of the response head, however the bytes trickle.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
@@ -177,6 +177,7 @@ async fn exchange_untimed(
 struct HeadOnly {
     stream: Stream,
     raw: BytesMut,
+    mender: Mender,
     mended: Option<Mended>,
     given: usize,
     asked: bool,
@@ -189,6 +190,7 @@ impl HeadOnly {
         Self {
             stream,
             raw: BytesMut::new(),
+            mender: Mender::default(),
             mended: None,
             given: 0,
             asked: false,
@@ -208,7 +210,7 @@ impl HeadOnly {
             if ended && self.raw.is_empty() {
                 return Poll::Ready(Err(ExchangeError::Closed));
             }
-            match (mend::mend(&self.raw, ended)?, result) {
+            match (self.mender.mend(&self.raw, ended)?, result) {
                 (Some(mended), _) => return Poll::Ready(Ok(mended)),
                 (None, Err(cause)) => return Poll::Ready(Err(ExchangeError::Broken(cause))),
                 (None, Ok(())) if ended => {

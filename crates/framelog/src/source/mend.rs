@@ -47,6 +47,43 @@ pub enum MendError {
     Status(u32),
 }
 
+/// Mends a head that comes in pieces. However small they are, the bytes are gone through a few times in all, and not once for each piece.
+#[derive(Debug, Default)]
+pub struct Mender {
+    seen: usize,
+    tried: usize,
+}
+
+impl Mender {
+    /// As [`mend`], with ever more bytes in `raw`.
+    ///
+    /// # Errors
+    ///
+    /// [`MendError`], when no further bytes could make it a head.
+    pub fn mend(&mut self, raw: &[u8], ended: bool) -> Result<Option<Mended>, MendError> {
+        let fresh = &raw[self.seen.saturating_sub(2)..];
+        self.seen = raw.len();
+        // An answer without a head, or one that isn't HTTP, shows by its length alone.
+        let long = raw.len() >= HEAD_BYTES_MAX.min(2 * self.tried);
+        if !(ended || long || has_head_end(fresh)) {
+            return Ok(None);
+        }
+        self.tried = raw.len();
+        mend(raw, ended)
+    }
+}
+
+/// Whether there is an empty line in any style, or a line that belongs to a body.
+fn has_head_end(bytes: &[u8]) -> bool {
+    let is_end = |byte: u8| b"\r\n".contains(&byte);
+    bytes
+        .windows(2)
+        .any(|two| is_end(two[0]) && is_end(two[1]) && two != b"\r\n")
+        || bytes
+            .windows(3)
+            .any(|three| is_end(three[0]) && [&b"--"[..], b"\xff\xd8"].contains(&&three[1..]))
+}
+
 /// Mends the head at the beginning of `raw`. `None`: it is not all there yet. `ended` says that no more bytes will come.
 ///
 /// # Errors
@@ -608,6 +645,18 @@ mod tests {
                 prop_assert!(found.head.starts_with(b"HTTP/1.1 ") && found.head.ends_with(b"\r\n\r\n"));
                 prop_assert!(!found.head.contains(&0));
             }
+        }
+
+        #[test]
+        fn a_head_in_pieces_is_mended_as_if_each_piece_were_looked_at(raw in pieces(), size in 1usize..9) {
+            // Junk behind an interim head is told from a status line by what follows it.
+            prop_assume!(memchr::memmem::find(&raw, b"100 C").is_none());
+            let ends = (1..raw.len().div_ceil(size).max(1)).map(|count| (count * size, false)).chain([(raw.len(), true)]);
+            let mut mender = Mender::default();
+            let at_each = |(end, ended): (usize, bool)| mend(&raw[..end], ended);
+            let now_and_then = |(end, ended): (usize, bool)| mender.mend(&raw[..end], ended);
+            let is_done = |found: &Result<_, _>| *found != Ok(None);
+            prop_assert_eq!(ends.clone().map(now_and_then).find(is_done), ends.map(at_each).find(is_done));
         }
 
         #[test]
