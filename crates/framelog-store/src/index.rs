@@ -31,7 +31,7 @@ use crate::overflow::Overflow;
 use crate::retention::Retention;
 use crate::rules::Rules;
 use crate::session::Session;
-use crate::suspects::{Losses, SegmentIds, Suspects};
+use crate::suspects::{Ahead, Losses, SegmentIds, Suspects, Verdict};
 use crate::{rows, wall};
 
 /// Time between commits while there is something to commit. With gathering before and the commit after it, rows are
@@ -205,6 +205,8 @@ struct Pending {
     frames: Vec<rows::Frame>,
     gaps: BTreeMap<i64, rows::Gap>,
     adopted: Vec<Adopted>,
+    /// Rows that were committed, of frames that the disk has lost.
+    withdrawn: Vec<rows::Frame>,
 }
 
 impl Pending {
@@ -214,6 +216,7 @@ impl Pending {
             && self.frames.is_empty()
             && self.gaps.is_empty()
             && self.adopted.is_empty()
+            && self.withdrawn.is_empty()
     }
 }
 
@@ -236,6 +239,8 @@ pub(crate) struct Index {
     dirty: Dirty,
     cameras: HashMap<i64, Arc<Camera>>,
     segment_ids: Arc<SegmentIds>,
+    /// Frames whose rows were committed since the last sync.
+    ahead: Ahead,
     /// Frames whose sync failed.
     suspects: Suspects,
     losses: Losses,
@@ -276,6 +281,7 @@ impl Index {
             dirty: Dirty::default(),
             cameras: HashMap::new(),
             segment_ids: Arc::new(SegmentIds::new(session.next_segment_id)),
+            ahead: Ahead::default(),
             suspects: Suspects::default(),
             losses: Losses::default(),
             sync_failed: None,
@@ -528,6 +534,7 @@ impl Index {
             self.suspect_all();
         } else {
             self.synced = Instant::now();
+            self.ahead.clear();
         }
         synced.map_err(Error::io(crate::layout::FOOTAGE, "synced"))
     }
@@ -537,6 +544,7 @@ impl Index {
     fn suspect_all(&mut self) {
         self.sync_failed = Some(Instant::now());
         self.segment_ids.abandon_all();
+        self.suspects.add_ahead(std::mem::take(&mut self.ahead));
         let mut by_segment: BTreeMap<i64, Vec<rows::Frame>> = BTreeMap::new();
         for frame in std::mem::take(&mut self.pending.frames) {
             self.accounts.index(frame.camera_id, -1);
@@ -556,25 +564,46 @@ impl Index {
         }
     }
 
-    /// Finds out what the disk has of the frames whose sync failed: those rows become pending, the others are lost.
+    /// Finds out what the disk has of the frames whose sync failed: rows that waited become pending, those of lost frames are withdrawn.
     async fn examine_suspects(&mut self) -> Result<(), Error> {
         if self.suspects.is_empty() {
             return Ok(());
         }
-        let suspects = self.suspects.clone();
-        let verdict = self.disk.blocking(move |disk| suspects.examine(disk)).await;
-        let verdict = verdict.and_then(|verdict| verdict);
-        if verdict.is_err() {
+        let waiting = self.suspects.waiting();
+        let ahead = self.suspects.ahead().load(&mut self.connection).await;
+        let ahead = ahead.map_err(Error::index(&self.path, "read"))?;
+        let examine = move |disk: &Disk| {
+            disk.sync_all()?;
+            Ok((Verdict::of(waiting, disk), Verdict::of(ahead, disk)))
+        };
+        let verdicts = self.disk.blocking(examine).await;
+        let verdicts = verdicts.and_then(|verdicts: std::io::Result<_>| verdicts);
+        if verdicts.is_err() {
             self.sync_failed = Some(Instant::now());
         }
-        let verdict = verdict.map_err(Error::io(crate::layout::FOOTAGE, "synced"))?;
-        for lost in &verdict.lost {
+        let (waiting, ahead) = verdicts.map_err(Error::io(crate::layout::FOOTAGE, "synced"))?;
+        for lost in &waiting.lost {
+            self.budget.rows_done(lost.len());
             self.lose(lost);
         }
-        for frame in &verdict.kept {
+        for frame in &waiting.kept {
             self.accounts.index(frame.camera_id, 1);
         }
-        self.pending.frames.extend(verdict.kept);
+        self.pending.frames.extend(waiting.kept);
+        for lost in ahead.lost {
+            for frame in &lost {
+                self.accounts.index(frame.camera_id, -1);
+            }
+            self.lose(&lost);
+            let ended = lost
+                .first()
+                .and_then(|frame| self.pending.segments.remove(&frame.segment_id));
+            let ended = ended.and_then(|segment| self.losses.correct(segment));
+            self.pending
+                .segments
+                .extend(ended.map(|segment| (segment.id, segment)));
+            self.pending.withdrawn.extend(lost);
+        }
         for segment in std::mem::take(&mut self.suspects).into_segments() {
             let Some(segment) = self.losses.correct(segment) else {
                 continue;
@@ -592,7 +621,6 @@ impl Index {
         else {
             return;
         };
-        self.budget.rows_done(frames.len());
         self.losses.add(first.segment_id, frames.len());
         let camera = self.cameras.get(&first.camera_id);
         if let Some(camera) = camera {
@@ -652,6 +680,8 @@ impl Index {
         self.accounts.committed(changed);
         if durable {
             self.retention.forgot_deleted();
+        } else {
+            self.ahead.add(&done.frames);
         }
         if self.outage.worked(std::time::Instant::now()) {
             tracing::info!("index is written again");
@@ -671,6 +701,7 @@ impl Index {
             self.retention.forget_deleted(connection).await?;
         }
         rows::write(connection, self.pending.cameras.values()).await?;
+        rows::withdraw(connection, &self.pending.withdrawn).await?;
         rows::write(connection, self.pending.segments.values()).await?;
         rows::write(connection, &self.pending.frames).await?;
         rows::write(connection, self.pending.gaps.values()).await?;
@@ -919,5 +950,60 @@ mod tests {
         assert_eq!(count(&mut index).await, 10);
         index.try_cycle(false).await.unwrap();
         assert_eq!(count(&mut index).await, 10, "suspects wait");
+    }
+
+    #[tokio::test]
+    async fn rows_ahead_of_a_sync_that_failed_are_withdrawn_if_their_bytes_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        let session = session::begin(dir.path(), &disk, Duration::ZERO, 0)
+            .await
+            .unwrap();
+        let (changes, reported) = Changes::channel();
+        disk.faults
+            .sync_fails
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+        let mut index = Index::new(
+            session,
+            Guard::new(dir.path(), &disk, uuid::Uuid::nil()).unwrap(),
+            disk.clone(),
+            Arc::default(),
+            Duration::from_secs(60),
+            reported,
+            Retention::new(disk.clone(), Rules::default()),
+        );
+        index.budget.rows_wait(20);
+        // Of one segment there is no file, of the other one, in which a picture has no end.
+        let mut footage = [b"\xff\xd8", &[0; 86][..], b"\xff\xd9", &[0; 10]]
+            .concat()
+            .repeat(10);
+        footage[788] = 0;
+        std::fs::create_dir_all(dir.path().join("footage/a")).unwrap();
+        std::fs::write(dir.path().join("footage/a/2"), footage).unwrap();
+        changes.send(written(1, 0..10));
+        changes.send(written(2, 0..10));
+        index.take_changes();
+        index.try_cycle(false).await.unwrap();
+        assert_eq!(count(&mut index).await, 20);
+        index.try_cycle(true).await.unwrap_err();
+        assert_eq!(count(&mut index).await, 20, "nobody knows yet");
+
+        disk.faults
+            .sync_fails
+            .store(false, std::sync::atomic::Ordering::SeqCst);
+        index.try_cycle(true).await.unwrap();
+        assert_eq!(count(&mut index).await, 9);
+        let segments: Vec<(i64, i64)> = sqlx::query_as("SELECT id, frames FROM segments")
+            .fetch_all(&mut index.connection)
+            .await
+            .unwrap();
+        assert_eq!(segments, [(2, 9)]);
+        let gaps: Vec<(i64, i64)> =
+            sqlx::query_as("SELECT started_us, ended_us FROM gaps ORDER BY 1")
+                .fetch_all(&mut index.connection)
+                .await
+                .unwrap();
+        assert_eq!(gaps, [(0, 9), (7, 7)]);
+        assert!(index.suspects.is_empty());
     }
 }

@@ -129,6 +129,34 @@ pub(crate) async fn is_known(connection: &mut SqliteConnection, path: &str) -> s
         .await
 }
 
+/// Removes rows of frames; segments that have no others go with them. Harmless when repeated.
+pub(crate) async fn withdraw(
+    connection: &mut SqliteConnection,
+    frames: &[Frame],
+) -> sqlx::Result<()> {
+    for frame in frames {
+        let removed = sqlx::query(
+            "DELETE FROM frames WHERE camera_id = ? AND captured_us = ? AND segment_id = ? AND offset = ?",
+        )
+        .bind(frame.camera_id)
+        .bind(frame.captured_us)
+        .bind(frame.segment_id)
+        .bind(frame.offset)
+        .execute(&mut *connection)
+        .await?;
+        sqlx::query("UPDATE segments SET frames = frames - ? WHERE id = ?")
+            .bind(removed.rows_affected().cast_signed())
+            .bind(frame.segment_id)
+            .execute(&mut *connection)
+            .await?;
+        sqlx::query("DELETE FROM segments WHERE id = ? AND frames <= 0")
+            .bind(frame.segment_id)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
 /// A kind of row: how it is written. Writing the same row again is harmless, except for frames.
 pub(crate) trait Row {
     /// What precedes `VALUES`.

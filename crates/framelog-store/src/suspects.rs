@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use sqlx::SqliteConnection;
 
 use crate::container::Container;
 use crate::disk::{self, Disk};
@@ -45,14 +48,84 @@ impl SegmentIds {
     }
 }
 
+/// Frames whose rows are committed ahead of their bytes, as a `sync` of more than a second has it: from which offset on, by segment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ahead(BTreeMap<i64, i64>);
+
+/// Frames of one segment.
+#[derive(Clone, Debug)]
+pub(crate) struct SegmentFrames {
+    path: Arc<str>,
+    frames: Vec<rows::Frame>,
+}
+
+impl Ahead {
+    /// Rows of these frames are committed, their bytes not synced.
+    pub fn add(&mut self, frames: &[rows::Frame]) {
+        for frame in frames {
+            let from = self.0.entry(frame.segment_id).or_insert(frame.offset);
+            *from = frame.offset.min(*from);
+        }
+    }
+
+    /// Everything is synced.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Their rows, but for those that were removed meanwhile.
+    pub async fn load(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> sqlx::Result<Vec<SegmentFrames>> {
+        let mut loaded = Vec::new();
+        for (&segment_id, &offset) in &self.0 {
+            let found: Vec<(String, i64, i64, i64, i64, i64, i64)> = sqlx::query_as(
+                "SELECT s.path, f.camera_id, f.captured_us, f.offset, f.length, f.flags, f.lag_us FROM segments s \
+                 JOIN frames f ON f.camera_id = s.camera_id AND f.captured_us BETWEEN s.started_us AND s.ended_us \
+                 AND f.segment_id = s.id WHERE s.id = ? AND f.offset >= ?",
+            )
+            .bind(segment_id)
+            .bind(offset)
+            .fetch_all(&mut *connection)
+            .await?;
+            let Some(path) = found.first().map(|row| row.0.as_str().into()) else {
+                continue;
+            };
+            let row = |(_, camera_id, captured_us, offset, length, flags, lag_us)| rows::Frame {
+                camera_id,
+                captured_us,
+                segment_id,
+                offset,
+                length,
+                flags,
+                lag_us,
+            };
+            let frames = found.into_iter().map(row).collect();
+            loaded.push(SegmentFrames { path, frames });
+        }
+        Ok(loaded)
+    }
+
+    fn extend(&mut self, more: Self) {
+        for (segment_id, offset) in more.0 {
+            let from = self.0.entry(segment_id).or_insert(offset);
+            *from = offset.min(*from);
+        }
+    }
+}
+
 /// Frames of which nobody knows whether the disk has them, with the rows of their segments.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Suspects {
     segments: BTreeMap<i64, rows::Segment>,
+    /// Their rows wait.
     frames: Vec<rows::Frame>,
+    /// Their rows are committed.
+    ahead: Ahead,
 }
 
-/// What the disk has of them.
+/// What the disk has of some frames.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub kept: Vec<rows::Frame>,
@@ -63,7 +136,7 @@ pub(crate) struct Verdict {
 impl Suspects {
     /// Whether there is nothing to find out.
     pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
+        self.frames.is_empty() && self.ahead.0.is_empty()
     }
 
     /// Whether frames of this segment wait for a verdict: then so does its row.
@@ -77,40 +150,62 @@ impl Suspects {
         self.frames.append(frames);
     }
 
+    /// Frames whose rows are committed already.
+    pub fn add_ahead(&mut self, ahead: Ahead) {
+        self.ahead.extend(ahead);
+    }
+
+    /// Those.
+    pub fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
+    /// The frames whose rows wait.
+    pub fn waiting(&self) -> Vec<SegmentFrames> {
+        let mut by_segment: BTreeMap<i64, Vec<rows::Frame>> = BTreeMap::new();
+        for frame in &self.frames {
+            by_segment
+                .entry(frame.segment_id)
+                .or_default()
+                .push(frame.clone());
+        }
+        let with_path = |(id, frames)| {
+            let path = self
+                .segments
+                .get(&id)
+                .map_or("".into(), |segment| segment.path.clone());
+            SegmentFrames { path, frames }
+        };
+        by_segment.into_iter().map(with_path).collect()
+    }
+
     /// The segments' rows, as they were given.
     pub fn into_segments(self) -> impl Iterator<Item = rows::Segment> {
         self.segments.into_values()
     }
+}
 
-    /// Syncs once more, then reads every frame back from the disk. Blocking.
-    ///
-    /// # Errors
-    /// The sync's: nothing is known yet.
-    pub fn examine(&self, disk: &Disk) -> io::Result<Verdict> {
-        disk.sync_all()?;
-        let mut by_segment: BTreeMap<i64, Vec<&rows::Frame>> = BTreeMap::new();
-        for frame in &self.frames {
-            by_segment.entry(frame.segment_id).or_default().push(frame);
-        }
-        let mut verdict = Verdict::default();
-        for (id, mut frames) in by_segment {
-            let path = self.segments.get(&id).map_or("", |segment| &segment.path);
-            let file = disk.open_forgotten(Path::new(path));
+impl Verdict {
+    /// Reads every frame back from the disk, after a sync that has succeeded. Blocking.
+    pub fn of(segments: Vec<SegmentFrames>, disk: &Disk) -> Self {
+        let mut verdict = Self::default();
+        for SegmentFrames { path, mut frames } in segments {
+            let file = disk.open_forgotten(Path::new(&*path));
             frames.sort_unstable_by_key(|frame| frame.offset);
             let mut lost_before = false;
             for frame in frames {
                 let is_kept = file
                     .as_ref()
-                    .is_ok_and(|file| is_written(file, path, frame).unwrap_or(false));
+                    .is_ok_and(|file| is_written(file, &path, &frame).unwrap_or(false));
                 match verdict.lost.last_mut().filter(|_| lost_before && !is_kept) {
-                    Some(neighbours) => neighbours.push(frame.clone()),
-                    None if is_kept => verdict.kept.push(frame.clone()),
-                    None => verdict.lost.push(vec![frame.clone()]),
+                    Some(neighbours) => neighbours.push(frame),
+                    None if is_kept => verdict.kept.push(frame),
+                    None => verdict.lost.push(vec![frame]),
                 }
                 lost_before = !is_kept;
             }
         }
-        Ok(verdict)
+        verdict
     }
 }
 
@@ -212,7 +307,7 @@ mod tests {
 
     /// Capture times of what is kept, and of what is lost, neighbours together.
     fn examined(suspects: &Suspects, dir: &Path) -> (Vec<i64>, Vec<Vec<i64>>) {
-        let verdict = suspects.examine(&Disk::open(dir).unwrap()).unwrap();
+        let verdict = Verdict::of(suspects.waiting(), &Disk::open(dir).unwrap());
         let times = |rows: &[rows::Frame]| rows.iter().map(|row| row.captured_us).collect();
         let lost = verdict.lost.iter().map(|rows| times(rows)).collect();
         (times(&verdict.kept), lost)
