@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::budget::Budget;
 use crate::camera::{Camera, Counters, Losing, Still};
+use crate::changes::{Change, Changes};
 use crate::gaps::GapChange;
-use crate::index::{Change, Changes};
 use crate::queue::{Command, Entry, Queue};
 
 /// What a waiting frame costs beside its payload, bytes: so that many tiny frames are bounded too.

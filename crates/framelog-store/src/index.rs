@@ -5,21 +5,20 @@
 //! order. What fails stays and is tried again in the next cycle. Nobody waits for a cycle.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::accounts::{self, Accounts};
 use crate::budget::Budget;
 use crate::camera::Camera;
+use crate::changes::{Adopted, Change, GAPS_MAX, Reported, Written};
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::{self, Error};
@@ -27,9 +26,7 @@ use crate::gaps::{GapChange, Gaps};
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::outage::Outage;
-use crate::overflow::Overflow;
 use crate::retention::Retention;
-use crate::rules::Rules;
 use crate::session::Session;
 use crate::suspects::{Ahead, Losses, SegmentIds, Suspects, Verdict};
 use crate::{rows, wall};
@@ -48,154 +45,8 @@ const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// The log that SQLite writes ahead goes into the database this often: seldom, because pages written again meanwhile are
 /// then copied only once.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
-/// So many changes of gaps wait, and as many rows of them; then a camera's gaps are folded into one.
-const GAPS_MAX: usize = 10_000;
-/// So many reports that wait hold their file open.
-const FILES_MAX: usize = 256;
 /// A failing index is in the log this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-
-/// What is reported to the index.
-#[derive(Debug)]
-pub(crate) enum Change {
-    /// A camera is new, or in the configuration again, or no longer.
-    Camera(rows::Camera),
-    /// A camera's frames come from now on: here they are counted. Before anything that is written of it.
-    Logged(Arc<Camera>),
-    /// A segment grew, began or ended.
-    Written(Written),
-    /// A camera's gaps changed.
-    Gap { camera_id: i64, change: GapChange },
-    /// Footage was found that has no rows.
-    Adopted(Adopted),
-    /// The rules for what may go changed.
-    Rules(Rules),
-}
-
-/// Closed segments that were found, with their frames.
-#[derive(Debug)]
-pub(crate) struct Adopted {
-    pub segments: Vec<(rows::Segment, Vec<rows::Frame>)>,
-    /// Told when they are committed, with everything that was reported before.
-    pub committed: oneshot::Sender<()>,
-}
-
-/// A segment as it is after a write.
-#[derive(Debug)]
-pub(crate) struct Written {
-    pub segment: rows::Segment,
-    /// The frames that were written.
-    pub frames: Vec<rows::Frame>,
-    /// Where they were written, if that is one file among few.
-    pub file: Option<Arc<File>>,
-    /// Something was written to it.
-    pub grew: bool,
-}
-
-/// Reports changes; never waits. Changes of one sender are seen in order.
-#[derive(Clone, Debug)]
-pub(crate) struct Changes {
-    sender: mpsc::UnboundedSender<Change>,
-    waiting: Arc<Waiting>,
-}
-
-/// What waits in the channel, of what an index that hangs must not let pile up.
-#[derive(Debug, Default)]
-struct Waiting {
-    gaps: AtomicUsize,
-    files: AtomicUsize,
-    overflow: Mutex<Overflow>,
-}
-
-/// Where an [`Index`] reads what was reported.
-#[derive(Debug)]
-pub(crate) struct Reported {
-    receiver: mpsc::UnboundedReceiver<Change>,
-    waiting: Arc<Waiting>,
-}
-
-impl Changes {
-    /// A sender and what an [`Index`] reads from. Frames, which come in great numbers, are bounded by the [`Budget`]; here, the files
-    /// that wait open and the gaps of cameras that come and go while the index takes nothing.
-    pub fn channel() -> (Self, Reported) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let waiting = Arc::<Waiting>::default();
-        let reported = Reported {
-            receiver,
-            waiting: waiting.clone(),
-        };
-        (Self { sender, waiting }, reported)
-    }
-
-    /// Reports a change.
-    pub fn send(&self, mut change: Change) {
-        match &mut change {
-            Change::Gap { camera_id, change } => {
-                let mut overflow = self.waiting.overflow();
-                if overflow.holds(*camera_id) || self.waiting.gaps.load(Relaxed) >= GAPS_MAX {
-                    overflow.fold(*camera_id, change.clone());
-                    return;
-                }
-                self.waiting.gaps.fetch_add(1, Relaxed);
-            }
-            Change::Written(Written { file, .. }) => {
-                // Without its file, everything is synced.
-                file.take_if(|_| self.waiting.files.load(Relaxed) >= FILES_MAX);
-                self.waiting
-                    .files
-                    .fetch_add(usize::from(file.is_some()), Relaxed);
-            }
-            _ => {}
-        }
-        // After the index has stopped there is nobody to tell; why it stopped is in the log.
-        let _ = self.sender.send(change);
-    }
-}
-
-impl Waiting {
-    fn overflow(&self) -> MutexGuard<'_, Overflow> {
-        // Nothing panics while it is held.
-        self.overflow.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn took(&self, change: &Change) {
-        match change {
-            Change::Gap { .. } => self.gaps.fetch_sub(1, Relaxed),
-            Change::Written(Written { file: Some(_), .. }) => self.files.fetch_sub(1, Relaxed),
-            _ => 0,
-        };
-    }
-}
-
-impl Reported {
-    fn is_empty(&self) -> bool {
-        self.receiver.is_empty()
-    }
-
-    /// How many changes wait.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.receiver.len()
-    }
-
-    async fn recv(&mut self) -> Option<Change> {
-        let change = self.receiver.recv().await?;
-        self.waiting.took(&change);
-        Some(change)
-    }
-
-    /// The next change, if there is one.
-    fn try_recv(&mut self) -> Option<Change> {
-        let change = self.receiver.try_recv().ok()?;
-        self.waiting.took(&change);
-        Some(change)
-    }
-
-    /// What was folded since the channel was full; asked for when the channel is empty.
-    fn take_folded(&mut self) -> Vec<(i64, GapChange)> {
-        self.waiting.overflow().take().collect()
-    }
-}
 
 /// Rows that are not committed yet.
 #[derive(Debug, Default)]
@@ -821,6 +672,8 @@ mod tests {
 
     use super::*;
     use crate::budget::Limits;
+    use crate::changes::Changes;
+    use crate::rules::Rules;
     use crate::session;
 
     const FRAMES: i64 = 20_000;

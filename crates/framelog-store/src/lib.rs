@@ -26,6 +26,7 @@ mod accounts;
 mod budget;
 mod camera;
 mod camera_log;
+mod changes;
 mod container;
 mod dirty;
 mod disk;

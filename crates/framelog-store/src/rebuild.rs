@@ -10,10 +10,10 @@ use framelog_core::gap::GapReason;
 use sqlx::SqliteConnection;
 use tokio::sync::{oneshot, watch};
 
+use crate::changes::{Adopted, Change, Changes};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
-use crate::index::{Adopted, Change, Changes};
 use crate::layout::{self, SegmentName};
 use crate::lost_index;
 use crate::recovery::{cut_torn_end, known_paths};

@@ -15,11 +15,11 @@ use tokio::sync::Notify;
 
 use crate::budget::Budget;
 use crate::camera::{Camera, Still};
+use crate::changes::{Change, Changes, Written};
 use crate::container::Container;
 use crate::disk::Disk;
 use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
-use crate::index::{Change, Changes, Written};
 use crate::outage::Outage;
 use crate::queue::{Command, Entry, Queue};
 use crate::room::{self, Room};
