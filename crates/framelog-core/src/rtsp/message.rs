@@ -253,10 +253,11 @@ impl Reader {
         if follows == Begin::Unknown && self.settled == Settled::No {
             return Look::Short;
         }
-        if follows == Begin::No {
-            if !is_packet(&self.buffer) {
-                return self.search(1);
-            }
+        let is_doubtful = follows == Begin::No || self.is_lost() && follows == Begin::Unknown;
+        if follows == Begin::No && !is_packet(&self.buffer) {
+            return self.search(1);
+        }
+        if is_doubtful {
             match self.begin_within(1..end) {
                 Within::Found(at) => return self.search(at),
                 Within::Nothing => {}
@@ -297,6 +298,11 @@ impl Reader {
                 // It ends where all ends.
                 Begin::Unknown if packet_len(rest) == Some(rest.len()) => {
                     return Within::Found(at);
+                }
+                // A short silence says that what has its length is whole, but not which of the two it is.
+                Begin::Unknown if self.settled < Settled::Over => {
+                    self.searched = at;
+                    return Within::Short;
                 }
                 Begin::Unknown => {}
             }

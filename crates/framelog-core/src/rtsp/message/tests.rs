@@ -185,6 +185,38 @@ fn a_packet_between_bytes_that_are_nothing_comes_through() {
 }
 
 #[test]
+fn a_silence_within_a_packet_behind_bytes_that_are_nothing_costs_no_packet() {
+    // With the `$` before it, the head looks like that of a packet of 5 bytes.
+    let long = packet(0, 0x059c);
+    let bytes = [
+        &b"$$\x80junk \r\n$"[..],
+        &long,
+        &packet(0, 12),
+        &packet(0, 12),
+    ]
+    .concat();
+    for silent_at in 0..bytes.len() {
+        let mut reader = Reader::default();
+        let mut lengths = Vec::new();
+        let mut drain = |reader: &mut Reader| {
+            while let Some(item) = reader.poll(0).unwrap() {
+                let Item::Packet(packet) = item else { panic!() };
+                lengths.push(packet.payload.len());
+            }
+        };
+        reader.buffer().extend_from_slice(&bytes[..silent_at]);
+        drain(&mut reader);
+        reader.settle(false);
+        drain(&mut reader);
+        reader.buffer().extend_from_slice(&bytes[silent_at..]);
+        drain(&mut reader);
+        reader.settle(false);
+        drain(&mut reader);
+        assert_eq!(lengths, [0x059c, 12, 12], "silent at {silent_at}");
+    }
+}
+
+#[test]
 fn odd_packets_pass_if_they_are_where_a_packet_is_due() {
     let odd = b"$\x09\0\x05hello";
     assert_eq!(
