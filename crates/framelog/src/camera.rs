@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use framelog_core::gap::GapReason;
 use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -31,14 +32,14 @@ pub struct Task {
 }
 
 impl Task {
-    /// Starts it. Needs a tokio runtime.
-    pub fn start(camera: Camera, recorder: Recorder) -> Self {
+    /// Starts it on this runtime.
+    pub fn start(camera: Camera, recorder: Recorder, runtime: &Handle) -> Self {
         let stop = CancellationToken::new();
         let span = tracing::info_span!("camera", name = camera.name);
         let task = supervise(camera, recorder, stop.clone()).instrument(span);
         Self {
             stop,
-            handle: tokio::spawn(task),
+            handle: runtime.spawn(task),
         }
     }
 

@@ -5,6 +5,7 @@ pub mod cli;
 mod clock_watch;
 pub mod config;
 mod logging;
+mod readers;
 mod recorder;
 mod report;
 pub mod run;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::camera::Task;
 use crate::clock_watch::ClockWatch;
 use crate::config::{Camera, Config, Http, Storage};
+use crate::readers::Readers;
 use crate::recorder::Recorder;
 use crate::status::{self, Gap, NoStorage, Status};
 use crate::wall;
@@ -45,6 +46,9 @@ pub enum Error {
     /// The storage directory or the index.
     #[error("{0}")]
     Store(#[from] framelog_store::Error),
+    /// No thread for the cameras.
+    #[error("can't start threads: {0}")]
+    Threads(io::Error),
     /// The web server's address.
     #[error("can't listen on {address} ([http] listen): {source}; use a free port, or port 0")]
     Listen {
@@ -66,6 +70,7 @@ pub async fn record(
     status: Arc<Status>,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<(), Error> {
+    let readers = Readers::start().map_err(Error::Threads)?;
     status.starts(config.storage.path.clone());
     let _web = start_web(config.http, &status).await?;
     let mut absence = Absence::default();
@@ -74,7 +79,7 @@ pub async fn record(
             tracing::info!("stopped");
             return Ok(());
         };
-        let ended = serve(&store, &mut config, &status, &mut orders).await?;
+        let ended = serve(&store, &readers, &mut config, &status, &mut orders).await?;
         let uuid = store.uuid();
         let closed = store.close().await;
         log_totals(&status);
@@ -254,11 +259,12 @@ enum Ended {
 /// Records into this store until it is time to close it.
 async fn serve(
     store: &Store,
+    readers: &Readers,
     config: &mut Config,
     status: &Status,
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<Ended, Error> {
-    let mut cameras = Cameras::new(store, status, config.storage.segment);
+    let mut cameras = Cameras::new(store, readers, status, config.storage.segment);
     status.opened(status::Recorder {
         uuid: store.uuid().to_string(),
         path: config.storage.path.clone(),
@@ -363,8 +369,11 @@ async fn start_web(http: Http, status: &Arc<Status>) -> Result<Option<Web>, Erro
 /// The cameras that are being recorded, by name.
 struct Cameras<'d> {
     store: &'d Store,
+    readers: &'d Readers,
     status: &'d Status,
     segment: Duration,
+    /// How many were started, to spread them over the readers.
+    started: usize,
     running: BTreeMap<String, Running>,
 }
 
@@ -375,11 +384,13 @@ struct Running {
 }
 
 impl<'d> Cameras<'d> {
-    fn new(store: &'d Store, status: &'d Status, segment: Duration) -> Self {
+    fn new(store: &'d Store, readers: &'d Readers, status: &'d Status, segment: Duration) -> Self {
         Self {
             store,
+            readers,
             status,
             segment,
+            started: 0,
             running: BTreeMap::new(),
         }
     }
@@ -444,7 +455,8 @@ impl<'d> Cameras<'d> {
             was_recording,
             wall::now_us(),
         );
-        let task = Task::start(camera.clone(), recorder);
+        let task = Task::start(camera.clone(), recorder, self.readers.of(self.started));
+        self.started += 1;
         self.running.insert(
             camera.name.clone(),
             Running {

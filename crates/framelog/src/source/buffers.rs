@@ -1,7 +1,7 @@
 //! Buffers to read into, used again once everything read into them has been written. Fresh memory costs a page fault for every 4 KiB,
 //! more than the copying. Not for what is in them.
 //!
-//! Each thread has its own, so no lock is needed.
+//! Each reader thread has its own, so no lock is needed.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
