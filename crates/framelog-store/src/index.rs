@@ -259,10 +259,13 @@ impl Index {
         self.cycled = Instant::now();
         let syncs_always = self.sync <= SYNC_WITH_COMMIT;
         let rests = (self.sync_failed).is_some_and(|failed| failed.elapsed() < SYNC_RETRY);
-        if rests && syncs_always {
+        if rests && (syncs_always || !self.suspects.is_empty()) {
             return Ok(()); // rows wait for their bytes
         }
-        let durable = !rests && (syncs_always || self.synced.elapsed() >= self.sync);
+        // What was found may be forgotten as soon as its rows are committed.
+        let must_be = !self.suspects.is_empty() || !self.pending.adopted.is_empty();
+        let is_due = syncs_always || self.synced.elapsed() >= self.sync;
+        let durable = !rests && (must_be || is_due);
         let mut cycled = self.try_cycle(durable).await;
         if cycled.as_ref().is_err_and(Error::is_full) {
             self.retention.index_is_full();
@@ -361,6 +364,7 @@ impl Index {
         if durable {
             self.sync_footage().await?;
             self.examine_suspects().await?;
+            self.synced = Instant::now();
         }
         self.commit(durable, wall::now_us(), None)
             .await
@@ -384,7 +388,6 @@ impl Index {
         if synced.is_err() {
             self.suspect_all();
         } else {
-            self.synced = Instant::now();
             self.ahead.clear();
         }
         synced.map_err(Error::io(crate::layout::FOOTAGE, "synced"))
@@ -425,7 +428,7 @@ impl Index {
         let ahead = ahead.map_err(Error::index(&self.path, "read"))?;
         let examine = move |disk: &Disk| {
             disk.sync_all()?;
-            Ok((Verdict::of(waiting, disk), Verdict::of(ahead, disk)))
+            Ok((Verdict::of(waiting, disk)?, Verdict::of(ahead, disk)?))
         };
         let verdicts = self.disk.blocking(examine).await;
         let verdicts = verdicts.and_then(|verdicts: std::io::Result<_>| verdicts);
@@ -446,15 +449,15 @@ impl Index {
                 self.accounts.index(frame.camera_id, -1);
             }
             self.lose(&lost);
-            let ended = lost
-                .first()
-                .and_then(|frame| self.pending.segments.remove(&frame.segment_id));
-            let ended = ended.and_then(|segment| self.losses.correct(segment));
-            self.pending
-                .segments
-                .extend(ended.map(|segment| (segment.id, segment)));
+            let segment_id = lost.first().map_or(0, |frame| frame.segment_id);
+            if let Some(segment) = self.pending.segments.get_mut(&segment_id) {
+                segment.frames -= lost.len() as i64;
+            }
             self.pending.withdrawn.extend(lost);
         }
+        self.pending
+            .segments
+            .retain(|_, segment| segment.frames > 0);
         for segment in std::mem::take(&mut self.suspects).into_segments() {
             let Some(segment) = self.losses.correct(segment) else {
                 continue;
@@ -826,11 +829,11 @@ mod tests {
             Retention::new(disk.clone(), Rules::default()),
         );
         index.budget.rows_wait(20);
-        // Of one segment there is no file, of the other one, in which a picture has no end.
+        // Of one segment there is no file, of the other one, in which two pictures have no end.
         let mut footage = [b"\xff\xd8", &[0; 86][..], b"\xff\xd9", &[0; 10]]
             .concat()
             .repeat(10);
-        footage[788] = 0;
+        (footage[388], footage[788]) = (0, 0);
         std::fs::create_dir_all(dir.path().join("footage/a")).unwrap();
         std::fs::write(dir.path().join("footage/a/2"), footage).unwrap();
         changes.send(written(1, 0..10));
@@ -840,23 +843,31 @@ mod tests {
         assert_eq!(count(&mut index).await, 20);
         index.try_cycle(true).await.unwrap_err();
         assert_eq!(count(&mut index).await, 20, "nobody knows yet");
+        let Change::Written(mut ended) = written(2, 0..10) else {
+            panic!()
+        };
+        (ended.frames, ended.segment.open, ended.grew) = (Vec::new(), false, false);
+        changes.send(Change::Written(ended));
+        index.take_changes();
 
         disk.faults
             .sync_fails
             .store(false, std::sync::atomic::Ordering::SeqCst);
-        index.try_cycle(true).await.unwrap();
-        assert_eq!(count(&mut index).await, 9);
-        let segments: Vec<(i64, i64)> = sqlx::query_as("SELECT id, frames FROM segments")
-            .fetch_all(&mut index.connection)
-            .await
-            .unwrap();
-        assert_eq!(segments, [(2, 9)]);
-        let gaps: Vec<(i64, i64)> =
-            sqlx::query_as("SELECT started_us, ended_us FROM gaps ORDER BY 1")
+        index.sync_failed = None;
+        index.cycle().await.unwrap();
+        assert_eq!(count(&mut index).await, 8);
+        let segments: Vec<(i64, i64, String)> =
+            sqlx::query_as("SELECT id, frames, state FROM segments")
                 .fetch_all(&mut index.connection)
                 .await
                 .unwrap();
-        assert_eq!(gaps, [(0, 9), (7, 7)]);
+        assert_eq!(segments, [(2, 8, "closed".to_owned())]);
+        let gaps: Vec<(i64, i64)> =
+            sqlx::query_as("SELECT started_us, ended_us FROM gaps ORDER BY 1, 2")
+                .fetch_all(&mut index.connection)
+                .await
+                .unwrap();
+        assert_eq!(gaps, [(0, 9), (3, 3), (7, 7)]);
         assert!(index.suspects.is_empty());
     }
 }

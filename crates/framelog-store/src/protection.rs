@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::reserve::Reserve;
+use crate::rows::execute;
 use crate::{layout, session, wall};
 
 /// How long a change waits for the recorder's commits.
@@ -232,19 +233,34 @@ impl Protections {
         change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
     ) -> Result<T, Error> {
         check(&self.storage)?; // or the change would replace a list that can still be mended
-        let failed = || Error::index(&self.index, "written");
-        let mut transaction = self
-            .connection
-            .begin_with("BEGIN IMMEDIATE")
+        // Not sqlx's transactions: after a COMMIT for which there was no room, which SQLite rolls back by itself, sqlx allows no other.
+        execute(&mut self.connection, "BEGIN IMMEDIATE")
             .await
-            .map_err(failed())?;
+            .map_err(Error::index(&self.index, "written"))?;
+        let changed = match self.try_change(change).await {
+            Ok(changed) => execute(&mut self.connection, "COMMIT")
+                .await
+                .map(|()| changed)
+                .map_err(Error::index(&self.index, "written")),
+            failed => failed,
+        };
+        if changed.is_err() {
+            let _ = execute(&mut self.connection, "ROLLBACK").await; // fails if SQLite has done it
+        }
+        changed
+    }
+
+    async fn try_change<T>(
+        &mut self,
+        change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+    ) -> Result<T, Error> {
         // A durable commit makes the recorder's rows before it durable too: their bytes first.
         Disk::open(&self.storage)
             .and_then(|disk| disk.sync_all())
             .map_err(Error::io(&self.storage, "synced"))?;
-        let changed = change(&mut transaction).await.map_err(failed())?;
-        transaction.commit().await.map_err(failed())?;
-        Ok(changed)
+        change(&mut self.connection)
+            .await
+            .map_err(Error::index(&self.index, "written"))
     }
 
     /// Writes `protected.toml` after a change.

@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::rebuild::Progress;
 use crate::reserve::Reserve;
 use crate::room::{self, Room};
-use crate::rows;
+use crate::rows::{self, execute};
 use crate::rules::{Rule, Rules};
 use crate::{error, layout};
 
@@ -177,7 +177,10 @@ impl Retention {
         if !gone.is_empty() {
             self.forget(connection, gone, now_us).await?;
         }
-        self.now.disk_total = self.disk.space().map_or(0, |space| space.total);
+        if let Ok(space) = self.disk.space() {
+            self.now.disk_total = space.total;
+            self.now.disk_free = space.free;
+        }
         let bytes = Reserve::bytes(self.now.disk_total);
         // The log's first: that can't be taken by anybody.
         let taken = [self.reserve.make_for_log(bytes), self.reserve.make(bytes)];
@@ -450,7 +453,8 @@ impl Retention {
         demands: &[Demand],
     ) -> sqlx::Result<()> {
         execute(connection, "BEGIN IMMEDIATE").await?; // no protection is written meanwhile
-        let oldest = removal::oldest(connection, demands).await;
+        let is_there = |path: &str| self.disk.open_forgotten(Path::new(path)).is_ok();
+        let oldest = removal::oldest(connection, demands, is_there).await;
         if let Ok(Some(path)) = &oldest {
             let (disk, paths) = (self.disk.clone(), BTreeSet::from([path.clone()]));
             let _ =
@@ -529,7 +533,8 @@ impl Retention {
             let bytes = Reserve::bytes(space.total);
             let is_roomy = space.free > 4 * bytes;
             if is_roomy {
-                reserve.make(bytes)?;
+                // What is free is known all the same where it can't be had.
+                let _ = reserve.make(bytes);
             }
             let has_log_room = has_log_room || is_roomy && reserve.make_for_log(bytes).is_ok();
             Ok::<_, io::Error>((space, has_log_room))
@@ -715,10 +720,6 @@ fn is_disk_full(demands: &[Demand]) -> bool {
 /// Whether it was, and less than so long ago.
 fn is_within(moment: Option<Instant>, time: Duration) -> bool {
     moment.is_some_and(|moment| moment.elapsed() < time)
-}
-
-async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> sqlx::Result<()> {
-    sqlx::query(sql).execute(connection).await.map(|_| ())
 }
 
 /// What is tried, one after the other, when a removal finds no room for its own rows.

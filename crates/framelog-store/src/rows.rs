@@ -89,6 +89,14 @@ pub(crate) fn flags(clock: ClockKind, complete: bool, keyframe: bool) -> i64 {
     clock + if complete { 0 } else { TORN } + if keyframe { 0 } else { NOT_KEYFRAME }
 }
 
+/// Executes a statement of no parameters and no rows.
+pub(crate) async fn execute(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+) -> sqlx::Result<()> {
+    sqlx::query(sql).execute(connection).await.map(|_| ())
+}
+
 /// Ids are never used twice, not even those of rows that are gone.
 pub(crate) async fn next_id(connection: &mut SqliteConnection, table: &str) -> sqlx::Result<i64> {
     let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = ?")

@@ -187,16 +187,20 @@ impl Suspects {
 
 impl Verdict {
     /// Reads every frame back from the disk, after a sync that has succeeded. Blocking.
-    pub fn of(segments: Vec<SegmentFrames>, disk: &Disk) -> Self {
+    ///
+    /// # Errors
+    /// If it can't be read for now: too many open files, no memory. Nothing is known then.
+    pub fn of(segments: Vec<SegmentFrames>, disk: &Disk) -> io::Result<Self> {
         let mut verdict = Self::default();
         for SegmentFrames { path, mut frames } in segments {
-            let file = disk.open_forgotten(Path::new(&*path));
+            let file = found(disk.open_forgotten(Path::new(&*path)))?;
             frames.sort_unstable_by_key(|frame| frame.offset);
             let mut lost_before = false;
             for frame in frames {
-                let is_kept = file
-                    .as_ref()
-                    .is_ok_and(|file| is_written(file, &path, &frame).unwrap_or(false));
+                let is_kept = match &file {
+                    Some(file) => found(is_written(file, &path, &frame))?.unwrap_or(false),
+                    None => false,
+                };
                 match verdict.lost.last_mut().filter(|_| lost_before && !is_kept) {
                     Some(neighbours) => neighbours.push(frame),
                     None if is_kept => verdict.kept.push(frame),
@@ -205,7 +209,22 @@ impl Verdict {
                 lost_before = !is_kept;
             }
         }
-        verdict
+        Ok(verdict)
+    }
+}
+
+/// `None` for what is not there, or not readable any more.
+fn found<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    let is_gone = |error: &io::Error| {
+        matches!(
+            error.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+        ) || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+    };
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -307,7 +326,7 @@ mod tests {
 
     /// Capture times of what is kept, and of what is lost, neighbours together.
     fn examined(suspects: &Suspects, dir: &Path) -> (Vec<i64>, Vec<Vec<i64>>) {
-        let verdict = Verdict::of(suspects.waiting(), &Disk::open(dir).unwrap());
+        let verdict = Verdict::of(suspects.waiting(), &Disk::open(dir).unwrap()).unwrap();
         let times = |rows: &[rows::Frame]| rows.iter().map(|row| row.captured_us).collect();
         let lost = verdict.lost.iter().map(|rows| times(rows)).collect();
         (times(&verdict.kept), lost)

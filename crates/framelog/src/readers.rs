@@ -13,7 +13,7 @@ use tokio::runtime::{self, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The longest pause between two rounds, by which an arrival is noticed too late at most.
-const PAUSE_MAX: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_millis(30);
 /// The shortest.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.

@@ -7,7 +7,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
-use super::removal::{Victim, first_to_go};
+use super::removal::{LOOKED_THROUGH, Victim, first_to_go};
 use super::{SEGMENTS_MAX, delete, margin, of_any};
 use crate::disk::Disk;
 use crate::error::Error;
@@ -44,16 +44,20 @@ pub(crate) async fn make_room(storage: &Path, disk: &Disk) -> Result<Vec<Victim>
     }
     let total = disk.space().map_or(0, |space| space.total);
     let demand = of_any(Rule::DiskFull, margin(total));
-    let candidates = first_to_go(&mut connection, &demand, SEGMENTS_MAX).await;
+    let candidates = first_to_go(&mut connection, &demand, LOOKED_THROUGH).await;
     // Closed before anything is deleted: it would tidy up, and might find no room for that.
     let _ = connection.close().await;
-    let mut freed = 0;
+    let (mut freed, mut files) = (0, 0);
     let gone: Vec<Victim> = candidates
         .map_err(failed())?
         .into_iter()
         .take_while(|segment| {
-            let is_needed = freed < demand.bytes;
-            freed += segment.bytes.cast_unsigned();
+            let is_needed = freed < demand.bytes && files < SEGMENTS_MAX;
+            // An earlier start may have deleted it, and others have taken its room.
+            if disk.open_forgotten(Path::new(&segment.path)).is_ok() {
+                freed += segment.bytes.cast_unsigned();
+                files += 1;
+            }
             is_needed
         })
         .collect();

@@ -160,6 +160,9 @@ async fn candidates(
     query.fetch_all(connection).await
 }
 
+/// So many segments are looked through for one whose file is there.
+pub(crate) const LOOKED_THROUGH: usize = 10_000;
+
 /// The segments that go first for this demand, and are certainly not protected. Changes nothing.
 pub(crate) async fn first_to_go(
     connection: &mut SqliteConnection,
@@ -181,14 +184,15 @@ pub(crate) async fn first_to_go(
     .await
 }
 
-/// The file of the segment that goes first.
+/// The file that goes first, of those that are there: others may have gone before without their rows.
 pub(crate) async fn oldest(
     connection: &mut SqliteConnection,
     demands: &[Demand],
+    is_there: impl Fn(&str) -> bool,
 ) -> sqlx::Result<Option<String>> {
     for demand in demands {
-        let first = first_to_go(connection, demand, 1).await?;
-        if let Some(first) = first.into_iter().next() {
+        let first = first_to_go(connection, demand, LOOKED_THROUGH).await?;
+        if let Some(first) = first.into_iter().find(|first| is_there(&first.path)) {
             return Ok(Some(first.path));
         }
     }
