@@ -11,6 +11,7 @@ mod oddities;
 mod plan;
 mod rtsp;
 mod rtsp_login;
+mod rtsp_pictures;
 mod rtsp_udp;
 mod time;
 mod verdict;
@@ -99,7 +100,13 @@ impl Group {
                 manners::cases(),
             ]
             .concat(),
-            Self::Rtsp => [rtsp::cases(), rtsp_login::cases(), rtsp_udp::cases()].concat(),
+            Self::Rtsp => [
+                rtsp::cases(),
+                rtsp_login::cases(),
+                rtsp_pictures::cases(),
+                rtsp_udp::cases(),
+            ]
+            .concat(),
         }
     }
 

@@ -124,12 +124,22 @@ fn rules_count_after_a_reload_and_protected_footage_outlives_them() {
         "protect",
         "gate",
         "--from",
-        "2020-01-01",
+        "2099-01-01",
         "--to",
-        "2020-01-02",
+        "2099-01-02",
     ];
     let coming = text(&place.command(&span));
     assert!(coming.contains("no footage yet, protected"), "{coming}");
+    let past = span.map(|word| {
+        word.strip_prefix("2099")
+            .map_or(word.to_owned(), |date| format!("2009{date}"))
+    });
+    let refused = place.command(&past.each_ref().map(String::as_str));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && said.contains("nothing to protect"),
+        "{said}"
+    );
     let earlier = &rows[rows.len() / 2 - 1].captured;
     let said = text(&place.command(&[
         "protect", "gate", "--from", earlier, "--to", at, "--note", "the van",
@@ -265,7 +275,7 @@ fn a_full_disk_of_protected_footage_is_told_and_recorded_on_as_soon_as_it_is_unp
     );
     let rows = place.index().expect("an index").rows_of("gate").len();
     // Whoever is told so can protect more, and less.
-    let more = ["--from", "2019-01-01", "--to", "2019-01-02"];
+    let more = ["--from", "2098-01-01", "--to", "2098-01-02"];
     text(&place.command(&[&["protect", "gate"], &more[..]].concat()));
     std::thread::sleep(Duration::from_secs(6));
     place.wait_for("gap that is still open", LIMIT, dropping);

@@ -55,7 +55,7 @@ pub fn usual(odd: impl Fn(Stage) -> Stage + Send + Sync + 'static) -> Plan {
 }
 
 /// As [`usual`], but for what it does once it has begun.
-fn begun<F, E>(act: F) -> Plan
+pub fn begun<F, E>(act: F) -> Plan
 where
     F: Fn(Stage) -> E + Send + Sync + 'static,
     E: Future<Output = io::Result<()>> + Send + 'static,

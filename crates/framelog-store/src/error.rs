@@ -137,7 +137,7 @@ pub enum Error {
         "there is more footage than was counted at the start; restart the recorder for the rest"
     )]
     MoreFootage,
-    /// The index was found damaged while it was read.
+    /// The index was found damaged by one who only reads it, or protects footage.
     #[error(
         "{path}: the index is damaged; `framelog reindex` makes a new one from the footage, with --at-start while the recorder runs"
     )]
@@ -204,6 +204,18 @@ impl Error {
             path,
             action,
             source,
+        }
+    }
+
+    /// As [`index`](Self::index), for those who don't make a new index of a damaged one themselves.
+    pub(crate) fn index_for_reading(
+        path: impl Into<PathBuf>,
+        action: &'static str,
+    ) -> impl FnOnce(sqlx::Error) -> Self {
+        let path = path.into();
+        move |source| match crate::lost_index::is_damage(&source) {
+            true => Error::MalformedIndex { path },
+            false => Error::index(path, action)(source),
         }
     }
 

@@ -95,7 +95,7 @@ impl Protections {
         let (connection, found) = loop {
             match connect(&index)
                 .await
-                .map_err(Error::index(&index, "opened"))
+                .map_err(Error::index_for_reading(&index, "opened"))
             {
                 Err(error) if error.is_full() => patience.wait(&index).await?,
                 connected => break connected?,
@@ -204,7 +204,7 @@ impl Protections {
         sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .fetch_all(&mut self.connection)
             .await
-            .map_err(Error::index(&self.index, "read"))
+            .map_err(Error::index_for_reading(&self.index, "read"))
     }
 
     /// Bytes of all protected footage, each once.
@@ -214,7 +214,7 @@ impl Protections {
     pub async fn bytes(&mut self) -> Result<u64, Error> {
         protected_bytes(&mut self.connection)
             .await
-            .map_err(Error::index(&self.index, "read"))
+            .map_err(Error::index_for_reading(&self.index, "read"))
     }
 
     /// Bytes of the file system that the footage lies on.
@@ -236,12 +236,12 @@ impl Protections {
         // Not sqlx's transactions: after a COMMIT for which there was no room, which SQLite rolls back by itself, sqlx allows no other.
         execute(&mut self.connection, "BEGIN IMMEDIATE")
             .await
-            .map_err(Error::index(&self.index, "written"))?;
+            .map_err(Error::index_for_reading(&self.index, "written"))?;
         let changed = match self.try_change(change).await {
             Ok(changed) => execute(&mut self.connection, "COMMIT")
                 .await
                 .map(|()| changed)
-                .map_err(Error::index(&self.index, "written")),
+                .map_err(Error::index_for_reading(&self.index, "written")),
             failed => failed,
         };
         if changed.is_err() {
@@ -260,7 +260,7 @@ impl Protections {
             .map_err(Error::io(&self.storage, "synced"))?;
         change(&mut self.connection)
             .await
-            .map_err(Error::index(&self.index, "written"))
+            .map_err(Error::index_for_reading(&self.index, "written"))
     }
 
     /// Writes `protected.toml` after a change.

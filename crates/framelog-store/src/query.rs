@@ -11,7 +11,6 @@ use crate::container::Container;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::layout::{self, SegmentName};
-use crate::lost_index;
 use crate::scan::{self, frame_at};
 use crate::session;
 
@@ -170,7 +169,7 @@ impl Reader {
             }
             connected => connected,
         };
-        let (pool, found) = pool.map_err(Error::index(&index, "opened"))?;
+        let (pool, found) = pool.map_err(Error::index_for_reading(&index, "opened"))?;
         let disk = Disk::open(storage).map_err(Error::io(storage, "opened"))?;
         let known = session::schema_version();
         match found {
@@ -361,11 +360,7 @@ impl Reader {
     }
 
     pub(crate) fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
-        let path = self.index.clone();
-        move |source| match lost_index::is_damage(&source) {
-            true => Error::MalformedIndex { path },
-            false => Error::index(path, "read")(source),
-        }
+        Error::index_for_reading(&self.index, "read")
     }
 }
 

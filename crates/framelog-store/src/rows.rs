@@ -106,7 +106,7 @@ pub(crate) async fn next_id(connection: &mut SqliteConnection, table: &str) -> s
     Ok(last.unwrap_or(0) + 1)
 }
 
-/// The id of the camera of this name; its row is made if there is none.
+/// The id of the camera of this name; its row is made if there is none. It was there since `added_us` at least.
 pub(crate) async fn camera_id(
     connection: &mut SqliteConnection,
     name: &str,
@@ -117,6 +117,11 @@ pub(crate) async fn camera_id(
         .fetch_optional(&mut *connection)
         .await?;
     if let Some(id) = known {
+        sqlx::query("UPDATE cameras SET added_us = ?2 WHERE id = ?1 AND added_us > ?2")
+            .bind(id)
+            .bind(added_us)
+            .execute(connection)
+            .await?;
         return Ok(id);
     }
     let camera = Camera {

@@ -220,6 +220,24 @@ async fn payload_of_a_row_that_lies_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_index_that_is_no_database_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("index.db"), [7; 8_192]).unwrap();
+    let opened = Reader::open(dir.path()).await.map(|_| ());
+    assert!(
+        matches!(opened, Err(Error::MalformedIndex { .. })),
+        "{opened:?}"
+    );
+    let opened = crate::protection::Protections::open(dir.path())
+        .await
+        .map(|_| ());
+    assert!(
+        matches!(opened, Err(Error::MalformedIndex { .. })),
+        "{opened:?}"
+    );
+}
+
+#[tokio::test]
 async fn directory_without_an_index_says_so() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(

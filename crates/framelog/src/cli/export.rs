@@ -113,10 +113,12 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     sink.finish()
         .and_then(|()| destination.keep())
         .map_err(|error| cannot_write(&args.output, &error))?;
-    summary.gaps = reader
-        .gaps(Some(&args.camera), args.from, args.to)
-        .await
-        .map_err(Failure::failed)?;
+    let span = (Some(args.camera.as_str()), args.from, args.to);
+    let gaps = reader.gaps(span.0, span.1, span.2).await;
+    summary.gaps = gaps.map_err(Failure::failed)?;
+    let removals = reader.removals(span.0, span.1, span.2).await;
+    summary.removals = removals.map_err(Failure::failed)?;
+    summary.unread = damaged.frames;
     println_to_stdout(&summary.text(&args.camera, &args.output, args.utc));
     damaged.verdict()
 }
@@ -283,24 +285,20 @@ fn cannot_write(output: &Path, error: &io::Error) -> Failure {
 
 async fn nothing_there(reader: &Reader, args: &Args) -> Failure {
     let camera = &args.camera;
-    let first = reader
-        .frames(camera, i64::MIN, i64::MAX, None, 1)
-        .await
-        .ok()
-        .and_then(|mut page| page.pop());
-    let last = reader.nearest(camera, i64::MAX).await.ok().flatten();
-    let there_is = match (first, last) {
-        (Some(first), Some(last)) => format!(
-            "there is footage from {} to {}",
-            time::format(first.captured_us, args.utc),
-            time::format(last.captured_us, args.utc)
+    let removals = reader.removals(Some(camera), args.from, args.to).await;
+    let removed = match removals.as_ref().map(Vec::as_slice) {
+        Ok([.., removal]) => format!(
+            ", removed by {} at {}",
+            removal.rule,
+            time::format(removal.removed_us, args.utc)
         ),
-        _ => "there is none at all yet".to_owned(),
+        _ => String::new(),
     };
     let from = time::format(args.from, args.utc);
     let to = time::format(args.to, args.utc);
+    let there_is = known_camera::footage(reader, camera, args.utc).await;
     Failure::failed(format!(
-        "{camera}: no footage from {from} to {to}; {there_is} (`framelog find {camera}` lists it)"
+        "{camera}: no footage from {from} to {to}{removed}; {there_is} (`framelog find {camera}` lists it)"
     ))
 }
 

@@ -1,8 +1,8 @@
-//! Whether a camera that a person names is in the index, and what they may have meant.
+//! Whether a camera that a person names is in the index, what they may have meant, and what there is of it.
 
 use framelog_store::Reader;
 
-use super::Failure;
+use super::{Failure, time};
 
 /// How similar a name must be to be suggested, 0 to 1.
 const SIMILARITY_MIN: f64 = 0.7;
@@ -17,6 +17,21 @@ pub async fn require(reader: &Reader, camera: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::failed(unknown(camera, &cameras)))
+}
+
+/// From when to when there is footage of it, in words.
+pub async fn footage(reader: &Reader, camera: &str, utc: bool) -> String {
+    let first = reader.frames(camera, i64::MIN, i64::MAX, None, 1).await;
+    let first = first.ok().and_then(|mut page| page.pop());
+    let last = reader.nearest(camera, i64::MAX).await.ok().flatten();
+    match (first, last) {
+        (Some(first), Some(last)) => format!(
+            "there is footage from {} to {}",
+            time::format(first.captured_us, utc),
+            time::format(last.captured_us, utc)
+        ),
+        _ => "there is none at all yet".to_owned(),
+    }
 }
 
 fn unknown(camera: &str, cameras: &[String]) -> String {

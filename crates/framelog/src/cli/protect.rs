@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
 use super::{Failure, known_camera, time, words};
+use crate::wall;
+
+/// Rows of frames are in the index within that time.
+const ON_ITS_WAY_US: i64 = 60_000_000;
 
 /// Arguments of `framelog protect`.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,6 +73,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     }
     let reader = Reader::open(storage).await.map_err(Failure::failed)?;
     known_camera::require(&reader, camera).await?;
+    require_footage(&reader, camera, from_us, to_us, args.utc).await?;
     let mut protections = open(storage).await?;
     let added = protections
         .add(camera, from_us, to_us, &args.note)
@@ -76,6 +81,26 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     let disk_total = protections.disk_total().map_err(Failure::failed)?;
     ended(print(&added, "protected", disk_total, args.json, args.utc))
+}
+
+/// Somebody who protects a time that is over means footage that is there.
+async fn require_footage(
+    reader: &Reader,
+    camera: &str,
+    from_us: i64,
+    to_us: i64,
+    utc: bool,
+) -> Result<(), Failure> {
+    let is_over = to_us < wall::now_us() - ON_ITS_WAY_US;
+    let first = reader.frames(camera, from_us, to_us, None, 1).await;
+    if !is_over || !first.map_err(Failure::failed)?.is_empty() {
+        return Ok(());
+    }
+    let there_is = known_camera::footage(reader, camera, utc).await;
+    let (from, to) = (time::format(from_us, utc), time::format(to_us, utc));
+    Err(Failure::failed(format!(
+        "{camera}: nothing to protect from {from} to {to}; {there_is}"
+    )))
 }
 
 /// Takes a protection away.
@@ -92,13 +117,26 @@ pub async fn unprotect(args: UnprotectArgs, storage: &Path) -> Result<(), Failur
         )));
     };
     let disk_total = protections.disk_total().map_err(Failure::failed)?;
-    ended(print(
-        &removed,
-        "not protected any more",
-        disk_total,
-        args.json,
-        args.utc,
-    ))
+    let left = protections.list().await.map_err(Failure::failed)?;
+    let state = state_after(&removed, &left);
+    ended(print(&removed, &state, disk_total, args.json, args.utc))
+}
+
+/// What is left of a protection that was taken away, in words.
+fn state_after(removed: &Protection, left: &[Protection]) -> String {
+    let still = left.iter().filter(|other| {
+        other.camera == removed.camera
+            && other.started_us <= removed.ended_us
+            && other.ended_us >= removed.started_us
+    });
+    let still: Vec<String> = still.map(|other| other.id.to_string()).collect();
+    match still.is_empty() {
+        true => "not protected any more".to_owned(),
+        false => format!(
+            "not protected any more, but for what is under {} too",
+            still.join(", ")
+        ),
+    }
 }
 
 async fn open(storage: &Path) -> Result<Protections, Failure> {
@@ -225,5 +263,21 @@ mod tests {
         assert_eq!(share(0, 100), "0.0 % of the disk");
         assert_eq!(share(1, 1_000_000), "less than 0.1 % of the disk");
         assert_eq!(share(5, 0), "500.0 % of the disk");
+    }
+
+    #[test]
+    fn what_another_protection_still_holds_is_said() {
+        let of = |id, started_us| Protection {
+            id,
+            started_us,
+            ended_us: started_us + 60,
+            ..protection(1, "")
+        };
+        let left = [of(4, 50), of(5, 500)];
+        assert_eq!(
+            state_after(&of(3, 0), &left),
+            "not protected any more, but for what is under 4 too"
+        );
+        assert_eq!(state_after(&of(3, 300), &left), "not protected any more");
     }
 }

@@ -358,3 +358,27 @@ async fn nothing_goes_while_the_list_of_protected_footage_cannot_be_read() {
     store.close().await.unwrap();
     assert_eq!(footage(dir.path()).await, before);
 }
+
+#[tokio::test]
+async fn a_protected_camera_was_there_since_its_footage_and_so_has_its_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let mut protections = crate::protection::Protections::open(dir.path())
+        .await
+        .unwrap();
+    protections.add("a", T, T + 1, "").await.unwrap();
+    drop(protections);
+    remove_index(dir.path());
+    reindexed(dir.path()).await;
+    let added: Vec<(String, i64)> = sqlx::query_as("SELECT name, added_us FROM cameras ORDER BY 1")
+        .fetch_all(&mut index(dir.path()).await)
+        .await
+        .unwrap();
+    assert_eq!(added.len(), 2);
+    assert!(
+        added
+            .iter()
+            .all(|(_, added_us)| *added_us <= T + 60_000_000),
+        "{added:?}"
+    );
+}

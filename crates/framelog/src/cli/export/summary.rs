@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use framelog_store::query::{FrameRow, GapRow};
+use framelog_store::query::{FrameRow, GapRow, RemovalRow};
 
 use crate::cli::{time, words};
 
@@ -16,6 +16,9 @@ pub(super) struct Summary {
     pub bytes: u64,
     pub span_us: Option<(i64, i64)>,
     pub gaps: Vec<GapRow>,
+    pub removals: Vec<RemovalRow>,
+    /// Frames that could not be read.
+    pub unread: u64,
 }
 
 impl Summary {
@@ -52,24 +55,41 @@ impl Summary {
         let Some((first_us, last_us)) = self.span_us else {
             return String::new();
         };
-        // Gaps before the first and after the last frame are outside of what was exported.
-        let inside = |gap: &&GapRow| {
-            gap.started_us < last_us && gap.ended_us.is_some_and(|end| end > first_us)
-        };
-        let gaps: Vec<&GapRow> = self.gaps.iter().filter(inside).collect();
-        let told = gaps.iter().take(GAPS_TOLD_MAX).map(|gap| {
-            let length_us = gap
-                .ended_us
-                .unwrap_or(last_us)
-                .saturating_sub(gap.started_us);
-            format!("{} {}", words::duration(length_us), gap.reason)
+        let gaps = self.gaps.iter().map(|gap| {
+            let ended_us = gap.ended_us.unwrap_or(i64::MAX);
+            (gap.started_us, ended_us, gap.reason.clone())
         });
+        let removals = self.removals.iter().map(|removal| {
+            let rule = format!("removed by {}", removal.rule);
+            (removal.started_us, removal.ended_us, rule)
+        });
+        // What is before the first and after the last frame is outside of what was exported.
+        let mut inside: Vec<_> = gaps
+            .chain(removals)
+            .filter(|(started_us, ended_us, _)| *started_us < last_us && *ended_us > first_us)
+            .collect();
+        inside.sort();
+        let told = inside
+            .iter()
+            .take(GAPS_TOLD_MAX)
+            .map(|(from_us, to_us, why)| {
+                let length_us = (*to_us).min(last_us).saturating_sub(*from_us);
+                format!("{} {why}", words::duration(length_us))
+            });
         let told = told.collect::<Vec<_>>().join(", ");
-        match gaps.len() {
+        let gaps = match inside.len() {
+            0 if self.unread > 0 => String::new(),
             0 => "; no gaps".to_owned(),
             1 => format!("; a gap inside: {told}"),
             count if count > GAPS_TOLD_MAX => format!("; {count} gaps inside: {told}, …"),
             count => format!("; {count} gaps inside: {told}"),
+        };
+        match self.unread {
+            0 => gaps,
+            unread => format!(
+                "{gaps}; {} left out, unreadable",
+                words::count(unread, "frame")
+            ),
         }
     }
 }
@@ -94,7 +114,7 @@ mod tests {
             frames: 2,
             bytes: 20,
             span_us: Some((1_000_000, 9_000_000)),
-            gaps: Vec::new(),
+            ..Summary::default()
         };
         summary.gaps = vec![gap(0, Some(1_000_000)), gap(9_000_000, None)];
         let text = summary.text("gate", Path::new("a.zip"), true);
@@ -108,5 +128,35 @@ mod tests {
                 .text("gate", Path::new("a.zip"), true)
                 .ends_with("; a gap inside: 2.0 s stalled")
         );
+    }
+
+    #[test]
+    fn what_was_removed_or_could_not_be_read_is_no_export_without_gaps() {
+        let removal = |started_us, ended_us| RemovalRow {
+            camera: "gate".into(),
+            started_us,
+            ended_us,
+            segments: 1,
+            frames: 30,
+            bytes: 300,
+            rule: "max_size".into(),
+            removed_us: 20_000_000,
+        };
+        let mut summary = Summary {
+            frames: 2,
+            bytes: 20,
+            span_us: Some((1_000_000, 9_000_000)),
+            gaps: vec![gap(7_000_000, Some(8_000_000))],
+            removals: vec![removal(-5_000_000, 0), removal(2_000_000, 6_000_000)],
+            unread: 0,
+        };
+        let text = |summary: &Summary| summary.text("gate", Path::new("a.zip"), true);
+        assert!(
+            text(&summary).ends_with("Z; 2 gaps inside: 4.0 s removed by max_size, 1.0 s stalled"),
+            "{}",
+            text(&summary)
+        );
+        (summary.gaps, summary.removals, summary.unread) = (Vec::new(), Vec::new(), 3);
+        assert!(text(&summary).ends_with("Z; 3 frames left out, unreadable"));
     }
 }

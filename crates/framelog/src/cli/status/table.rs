@@ -47,7 +47,12 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         let _ = write!(head, ", pid {pid}");
     }
     match report.storage.state {
-        StorageState::DiskFull => head += "; THE DISK IS FULL",
+        StorageState::DiskFull => match other_than_full(report) {
+            Some(why) => {
+                let _ = write!(head, "; THE DISK CAN'T BE WRITTEN: {why}");
+            }
+            None => head += "; THE DISK IS FULL",
+        },
         StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
         StorageState::Gone => {
             let why = report.storage.detail.as_deref().unwrap_or("it is gone");
@@ -64,6 +69,22 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         let _ = write!(head, "; {rule}{of} CAN'T BE KEPT: {}", unkept.detail);
     }
     head
+}
+
+/// What else than a lack of space keeps frames from the disk: it is read-only, it fails.
+fn other_than_full(report: &Report) -> Option<&str> {
+    const WRITING: &str = "frames can't be written: ";
+    let details = report
+        .cameras
+        .iter()
+        .filter_map(|camera| camera.detail.as_deref());
+    details
+        .filter_map(|detail| detail.strip_prefix(WRITING))
+        .find(|why| {
+            !["No space left", "quota"]
+                .iter()
+                .any(|full| why.contains(full))
+        })
 }
 
 fn name(state: State) -> &'static str {
