@@ -25,6 +25,8 @@ pub(crate) struct OpenSegment {
     /// What its frames need to be decoded.
     parameters: Option<Arc<Parameters>>,
     file: Arc<File>,
+    /// Its directory entry counts among its links: on some file systems none does.
+    is_linked: bool,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
     /// As of there.
@@ -51,6 +53,11 @@ pub(crate) struct Appended {
     pub locations: Vec<rows::Frame>,
     /// Why the others were not written.
     pub failure: Option<io::Error>,
+}
+
+/// How many directory entries the file has; one if the disk doesn't say.
+fn links(file: &File) -> u64 {
+    rustix::fs::fstat(file).map_or(1, |found| found.st_nlink)
 }
 
 impl OpenSegment {
@@ -95,6 +102,7 @@ impl OpenSegment {
             row,
             container,
             parameters: first.parameters.clone(),
+            is_linked: links(&file) > 0,
             file: Arc::new(file),
             end: 0,
             position: Position::begin(container, first, pace),
@@ -115,6 +123,11 @@ impl OpenSegment {
             && self.row.offset_us == frame.offset_us
             && self.parameters == frame.parameters
             && !(frame.keyframe && self.is_outgrown())
+    }
+
+    /// Whether somebody has deleted the file: what is appended goes nowhere.
+    pub fn is_deleted(&self) -> bool {
+        self.is_linked && links(&self.file) == 0
     }
 
     /// Whether a new segment would be better from the next keyframe on.

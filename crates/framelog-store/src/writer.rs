@@ -174,6 +174,7 @@ impl Writer {
             heads: &mut self.heads,
             changes,
         };
+        run.leave_deleted();
         let mut frames: Vec<&Frame> = Vec::new();
         for entry in entries {
             let ends = match &entry.command {
@@ -271,6 +272,25 @@ impl Run<'_> {
             }
             (None, None) => true, // nothing to end
         }
+    }
+
+    /// Goes on in a new segment if somebody has deleted the file of the open one. Its rows stay: `verify` and retention tell that it is gone.
+    fn leave_deleted(&mut self) {
+        let Some(deleted) = self
+            .recording
+            .open
+            .as_ref()
+            .filter(|open| open.is_deleted())
+        else {
+            return;
+        };
+        tracing::error!(
+            camera = &*self.camera.name,
+            path = &*deleted.row().path,
+            frames = deleted.row().frames,
+            "footage was deleted while it was recorded and is lost; recording goes on in a new file"
+        );
+        self.end_segment();
     }
 
     /// Appends frames that share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is possible, once

@@ -103,7 +103,7 @@ impl Alarm {
                 bytes,
                 protected_bytes,
                 disk_free,
-                "footage should go and none may, because it is protected or still being written: recording goes on until the disk is full; let some go with `framelog unprotect`, or use a larger disk"
+                "footage should go and none may: what is left is protected, still being written or not indexed yet; recording goes on until the disk is full; see `framelog protect --list`, and what else fills the disk"
             );
         }
     }

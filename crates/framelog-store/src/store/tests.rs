@@ -399,6 +399,23 @@ async fn segments_of_the_same_moment_never_overwrite_each_other() {
 }
 
 #[tokio::test]
+async fn recording_goes_on_in_a_new_file_when_someone_deletes_the_open_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").await.unwrap();
+    log.append(frame(T, "gone"), true).unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+    std::fs::remove_dir_all(dir.path().join("footage")).unwrap();
+    log.append(frame(T + 1, "kept"), false).unwrap();
+    store.close().await.unwrap();
+    let rows = frames(&reader, "a").await;
+    assert_eq!(rows.len(), 2);
+    assert!(reader.payload(&rows[0]).is_err());
+    assert!(reader.payload(&rows[1]).is_ok());
+}
+
+#[tokio::test]
 async fn footage_that_someone_deleted_makes_room_for_the_same_name() {
     let dir = tempfile::tempdir().unwrap();
     for text in ["deleted", "new"] {
