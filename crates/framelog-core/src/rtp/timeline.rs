@@ -3,15 +3,18 @@
 //!
 //! Two times come out. The **media time** counts microseconds from some start and is good for spacing: it goes on through wraps, and where
 //! RTP time leaps or another sender begins, it goes on as the arrivals do. The **wall time** is the media time plus what the camera's sender
-//! reports say the difference is.
+//! reports say the difference is, as long as they agree with one another.
 //!
 //! RTP time that runs at another rate than it should (camera-quirks row 92) is found by its arrivals. A network only ever delays, so that the
 //! least delayed pictures of each second tell the rate.
+
+mod reports;
 
 use std::collections::VecDeque;
 
 use super::rate::{Coarse, Point, Rate};
 use crate::timestamp::Stamp;
+use reports::{Report, Reports};
 
 /// Where media time begins: far from 0, and from what could be a date.
 const START_US: i64 = 86_400_000_000;
@@ -33,8 +36,6 @@ const DRIFT_US: i64 = 250_000;
 const DRIFT_WINDOWS: usize = 3;
 /// The RTP time of a report lies within so much of the pictures that come with it.
 const REPORT_NEAR_US: u64 = 10_000_000;
-/// A report that differs by more than this from the one before has to be confirmed by the next.
-const REPORT_AGREES_US: u64 = 1_000_000;
 /// 2001-01-01: before, a wall clock is not set (camera-quirks row 58).
 const DATES_FROM_US: i64 = 978_307_200_000_000;
 /// From 1900 (NTP) to 1970, seconds.
@@ -75,14 +76,6 @@ struct Window {
     began_us: i64,
     least: Point,
     least_us: i64,
-}
-
-/// What sender reports say: wall time minus media time.
-#[derive(Clone, Copy, Debug, Default)]
-struct Reports {
-    used_us: Option<i64>,
-    /// The last one, and whether the one before it agrees with it.
-    last: Option<(i64, bool)>,
 }
 
 /// A sender report that came before the first picture.
@@ -163,7 +156,11 @@ impl Timeline {
             .iter()
             .any(|us| us.abs_diff(media_us) <= REPORT_NEAR_US);
         if let Some(wall_us) = wall_us(ntp).filter(|_| is_near) {
-            self.reports.take(wall_us.saturating_sub(media_us));
+            self.reports.take(Report {
+                wall_us,
+                media_us,
+                received_us,
+            });
         }
     }
 
@@ -296,29 +293,6 @@ impl Timeline {
         } else {
             rate
         })
-    }
-}
-
-impl Reports {
-    fn take(&mut self, difference_us: i64) {
-        let agrees = |with: i64| with.abs_diff(difference_us) <= REPORT_AGREES_US;
-        let is_confirmed = match (self.used_us, self.last) {
-            (None, _) => true,
-            (Some(used_us), last) => {
-                agrees(used_us) || last.is_some_and(|(last_us, _)| agrees(last_us))
-            }
-        };
-        self.last = Some((difference_us, is_confirmed));
-    }
-
-    /// What to add to media time. It changes at keyframes only, because a step of the clock begins a segment, and that must begin with one.
-    fn difference(&mut self, keyframe: bool) -> Option<i64> {
-        if let Some((difference_us, true)) = self.last
-            && (keyframe || self.used_us.is_none())
-        {
-            self.used_us = Some(difference_us);
-        }
-        self.used_us
     }
 }
 

@@ -1,0 +1,155 @@
+//! Which sender reports are believed, and the wall time that they give. Not for whether that is near ours: that is the clock's to judge.
+//!
+//! A report is worth something if from one to the next its time went on as time did, by the media or by the arrivals: a clock whose seconds or
+//! whole time stand still would pull the pictures back at every keyframe. The media is right when the network stands still, the arrivals are
+//! when RTP time runs at another rate than it should.
+
+/// A report may be off by so much from those before: real ones jitter by some 10 ms, and more where media time went on by an arrival.
+const AGREES_US: i64 = 250_000;
+/// And by this part of the time between: RTP time may run a few per cent wrong before that is found.
+const AGREES_PART: i64 = 8;
+/// But never by more: time in whole seconds comes in, seconds that stand still don't.
+const AGREES_MOST_US: i64 = 900_000;
+/// Reports are compared with the same one for so long. With the last one, a clock that stands still would agree each time.
+const FOLLOW_US: i64 = 5_000_000;
+/// Who learns what time it is sets its clock ahead by more than this. Broken clocks stand still, go back or creep.
+const SET_AHEAD_US: i64 = 10_000_000;
+/// A clock that changed otherwise must go on well for so long: for more than the second in which a fraction comes round.
+const PROOF_US: i64 = 3_000_000;
+/// And for so many reports.
+const PROOF_REPORTS: u32 = 3;
+/// So many times in a row it was neither as believed nor as in the report before: it is worth nothing.
+const CONTRADICTIONS: u32 = 4;
+
+/// A sender report: the camera's wall time, the media time of its RTP time, and when it came.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report {
+    pub(super) wall_us: i64,
+    pub(super) media_us: i64,
+    pub(super) received_us: i64,
+}
+
+/// The reports of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    /// What is added to media time at present.
+    used_us: Option<i64>,
+    /// The same by the last report, if that is believed.
+    offered_us: Option<i64>,
+    believed: Option<Run>,
+    /// Reports that contradict those, or that come when none are worth believing.
+    doubted: Option<Run>,
+    contradictions: u32,
+}
+
+/// Reports that agree with one another.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// The wall time of the first.
+    began_us: i64,
+    /// What the next is compared with.
+    base: Report,
+    reports: u32,
+    /// It began as a clock does that is set.
+    is_set: bool,
+}
+
+impl Reports {
+    /// Takes a report, in order of arrival. The first is believed until others contradict it, for the next may be long in coming.
+    pub(super) fn take(&mut self, report: Report) {
+        self.offered_us = None;
+        match (self.believed, self.doubted) {
+            (Some(run), _) if run.agrees(report) => self.believe(run.followed_by(report), report),
+            (None, None) => self.believe(Run::new(report, false), report),
+            (_, Some(run)) if run.agrees(report) => {
+                let run = run.followed_by(report);
+                self.doubted = Some(run);
+                if run.is_proved(report) {
+                    self.believe(run, report);
+                }
+            }
+            _ => self.contradicted_by(report),
+        }
+    }
+
+    /// What to add to media time. It changes at keyframes only, because a step of the clock begins a segment, and that must begin with one.
+    pub(super) fn difference(&mut self, keyframe: bool) -> Option<i64> {
+        if keyframe && self.believed.is_none() {
+            self.used_us = None;
+        }
+        if keyframe || self.used_us.is_none() {
+            self.used_us = self.offered_us.or(self.used_us);
+        }
+        self.used_us
+    }
+
+    fn believe(&mut self, run: Run, report: Report) {
+        self.believed = Some(run);
+        self.doubted = None;
+        self.contradictions = 0;
+        self.offered_us = Some(report.wall_us.saturating_sub(report.media_us));
+    }
+
+    fn contradicted_by(&mut self, report: Report) {
+        let before = self.doubted.or(self.believed);
+        let is_set = self.believed.is_some()
+            && before.is_some_and(|run| run.ahead_us(report) > SET_AHEAD_US);
+        self.doubted = Some(Run::new(report, is_set));
+        self.contradictions = self.contradictions.saturating_add(1);
+        if self.contradictions >= CONTRADICTIONS {
+            self.believed = None;
+        }
+    }
+}
+
+impl Run {
+    fn new(report: Report, is_set: bool) -> Self {
+        Self {
+            began_us: report.wall_us,
+            base: report,
+            reports: 1,
+            is_set,
+        }
+    }
+
+    /// By how much more the wall time went on than time did: by the media or by the arrivals, whichever is nearer.
+    fn ahead_us(&self, report: Report) -> i64 {
+        let wall_us = report.wall_us.saturating_sub(self.base.wall_us);
+        let media_us = report.media_us.saturating_sub(self.base.media_us);
+        let by_media_us = wall_us.saturating_sub(media_us);
+        let by_arrival_us = wall_us.saturating_sub(self.passed_us(report));
+        if by_media_us.unsigned_abs() <= by_arrival_us.unsigned_abs() {
+            by_media_us
+        } else {
+            by_arrival_us
+        }
+    }
+
+    fn passed_us(&self, report: Report) -> i64 {
+        report.received_us.saturating_sub(self.base.received_us)
+    }
+
+    fn agrees(&self, report: Report) -> bool {
+        let passed_us = self.passed_us(report).max(0);
+        let most_us = (AGREES_US + passed_us / AGREES_PART).min(AGREES_MOST_US);
+        self.ahead_us(report).saturating_abs() <= most_us
+    }
+
+    /// With a report that agrees.
+    fn followed_by(mut self, report: Report) -> Self {
+        self.reports = self.reports.saturating_add(1);
+        if report.wall_us.saturating_sub(self.base.wall_us) >= FOLLOW_US {
+            self.base = report;
+        }
+        self
+    }
+
+    fn is_proved(&self, last: Report) -> bool {
+        self.is_set
+            || (self.reports >= PROOF_REPORTS
+                && last.wall_us.saturating_sub(self.began_us) >= PROOF_US)
+    }
+}
+
+#[cfg(test)]
+mod tests;
