@@ -137,7 +137,7 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
     let kind = match sent.shot.clock {
         Clock::Any => return complaints,
         Clock::Camera(_) | Clock::CameraSecond(_) => "camera",
-        Clock::Mapped(_) => "mapped",
+        Clock::Mapped(_) | Clock::Near => "mapped",
         Clock::Arrival => "arrival",
     };
     if row.clock != kind {
@@ -148,6 +148,8 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
         return complaints;
     }
     let captured = row.captured_us;
+    let is_near =
+        || captured > sent.from_us - LATE_US && captured < sent.to_us.saturating_add(LATE_US);
     let right = match sent.shot.clock {
         Clock::Any => true,
         Clock::Camera(stamp) => captured == stamp,
@@ -155,10 +157,9 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
         Clock::Arrival => captured == row.received_us,
         Clock::Mapped(stamp) => {
             let offset = *offsets.entry(row.path.clone()).or_insert(captured - stamp);
-            captured - stamp == offset
-                && captured > sent.from_us - LATE_US
-                && captured < sent.to_us.saturating_add(LATE_US)
+            captured - stamp == offset && is_near()
         }
+        Clock::Near => is_near(),
     };
     if !right {
         complaints.push(format!(

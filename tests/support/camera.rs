@@ -30,6 +30,8 @@ pub enum Clock {
     CameraSecond(i64),
     /// This stamp plus an offset that puts it near the arrival.
     Mapped(i64),
+    /// Some stamp plus an offset that puts it near the arrival.
+    Near,
     /// The arrival.
     Arrival,
 }

@@ -23,6 +23,9 @@ pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The longest body, in bytes. Descriptions have 1 to 4 KiB.
 pub const BODY_BYTES_MAX: usize = 256 << 10;
 
+/// The shortest report of RTCP: one of no sources (RFC 3550 §6.4.2).
+const REPORT_BYTES_MIN: usize = 8;
+
 /// So many bytes behind a line end tell whether a head ends there.
 const LOOKAHEAD: usize = 8;
 
@@ -254,7 +257,9 @@ impl Reader {
             return Look::Short;
         }
         let is_doubtful = follows == Begin::No || self.is_lost() && follows == Begin::Unknown;
-        if follows == Begin::No && !is_packet(&self.buffer) {
+        // What is too short to be a report is a packet only where one is due: `$$` before a packet's length looks like one.
+        let is_likely = is_packet(&self.buffer) && end >= PACKET_HEAD + REPORT_BYTES_MIN;
+        if follows == Begin::No && !is_likely {
             return self.search(1);
         }
         if is_doubtful {

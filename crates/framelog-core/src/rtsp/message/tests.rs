@@ -352,4 +352,36 @@ proptest! {
         let told: Vec<String> = lengths.iter().map(|(channel, length)| format!("{channel}: {length}")).collect();
         prop_assert_eq!(read_cut(&bytes, |_| true, false), (told, 0));
     }
+
+    #[test]
+    fn junk_before_packets_and_silences_anywhere_cost_no_packet(
+        lengths in proptest::collection::vec(12usize..120, 1..6),
+        silences in proptest::collection::vec(any::<proptest::sample::Index>(), 0..8),
+    ) {
+        let bytes: Vec<u8> = lengths
+            .iter()
+            .flat_map(|length| [&b"$$\x80junk \r\n$"[..], &packet(0, *length)].concat())
+            .collect();
+        let silences: Vec<usize> = silences.iter().map(|at| at.index(bytes.len())).collect();
+        let mut reader = Reader::default();
+        let mut found = Vec::new();
+        let mut drain = |reader: &mut Reader| {
+            while let Some(item) = reader.poll(0).unwrap() {
+                if let Item::Packet(packet) = item {
+                    found.push(packet.payload.len());
+                }
+            }
+        };
+        for (at, &byte) in bytes.iter().enumerate() {
+            reader.buffer().extend_from_slice(&[byte]);
+            drain(&mut reader);
+            if silences.contains(&at) {
+                reader.settle(false);
+                drain(&mut reader);
+            }
+        }
+        reader.settle(true);
+        drain(&mut reader);
+        prop_assert_eq!(found, lengths);
+    }
 }
