@@ -264,6 +264,10 @@ impl Tally {
             return self.fault(scene, "what is left can't be copied");
         };
         if !copy.path().join("index.db").exists() {
+            let has_recorded = |run: &Run| run.ending != Ending::Starting;
+            if scene.runs.iter().any(has_recorded) {
+                self.fault(scene, "nothing is left of what was recorded");
+            }
             return;
         }
         let mut dangling = Vec::new();

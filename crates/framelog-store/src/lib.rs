@@ -68,7 +68,7 @@ pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use guard::Gone;
 pub use query::Reader;
-pub use rebuild::{Progress, ask as ask_for_reindex};
+pub use rebuild::{Progress, ask as ask_for_reindex, is_due as reindex_is_due};
 pub use retention::Keeping;
 pub use rules::{CameraRules, Rules};
 pub use store::{Layout, Options, Store};

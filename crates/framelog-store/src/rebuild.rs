@@ -454,6 +454,11 @@ fn push_hole(holes: &mut Vec<(i64, i64)>, from_us: i64, to_us: i64, pace_us: i64
     }
 }
 
+/// Whether the index is being made anew, or will be at the next start: then it doesn't know all the footage that there is.
+pub fn is_due(storage: &Path) -> bool {
+    lost_index::mark(storage).is_ok_and(|mark| mark.is_some())
+}
+
 /// Asks for the index to be made anew from the footage at the next start of a recorder, which records meanwhile.
 ///
 /// # Errors

@@ -107,16 +107,34 @@ pub struct Store {
 
 /// Makes a directory and those above it: durable, where they were not there.
 fn make_dir(path: &Path) -> io::Result<()> {
-    let Some(parent) = path.parent().filter(|_| !path.is_dir()) else {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_dir(parent_or_here(parent))?;
+    }
+    match fs::create_dir(path) {
+        Err(error) if !path.is_dir() => return Err(error),
+        _ => sync_entry(path), // somebody else may have been quicker
+    }
+}
+
+/// Makes it durable that the directory is there. Without the right to read the one above, that is left to the system.
+fn sync_entry(path: &Path) -> io::Result<()> {
+    let Some(parent) = path.parent().map(parent_or_here) else {
         return Ok(());
     };
-    let parent = match parent.as_os_str().is_empty() {
+    match File::open(parent) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        opened => opened?.sync_all(),
+    }
+}
+
+fn parent_or_here(parent: &Path) -> &Path {
+    match parent.as_os_str().is_empty() {
         true => Path::new("."),
         false => parent,
-    };
-    make_dir(parent)?;
-    fs::create_dir(path)?;
-    File::open(parent)?.sync_all()
+    }
 }
 
 /// Every camera that the index knows, by name.
@@ -146,6 +164,8 @@ impl Store {
     async fn open_on(disk: Disk, options: Options, limits: Limits) -> Result<Self, Error> {
         let storage = options.path;
         make_dir(&storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
+        // Each time: a start that was killed may have made it. Whoever made it otherwise may not have.
+        let _ = sync_entry(&storage);
         let lock = identity::lock(&storage)?;
         if options.reindex {
             rebuild::ask(&storage)?;
@@ -390,7 +410,7 @@ fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
         ));
     }
     let Some(uuid) = uuid else {
-        return fs::create_dir_all(storage).map_err(Error::io(storage, "made"));
+        return make_dir(storage).map_err(Error::io(storage, "made"));
     };
     match identity::read(storage)? {
         Some(found) if found == uuid => Ok(()),

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use framelog_store::Reader;
 use framelog_store::protection::{Protection, Protections};
+use framelog_store::{Reader, reindex_is_due};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
@@ -73,7 +73,9 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     }
     let reader = Reader::open(storage).await.map_err(Failure::failed)?;
     known_camera::require(&reader, camera).await?;
-    require_footage(&reader, camera, from_us, to_us, args.utc).await?;
+    if !reindex_is_due(storage) {
+        require_footage(&reader, camera, from_us, to_us, args.utc).await?;
+    }
     let mut protections = open(storage).await?;
     let added = protections
         .add(camera, from_us, to_us, &args.note)
@@ -92,8 +94,8 @@ async fn require_footage(
     utc: bool,
 ) -> Result<(), Failure> {
     let is_over = to_us < wall::now_us() - ON_ITS_WAY_US;
-    let first = reader.frames(camera, from_us, to_us, None, 1).await;
-    if !is_over || !first.map_err(Failure::failed)?.is_empty() {
+    let segments = reader.segments(Some(camera), from_us, to_us).await;
+    if !is_over || !segments.map_err(Failure::failed)?.is_empty() {
         return Ok(());
     }
     let there_is = known_camera::footage(reader, camera, utc).await;
