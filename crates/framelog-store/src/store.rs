@@ -114,7 +114,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
         make_dir(parent_or_here(parent))?;
     }
     match fs::create_dir(path) {
-        Err(error) if !path.is_dir() => return Err(error),
+        Err(error) if !path.is_dir() => Err(error),
         _ => sync_entry(path), // somebody else may have been quicker
     }
 }
