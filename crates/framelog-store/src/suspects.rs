@@ -62,10 +62,7 @@ pub(crate) struct SegmentFrames {
 impl Ahead {
     /// Rows of these frames are committed, their bytes not synced.
     pub fn add(&mut self, frames: &[rows::Frame]) {
-        for frame in frames {
-            let from = self.0.entry(frame.segment_id).or_insert(frame.offset);
-            *from = frame.offset.min(*from);
-        }
+        self.extend(frames.iter().map(|frame| (frame.segment_id, frame.offset)));
     }
 
     /// Everything is synced.
@@ -107,8 +104,8 @@ impl Ahead {
         Ok(loaded)
     }
 
-    fn extend(&mut self, more: Self) {
-        for (segment_id, offset) in more.0 {
+    fn extend(&mut self, more: impl IntoIterator<Item = (i64, i64)>) {
+        for (segment_id, offset) in more {
             let from = self.0.entry(segment_id).or_insert(offset);
             *from = offset.min(*from);
         }
@@ -152,7 +149,7 @@ impl Suspects {
 
     /// Frames whose rows are committed already.
     pub fn add_ahead(&mut self, ahead: Ahead) {
-        self.ahead.extend(ahead);
+        self.ahead.extend(ahead.0);
     }
 
     /// Those.

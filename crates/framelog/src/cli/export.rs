@@ -113,10 +113,10 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     sink.finish()
         .and_then(|()| destination.keep())
         .map_err(|error| cannot_write(&args.output, &error))?;
-    let span = (Some(args.camera.as_str()), args.from, args.to);
-    let gaps = reader.gaps(span.0, span.1, span.2).await;
+    let camera = Some(args.camera.as_str());
+    let gaps = reader.gaps(camera, args.from, args.to).await;
     summary.gaps = gaps.map_err(Failure::failed)?;
-    let removals = reader.removals(span.0, span.1, span.2).await;
+    let removals = reader.removals(camera, args.from, args.to).await;
     summary.removals = removals.map_err(Failure::failed)?;
     summary.unread = damaged.frames;
     println_to_stdout(&summary.text(&args.camera, &args.output, args.utc));
