@@ -16,9 +16,9 @@ use crate::container::Container;
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::index::SYNC_WITH_COMMIT;
-use crate::layout;
+use crate::layout::{self, SegmentName};
 use crate::rows::{self, camera_id, next_id};
-use crate::scan::{Depth, Scan, frame_at, scan};
+use crate::scan::{Depth, Found, Scan, frame_at, scan};
 use crate::unindexed::{self, Footage};
 
 /// A directory is looked at if it changed this much before the last moment at which the recorder was certainly alive, or later: rows may be
@@ -122,7 +122,7 @@ fn unsynced_since(alive_us: i64, sync: Duration) -> i64 {
         .saturating_sub(UNSYNCED_MARGIN_US)
 }
 
-/// Segments that were open, or that got frames since then. A picture in a file of its own has no checksum to be looked at by.
+/// Segments that were open, or that got frames since then.
 async fn doubtful_segments(
     connection: &mut SqliteConnection,
     unsynced_us: i64,
@@ -130,7 +130,7 @@ async fn doubtful_segments(
     type Row = (i64, i64, String, String, i64, i64, i64, i64, i64, i64);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, camera_id, path, codec, started_us, ended_us, frames, bytes, offset_us, received_us \
-         FROM segments WHERE state = 'open' OR (received_us >= ? AND path NOT LIKE '%.jpg')",
+         FROM segments WHERE state = 'open' OR received_us >= ?",
     )
     .bind(unsynced_us)
     .fetch_all(connection)
@@ -249,7 +249,7 @@ fn try_mend(
     torn_bytes: &mut u64,
 ) -> io::Result<(Option<Rows>, bool)> {
     let Some(format) = Container::of_path(&before.path).and_then(Container::format) else {
-        return Ok((Some((before.clone(), Vec::new())), false));
+        return mend_picture(disk, before, torn_bytes);
     };
     let file = match disk.open_file(Path::new(&*before.path)) {
         Ok(file) => file,
@@ -285,6 +285,29 @@ fn try_mend(
     };
     let frames = unindexed::add_to(&mut after, &whole);
     Ok((Some((after, frames)), true))
+}
+
+/// A picture in a file of its own, which has no checksum: it is as it was if all of it is there. What a power cut left of it is incomplete.
+fn mend_picture(
+    disk: &Disk,
+    before: &rows::Segment,
+    torn_bytes: &mut u64,
+) -> io::Result<(Option<Rows>, bool)> {
+    let unchanged = Ok((Some((before.clone(), Vec::new())), false));
+    let Some(name) = SegmentName::parse(&before.path) else {
+        return unchanged;
+    };
+    let footage = match Footage::read(disk, name, Depth::Bytes) {
+        Ok(footage) => footage,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, true)),
+        Err(error) => return Err(error),
+    };
+    let is_whole = |found: &Found| found.length == before.bytes.cast_unsigned();
+    if footage.scan.frames.first().is_some_and(is_whole) {
+        return unchanged;
+    }
+    cut_torn_end(disk, &before.path, &footage.scan, torn_bytes)?;
+    Ok((footage.rows(before.id, before.camera_id), true))
 }
 
 /// Cuts off what a crash left of a frame behind the last whole one; a file without any goes.

@@ -329,6 +329,44 @@ async fn pictures_in_files_of_their_own_are_found_unless_they_are_torn() {
     assert_eq!(files(dir.path()), written[..1]);
 }
 
+#[tokio::test]
+async fn pictures_in_files_of_their_own_that_a_power_cut_took_lose_their_rows() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        layout: Layout::Files,
+        sync: Duration::from_secs(60),
+        ..options(dir.path())
+    };
+    let store = Store::open(options.clone()).await.unwrap();
+    let log = store.camera("a").await.unwrap();
+    let now_us = wall::now_us();
+    for n in 0..5 {
+        let picture = Frame {
+            codec: Codec::Mjpeg,
+            ..picture(now_us + n, 1000)
+        };
+        log.append(picture, false).unwrap();
+    }
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || frames(&reader, "a").await.len() == 5).await;
+    kill(store).await;
+    // Of one nothing reached the disk, of one its entry alone, of one a part, of one its length alone.
+    let written = files(dir.path());
+    fs::remove_file(&written[0]).unwrap();
+    fs::write(&written[1], "").unwrap();
+    fs::write(&written[2], &fs::read(&written[2]).unwrap()[..500]).unwrap();
+    fs::write(&written[3], [0; 1004]).unwrap();
+    Store::open(options).await.unwrap().close().await.unwrap();
+    let kept: Vec<_> = frames(&reader, "a")
+        .await
+        .iter()
+        .map(|row| row.captured_us - now_us)
+        .collect();
+    assert_eq!(kept, [4]);
+    assert_eq!(files(dir.path()), written[4..]);
+    assert_eq!(all_segments(&reader).await.len(), 1);
+}
+
 /// All that `framelog verify --deep` would find.
 async fn findings(path: &Path) -> Vec<Finding> {
     let scope = Scope {
