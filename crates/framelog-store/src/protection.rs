@@ -4,6 +4,7 @@
 //! After each change the list is also written to `protected.toml` in the storage directory, so that an index that is made anew
 //! protects the same.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -233,6 +234,8 @@ impl Protections {
         change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
     ) -> Result<T, Error> {
         check(&self.storage)?; // or the change would replace a list that can still be mended
+        // A durable commit makes the recorder's rows before it durable too: their bytes first. Most of them before the recorder has to wait.
+        self.sync()?;
         // Not sqlx's transactions: after a COMMIT for which there was no room, which SQLite rolls back by itself, sqlx allows no other.
         execute(&mut self.connection, "BEGIN IMMEDIATE")
             .await
@@ -250,14 +253,16 @@ impl Protections {
         changed
     }
 
+    fn sync(&self) -> Result<(), Error> {
+        let synced = Disk::open(&self.storage).and_then(|disk| disk.sync_all());
+        synced.map_err(Error::io(&self.storage, "synced"))
+    }
+
     async fn try_change<T>(
         &mut self,
         change: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
     ) -> Result<T, Error> {
-        // A durable commit makes the recorder's rows before it durable too: their bytes first.
-        Disk::open(&self.storage)
-            .and_then(|disk| disk.sync_all())
-            .map_err(Error::io(&self.storage, "synced"))?;
+        self.sync()?;
         change(&mut self.connection)
             .await
             .map_err(Error::index_for_reading(&self.index, "written"))
@@ -420,29 +425,31 @@ pub(crate) fn check(storage: &Path) -> Result<(), Error> {
     read(storage).map(|_| ())
 }
 
-/// Gives a new index, if it has none from the one before, the protections in `protected.toml`. A file that can't be read is said and left: recording
-/// matters more.
+/// Gives a new index the protections in `protected.toml` that it does not have from the one before. A file that can't be read is said and left:
+/// recording matters more.
 pub(crate) async fn restore(
     storage: &Path,
     connection: &mut SqliteConnection,
     now_us: i64,
 ) -> sqlx::Result<()> {
-    let is_used: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM protections)")
-        .fetch_one(&mut *connection)
-        .await?;
-    if is_used {
-        return Ok(());
-    }
-    let spans = match read(storage) {
+    let mut spans = match read(storage) {
         Ok(spans) => spans,
         Err(error) => {
             tracing::error!(%error, "footage is not protected as it was");
             return Ok(());
         }
     };
-    let count = spans.len();
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    for span in spans {
+    let known: HashSet<(String, i64, i64)> = sqlx::query_as(
+        "SELECT c.name, p.ended_us, p.added_us FROM protections p JOIN cameras c ON c.id = p.camera_id",
+    )
+    .fetch_all(&mut *transaction)
+    .await?
+    .into_iter()
+    .collect();
+    // The begin of one that is being taken away may have moved.
+    spans.retain(|span| !known.contains(&(span.camera.clone(), span.ended_us, span.added_us)));
+    for span in &spans {
         // As if it had been taken out of the configuration: it may have been.
         sqlx::query("INSERT OR IGNORE INTO cameras (name, added_us, removed_us) VALUES (?, ?, ?)")
             .bind(&span.camera)
@@ -452,7 +459,8 @@ pub(crate) async fn restore(
             .await?;
         sqlx::query(
             "INSERT INTO protections (id, camera_id, started_us, ended_us, note, added_us) \
-             SELECT ?, id, ?, ?, ?, ? FROM cameras WHERE name = ?",
+             SELECT CASE WHEN EXISTS (SELECT 1 FROM protections WHERE id = ?1) THEN NULL ELSE ?1 END, id, ?2, ?3, ?4, ?5 \
+             FROM cameras WHERE name = ?6",
         )
         .bind(span.id)
         .bind(span.started_us)
@@ -464,9 +472,9 @@ pub(crate) async fn restore(
         .await?;
     }
     transaction.commit().await?;
-    if count > 0 {
+    if !spans.is_empty() {
         tracing::info!(
-            protections = count,
+            protections = spans.len(),
             "a new index protects what protected.toml lists"
         );
     }

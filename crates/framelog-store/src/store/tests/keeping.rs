@@ -368,6 +368,17 @@ async fn an_index_that_is_made_anew_protects_the_same() {
     open(dir.path()).await.close().await.unwrap();
     let mut protections = Protections::open(dir.path()).await.unwrap();
     assert_eq!(list(protections.list().await.unwrap()), before);
+    // One that is set aside may be older than the list.
+    sqlx::query("DELETE FROM protections WHERE ended_us = ?")
+        .bind(T)
+        .execute(&mut index(dir.path()).await)
+        .await
+        .unwrap();
+    drop(protections);
+    ask_for_reindex(dir.path()).unwrap();
+    open(dir.path()).await.close().await.unwrap();
+    let mut protections = Protections::open(dir.path()).await.unwrap();
+    assert_eq!(list(protections.list().await.unwrap()), before);
     // One that was used and has none is left alone.
     for protection in protections.list().await.unwrap() {
         protections.remove(protection.id).await.unwrap();
