@@ -121,17 +121,17 @@ impl Index {
             device: device_of(&path),
             path,
             guard,
-            session_id: session.id,
+            session_id: session.known.id,
             disk,
             budget,
             sync,
             changes,
             pending: Pending::default(),
-            accounts: Accounts::new(session.id),
-            gaps: Gaps::new(session.next_gap_id),
+            accounts: Accounts::new(session.known.id),
+            gaps: Gaps::new(session.known.next_gap_id),
             dirty: Dirty::default(),
             cameras: HashMap::new(),
-            segment_ids: Arc::new(SegmentIds::new(session.next_segment_id)),
+            segment_ids: Arc::new(SegmentIds::new(session.known.next_segment_id)),
             ahead: Ahead::default(),
             suspects: Suspects::default(),
             losses: Losses::default(),
@@ -735,7 +735,7 @@ mod tests {
             ..Limits::default()
         }));
         let disk = Disk::open(dir.path()).unwrap();
-        let guard = Guard::new(dir.path(), &disk, session.uuid).unwrap();
+        let guard = Guard::new(dir.path(), &disk, session.known.uuid).unwrap();
         let mut index = Index::new(
             session,
             guard,
@@ -785,7 +785,7 @@ mod tests {
         disk.faults
             .sync_fails
             .store(true, std::sync::atomic::Ordering::SeqCst);
-        let guard = Guard::new(dir.path(), &disk, session.uuid).unwrap();
+        let guard = Guard::new(dir.path(), &disk, session.known.uuid).unwrap();
         let mut index = Index::new(
             session,
             guard,

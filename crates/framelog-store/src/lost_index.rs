@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -15,29 +16,69 @@ use crate::layout;
 const MARK: &str = "reindex";
 /// In the mark: not begun yet.
 const ASKED: &str = "asked\n";
+/// In the mark, before the name that the old index is about to get.
+const MOVING: &str = "moving ";
 /// In the mark, before the name of the index that was set aside, if there was one: not all footage is in the new one.
 const BEGUN: &str = "begun ";
+/// In the mark's second line, before the ids that old segments get: the first one, and the one behind the last.
+const IDS: &str = "ids ";
 
 /// How far making the index anew has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
     Asked,
+    /// The old index, or some of its files, has this name now.
+    Moving {
+        aside: String,
+    },
     /// The old index has this name now.
     Begun {
         aside: Option<String>,
+        /// The ids that segments get which were there before, once they are counted.
+        ids: Option<Range<i64>>,
     },
+}
+
+impl Mark {
+    fn parse(text: &str) -> Self {
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        let name = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
+        if let Some(aside) = first.strip_prefix(MOVING).and_then(name) {
+            return Mark::Moving { aside };
+        }
+        let Some(aside) = first.strip_prefix(BEGUN) else {
+            return Mark::Asked; // by hand, with `touch`
+        };
+        let ids = lines.next().and_then(|line| {
+            let (first, end) = line.strip_prefix(IDS)?.split_once(' ')?;
+            Some(first.parse().ok()?..end.parse().ok()?)
+        });
+        Mark::Begun {
+            aside: name(aside),
+            ids,
+        }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Mark::Asked => ASKED.to_owned(),
+            Mark::Moving { aside } => format!("{MOVING}{aside}\n"),
+            Mark::Begun { aside, ids } => {
+                let aside = aside.as_deref().unwrap_or_default();
+                let ids = ids.as_ref();
+                let ids = ids.map(|ids| format!("{IDS}{} {}\n", ids.start, ids.end));
+                format!("{BEGUN}{aside}\n{}", ids.unwrap_or_default())
+            }
+        }
+    }
 }
 
 /// The mark in a storage directory, if there is one.
 pub(crate) fn mark(storage: &Path) -> Result<Option<Mark>, Error> {
     let path = storage.join(MARK);
     match fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(match text.strip_prefix(BEGUN) {
-            Some(aside) => Mark::Begun {
-                aside: Some(aside.trim_end().to_owned()).filter(|aside| !aside.is_empty()),
-            },
-            None => Mark::Asked, // by hand, with `touch`
-        })),
+        Ok(text) => Ok(Some(Mark::parse(&text))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::io(path, "read")(source)),
     }
@@ -46,14 +87,10 @@ pub(crate) fn mark(storage: &Path) -> Result<Option<Mark>, Error> {
 /// Leaves or changes the mark: on the disk when this returns.
 pub(crate) fn set_mark(storage: &Path, mark: &Mark) -> Result<(), Error> {
     let path = storage.join(MARK);
-    let text = match mark {
-        Mark::Asked => ASKED.to_owned(),
-        Mark::Begun { aside } => format!("{BEGUN}{}\n", aside.as_deref().unwrap_or_default()),
-    };
     let fresh = path.with_extension("new");
     let put = || {
         let mut file = File::create(&fresh)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(mark.text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;
         File::open(storage)?.sync_all()
@@ -87,12 +124,21 @@ fn stamp(us: i64) -> String {
     at.format("%Y%m%dT%H%M%S%.6fZ").to_string()
 }
 
-/// Gives the index another name, with its log, and says in the mark which: a crash in between is made good by the next call.
+/// Gives the index another name, with its log, and says in the mark which, before and after: what a crash cuts short the next call goes on with.
 pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<(), Error> {
     let index = storage.join(layout::INDEX);
-    let name = format!("{}.before-{}", layout::INDEX, stamp(now_us));
+    let name = match mark(storage)? {
+        Some(Mark::Moving { aside }) => aside,
+        _ => {
+            let aside = format!("{}.before-{}", layout::INDEX, stamp(now_us));
+            let moving = Mark::Moving {
+                aside: aside.clone(),
+            };
+            set_mark(storage, &moving)?;
+            aside
+        }
+    };
     let aside = storage.join(&name);
-    // The log first: an index without its log is an older index, a log without its index is nothing.
     for suffix in layout::INDEX_SUFFIXES {
         let with_suffix = |path: &Path| {
             let mut name = path.as_os_str().to_owned();
@@ -107,7 +153,7 @@ pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<(), Error> {
         }
     }
     let aside = aside.exists().then_some(name);
-    set_mark(storage, &Mark::Begun { aside })
+    set_mark(storage, &Mark::Begun { aside, ids: None })
 }
 
 /// Saves what footage does not say of itself from an index that is open but no longer at its path, for the one that is made next. Whatever
@@ -125,7 +171,11 @@ pub(crate) async fn save(
     save_tables(connection, &path)
         .await
         .map_err(Error::index(&path, "written"))?;
-    set_mark(storage, &Mark::Begun { aside: Some(name) })
+    let begun = Mark::Begun {
+        aside: Some(name),
+        ids: None,
+    };
+    set_mark(storage, &begun)
 }
 
 async fn save_tables(connection: &mut SqliteConnection, path: &Path) -> sqlx::Result<()> {
@@ -207,5 +257,62 @@ async fn copy(
             tracing::warn!(table, %error, "table of the old index can't be read; what only it knew is lost");
             Ok(false)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written() {
+        let storage = tempfile::tempdir().unwrap();
+        let aside = || "index.db.before-x".to_owned();
+        for left in [
+            Mark::Asked,
+            Mark::Moving { aside: aside() },
+            Mark::Begun {
+                aside: None,
+                ids: None,
+            },
+            Mark::Begun {
+                aside: Some(aside()),
+                ids: Some(5..5_000_000_000),
+            },
+        ] {
+            set_mark(storage.path(), &left).unwrap();
+            assert_eq!(mark(storage.path()).unwrap(), Some(left));
+        }
+        fs::write(storage.path().join(MARK), "").unwrap();
+        assert_eq!(mark(storage.path()).unwrap(), Some(Mark::Asked));
+    }
+
+    #[test]
+    fn what_a_crash_cut_short_goes_on_under_the_same_name() {
+        let storage = tempfile::tempdir().unwrap();
+        let path = |name: &str| storage.path().join(name);
+        for name in ["index.db", "index.db-wal", "index.db-shm"] {
+            fs::write(path(name), name).unwrap();
+        }
+        // As if it had been killed behind the first of them.
+        let aside = "index.db.before-then".to_owned();
+        set_mark(
+            storage.path(),
+            &Mark::Moving {
+                aside: aside.clone(),
+            },
+        )
+        .unwrap();
+        fs::rename(path("index.db-wal"), path(&format!("{aside}-wal"))).unwrap();
+        set_aside(storage.path(), 7).unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            let moved = fs::read_to_string(path(&format!("{aside}{suffix}"))).unwrap();
+            assert_eq!(moved, format!("index.db{suffix}"));
+        }
+        let begun = Mark::Begun {
+            aside: Some(aside),
+            ids: None,
+        };
+        assert_eq!(mark(storage.path()).unwrap(), Some(begun));
     }
 }

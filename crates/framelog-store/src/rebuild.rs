@@ -2,6 +2,7 @@
 //! `lost_index`.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -35,8 +36,8 @@ const HOLE_FRAMES: i64 = 3;
 pub(crate) struct Plan {
     /// Cameras with footage: their id in the index, their name, and the capture time at which their footage ends.
     pub cameras: Vec<(i64, String, Option<i64>)>,
-    /// Segments that are found get ids from this one on, fewer than were counted.
-    first_segment_id: i64,
+    /// What segments that are found get, in this order: below those of what is recorded from now on.
+    pub ids: Range<i64>,
     /// Files that are not in the index.
     pub files: u64,
     /// Holes before then are explained; later ones are recording's own.
@@ -67,9 +68,11 @@ pub(crate) async fn has_footage(disk: &Disk) -> std::io::Result<bool> {
 }
 
 /// Counts the files, and makes the rows of their cameras: with these recording can begin. The files that it makes are followed from here on.
+/// `reserved` are the ids that an earlier run, which did not come to the end of it, kept for them.
 pub(crate) async fn plan(
     connection: &mut SqliteConnection,
     disk: &Disk,
+    reserved: Option<Range<i64>>,
     now_us: i64,
 ) -> Result<Plan, Error> {
     let index = PathBuf::from(layout::INDEX);
@@ -90,20 +93,36 @@ pub(crate) async fn plan(
         cameras.push((id, camera.name, camera.last_us));
         files += camera.files;
     }
-    let first_segment_id = next_id(connection, "segments").await.map_err(failed())?;
+    let ids = ids(connection, reserved, files).await.map_err(failed())?;
     Ok(Plan {
         cameras,
-        first_segment_id,
+        ids,
         files,
         began_us: now_us,
     })
 }
 
-impl Plan {
-    /// The first id that recording may use.
-    pub fn next_segment_id(&self) -> i64 {
-        self.first_segment_id.saturating_add_unsigned(self.files)
+/// What is left of the ids that were reserved or, if that is not enough, new ones: for as many files as are there and not in the index.
+async fn ids(
+    connection: &mut SqliteConnection,
+    reserved: Option<Range<i64>>,
+    files: u64,
+) -> sqlx::Result<Range<i64>> {
+    if let Some(Range { start, end }) = reserved {
+        let (known, next_id): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM segments), \
+                 coalesce((SELECT max(id) + 1 FROM segments WHERE id >= ?1 AND id < ?2), ?1)",
+        )
+        .bind(start)
+        .bind(end)
+        .fetch_one(&mut *connection)
+        .await?;
+        if end - next_id >= files.cast_signed() - known {
+            return Ok(next_id..end);
+        }
     }
+    let next_id = next_id(connection, "segments").await?;
+    Ok(next_id..next_id.saturating_add_unsigned(files))
 }
 
 /// A camera's directory.
@@ -238,7 +257,7 @@ async fn adopt_all(
         .await
         .and_then(|synced| synced)
         .map_err(Error::io(layout::FOOTAGE, "synced"))?;
-    let mut next_id = plan.first_segment_id;
+    let mut ids = plan.ids.clone();
     for (camera_id, camera, _) in &plan.cameras {
         let of_camera = camera.clone();
         let days = disk
@@ -252,14 +271,11 @@ async fn adopt_all(
                 let found = read(disk, names.to_vec()).await?;
                 let before = batch.len();
                 for footage in &found {
-                    if next_id >= plan.next_segment_id() {
+                    let Some(id) = ids.next() else {
                         hand_over(changes, batch).await?;
                         return Err(Error::MoreFootage);
-                    }
-                    if let Some(rows) = footage.rows(next_id, *camera_id) {
-                        next_id += 1;
-                        batch.push(rows);
-                    }
+                    };
+                    batch.extend(footage.rows(id, *camera_id));
                 }
                 let frames: usize = batch[before..].iter().map(|(_, f)| f.len()).sum();
                 waiting += frames;

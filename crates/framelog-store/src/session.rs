@@ -26,6 +26,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Session {
     pub connection: SqliteConnection,
+    pub known: Begun,
+}
+
+/// What an index says when a session begins.
+#[derive(Debug)]
+pub(crate) struct Begun {
     pub uuid: Uuid,
     pub id: i64,
     pub cameras: Vec<Known>,
@@ -74,13 +80,12 @@ pub(crate) async fn begin(
     sync: Duration,
     now_us: i64,
 ) -> Result<Session, Error> {
-    if lost_index::mark(storage)? == Some(Mark::Asked) {
+    if let Some(Mark::Asked | Mark::Moving { .. }) = lost_index::mark(storage)? {
         lost_index::set_aside(storage, now_us)?;
         tracing::info!(path = %storage.display(), "index was set aside; a new one is being made from the footage");
     }
     match try_begin(storage, disk, sync, now_us).await {
         Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
-            lost_index::set_mark(storage, &Mark::Asked)?;
             lost_index::set_aside(storage, now_us)?;
             tracing::error!(
                 error = %source,
@@ -100,62 +105,108 @@ async fn try_begin(
     now_us: i64,
 ) -> Result<Session, Error> {
     let path = storage.join(layout::INDEX);
+    let mut connection = connect(&path)
+        .await
+        .map_err(Error::index(&path, "opened"))?;
+    match begin_on(&mut connection, storage, disk, sync, now_us).await {
+        Ok(known) => Ok(Session { connection, known }),
+        Err(error) => {
+            // Before anybody gives its files other names: SQLite removes the log by its path.
+            let _ = connection.close().await;
+            Err(error)
+        }
+    }
+}
+
+async fn begin_on(
+    connection: &mut SqliteConnection,
+    storage: &Path,
+    disk: &Disk,
+    sync: Duration,
+    now_us: i64,
+) -> Result<Begun, Error> {
+    let path = storage.join(layout::INDEX);
     let failed = || Error::index(&path, "opened");
-    let mut connection = connect(&path).await.map_err(failed())?;
-    migrate(&path, &mut connection).await?;
-    let is_new = !has_identity(&mut connection).await.map_err(failed())?;
+    migrate(&path, connection).await?;
+    let is_new = !has_identity(connection).await.map_err(failed())?;
     if is_new {
         // Before it has an identity: what a crash or a full disk cuts short here is done again.
-        if let Some(Mark::Begun { aside: Some(aside) }) = lost_index::mark(storage)? {
-            lost_index::salvage(&mut connection, &storage.join(aside))
+        if let Some(Mark::Begun {
+            aside: Some(aside), ..
+        }) = lost_index::mark(storage)?
+        {
+            lost_index::salvage(connection, &storage.join(aside))
                 .await
                 .map_err(failed())?;
         }
-        protection::restore(storage, &mut connection, now_us)
+        protection::restore(storage, connection, now_us)
             .await
             .map_err(failed())?;
         if lost_index::mark(storage)?.is_none() && has_footage(disk).await? {
-            lost_index::set_mark(storage, &Mark::Begun { aside: None })?;
+            lost_index::set_mark(
+                storage,
+                &Mark::Begun {
+                    aside: None,
+                    ids: None,
+                },
+            )?;
             tracing::warn!(path = %storage.display(), "there is footage and no index; one is being made from it");
         }
     }
-    let uuid = agree_on_identity(storage, &mut connection, now_us).await?;
-    let is_rebuilding = lost_index::mark(storage)?.is_some();
+    let uuid = agree_on_identity(storage, connection, now_us).await?;
+    let mark = lost_index::mark(storage)?;
+    let is_rebuilding = mark.is_some();
     // All of a new index comes from `rebuild`.
-    if !is_new && let Some(killed) = killed(&mut connection, sync).await.map_err(failed())? {
-        let recovered = recovery::recover(&mut connection, disk, killed, is_rebuilding)
+    if !is_new && let Some(killed) = killed(connection, sync).await.map_err(failed())? {
+        let recovered = recovery::recover(connection, disk, killed, is_rebuilding)
             .await
             .map_err(failed())?;
         log(&recovered);
     }
-    let rebuild = match is_rebuilding {
-        true => Some(rebuild::plan(&mut connection, disk, now_us).await?),
-        false => None,
+    let rebuild = match mark {
+        Some(mark) => Some(begin_rebuild(connection, storage, disk, mark, now_us).await?),
+        None => None,
     };
-    close_what_was_left_open(&mut connection)
+    close_what_was_left_open(connection)
         .await
         .map_err(failed())?;
-    let id = insert_session(&mut connection, sync, now_us)
+    let id = insert_session(connection, sync, now_us)
         .await
         .map_err(failed())?;
-    let next_segment_id = next_id(&mut connection, "segments")
-        .await
-        .map_err(failed())?;
-    let mut cameras = known_cameras(&mut connection).await.map_err(failed())?;
+    let next_segment_id = next_id(connection, "segments").await.map_err(failed())?;
+    let mut cameras = known_cameras(connection).await.map_err(failed())?;
     if let Some(plan) = &rebuild {
         cameras.iter_mut().for_each(|known| known.ends_at(plan));
     }
-    Ok(Session {
+    Ok(Begun {
         uuid,
         id,
         cameras,
-        next_segment_id: rebuild.as_ref().map_or(next_segment_id, |plan| {
-            plan.next_segment_id().max(next_segment_id)
-        }),
-        next_gap_id: next_id(&mut connection, "gaps").await.map_err(failed())?,
+        next_segment_id: rebuild
+            .as_ref()
+            .map_or(next_segment_id, |plan| plan.ids.end.max(next_segment_id)),
+        next_gap_id: next_id(connection, "gaps").await.map_err(failed())?,
         rebuild,
-        connection,
     })
+}
+
+/// Plans for the footage that is not in the index. What ids it gets is known to the next start, if this run doesn't come to the end of it.
+async fn begin_rebuild(
+    connection: &mut SqliteConnection,
+    storage: &Path,
+    disk: &Disk,
+    mark: Mark,
+    now_us: i64,
+) -> Result<Plan, Error> {
+    let (aside, reserved) = match mark {
+        Mark::Begun { aside, ids } => (aside, ids),
+        Mark::Moving { aside } => (Some(aside), None),
+        Mark::Asked => (None, None),
+    };
+    let plan = rebuild::plan(connection, disk, reserved, now_us).await?;
+    let ids = Some(plan.ids.clone());
+    lost_index::set_mark(storage, &Mark::Begun { aside, ids })?;
+    Ok(plan)
 }
 
 async fn has_footage(disk: &Disk) -> Result<bool, Error> {

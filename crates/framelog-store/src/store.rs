@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
+use sqlx::Connection as _;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -172,8 +173,8 @@ impl Store {
         }
         let (mut session, mut retention) =
             begin_keeping(&storage, &disk, options.sync, options.rules).await?;
-        let cameras = std::mem::take(&mut session.cameras);
-        let (uuid, plan) = (session.uuid, session.rebuild.take());
+        let cameras = std::mem::take(&mut session.known.cameras);
+        let (uuid, plan) = (session.known.uuid, session.known.rebuild.take());
         let guard = Guard::new(&storage, &disk, uuid).map_err(Error::io(&storage, "opened"))?;
         // SQLite goes by the path: it must still lead to where the footage goes.
         guard.check().map_err(|gone| Error::Absent {
@@ -448,10 +449,14 @@ async fn begin_keeping(
             tracing::error!(%error, "no footage is removed until the list of what is protected can be read");
             retention.rest();
         }
-        retention
+        let begun = retention
             .begin(&mut session.connection, &gone, wall::now_us())
-            .await
-            .map_err(Error::index(storage.join(layout::INDEX), "read"))?;
+            .await;
+        if let Err(source) = begun {
+            // Before its files get other names: see `session`.
+            let _ = session.connection.close().await;
+            return Err(Error::index(storage.join(layout::INDEX), "read")(source));
+        }
         Ok((session, retention))
     };
     match try_begin().await {

@@ -306,6 +306,51 @@ async fn an_index_that_is_found_damaged_while_recording_is_made_anew_at_the_next
 }
 
 #[tokio::test]
+async fn old_footage_precedes_what_was_recorded_before_a_crash_put_the_rest_off() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    remove_index(dir.path());
+    let store = open(dir.path()).await;
+    let mut rebuilding = store.rebuilding().unwrap();
+    rebuilding.wait_for(|progress| progress.done).await.unwrap();
+    let log = store.camera("b").await.unwrap();
+    let now_us = wall::now_us();
+    log.append(frame(now_us, "new"), false).unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    wait_for(async || frames(&reader, "b").await.len() == 31).await;
+    kill(store).await;
+    // As it would be if the crash had come after the first segment.
+    let order = async || -> Vec<(i64, bool)> {
+        sqlx::query_as("SELECT id, received_us < 1750000000000000 FROM segments ORDER BY id")
+            .fetch_all(&mut index(dir.path()).await)
+            .await
+            .unwrap()
+    };
+    let before = order().await;
+    let end = before.last().unwrap().0;
+    for sql in [
+        "DELETE FROM frames WHERE segment_id > 1 AND captured_us < 1750000000000000",
+        "DELETE FROM segments WHERE id > 1 AND received_us < 1750000000000000",
+    ] {
+        sqlx::query(sql)
+            .execute(&mut index(dir.path()).await)
+            .await
+            .unwrap();
+    }
+    let begun = lost_index::Mark::Begun {
+        aside: None,
+        ids: Some(1..end),
+    };
+    lost_index::set_mark(dir.path(), &begun).unwrap();
+    reindexed(dir.path()).await;
+    assert_eq!(order().await, before);
+    let store = open(dir.path()).await;
+    let log = store.camera("b").await.unwrap();
+    assert_eq!(log.last_captured_us(), Some(now_us));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_others_left_among_the_footage_keeps_nobody_from_starting() {
     let dir = tempfile::tempdir().unwrap();
     record(dir.path()).await;
