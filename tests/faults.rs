@@ -19,6 +19,7 @@ mod ledger;
 mod pictures;
 mod power_cut;
 mod process;
+mod quota;
 mod reconfigure;
 mod sigterm;
 mod soak;
@@ -58,6 +59,8 @@ pub enum Scenario {
     Kill,
     /// The same while old footage is removed all the time (rounds: kills)
     KillRetention,
+    /// A limit of size while cameras record (seconds: in all)
+    Quota,
     /// Reconfigurations and reconnects under load (rounds: of either)
     Reconfigure,
     /// Cameras that want to do harm (seconds: for each kind)
@@ -76,9 +79,10 @@ pub enum Scenario {
 
 impl Scenario {
     /// In the order of a whole run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Kill,
         Self::KillRetention,
+        Self::Quota,
         Self::Reconfigure,
         Self::Hostile,
         Self::FullDisk,
@@ -93,6 +97,7 @@ impl Scenario {
         match self {
             Self::Kill => "kill",
             Self::KillRetention => "kill-retention",
+            Self::Quota => "quota",
             Self::Reconfigure => "reconfigure",
             Self::Hostile => "hostile",
             Self::FullDisk => "full-disk",
@@ -107,6 +112,7 @@ impl Scenario {
     pub fn short(self, seed: u64) -> Plan {
         let (rounds, seconds) = match self {
             Self::Kill | Self::KillRetention => (4, 0),
+            Self::Quota => (0, 10),
             Self::Reconfigure => (15, 0),
             Self::Hostile => (0, 1),
             Self::FullDisk => (2, 0),
@@ -123,6 +129,7 @@ impl Scenario {
         let (rounds, seconds) = match self {
             Self::Kill => (1_000, 0),
             Self::KillRetention => (500, 0),
+            Self::Quota => (0, 600),
             Self::Reconfigure => (200, 0),
             Self::Hostile => (0, 20),
             Self::FullDisk => (100, 0),
@@ -139,6 +146,7 @@ impl Scenario {
         match self {
             Self::Kill => Some(kill::run(plan)),
             Self::KillRetention => Some(kill::run_with_retention(plan)),
+            Self::Quota => Some(quota::run(plan)),
             Self::Reconfigure => Some(reconfigure::run(plan)),
             Self::Hostile => Some(hostile::run(plan)),
             Self::FullDisk => full_disk::run(plan),
@@ -261,6 +269,11 @@ fn killed_recorder_has_lost_no_more_than_it_may() {
 #[test]
 fn recorder_killed_while_footage_goes_leaves_index_and_files_agreed() {
     short(Scenario::KillRetention);
+}
+
+#[test]
+fn limit_of_size_is_kept() {
+    short(Scenario::Quota);
 }
 
 #[test]

@@ -244,6 +244,44 @@ fn a_disk_that_others_fill_goes_on_being_recorded_on() {
 }
 
 #[test]
+fn a_disk_without_room_for_more_files_goes_on_being_recorded_on() {
+    let place = Place::new("");
+    let disk = place.path("storage");
+    fs::create_dir(&disk).expect("a writable temporary directory");
+    let Some(_mounted) = Tmpfs::mount_with(&disk, "size=64m,nr_inodes=150") else {
+        return;
+    };
+    let camera = Camera::start(Listen::plainly(36), large(20));
+    configure(&place, &camera, &disk, "layout = \"files\"");
+    let daemon = place.run();
+    place.wait_for("the oldest footage to make room, twice", LIMIT, |index| {
+        let removed = removals_by(index, "disk_full");
+        (removed.iter().map(|removal| removal.frames).sum::<i64>() > 100).then_some(())
+    });
+    let sent = camera.journal().sent.len();
+    place.wait_for("frames that came after that", LIMIT, |index| {
+        let newest = index.rows_of("gate").last()?.captured_us;
+        let sent = camera.journal().sent.get(sent)?.from_us;
+        (newest >= sent).then_some(())
+    });
+    stop(&place, daemon);
+    let index = place.index().expect("an index");
+    let pictures = |path: &PathBuf| path.extension().is_some_and(|end| end == "jpg");
+    assert_eq!(
+        place.files().iter().filter(|path| pictures(path)).count(),
+        index.rows_of("gate").len()
+    );
+    let gaps = index.gaps_of("gate");
+    assert!(
+        gaps.iter().all(|gap| gap.reason != "disk_full"),
+        "{gaps:?}\n{}",
+        place.log()
+    );
+    let totals = place.log();
+    assert!(totals.contains("disk_full=0"), "{totals}");
+}
+
+#[test]
 fn a_full_disk_of_protected_footage_is_told_and_recorded_on_as_soon_as_it_is_unprotected() {
     let place = Place::new("");
     let disk = place.path("storage");
@@ -396,8 +434,12 @@ struct Tmpfs<'p>(&'p Path);
 impl<'p> Tmpfs<'p> {
     /// `None`, and said, where that is not permitted.
     fn mount(path: &'p Path) -> Option<Self> {
+        Self::mount_with(path, "size=16m")
+    }
+
+    fn mount_with(path: &'p Path, options: &str) -> Option<Self> {
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=16m", "tmpfs"])
+            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
             .arg(path)
             .status();
         if mounted.is_ok_and(|status| status.success()) {
