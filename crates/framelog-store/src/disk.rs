@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{Advice, AtFlags, Mode, OFlags, XattrFlags};
+use rustix::fs::{Advice, AtFlags, Mode, OFlags, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 
 #[cfg(test)]
@@ -178,6 +178,25 @@ impl Disk {
             names.extend(name.ok().filter(|name| name != "." && name != ".."));
         }
         Ok(names)
+    }
+
+    /// The first of a directory and those in it that lies on another file system, by a mount or a symbolic link: neither [`Disk::space`]
+    /// nor [`Disk::sync_all`] speaks of that. A subvolume has a device number of its own, and is of the same file system.
+    pub fn elsewhere(&self, dir: &str) -> io::Result<Option<String>> {
+        let place = |path: &str| {
+            let flags = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+            let found = rustix::fs::statx(&self.root, path, AtFlags::empty(), flags)?;
+            let device = (found.stx_dev_major, found.stx_dev_minor);
+            Ok::<_, io::Error>((device, found.stx_mnt_id))
+        };
+        let (device, mount) = place(".")?;
+        let below = self.list(dir)?.into_iter();
+        let mut dirs =
+            std::iter::once(dir.to_owned()).chain(below.map(|name| format!("{dir}/{name}")));
+        Ok(dirs.find(|path| {
+            // One that can't be looked at can't be written to either.
+            place(path).is_ok_and(|(other, at)| other != device && at != mount)
+        }))
     }
 
     /// When an entry was last made or removed in a directory: microseconds since the Unix epoch.

@@ -52,6 +52,14 @@ pub enum Error {
         /// Who should.
         expected: Uuid,
     },
+    /// Footage would lie on another file system than the storage directory: its room would not be known, nor would it be synced.
+    #[error(
+        "{path}: is on another file system than storage.path; set storage.path to a directory on that disk"
+    )]
+    Elsewhere {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The disk hangs, and what was waiting for it is given up.
     #[error(
         "{path}: the disk has not answered for {waited_s} s; given up with {bytes} bytes of frames and {rows} rows not written; check the disk (dmesg)"

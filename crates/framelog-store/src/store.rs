@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
 use sqlx::Connection as _;
@@ -32,6 +32,8 @@ use crate::{identity, integrity, layout, mounts, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
+/// So many times as long it has if all frames and rows are written: bringing a long log into the index is work, and none is lost.
+const TIDYING: u32 = 6;
 /// When the storage directory is gone already, so long is enough.
 const GONE_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -167,6 +169,14 @@ impl Store {
         make_dir(&storage.join(layout::FOOTAGE)).map_err(Error::io(&storage, "made"))?;
         // Each time: a start that was killed may have made it. Whoever made it otherwise may not have.
         let _ = sync_entry(&storage);
+        let elsewhere = disk
+            .elsewhere(layout::FOOTAGE)
+            .map_err(Error::io(&storage, "read"))?;
+        if let Some(path) = elsewhere {
+            return Err(Error::Elsewhere {
+                path: storage.join(path),
+            });
+        }
         let lock = identity::lock(&storage)?;
         if options.reindex {
             rebuild::ask(&storage)?;
@@ -342,13 +352,16 @@ impl Store {
         let (budget, path) = (self.budget.clone(), self.path.clone());
         let closed = self.finish();
         tokio::pin!(closed);
+        let began = Instant::now();
         loop {
             let before = budget.waiting();
             if let Ok(result) = tokio::time::timeout(patience, &mut closed).await {
                 return result;
             }
             let (bytes, rows) = budget.waiting();
-            if (bytes, rows) == before {
+            // With nothing left but a long log to bring into the index, it may take its time.
+            let is_tidying = (bytes, rows) == (0, 0) && began.elapsed() < patience * TIDYING;
+            if (bytes, rows) == before && !is_tidying {
                 return Err(Error::Hanging {
                     path,
                     waited_s: patience.as_secs(),

@@ -532,6 +532,28 @@ async fn second_recorder_is_refused_and_welcome_after_the_first() {
 }
 
 #[tokio::test]
+async fn footage_on_another_file_system_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let Ok(other) = tempfile::tempdir_in("/dev/shm") else {
+        return;
+    };
+    let link = dir.path().join("footage");
+    std::os::unix::fs::symlink(other.path(), &link).unwrap();
+    assert!(
+        matches!(Store::open(options(dir.path())).await, Err(Error::Elsewhere { path }) if path == link)
+    );
+    std::fs::remove_file(&link).unwrap();
+    std::fs::create_dir(&link).unwrap();
+    std::os::unix::fs::symlink(other.path(), link.join("gate")).unwrap();
+    assert!(
+        matches!(Store::open(options(dir.path())).await, Err(Error::Elsewhere { path }) if path == link.join("gate"))
+    );
+    std::fs::remove_file(link.join("gate")).unwrap();
+    std::os::unix::fs::symlink(dir.path(), link.join("gate")).unwrap();
+    open(dir.path()).await.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn index_of_another_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     open(dir.path()).await.close().await.unwrap();
