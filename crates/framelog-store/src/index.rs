@@ -151,7 +151,17 @@ impl Index {
 
     /// Works until it is told to stop, then closes the open gaps, commits what is left and leaves one file without a log.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
-        while !self.gather(&mut stop).await {
+        match self.work(&mut stop).await {
+            Ok(()) => self.finish(wall::now_us()).await,
+            Err(error) => {
+                let _ = self.close().await; // before its files get other names: see `session`
+                Err(error)
+            }
+        }
+    }
+
+    async fn work(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), Error> {
+        while !self.gather(stop).await {
             self.take_changes();
             if self.retention.room.is_asked() {
                 // A full disk takes no rows before there is room.
@@ -162,7 +172,7 @@ impl Index {
                 self.keep().await?;
             }
         }
-        self.finish(wall::now_us()).await
+        Ok(())
     }
 
     /// Waits until it is time for a cycle; true if it is time to stop.
@@ -595,20 +605,22 @@ impl Index {
         let path = self.path.clone();
         let committed = self.commit_last(now_us).await;
         self.save(now_us).await;
-        match committed.map_err(Error::index(&path, "written")) {
-            Err(error) if error.is_damage() => return Err(self.damaged()),
-            committed => committed?,
-        }
+        let committed = match committed.map_err(Error::index(&path, "written")) {
+            Err(error) if error.is_damage() => Err(self.damaged()),
+            committed => committed,
+        };
+        let closed = self.close().await;
+        committed.and(closed).and(synced)
+    }
+
+    async fn close(self) -> Result<(), Error> {
         if self.log_is_foreign() {
             // Closing would remove it.
             std::mem::forget(self.connection);
-            return synced;
+            return Ok(());
         }
-        self.connection
-            .close()
-            .await
-            .map_err(Error::index(&path, "closed"))?;
-        synced
+        let closed = self.connection.close().await;
+        closed.map_err(Error::index(&self.path, "closed"))
     }
 
     async fn commit_last(&mut self, now_us: i64) -> sqlx::Result<()> {
