@@ -27,6 +27,8 @@ use crate::unindexed::{self, Footage};
 const FILES_AT_ONCE: usize = 200;
 /// So many frames get their rows in one commit, between those of what is being recorded.
 const FRAMES_AT_ONCE: usize = 20_000;
+/// And so many gaps, well below what the index would fold into one.
+const GAPS_AT_ONCE: usize = 1_000;
 /// A time without frames is no gap if it is shorter than this, or than a few of the frames before it.
 const HOLE_MIN_US: i64 = 1_000_000;
 const HOLE_FRAMES: i64 = 3;
@@ -292,19 +294,22 @@ async fn adopt_all(
             }
         }
         hand_over(changes, batch).await?;
-        for (started_us, ended_us) in holes(&mut connection, *camera_id, plan.began_us)
+        let holes = holes(&mut connection, *camera_id, plan.began_us)
             .await
-            .map_err(failed())?
-        {
-            changes.send(Change::Gap {
-                camera_id: *camera_id,
-                change: GapChange::Record {
-                    started_us,
-                    ended_us,
-                    reason: GapReason::RecorderDown,
-                    detail: "nothing is known of this time: the index was made anew".into(),
-                },
-            });
+            .map_err(failed())?;
+        for some in holes.chunks(GAPS_AT_ONCE) {
+            for &(started_us, ended_us) in some {
+                changes.send(Change::Gap {
+                    camera_id: *camera_id,
+                    change: GapChange::Record {
+                        started_us,
+                        ended_us,
+                        reason: GapReason::RecorderDown,
+                        detail: "nothing is known of this time: the index was made anew".into(),
+                    },
+                });
+            }
+            hand_over(changes, Vec::new()).await?; // or the index would fold them
         }
     }
     // The gaps, too, are in the index before the mark goes.
@@ -445,8 +450,13 @@ fn unexplained(segments: &[(i64, i64, i64)], gaps: &[(i64, i64)]) -> Vec<(i64, i
     let Some(&(_, mut covered_us, _)) = segments.first() else {
         return holes;
     };
-    let mut pace_us = 0;
-    for &(started_us, ended_us, frames) in segments {
+    // Of pictures in files of their own, the time from one to the next says how fast they come; the first is no hole for want of one before it.
+    let starts = |n: usize| segments.get(n).map(|(started_us, ..)| *started_us);
+    let mut pace_us = match segments {
+        [(.., 1), ..] => starts(1).unwrap_or(covered_us).saturating_sub(covered_us),
+        _ => 0,
+    };
+    for (n, &(started_us, ended_us, frames)) in segments.iter().enumerate() {
         while let Some(&&(gap_started_us, gap_ended_us)) = gaps.peek()
             && gap_started_us <= started_us
         {
@@ -458,6 +468,8 @@ fn unexplained(segments: &[(i64, i64, i64)], gaps: &[(i64, i64)]) -> Vec<(i64, i
         covered_us = covered_us.max(ended_us);
         if frames > 1 {
             pace_us = ended_us.saturating_sub(started_us) / (frames - 1);
+        } else if let Some(before_us) = n.checked_sub(1).and_then(starts) {
+            pace_us = started_us.saturating_sub(before_us);
         }
     }
     holes
@@ -488,6 +500,15 @@ mod tests {
     use super::*;
 
     const S: i64 = 1_000_000;
+
+    #[test]
+    fn slow_pictures_in_files_of_their_own_have_no_holes_between_them() {
+        let pictures = |times: &[i64]| times.iter().map(|&s| (s * S, s * S, 1)).collect::<Vec<_>>();
+        let every_10_s = pictures(&[0, 10, 21, 30, 40, 50]);
+        assert_eq!(unexplained(&every_10_s, &[]), []);
+        let one_hole = pictures(&[0, 10, 20, 3_620, 3_630, 3_640]);
+        assert_eq!(unexplained(&one_hole, &[]), [(20 * S, 3_620 * S)]);
+    }
 
     #[test]
     fn only_what_no_gap_explains_is_a_hole() {
