@@ -12,13 +12,13 @@ use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::accounts;
-use crate::container::Container;
+use crate::container::{Container, SOI};
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::index::SYNC_WITH_COMMIT;
 use crate::layout::{self, SegmentName};
 use crate::rows::{self, camera_id, next_id};
-use crate::scan::{Depth, Found, Scan, frame_at, scan};
+use crate::scan::{Depth, Scan, frame_at, scan};
 use crate::unindexed::{self, Footage};
 
 /// A directory is looked at if it changed this much before the last moment at which the recorder was certainly alive, or later: rows may be
@@ -71,7 +71,7 @@ pub(crate) async fn recover(
     let mut recovered = Recovered::default();
     let unsynced_us = unsynced_since(killed.alive_us, killed.sync);
     let mut doubtful = Vec::new();
-    for segment in doubtful_segments(connection, unsynced_us).await? {
+    for segment in doubtful_segments(connection, unsynced_us, killed.alive_us).await? {
         let frames = doubtful_frames(connection, &segment, unsynced_us).await?;
         doubtful.push((segment, frames));
     }
@@ -81,22 +81,30 @@ pub(crate) async fn recover(
             false => changed_days(disk, killed.alive_us.saturating_sub(MARGIN_US)),
         })
         .await?;
-    let mut known = HashSet::new();
-    for day in &days {
-        known.extend(known_paths(connection, day).await?);
+    let mut torn_bytes = 0;
+    let mut found = Vec::new();
+    // A day at a time: with a picture a file the names of all would be too many to hold.
+    for day in days {
+        let known = known_paths(connection, &day).await?;
+        let (new, torn) = disk
+            .blocking(move |disk| new_footage(disk, &day, &known.into_iter().collect()))
+            .await?;
+        found.extend(new);
+        torn_bytes += torn;
     }
-    let (mended, found, torn_bytes) = disk
+    found.sort_by_key(Footage::began_us);
+    let (mended, found, torn) = disk
         .blocking(move |disk| {
             let mut torn_bytes = 0;
             let mended: Vec<Mended> = doubtful
                 .into_iter()
                 .filter_map(|(segment, frames)| mend(disk, segment, &frames, &mut torn_bytes))
                 .collect();
-            let found = new_footage(disk, &days, &known, &mut torn_bytes);
             make_durable(disk, &mended, &found)?;
             Ok::<_, io::Error>((mended, found, torn_bytes))
         })
         .await??;
+    torn_bytes += torn;
     recovered.torn_bytes = torn_bytes;
 
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -122,17 +130,19 @@ fn unsynced_since(alive_us: i64, sync: Duration) -> i64 {
         .saturating_sub(UNSYNCED_MARGIN_US)
 }
 
-/// Segments that were open, or that got frames since then.
+/// Segments that were open, or that got frames since then. What arrived later than that it lived is of another time, when the clock was wrong.
 async fn doubtful_segments(
     connection: &mut SqliteConnection,
     unsynced_us: i64,
+    alive_us: i64,
 ) -> sqlx::Result<Vec<rows::Segment>> {
     type Row = (i64, i64, String, String, i64, i64, i64, i64, i64, i64);
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT id, camera_id, path, codec, started_us, ended_us, frames, bytes, offset_us, received_us \
-         FROM segments WHERE state = 'open' OR received_us >= ?",
+         FROM segments WHERE state = 'open' OR received_us BETWEEN ? AND ?",
     )
     .bind(unsynced_us)
+    .bind(alive_us.saturating_add(MARGIN_US))
     .fetch_all(connection)
     .await?;
     let segment = |(
@@ -302,8 +312,10 @@ fn mend_picture(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, true)),
         Err(error) => return Err(error),
     };
-    let is_whole = |found: &Found| found.length == before.bytes.cast_unsigned();
-    if footage.scan.frames.first().is_some_and(is_whole) {
+    // One that came without its end is whole without it.
+    if footage.scan.file_len == before.bytes.cast_unsigned()
+        && disk.read(Path::new(&*before.path), 0, SOI.len() as u64)? == SOI
+    {
         return unchanged;
     }
     cut_torn_end(disk, &before.path, &footage.scan, torn_bytes)?;
@@ -329,35 +341,27 @@ pub(crate) fn cut_torn_end(
     disk.sync_file(&file)
 }
 
-/// Files that were made after the last commit, in the order in which they were begun.
-fn new_footage(
-    disk: &Disk,
-    days: &[String],
-    known: &HashSet<String>,
-    torn_bytes: &mut u64,
-) -> Vec<Footage> {
-    let mut found = Vec::new();
-    for day in days {
-        let names = unindexed::unknown_files(disk, day, known).unwrap_or_default();
-        for name in names {
-            let path = name.path();
-            let read = Footage::read(disk, name, Depth::Bytes).and_then(|footage| {
-                if footage.scan.end > 0 || footage.is_cut_short(disk)? {
-                    cut_torn_end(disk, &path, &footage.scan, torn_bytes)?;
-                }
-                Ok(footage)
-            });
-            match read {
-                Ok(footage) => found.push(footage),
-                Err(error) => {
-                    tracing::warn!(path, %error, "footage that the index does not know could not be read; `framelog verify` tells more");
-                }
+/// Files of a day that were made after the last commit, and the bytes of torn frames that were cut off.
+fn new_footage(disk: &Disk, day: &str, known: &HashSet<String>) -> (Vec<Footage>, u64) {
+    let (mut found, mut torn_bytes) = (Vec::new(), 0);
+    let names = unindexed::unknown_files(disk, day, known).unwrap_or_default();
+    for name in names {
+        let path = name.path();
+        let read = Footage::read(disk, name, Depth::Bytes).and_then(|footage| {
+            if footage.scan.end > 0 || footage.is_cut_short(disk)? {
+                cut_torn_end(disk, &path, &footage.scan, &mut torn_bytes)?;
+            }
+            Ok(footage)
+        });
+        match read {
+            Ok(footage) => found.push(footage),
+            Err(error) => {
+                tracing::warn!(path, %error, "footage that the index does not know could not be read; `framelog verify` tells more");
             }
         }
     }
     found.retain(|footage| !footage.scan.frames.is_empty());
-    found.sort_by_key(Footage::began_us);
-    found
+    (found, torn_bytes)
 }
 
 /// A recorder that was killed leaves bytes and entries in memory: they go to the disk before rows of them are there for good.
@@ -390,7 +394,11 @@ async fn write_mended(
     } = mended;
     let after_frames = after.as_ref().map_or(0, |(_, frames)| frames.len()) as i64;
     let removed = match replaces {
-        true => remove_rows(connection, before).await?,
+        true => {
+            let kept = after.as_ref().map_or(&[][..], |(_, frames)| frames);
+            explain_lost(connection, before, kept).await?;
+            remove_rows(connection, before).await?
+        }
         false => 0,
     };
     recovered.missing += (removed - after_frames).max(0);
@@ -402,6 +410,39 @@ async fn write_mended(
     };
     rows::write(connection, [segment]).await?;
     rows::write(connection, frames).await?;
+    Ok(())
+}
+
+/// Rows of a segment whose frames are not `kept` become gaps, one for each stretch of them.
+async fn explain_lost(
+    connection: &mut SqliteConnection,
+    segment: &rows::Segment,
+    kept: &[rows::Frame],
+) -> sqlx::Result<()> {
+    let kept: HashSet<i64> = kept.iter().map(|frame| frame.offset).collect();
+    let known: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT captured_us, offset FROM frames WHERE camera_id = ? AND captured_us BETWEEN ? AND ? AND segment_id = ?",
+    )
+    .bind(segment.camera_id)
+    .bind(segment.started_us)
+    .bind(segment.ended_us)
+    .bind(segment.id)
+    .fetch_all(&mut *connection)
+    .await?;
+    for lost in known.split(|(_, offset)| kept.contains(offset)) {
+        let (Some((started_us, _)), Some((ended_us, _))) = (lost.first(), lost.last()) else {
+            continue;
+        };
+        let gap = rows::Gap {
+            id: next_id(connection, "gaps").await?,
+            camera_id: segment.camera_id,
+            started_us: *started_us,
+            ended_us: Some(*ended_us),
+            reason: GapReason::DiskFull,
+            detail: "the disk lost what it had taken, as in a power cut".into(),
+        };
+        rows::write(connection, [&gap]).await?;
+    }
     Ok(())
 }
 
@@ -439,8 +480,16 @@ async fn adopt(
         let camera_id = match cameras.get(name) {
             Some(&id) => id,
             None => {
-                let id = camera_id(connection, name, footage.began_us().unwrap_or(0)).await?;
+                let began_us = footage.began_us().unwrap_or(0);
+                let id = camera_id(connection, name, began_us).await?;
                 cameras.insert(name.clone(), id);
+                // The camera's later files follow on its first.
+                explain_hole(
+                    connection,
+                    id,
+                    footage.first_captured_us().unwrap_or(began_us),
+                )
+                .await?;
                 id
             }
         };
@@ -448,7 +497,6 @@ async fn adopt(
         let Some((segment, frames)) = footage.rows(id, camera_id) else {
             continue;
         };
-        explain_hole(connection, camera_id, segment.started_us).await?;
         rows::write(connection, [&segment]).await?;
         rows::write(connection, &frames).await?;
         *recovered.frames.entry(camera_id).or_default() += frames.len() as i64;

@@ -68,6 +68,16 @@ impl Footage {
         Some(self.scan.frames.first()?.stored.received_us)
     }
 
+    /// When the first frame was taken.
+    pub fn first_captured_us(&self) -> Option<i64> {
+        let times = self
+            .scan
+            .frames
+            .iter()
+            .map(|found| found.stored.captured_us);
+        times.min()
+    }
+
     /// Rows of a closed segment and its frames; `None` if there is no frame.
     pub fn rows(&self, id: i64, camera_id: i64) -> Option<(rows::Segment, Vec<rows::Frame>)> {
         let first = self.scan.frames.first()?;

@@ -245,6 +245,9 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed_though_the_disk_is_synced
         .map(|row| row.captured_us - now_us)
         .collect();
     assert_eq!(kept, [0, 2, 3, 5]);
+    let gaps = gaps(dir.path(), "a").await;
+    let lost = |n| (now_us + n, Some(now_us + n), "disk_full");
+    assert_eq!(spans(&gaps)[..2], [lost(1), lost(4)]);
 }
 
 #[tokio::test]
@@ -364,6 +367,7 @@ async fn pictures_in_files_of_their_own_that_a_power_cut_took_lose_their_rows() 
         .collect();
     assert_eq!(kept, [4]);
     assert_eq!(files(dir.path()), written[4..]);
+    assert_eq!(gaps(dir.path(), "a").await.len(), 4);
     assert_eq!(all_segments(&reader).await.len(), 1);
 }
 
