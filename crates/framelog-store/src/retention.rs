@@ -166,7 +166,12 @@ impl Retention {
         )
         .fetch_all(&mut *connection)
         .await?;
-        self.trust.learn(&sessions, now_us, Instant::now());
+        let newest: Option<(i64, i64)> = sqlx::query_as(
+            "SELECT id, received_us FROM segments WHERE state = 'closed' AND protected = 0 ORDER BY received_us DESC LIMIT 1",
+        )
+        .fetch_optional(&mut *connection)
+        .await?;
+        self.trust.learn(&sessions, newest, now_us, Instant::now());
         let paths: Vec<String> = sqlx::query_scalar(
             "SELECT path FROM doomed WHERE path NOT IN (SELECT path FROM segments)",
         )
@@ -349,7 +354,7 @@ impl Retention {
         let removal = match removed {
             // Nothing could make room, not even a file.
             Err(error) if is_full && error::is_full(&error) => {
-                let mut nothing = Removal::new(0);
+                let mut nothing = Removal::new(0, i64::MAX);
                 nothing.unmet = demands.to_vec();
                 nothing
             }
@@ -471,7 +476,7 @@ impl Retention {
         limit: usize,
         now_us: i64,
     ) -> sqlx::Result<Removal> {
-        let mut removal = Removal::new(limit);
+        let mut removal = Removal::new(limit, self.trust.spared_from(now_us));
         // Durable before the first file goes.
         execute(connection, "PRAGMA synchronous = FULL").await?;
         // Chosen and removed under one lock, so that a protection that has been written before it is obeyed.

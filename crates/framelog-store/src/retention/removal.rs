@@ -48,19 +48,22 @@ pub(crate) struct Removal {
     /// These could not be met: nothing more may go.
     pub unmet: Vec<Demand>,
     limit: usize,
+    /// Segments from this one on go only when there are no others.
+    spared_from: i64,
     began: Instant,
     freed: u64,
     freed_of: HashMap<i64, u64>,
 }
 
 impl Removal {
-    /// Of at most `limit` segments.
-    pub fn new(limit: usize) -> Self {
+    /// Of at most `limit` segments, those from the id `spared_from` on last.
+    pub fn new(limit: usize, spared_from: i64) -> Self {
         Self {
             victims: Vec::new(),
             is_cut_short: false,
             unmet: Vec::new(),
             limit,
+            spared_from,
             began: Instant::now(),
             freed: 0,
             freed_of: HashMap::new(),
@@ -86,7 +89,11 @@ impl Removal {
                     self.is_cut_short = true;
                     break;
                 }
-                let candidates = candidates(connection, demand).await?;
+                let mut candidates = candidates(connection, demand, self.spared_from).await?;
+                if candidates.is_empty() && self.spared_from < i64::MAX {
+                    self.spared_from = i64::MAX;
+                    candidates = self::candidates(connection, demand, i64::MAX).await?;
+                }
                 if candidates.is_empty() {
                     self.unmet
                         .extend((demand.rule != Rule::Retain).then_some(*demand));
@@ -137,24 +144,27 @@ impl Removal {
 async fn candidates(
     connection: &mut SqliteConnection,
     demand: &Demand,
+    below_id: i64,
 ) -> sqlx::Result<Vec<Victim>> {
     const OLDEST: &str = "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, \
              EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
                  AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) AS is_protected \
-         FROM segments s WHERE s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 \
+         FROM segments s WHERE s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 AND s.id < ?3 \
          ORDER BY s.received_us LIMIT ?2";
     const OLDEST_OF_CAMERA: &str = "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, \
              EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
                  AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) AS is_protected \
-         FROM segments s WHERE s.camera_id = ?3 AND s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 \
+         FROM segments s WHERE s.camera_id = ?4 AND s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 AND s.id < ?3 \
          ORDER BY s.received_us LIMIT ?2";
     let query = match demand.camera_id {
         None => sqlx::query_as(OLDEST)
             .bind(demand.before_us)
-            .bind(CANDIDATES),
+            .bind(CANDIDATES)
+            .bind(below_id),
         Some(camera_id) => sqlx::query_as(OLDEST_OF_CAMERA)
             .bind(demand.before_us)
             .bind(CANDIDATES)
+            .bind(below_id)
             .bind(camera_id),
     };
     query.fetch_all(connection).await
@@ -303,7 +313,7 @@ mod tests {
     }
 
     async fn met(connection: &mut SqliteConnection, demands: &[Demand]) -> (Vec<i64>, Removal) {
-        let mut removal = Removal::new(100);
+        let mut removal = Removal::new(100, i64::MAX);
         removal
             .meet(connection, demands, &mut Receipts::default(), 7)
             .await
@@ -312,6 +322,27 @@ mod tests {
             removal.victims.iter().map(|victim| victim.id).collect(),
             removal,
         )
+    }
+
+    #[tokio::test]
+    async fn what_is_spared_goes_when_there_is_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut connection = footage(dir.path(), 10).await;
+        // As if the clock had been put back before the last three.
+        sqlx::query("UPDATE segments SET received_us = -id WHERE id > 7")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        for (bytes, gone) in [(20, &[1, 2][..]), (60, &[3, 4, 5, 6, 7, 10])] {
+            let mut removal = Removal::new(100, 8);
+            let demands = [demand(Rule::MaxSize, None, bytes)];
+            removal
+                .meet(&mut connection, &demands, &mut Receipts::default(), 7)
+                .await
+                .unwrap();
+            let ids: Vec<i64> = removal.victims.iter().map(|victim| victim.id).collect();
+            assert_eq!(ids, gone);
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Whether this machine's clock may be believed when it says that footage is old: a dead battery may say 2099, and everything
-//! would go. Not for the cameras' clocks.
+//! would go; and whether it may when it says that footage is older than what was there before: a machine without a battery may say 1970.
+//! Not for the cameras' clocks.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ pub(crate) struct Trust {
     seen: Option<(i64, Instant)>,
     rests_until: Option<Instant>,
     is_said: bool,
+    /// Of the segment that arrived last, as this machine's clock had it: its id, and when that was.
+    newest: Option<(i64, i64)>,
 }
 
 /// Whether footage may go for its age.
@@ -33,12 +36,28 @@ impl Trust {
             seen: None,
             rests_until: None,
             is_said: false,
+            newest: None,
+        }
+    }
+
+    /// The id from which on segments are newer than they look, because the clock is a day or more behind what it has said before. They go last.
+    pub fn spared_from(&self, now_us: i64) -> i64 {
+        match self.newest {
+            Some((id, received_us)) if received_us.saturating_sub(now_us) > LEAP_US => id + 1,
+            _ => i64::MAX,
         }
     }
 
     /// What earlier sessions tell: (began, the session before it was last alive). A leap between two counts from the later one's start,
     /// so that a restart doesn't shorten the rest.
-    pub fn learn(&mut self, sessions: &[(i64, Option<i64>)], now_us: i64, now: Instant) {
+    pub fn learn(
+        &mut self,
+        sessions: &[(i64, Option<i64>)],
+        newest: Option<(i64, i64)>,
+        now_us: i64,
+        now: Instant,
+    ) {
+        self.newest = newest;
         let rest_us = |&(began_us, alive_us): &(i64, Option<i64>)| {
             (began_us.saturating_sub(alive_us?) > LEAP_US).then(|| {
                 i64::try_from(REST.as_micros()).unwrap_or(i64::MAX)
@@ -90,7 +109,7 @@ mod tests {
     #[test]
     fn a_clock_that_runs_is_believed_and_one_that_leaps_is_not_for_an_hour() {
         let (mut trust, start) = (Trust::new(), Instant::now());
-        trust.learn(&[(NOW, Some(NOW - 5_000_000))], NOW, start);
+        trust.learn(&[(NOW, Some(NOW - 5_000_000))], None, NOW, start);
         assert_eq!(
             trust.verdict(NOW + 10_000_000, after(start, 10)),
             Verdict::Go
@@ -124,7 +143,7 @@ mod tests {
     #[test]
     fn weeks_without_a_look_are_explained_by_running_on() {
         let (mut trust, start) = (Trust::new(), Instant::now());
-        trust.learn(&[], NOW, start);
+        trust.learn(&[], None, NOW, start);
         assert_eq!(
             trust.verdict(NOW + 30 * LEAP_US, after(start, 30 * 86_400)),
             Verdict::Go
@@ -138,6 +157,7 @@ mod tests {
         let began = NOW - 600_000_000;
         trust.learn(
             &[(began, Some(began - YEAR)), (NOW, Some(NOW - 1))],
+            None,
             NOW,
             start,
         );
@@ -147,11 +167,20 @@ mod tests {
             Verdict::Rest { left, first: true }
         );
         let mut trust = Trust::new();
-        trust.learn(&[(NOW, None)], NOW, start);
+        trust.learn(&[(NOW, None)], None, NOW, start);
         assert_eq!(
             trust.verdict(NOW, start),
             Verdict::Go,
             "a new index has nothing to lose"
         );
+    }
+
+    #[test]
+    fn what_is_recorded_with_a_clock_that_is_behind_goes_last() {
+        let mut trust = Trust::new();
+        trust.learn(&[], Some((7, NOW)), NOW - YEAR, Instant::now());
+        assert_eq!(trust.spared_from(NOW - YEAR), 8);
+        assert_eq!(trust.spared_from(NOW - LEAP_US), i64::MAX);
+        assert_eq!(trust.spared_from(NOW + 1), i64::MAX);
     }
 }
