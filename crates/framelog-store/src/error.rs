@@ -194,6 +194,11 @@ impl Error {
         }
     }
 
+    /// Whether the disk is read-only.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+
     /// For `map_err`: an I/O error with its file and what was being done to it.
     pub(crate) fn io(
         path: impl Into<PathBuf>,

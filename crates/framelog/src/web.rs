@@ -191,7 +191,7 @@ struct Health<'s> {
     cameras: usize,
     /// Those that don't.
     failing: Vec<Failing<'s>>,
-    /// Why none of them does: the storage is not there, or full.
+    /// Why none of them does: the storage is not there, or can't be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 }
@@ -246,7 +246,7 @@ mod tests {
     use framelog_core::gap::GapReason;
 
     use super::*;
-    use crate::status::{Counts, Gap, NoStorage, Recorder};
+    use crate::status::{Counts, Gap, NoStorage, Reason, Recorder};
     use framelog_store::Counters;
 
     fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
@@ -254,7 +254,7 @@ mod tests {
             name: name.to_owned(),
             enabled,
             gap: gap.map(|reason| Gap {
-                reason,
+                reason: reason.into(),
                 detail: "say \"hi\"".to_owned(),
             }),
             silent_for: Duration::from_secs(silent_s),
@@ -309,7 +309,7 @@ mod tests {
         let why = "/srv is not mounted".to_owned();
         status.set_no_storage(Some(NoStorage {
             why: why.clone(),
-            is_full: false,
+            reason: Reason::NoStorage,
         }));
         let response = answer(&Method::GET, "/healthz", &status).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -54,9 +54,17 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
     }
     report.add_kept(&kept, &config.rules(), wall::now_us());
     if is_running {
-        report.storage.state = StorageState::of(&report.cameras);
+        report.storage.state = storage_of(&report.cameras);
     }
     Ok(report)
+}
+
+/// How the storage does: the index has one reason for all that keeps frames from the disk, and only its detail tells what it was.
+fn storage_of(cameras: &[Camera]) -> StorageState {
+    match StorageState::of(cameras) {
+        StorageState::DiskFull => StorageState::DiskFails,
+        state => state,
+    }
 }
 
 fn describe(recorder: &mut Recorder, session: SessionRow) {

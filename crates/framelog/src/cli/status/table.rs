@@ -47,21 +47,17 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         let _ = write!(head, ", pid {pid}");
     }
     match report.storage.state {
-        StorageState::DiskFull => match other_than_full(report) {
-            Some(why) => {
-                let _ = write!(head, "; THE DISK CAN'T BE WRITTEN: {why}");
-            }
-            None => head += "; THE DISK IS FULL",
-        },
-        StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
-        StorageState::Gone => {
-            let why = report.storage.detail.as_deref().unwrap_or("it is gone");
-            let _ = write!(
-                head,
-                "; NO STORAGE, nothing is recorded until it is there: {why}"
-            );
+        StorageState::DiskFull => head += "; THE DISK IS FULL",
+        StorageState::ReadOnly => {
+            head += "; THE DISK IS READ-ONLY, nothing is recorded until it can be written";
         }
+        StorageState::DiskFails => head += "; THE DISK CAN'T BE WRITTEN",
+        StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
+        StorageState::Gone => head += "; NO STORAGE, nothing is recorded until it is there",
         StorageState::Ok | StorageState::Empty => {}
+    }
+    if let Some(detail) = &report.storage.detail {
+        let _ = write!(head, ": {detail}");
     }
     for unkept in &report.storage.unkept {
         let of = unkept.camera.as_ref().map(|camera| format!(" of {camera}"));
@@ -69,22 +65,6 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         let _ = write!(head, "; {rule}{of} CAN'T BE KEPT: {}", unkept.detail);
     }
     head
-}
-
-/// What else than a lack of space keeps frames from the disk: it is read-only, it fails.
-fn other_than_full(report: &Report) -> Option<&str> {
-    const WRITING: &str = "frames can't be written: ";
-    let details = report
-        .cameras
-        .iter()
-        .filter_map(|camera| camera.detail.as_deref());
-    details
-        .filter_map(|detail| detail.strip_prefix(WRITING))
-        .find(|why| {
-            !["No space left", "quota"]
-                .iter()
-                .any(|full| why.contains(full))
-        })
 }
 
 fn name(state: State) -> &'static str {
@@ -135,7 +115,7 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
         ));
     }
     for (number, what) in [
-        (camera.dropped.disk_full, "dropped (disk full)"),
+        (camera.dropped.disk_full, "dropped (could not be written)"),
         (camera.dropped.disk_slow, "dropped (disk slow)"),
         (camera.lost, "lost when killed"),
     ] {
@@ -282,6 +262,32 @@ mod tests {
         ] {
             assert!(text.contains(said), "{text}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_not_full_is_not_called_so() {
+        let head = |reason: &str| {
+            let gate = Camera {
+                reason: Some(reason.to_owned()),
+                detail: Some("why".to_owned()),
+                ..camera("gate", State::Missing)
+            };
+            let text = text(&report(true, vec![gate]), NOW, true);
+            assert!(text.contains(&format!(", {reason}: why, ")), "{text}");
+            text.lines()
+                .next()
+                .unwrap()
+                .rsplit_once("; ")
+                .unwrap()
+                .1
+                .to_owned()
+        };
+        assert_eq!(head("disk_full"), "THE DISK IS FULL");
+        assert_eq!(
+            head("read_only"),
+            "THE DISK IS READ-ONLY, nothing is recorded until it can be written"
+        );
+        assert_eq!(head("disk_fails"), "THE DISK CAN'T BE WRITTEN");
     }
 
     #[test]
