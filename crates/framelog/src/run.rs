@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::camera::Task;
 use crate::clock_watch::ClockWatch;
-use crate::config::{Camera, Config, Http, Storage};
+use crate::config::{Camera, Config, Http, Storage, retention};
 use crate::readers::Readers;
 use crate::recorder::Recorder;
 use crate::status::{self, Gap, NoStorage, Reason, Status};
@@ -258,6 +258,7 @@ async fn open(
 /// While nothing is recorded, a changed configuration waits with the rest.
 fn take_up_later(config: &mut Config, new: Config) {
     warn_of_restart(config, &new);
+    tell_rules(config, &new);
     config.take_up(new);
     tracing::info!("configuration will be applied when the storage is there");
 }
@@ -305,6 +306,7 @@ async fn serve(
             break;
         };
         warn_of_restart(config, &new);
+        tell_rules(config, &new);
         store.set_rules(new.rules());
         match cameras.apply(&new.cameras).await {
             Ok(Changes {
@@ -542,6 +544,14 @@ fn warn_of_restart(old: &Config, new: &Config) {
         if is_changed {
             tracing::warn!(section, "section changed; restart framelog to apply it");
         }
+    }
+}
+
+/// Says which rules are others now: they may make footage go at once.
+fn tell_rules(old: &Config, new: &Config) {
+    let changes = retention::changes(&old.rules(), &new.rules());
+    if !changes.is_empty() {
+        tracing::info!("what footage may go has changed: {}", changes.join(", "));
     }
 }
 
