@@ -191,6 +191,9 @@ struct Health<'s> {
     cameras: usize,
     /// Those that don't.
     failing: Vec<Failing<'s>>,
+    /// Those that do, and send the same again and again: to be looked at, no failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    frozen: Vec<Frozen<'s>>,
     /// Why none of them does: the storage is not there, or can't be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
@@ -206,6 +209,16 @@ struct Failing<'s> {
     silent_s: u64,
 }
 
+/// A camera whose frames are stored, and are all the same.
+#[derive(Debug, PartialEq, Serialize)]
+struct Frozen<'s> {
+    camera: &'s str,
+    /// `picture` or `stamp`.
+    what: &'static str,
+    /// Since when, microseconds since the Unix epoch.
+    since_us: i64,
+}
+
 impl<'s> Health<'s> {
     fn of(snapshots: &'s [Snapshot], no_storage: Option<String>) -> Self {
         let failing: Vec<_> = snapshots
@@ -218,12 +231,26 @@ impl<'s> Health<'s> {
             status: if is_well { "ok" } else { "failing" },
             cameras: snapshots.iter().filter(|camera| camera.enabled).count(),
             failing,
+            frozen: snapshots.iter().filter_map(Frozen::of).collect(),
             storage: no_storage,
         }
     }
 
     fn is_well(&self) -> bool {
         self.failing.is_empty() && self.storage.is_none()
+    }
+}
+
+impl<'s> Frozen<'s> {
+    fn of(camera: &'s Snapshot) -> Option<Self> {
+        let (what, since_us) = camera
+            .still
+            .filter(|_| camera.enabled && camera.missing().is_none())?;
+        Some(Self {
+            camera: &camera.name,
+            what: what.name(),
+            since_us,
+        })
     }
 }
 
@@ -247,7 +274,7 @@ mod tests {
 
     use super::*;
     use crate::status::{Counts, Gap, NoStorage, Reason, Recorder};
-    use framelog_store::Counters;
+    use framelog_store::{Counters, Still};
 
     fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
         Snapshot {
@@ -299,6 +326,26 @@ mod tests {
                 r#"{"status":"failing","cameras":2,"failing":["#,
                 r#"{"camera":"a","reason":"unreachable","detail":"say \"hi\"","silent_s":16},"#,
                 r#"{"camera":"b","reason":"disk_slow","detail":"no frame has reached the disk","silent_s":20}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_frozen_camera_is_listed_and_no_failure() {
+        let frozen = |name: &str, enabled, gap| Snapshot {
+            still: Some((Still::Picture, 7)),
+            ..camera(name, enabled, 1, gap)
+        };
+        let snapshots = [
+            frozen("still", true, None),
+            frozen("lost", true, Some(GapReason::Disconnected)),
+            frozen("off", false, Some(GapReason::Disabled)),
+        ];
+        assert_eq!(
+            health(&snapshots),
+            concat!(
+                r#"{"status":"ok","cameras":2,"failing":[],"#,
+                r#""frozen":[{"camera":"still","what":"picture","since_us":7}]}"#
             )
         );
     }
