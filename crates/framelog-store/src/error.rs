@@ -67,7 +67,9 @@ pub enum Error {
         rows: usize,
     },
     /// There is nothing to read.
-    #[error("{path}: there is no index; check storage.path, or start `framelog run` first")]
+    #[error(
+        "{path}: there is no index; check storage.path, or start the recorder, which makes one, of footage too if there is some"
+    )]
     NoIndex {
         /// Where it should be.
         path: PathBuf,

@@ -89,8 +89,10 @@ pub enum StorageState {
     DiskFails,
     /// It takes the frames of some camera too slowly.
     DiskSlow,
-    /// There is no index: nothing was ever recorded.
+    /// There is no index and no footage: nothing was ever recorded.
     Empty,
+    /// There is footage and no index; the next start makes one.
+    NoIndex,
     /// The directory is not there, or no longer: nothing is recorded until it is. `detail` says what is waited for.
     Gone,
 }

@@ -1,5 +1,8 @@
 //! A report from the index alone: the last session, and the gaps that are open. Not for asking a recorder.
 
+use std::fs;
+use std::path::Path;
+
 use framelog_core::gap::GapReason;
 use framelog_store::query::{AccountRow, GapRow, SessionRow};
 use framelog_store::{Error, Reader, identity, wall};
@@ -40,6 +43,9 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
             kept = reader.kept().await?;
             report.storage.state = StorageState::Ok;
         }
+        Err(Error::NoIndex { .. }) if has_footage(&path) => {
+            report.storage.state = StorageState::NoIndex;
+        }
         Err(Error::NoIndex { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -65,6 +71,11 @@ fn storage_of(cameras: &[Camera]) -> StorageState {
         StorageState::DiskFull => StorageState::DiskFails,
         state => state,
     }
+}
+
+/// Whether there are files of some camera.
+fn has_footage(storage: &Path) -> bool {
+    fs::read_dir(storage.join("footage")).is_ok_and(|mut cameras| cameras.next().is_some())
 }
 
 fn describe(recorder: &mut Recorder, session: SessionRow) {

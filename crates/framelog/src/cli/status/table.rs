@@ -37,6 +37,9 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         .unwrap_or_default();
     let mut head = match (recorder.running, report.storage.state) {
         (false, StorageState::Empty) => format!("{path}: nothing was ever recorded here"),
+        (false, StorageState::NoIndex) => format!(
+            "{path}: NO RECORDER RUNS; there is footage, but its index (index.db) is missing: starting the recorder makes a new one from the footage, and so does `framelog reindex`"
+        ),
         (true, _) => format!("{path}: recorder running {since}"),
         (false, _) if recorder.killed => {
             format!("{path}: NO RECORDER RUNS; the last was killed, alive {since}")
@@ -54,7 +57,7 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         StorageState::DiskFails => head += "; THE DISK CAN'T BE WRITTEN",
         StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
         StorageState::Gone => head += "; NO STORAGE, nothing is recorded until it is there",
-        StorageState::Ok | StorageState::Empty => {}
+        StorageState::Ok | StorageState::Empty | StorageState::NoIndex => {}
     }
     if let Some(detail) = &report.storage.detail {
         let _ = write!(head, ": {detail}");
@@ -288,6 +291,22 @@ mod tests {
             "THE DISK IS READ-ONLY, nothing is recorded until it can be written"
         );
         assert_eq!(head("disk_fails"), "THE DISK CAN'T BE WRITTEN");
+    }
+
+    #[test]
+    fn footage_without_an_index_is_not_called_nothing() {
+        let head = |state| {
+            let mut report = report(false, Vec::new());
+            report.storage.state = state;
+            text(&report, NOW, true)
+        };
+        assert!(head(StorageState::Empty).contains("nothing was ever recorded"));
+        let without_index = head(StorageState::NoIndex);
+        assert!(
+            without_index.contains("there is footage")
+                && without_index.contains("framelog reindex"),
+            "{without_index}"
+        );
     }
 
     #[test]
