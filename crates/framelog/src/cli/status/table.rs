@@ -21,7 +21,14 @@ pub fn text(report: &Report, now_us: i64, utc: bool) -> String {
             "{:width$}  {:9}  {}",
             camera.name,
             name(camera.state),
-            words::plain(&remarks(camera, now_us, utc)),
+            words::plain(
+                &[
+                    remarks(camera, now_us, utc),
+                    of_run(report, camera),
+                    kept(camera, utc),
+                ]
+                .concat()
+            ),
             width = width.unwrap_or(0)
         );
     }
@@ -80,7 +87,7 @@ fn name(state: State) -> &'static str {
     }
 }
 
-/// The state first, then what became of the frames.
+/// The state, and what is odd about the camera.
 fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
     let mut remarks = Vec::new();
     if let Some(since_us) = camera.since_us {
@@ -103,28 +110,11 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
     {
         remarks.push(format!("the {} stands still", frozen.what));
     }
-    remarks.push(frames(camera));
     if let Some(last_us) = camera
         .last_captured_us
         .filter(|_| camera.state != State::Disabled)
     {
         remarks.push(format!("last {}", ago(last_us, now_us)));
-    }
-    if let (Some(from_us), Some(to_us)) = (camera.kept_from_us, camera.kept_to_us) {
-        remarks.push(format!(
-            "kept from {} to {}",
-            second(from_us, utc),
-            second(to_us, utc)
-        ));
-    }
-    for (number, what) in [
-        (camera.dropped.disk_full, "dropped (could not be written)"),
-        (camera.dropped.disk_slow, "dropped (disk slow)"),
-        (camera.lost, "lost when killed"),
-    ] {
-        if number > 0 {
-            remarks.push(format!("{number} {what}"));
-        }
     }
     if let Some(skew_us) = camera
         .skew_us
@@ -137,6 +127,36 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
         remarks.push(format!("its clock is {off} {way}"));
     }
     remarks.join(", ")
+}
+
+/// What became of its frames in this run of the recorder, or in the last.
+fn of_run(report: &Report, camera: &Camera) -> String {
+    let run = match (report.recorder.running, report.recorder.since_us) {
+        (true, _) => "this run",
+        (false, Some(_)) => "last run",
+        (false, None) => return String::new(), // there was none
+    };
+    let mut text = format!("; {run}: {}", frames(camera));
+    for (number, what) in [
+        (camera.dropped.disk_full, "dropped (could not be written)"),
+        (camera.dropped.disk_slow, "dropped (disk slow)"),
+        (camera.lost, "lost when killed"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {what}");
+        }
+    }
+    text
+}
+
+/// From when to when there is footage, of all runs.
+fn kept(camera: &Camera, utc: bool) -> String {
+    match (camera.kept_from_us, camera.kept_to_us) {
+        (Some(from_us), Some(to_us)) => {
+            format!("; kept: {} to {}", second(from_us, utc), second(to_us, utc))
+        }
+        _ => String::new(),
+    }
 }
 
 fn frames(camera: &Camera) -> String {
@@ -235,10 +255,10 @@ mod tests {
             text(&report(true, cameras), NOW, true),
             [
                 "/footage: recorder running since 2023-11-14T21:11:20Z (1 h 02 min), pid 812\n",
-                &format!("gate        missing    {since}, unreachable: connection\u{fffd} refused, 1200 frames (24 MB), last 40 ms ago\n"),
-                &format!("yard        frozen     {since}, the picture stands still, 1200 frames (24 MB), last 40 ms ago\n"),
-                &format!("front-door  recording  {since}, 1200 frames (24 MB), last 40 ms ago, 3 dropped (disk slow), its clock is 4.2 s behind\n"),
-                &format!("attic       disabled   {since}, 1200 frames (24 MB)\n"),
+                &format!("gate        missing    {since}, unreachable: connection\u{fffd} refused, last 40 ms ago; this run: 1200 frames (24 MB)\n"),
+                &format!("yard        frozen     {since}, the picture stands still, last 40 ms ago; this run: 1200 frames (24 MB)\n"),
+                &format!("front-door  recording  {since}, last 40 ms ago, its clock is 4.2 s behind; this run: 1200 frames (24 MB), 3 dropped (disk slow)\n"),
+                &format!("attic       disabled   {since}; this run: 1200 frames (24 MB)\n"),
             ]
             .concat()
         );
@@ -261,7 +281,7 @@ mod tests {
         let text = text(&report, NOW, true);
         for said in [
             "; max_size CAN'T BE KEPT: all of it is protected; retain of gate CAN'T BE KEPT: all of it is protected\n",
-            ", kept from 2023-11-13T22:13:20Z to 2023-11-14T22:13:19Z\n",
+            "; kept: 2023-11-13T22:13:20Z to 2023-11-14T22:13:19Z\n",
         ] {
             assert!(text.contains(said), "{text}");
         }
@@ -319,5 +339,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\ngate  down "), "{text}");
+        assert!(text.contains("; last run: 1200 frames (24 MB)\n"), "{text}");
     }
 }
