@@ -23,6 +23,7 @@
 //! Absent on purpose: deciding when a segment ends or a camera is lost (the daemon does), and decoding anything.
 
 mod accounts;
+mod admission;
 mod budget;
 mod camera;
 mod camera_log;
@@ -64,6 +65,7 @@ pub mod query;
 pub mod verify;
 pub mod wall;
 
+pub use admission::look as look_at_storage;
 pub use camera::{Counters, Losing, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
