@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
 use super::stretch::{Stretch, merge};
-use super::{Failure, known_camera, time, words};
+use super::{Failure, known_camera, receipt, time, words};
 use crate::wall::now_us;
 
 const DEFAULT_SPAN_US: i64 = 24 * 3_600 * 1_000_000;
@@ -368,15 +368,12 @@ fn holes(gaps: &[GapRow], removals: &[RemovalRow]) -> Vec<GapRow> {
 
 fn removal_line(removal: &RemovalRow, width: usize, utc: bool) -> String {
     format!(
-        "{:width$}  {}  {}  {:>12}  removed by {}: {}, {}, the last at {}",
+        "{:width$}  {}  {}  {:>12}  {}",
         removal.camera,
         time::format(removal.started_us, utc),
         time::format(removal.ended_us, utc),
         words::duration(removal.ended_us.saturating_sub(removal.started_us)),
-        removal.rule,
-        words::count(removal.frames.cast_unsigned(), "frame"),
-        words::bytes(removal.bytes.cast_unsigned()),
-        time::format(removal.removed_us, utc),
+        receipt::text(removal, utc),
     )
 }
 
