@@ -202,6 +202,14 @@ fn rules_count_after_a_reload_and_protected_footage_outlives_them() {
         "{said}"
     );
 
+    let output = place.command(&["unprotect", "gate"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2)
+            && said.contains("\"gate\" is not the number")
+            && said.contains("\nframelog: 2  gate  "),
+        "{said}"
+    );
     let gone = text(&place.command(&["unprotect", "2"]));
     assert!(gone.contains("not protected any more"), "{gone}");
     assert_eq!(place.command(&["unprotect", "2"]).status.code(), Some(1));
