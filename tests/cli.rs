@@ -194,6 +194,27 @@ fn find_frames_as_json_is_a_line_each() {
 }
 
 #[test]
+fn an_end_may_count_from_the_beginning() {
+    let (place, frames) = &*FOOTAGE;
+    let [from, _] = whole_span();
+    let listed = |to: &str| {
+        let output = place.command(&[
+            "find", "gate", "--frames", "--json", "--from", &from, "--to", to,
+        ]);
+        assert_exit(&output, 0);
+        text(&output).lines().count()
+    };
+    assert_eq!(listed("+1h"), frames.len());
+    let half_s = (frames[frames.len() / 2].0.captured_us - frames[0].0.captured_us) / 1_000_000;
+    assert!(listed(&format!("+{half_s}s")) < frames.len());
+    assert_error(
+        &place.command(&["find", "gate", "--to", "+1h"]),
+        2,
+        &["--from"],
+    );
+}
+
+#[test]
 fn find_suggests_the_nearest_camera() {
     assert_error(&FOOTAGE.0.command(&["find", "gaet"]), 1, &["gaet", "gate"]);
 }

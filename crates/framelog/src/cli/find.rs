@@ -24,9 +24,9 @@ pub struct Args {
     /// Only footage after this time [default: 24 hours ago]
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     from: Option<i64>,
-    /// Only footage before this time
-    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
-    to: Option<i64>,
+    /// Only footage before this time; +10min is 10 minutes after --from
+    #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true)]
+    to: Option<time::End>,
     /// Only the gaps
     #[arg(long, conflicts_with = "frames")]
     gaps: bool,
@@ -88,6 +88,8 @@ impl Item {
 struct Listing {
     args: Args,
     from_us: i64,
+    /// `None`: no end was given.
+    to: Option<i64>,
     to_us: i64,
     lines_left: u64,
     /// Whether a recorder runs: without one nothing is open, whatever the last one, killed, has left in the index.
@@ -96,12 +98,11 @@ struct Listing {
 
 impl Listing {
     fn new(args: Args) -> Result<Self, Failure> {
-        let to_us = args.to.unwrap_or(i64::MAX);
-        let from_us = args.from.unwrap_or_else(|| {
-            args.to
-                .unwrap_or_else(now_us)
-                .saturating_sub(DEFAULT_SPAN_US)
-        });
+        let to = args.to.map(|to| to.of_span(args.from)).transpose()?;
+        let to_us = to.unwrap_or(i64::MAX);
+        let from_us = args
+            .from
+            .unwrap_or_else(|| to.unwrap_or_else(now_us).saturating_sub(DEFAULT_SPAN_US));
         if from_us >= to_us {
             return Err(Failure::usage("--from is not before --to"));
         }
@@ -109,6 +110,7 @@ impl Listing {
         Ok(Self {
             args,
             from_us,
+            to,
             to_us,
             lines_left,
             is_recording: false,
@@ -145,7 +147,6 @@ impl Listing {
 
     fn header(&self, storage: &Path) -> String {
         let end = self
-            .args
             .to
             .map(|to| format!(" to {}", time::format(to, self.args.utc)))
             .unwrap_or_default();

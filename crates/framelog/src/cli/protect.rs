@@ -23,9 +23,9 @@ pub struct Args {
     /// Protect footage from this time on
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true, requires = "camera")]
     from: Option<i64>,
-    /// Protect footage up to this time
-    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true, requires = "camera")]
-    to: Option<i64>,
+    /// Protect footage up to this time, which may be to come; +10min is 10 minutes after --from
+    #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true, requires = "camera")]
+    to: Option<time::End>,
     /// Why, for whoever looks at the list
     #[arg(
         long,
@@ -64,10 +64,11 @@ pub struct UnprotectArgs {
 /// # Errors
 /// If the span is empty, the index doesn't know the camera, or it can't be written.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
-    let (Some(camera), Some(from_us), Some(to_us)) = (&args.camera, args.from, args.to) else {
+    let (Some(camera), Some(from_us), Some(to)) = (&args.camera, args.from, args.to) else {
         let mut protections = open(storage).await?;
         return ended(list(&mut protections, args.json, args.utc).await);
     };
+    let to_us = to.of_span(Some(from_us))?;
     if from_us >= to_us {
         return Err(Failure::usage("--from is not before --to"));
     }
