@@ -206,6 +206,9 @@ fn disk_that_comes_back_read_only_is_told_until_it_can_be_written() {
         let status = disk.place.get("/api/status");
         status.contains(r#""state":"read_only""#) && status.contains(r#""reason":"read_only""#)
     });
+    let check = disk.place.command(&["check"]);
+    let noted = String::from_utf8_lossy(&check.stderr);
+    assert!(noted.contains("the disk is read-only"), "{noted}");
     mounted.remount("rw");
     disk.mounted = Some(mounted);
     wait_for_more(&disk.place, known);

@@ -307,6 +307,7 @@ mod tests {
         let losing = camera.losing().unwrap();
         assert_eq!(losing.since_us, 7);
         assert!(losing.detail.contains("No space left"), "{losing:?}");
+        assert_eq!(losing.kind, io::ErrorKind::StorageFull);
         lock(&camera.losing).as_mut().unwrap().last -= CALM;
         camera.stores();
         assert_eq!(camera.losing(), None);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use framelog_store::look_at_storage;
 use rustix::fs::{Access, access, statvfs};
+use rustix::io::Errno;
 
 use crate::cli::words;
 use crate::config::Storage;
@@ -60,6 +61,9 @@ fn place(path: &Path, there: &Path) -> Option<String> {
         (Ok(()), true) => None,
         (Ok(()), false) => Some(format!(
             "storage.path {shown} is not there yet; the recorder makes it at its start"
+        )),
+        (Err(Errno::ROFS), _) => Some(format!(
+            "warning: storage.path {shown}: the disk is read-only; mount it read-write"
         )),
         (Err(error), true) => Some(format!(
             "warning: storage.path {shown}: this user can't write there: {}; the recorder's user must be able to",
