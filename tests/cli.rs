@@ -75,6 +75,39 @@ fn check_accepts_a_good_file() {
 }
 
 #[test]
+fn check_tells_an_identity_that_is_not_the_indexs() {
+    let camera = Camera::start(Listen::plainly(3), live(50));
+    let place = Place::new(&camera.section("gate", "/"));
+    let daemon = place.run();
+    place.wait_for("frames", Duration::from_secs(20), |index| {
+        (!index.rows_of("gate").is_empty()).then_some(())
+    });
+    let noted = || {
+        let output = place.command(&["check"]);
+        assert_exit(&output, 0);
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let well = noted();
+    assert!(
+        well.contains(" free of ") && !well.contains("is not that of index.db"),
+        "{well}"
+    );
+    assert!(
+        daemon
+            .stop(Duration::from_secs(20))
+            .expect("a stop")
+            .success()
+    );
+    let identity = "uuid = \"6f1c0d2e-3a4b-4c5d-8e6f-708192a3b4c5\"\n";
+    std::fs::write(place.storage().join("recorder.toml"), identity).expect("room");
+    let foreign = noted();
+    assert!(
+        foreign.contains("warning: ") && foreign.contains("is not that of index.db"),
+        "{foreign}"
+    );
+}
+
+#[test]
 fn check_names_file_line_key_and_the_nearest_key() {
     let output = Place::new("[cameras.gate]\nurl = \"http://a/\"\nstal_timeout = \"2 s\"\n")
         .command(&["check"]);
@@ -157,6 +190,27 @@ fn find_frames_as_json_is_a_line_each() {
             .iter()
             .map(|(row, _)| row.captured_us)
             .collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn an_end_may_count_from_the_beginning() {
+    let (place, frames) = &*FOOTAGE;
+    let [from, _] = whole_span();
+    let listed = |to: &str| {
+        let output = place.command(&[
+            "find", "gate", "--frames", "--json", "--from", &from, "--to", to,
+        ]);
+        assert_exit(&output, 0);
+        text(&output).lines().count()
+    };
+    assert_eq!(listed("+1h"), frames.len());
+    let half_s = (frames[frames.len() / 2].0.captured_us - frames[0].0.captured_us) / 1_000_000;
+    assert!(listed(&format!("+{half_s}s")) < frames.len());
+    assert_error(
+        &place.command(&["find", "gate", "--to", "+1h"]),
+        2,
+        &["--from"],
     );
 }
 

@@ -108,6 +108,12 @@ fn unmounted_disk_is_told_and_waited_for_and_nothing_is_written_below_it() {
             let health = disk.place.health();
             health.starts_with("HTTP/1.0 503") && health.contains("is not mounted")
         });
+        wait_until(&disk.place, "status", || {
+            let status = disk.place.get("/api/status");
+            status.contains(r#""reason":"no_storage""#)
+        });
+        let status = disk.place.get("/api/status");
+        assert!(!status.contains(r#":"disk_full""#), "{status}");
         assert_eq!(entries(&disk.place.storage()), 0, "the bare mount point");
         disk.mount();
         known = wait_for_more(&disk.place, known);
@@ -195,6 +201,14 @@ fn disk_that_comes_back_read_only_is_told_until_it_can_be_written() {
         disk.place.log().contains("Read-only file system")
     });
     assert!(disk.place.health().starts_with("HTTP/1.0 503"));
+    assert!(disk.place.log().contains("the disk is read-only"));
+    wait_until(&disk.place, "status", || {
+        let status = disk.place.get("/api/status");
+        status.contains(r#""state":"read_only""#) && status.contains(r#""reason":"read_only""#)
+    });
+    let check = disk.place.command(&["check"]);
+    let noted = String::from_utf8_lossy(&check.stderr);
+    assert!(noted.contains("the disk is read-only"), "{noted}");
     mounted.remount("rw");
     disk.mounted = Some(mounted);
     wait_for_more(&disk.place, known);

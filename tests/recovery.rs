@@ -107,10 +107,17 @@ fn deleted_index_comes_back_by_reindex_as_it_was() {
     assert!(daemon.stop(LIMIT).expect("a stop").success());
     let before = rows(&place);
     remove_index(&place);
+    let status = place.command(&["status"]);
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(
+        said.contains("there is footage, but its index (index.db) is missing"),
+        "{said}"
+    );
 
     let output = place.command(&["reindex"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");
+    assert!(!said.contains("old index"), "there was none: {said}");
     assert!(
         said.contains(&format!(" files, {} frames, ", before.len())),
         "{said}"
@@ -119,7 +126,34 @@ fn deleted_index_comes_back_by_reindex_as_it_was() {
     let again = place.command(&["reindex"]);
     let said = String::from_utf8_lossy(&again.stdout).into_owned();
     assert!(said.contains("the old index is "), "{said}");
+    assert!(said.contains(": nothing of it is lost"), "{said}");
     assert_eq!(rows(&place), before);
+}
+
+#[test]
+fn reindex_tells_what_the_old_index_had_and_the_footage_has_not() {
+    let cameras = cameras();
+    let place = place(&cameras);
+    let daemon = place.run();
+    wait_for_frames(&place, 100);
+    assert!(daemon.stop(LIMIT).expect("a stop").success());
+    let before = rows(&place);
+    let gone = &before.first().expect("a row").path;
+    let of_it = before.iter().filter(|row| row.path == *gone).count();
+    fs::remove_file(place.storage().join(gone)).expect("a file of footage");
+
+    let output = place.command(&["reindex"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    let lost = format!("{of_it} frames of the old index are not in the footage, 1 of its");
+    assert!(said.contains(&lost), "not {lost}: {said}");
+    assert_eq!(rows(&place).len(), before.len() - of_it);
+
+    let index = place.storage().join("index.db");
+    fs::write(index, "no database").expect("a writable index");
+    let output = place.command(&["reindex"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("can't be read"), "{said}");
 }
 
 #[test]

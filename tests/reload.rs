@@ -166,3 +166,35 @@ fn camera_that_is_disabled_is_let_go_and_its_gap_says_so() {
         place.log()
     );
 }
+
+#[test]
+fn other_rules_of_retention_are_told_with_what_they_were() {
+    let place = Place::new("");
+    let configure = |rules: &str| {
+        let storage = place.storage();
+        place.write_config(&format!(
+            "[storage]\npath = {storage:?}\n{rules}\n[http]\nlisten = \"127.0.0.1:0\"\n"
+        ));
+    };
+    let said = |line: &str| {
+        let begin = std::time::Instant::now();
+        while !place.log().contains(line) {
+            assert!(begin.elapsed() < LIMIT, "no {line}: {}", place.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    configure("retain = \"30 days\"");
+    let daemon = place.run();
+    said(" started cameras=");
+    configure("retain = \"7 days\"\nmax_size = \"2 TB\"");
+    daemon.signal(Signal::HUP);
+    said("what footage may go has changed: retain 30 days → 7 days, max_size none → 2 TB");
+    daemon.signal(Signal::HUP);
+    let begin = std::time::Instant::now();
+    while place.log().matches("configuration applied").count() < 2 {
+        assert!(begin.elapsed() < LIMIT, "no reload: {}", place.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(daemon.stop(LIMIT).expect("a stop in time").success());
+    assert_eq!(place.log().matches("may go has changed").count(), 1);
+}

@@ -187,6 +187,29 @@ fn rules_count_after_a_reload_and_protected_footage_outlives_them() {
         "other rules are no reason to reconnect"
     );
 
+    let at = &rows[0].captured;
+    let picture = place.path("picture.jpg").display().to_string();
+    let output = place.command(&["frame", "gate", at, "-o", &picture]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("the footage of then is gone, removed by retain: "),
+        "{said}"
+    );
+    let output = place.command(&["frame", "gate", &kept.captured, "-o", &picture]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("exactly then") && !said.contains("gone"),
+        "{said}"
+    );
+
+    let output = place.command(&["unprotect", "gate"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2)
+            && said.contains("\"gate\" is not the number")
+            && said.contains("\nframelog: 2  gate  "),
+        "{said}"
+    );
     let gone = text(&place.command(&["unprotect", "2"]));
     assert!(gone.contains("not protected any more"), "{gone}");
     assert_eq!(place.command(&["unprotect", "2"]).status.code(), Some(1));

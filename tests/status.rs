@@ -388,6 +388,13 @@ fn frozen_cameras_are_told_and_stored_and_live_ones_are_not_accused() {
         assert!(camera["stored"].as_u64() >= Some(80), "{camera}");
     }
     assert_eq!(of(&report, "alive")["state"], "recording");
+    let health = place.health();
+    assert!(
+        health.starts_with("HTTP/1.0 200")
+            && health.contains(r#""frozen":[{"camera":"picture","what":"picture","#)
+            && health.contains(r#"{"camera":"stamp","what":"stamp","#),
+        "{health}"
+    );
     MOVES.store(true, Relaxed);
     wait_for(&place, "moving", LIMIT, |report| {
         of(report, "picture")["state"] == "recording"

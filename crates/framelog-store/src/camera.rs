@@ -94,16 +94,19 @@ pub struct Losing {
     /// Capture time of the first of them, microseconds.
     pub since_us: i64,
     /// The system's reason.
+    pub kind: io::ErrorKind,
+    /// The same in words.
     pub detail: Arc<str>,
     last: Instant,
 }
 
 impl Losing {
     /// Frames are lost now, and have been since then.
-    pub fn new(since_us: i64, detail: Arc<str>) -> Self {
+    pub fn new(since_us: i64, error: &io::Error) -> Self {
         Self {
             since_us,
-            detail,
+            kind: error.kind(),
+            detail: format!("frames can't be written: {error}").into(),
             last: Instant::now(),
         }
     }
@@ -189,8 +192,7 @@ impl Camera {
         let since_us = losing
             .as_ref()
             .map_or(captured_us, |losing| losing.since_us);
-        let detail = format!("frames can't be written: {error}");
-        *losing = Some(Losing::new(since_us, detail.into()));
+        *losing = Some(Losing::new(since_us, error));
     }
 
     /// Frames were written.
@@ -305,6 +307,7 @@ mod tests {
         let losing = camera.losing().unwrap();
         assert_eq!(losing.since_us, 7);
         assert!(losing.detail.contains("No space left"), "{losing:?}");
+        assert_eq!(losing.kind, io::ErrorKind::StorageFull);
         lock(&camera.losing).as_mut().unwrap().last -= CALM;
         camera.stores();
         assert_eq!(camera.losing(), None);

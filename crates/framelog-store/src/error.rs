@@ -75,7 +75,9 @@ pub enum Error {
         rows: usize,
     },
     /// There is nothing to read.
-    #[error("{path}: there is no index; check storage.path, or start `framelog run` first")]
+    #[error(
+        "{path}: there is no index; check storage.path, or start the recorder, which makes one, of footage too if there is some"
+    )]
     NoIndex {
         /// Where it should be.
         path: PathBuf,
@@ -200,6 +202,11 @@ impl Error {
             Error::NoRoom { .. } => true,
             _ => false,
         }
+    }
+
+    /// Whether the disk is read-only.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Error::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
     }
 
     /// For `map_err`: an I/O error with its file and what was being done to it.

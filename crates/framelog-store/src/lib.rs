@@ -23,6 +23,7 @@
 //! Absent on purpose: deciding when a segment ends or a camera is lost (the daemon does), and decoding anything.
 
 mod accounts;
+mod admission;
 mod budget;
 mod camera;
 mod camera_log;
@@ -40,6 +41,7 @@ mod integrity;
 mod layout;
 mod lost_index;
 mod mounts;
+mod old_index;
 mod outage;
 mod overflow;
 mod queue;
@@ -63,10 +65,12 @@ pub mod query;
 pub mod verify;
 pub mod wall;
 
+pub use admission::look as look_at_storage;
 pub use camera::{Counters, Losing, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use guard::Gone;
+pub use old_index::{Comparison, compare as compare_with_old_index};
 pub use query::Reader;
 pub use rebuild::{Progress, ask as ask_for_reindex, is_due as reindex_is_due};
 pub use retention::Keeping;

@@ -188,6 +188,14 @@ impl Reader {
         }
     }
 
+    /// Who records here, as the index has it: a UUID.
+    pub(crate) async fn recorder(&self) -> Result<Option<String>, Error> {
+        sqlx::query_scalar("SELECT uuid FROM recorder")
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
     /// Names of all cameras, sorted.
     pub async fn cameras(&self) -> Result<Vec<String>, Error> {
         let names = sqlx::query_scalar("SELECT name FROM cameras ORDER BY name")

@@ -28,7 +28,7 @@ use crate::retention::{Keeping, Retention, Victim, first_aid};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
-use crate::{identity, integrity, layout, mounts, protection, rows, wall};
+use crate::{admission, identity, integrity, layout, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
@@ -411,29 +411,10 @@ impl Drop for Store {
 
 /// Sees to it that the storage directory is there, without making one where a disk should be mounted.
 fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
-    let absent = |detail| {
-        Err(Error::Absent {
-            path: storage.to_owned(),
-            detail,
-        })
-    };
-    if let Some(point) = mounts::missing_mount(storage) {
-        return absent(format!(
-            "nothing is mounted at {}, which /etc/fstab lists",
-            point.display()
-        ));
-    }
-    let Some(uuid) = uuid else {
-        return make_dir(storage).map_err(Error::io(storage, "made"));
-    };
-    match identity::read(storage)? {
-        Some(found) if found == uuid => Ok(()),
-        Some(found) => Err(Error::Foreign {
-            path: storage.to_owned(),
-            found,
-            expected: uuid,
-        }),
-        None => absent(format!("recorder {uuid} does not record here")),
+    admission::may_begin(storage, uuid)?;
+    match uuid {
+        Some(_) => Ok(()), // it is there
+        None => make_dir(storage).map_err(Error::io(storage, "made")),
     }
 }
 

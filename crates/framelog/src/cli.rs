@@ -21,6 +21,7 @@ mod part;
 mod probe;
 mod progress;
 mod protect;
+mod receipt;
 mod reindex;
 mod run;
 mod stanza;

@@ -12,7 +12,7 @@ mod camera;
 pub mod name;
 pub mod password;
 mod problem;
-mod retention;
+pub mod retention;
 pub mod secret;
 mod section;
 mod syntax;

@@ -392,6 +392,7 @@ impl Recorder {
 
     fn show_gap(&self, since_us: i64, reason: GapReason, detail: &str) {
         let detail = detail.to_owned();
+        let reason = reason.into();
         self.status.set_gap(since_us, Some(Gap { reason, detail }));
     }
 

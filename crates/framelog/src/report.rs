@@ -9,7 +9,7 @@ use framelog_store::query::KeptRow;
 use framelog_store::{Counters, Keeping, Rules, wall};
 use serde::{Deserialize, Serialize};
 
-use crate::status::{Snapshot, Status};
+use crate::status::{Reason, Snapshot, Status};
 
 /// Everything. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct Storage {
     pub path: PathBuf,
     /// How it does.
     pub state: StorageState,
-    /// In words, where it is gone or has not come yet.
+    /// In words, where nothing can be recorded at all.
     pub detail: Option<String>,
     /// Limits that are configured and can't be kept.
     pub unkept: Vec<Unkept>,
@@ -81,12 +81,18 @@ pub struct Unkept {
 pub enum StorageState {
     /// Well.
     Ok,
-    /// It takes no more frames of some camera, or of none.
+    /// It takes no more frames of some camera, or of none: there is no room.
     DiskFull,
+    /// It can only be read.
+    ReadOnly,
+    /// It takes no frames of some camera, whose `detail` says why.
+    DiskFails,
     /// It takes the frames of some camera too slowly.
     DiskSlow,
-    /// There is no index: nothing was ever recorded.
+    /// There is no index and no footage: nothing was ever recorded.
     Empty,
+    /// There is footage and no index; the next start makes one.
+    NoIndex,
     /// The directory is not there, or no longer: nothing is recorded until it is. `detail` says what is waited for.
     Gone,
 }
@@ -100,7 +106,7 @@ pub struct Camera {
     pub state: State,
     /// Since when.
     pub since_us: Option<i64>,
-    /// Why there is no footage: a reason of the table `gaps`.
+    /// Why there is no footage: a reason of the table `gaps` or, where that has only `disk_full`, `read_only`, `disk_fails` or `no_storage`.
     pub reason: Option<String>,
     /// The same in words.
     pub detail: Option<String>,
@@ -212,8 +218,7 @@ impl Report {
             storage: Storage {
                 path,
                 state: match &no_storage {
-                    Some(no_storage) if no_storage.is_full => StorageState::DiskFull,
-                    Some(_) => StorageState::Gone,
+                    Some(no_storage) => StorageState::without(no_storage.reason),
                     None => StorageState::of(&cameras),
                 },
                 detail: no_storage.map(|no_storage| no_storage.why),
@@ -252,10 +257,7 @@ impl Report {
     /// Whether something should be recorded and isn't.
     pub fn is_failing(&self) -> bool {
         let is_missing = |camera: &Camera| matches!(camera.state, State::Missing | State::Down);
-        matches!(
-            self.storage.state,
-            StorageState::Gone | StorageState::DiskFull
-        ) || self.cameras.iter().any(is_missing)
+        self.storage.state.takes_nothing() || self.cameras.iter().any(is_missing)
     }
 }
 
@@ -300,18 +302,31 @@ impl Unkept {
 impl StorageState {
     /// As the cameras have it.
     pub fn of(cameras: &[Camera]) -> Self {
-        let any = |reason: GapReason| {
-            cameras
-                .iter()
-                .any(|camera| camera.reason.as_deref() == Some(reason.name()))
-        };
-        if any(GapReason::DiskFull) {
-            StorageState::DiskFull
-        } else if any(GapReason::DiskSlow) {
-            StorageState::DiskSlow
-        } else {
-            StorageState::Ok
+        [
+            (Reason::ReadOnly, StorageState::ReadOnly),
+            (Reason::DiskFails, StorageState::DiskFails),
+            (Reason::Gap(GapReason::DiskFull), StorageState::DiskFull),
+            (Reason::Gap(GapReason::DiskSlow), StorageState::DiskSlow),
+        ]
+        .into_iter()
+        .find(|(reason, _)| cameras.iter().any(|camera| camera.is_for(*reason)))
+        .map_or(StorageState::Ok, |(_, state)| state)
+    }
+
+    /// Where nothing can be recorded at all.
+    fn without(reason: Reason) -> Self {
+        match reason {
+            Reason::Gap(_) => StorageState::DiskFull,
+            Reason::ReadOnly => StorageState::ReadOnly,
+            Reason::DiskFails => StorageState::DiskFails,
+            Reason::NoStorage => StorageState::Gone,
         }
+    }
+
+    /// Whether frames of some camera, or of all, can't be stored at all.
+    pub fn takes_nothing(self) -> bool {
+        use StorageState::{DiskFails, DiskFull, Gone, ReadOnly};
+        matches!(self, Gone | DiskFull | ReadOnly | DiskFails)
     }
 }
 
@@ -337,10 +352,17 @@ impl Camera {
         }
     }
 
+    /// Whether it has no footage for this reason.
+    fn is_for(&self, reason: Reason) -> bool {
+        self.reason.as_deref() == Some(reason.name())
+    }
+
     fn of(snapshot: &Snapshot, now_us: i64) -> Self {
         let missing = snapshot.missing();
         let (state, since_us) = match (missing, snapshot.still) {
-            (Some((GapReason::Disabled, _)), _) => (State::Disabled, snapshot.since_us),
+            (Some((Reason::Gap(GapReason::Disabled), _)), _) => {
+                (State::Disabled, snapshot.since_us)
+            }
             (Some(_), _) if snapshot.gap.is_none() => {
                 let losing_us = snapshot.losing.as_ref().map(|losing| losing.since_us);
                 let silent_us = i64::try_from(snapshot.silent_for.as_micros()).unwrap_or(i64::MAX);
@@ -402,7 +424,7 @@ mod tests {
 
     fn gap(reason: GapReason) -> Option<Gap> {
         Some(Gap {
-            reason,
+            reason: reason.into(),
             detail: "why".to_owned(),
         })
     }
@@ -531,7 +553,7 @@ mod tests {
         assert_eq!(Report::live(&status), None, "it is being opened");
         status.set_no_storage(Some(status::NoStorage {
             why: "recorder 7 does not record here".to_owned(),
-            is_full: false,
+            reason: Reason::NoStorage,
         }));
         let report = Report::live(&status).unwrap();
         assert_eq!(report.storage.state, StorageState::Gone);

@@ -14,10 +14,10 @@ use tokio::task::JoinHandle;
 
 use crate::camera::Task;
 use crate::clock_watch::ClockWatch;
-use crate::config::{Camera, Config, Http, Storage};
+use crate::config::{Camera, Config, Http, Storage, retention};
 use crate::readers::Readers;
 use crate::recorder::Recorder;
-use crate::status::{self, Gap, NoStorage, Status};
+use crate::status::{self, Gap, NoStorage, Reason, Status};
 use crate::wall;
 use crate::web::Server;
 
@@ -143,7 +143,7 @@ impl Absence {
     /// Says why not, once for each reason, and shows it.
     fn tell(&mut self, error: &StoreError, config: &Config, status: &Status) {
         let is_full = error.is_full();
-        let reason = match (&self.vanished, error) {
+        let why = match (&self.vanished, error) {
             // That was said when it vanished, in better words.
             (Some((_, Gone::Directory(why))), StoreError::Absent { .. }) => why.clone(),
             _ if is_full => format!(
@@ -153,39 +153,53 @@ impl Absence {
             _ => error.to_string(),
         };
         let retry_s = REOPEN_EVERY.as_secs();
-        match (reason == self.said, is_full) {
-            (true, _) => {}
-            (false, true) => tracing::error!(
+        let reason = reason_of(error);
+        match reason {
+            _ if why == self.said => {}
+            Reason::Gap(_) => tracing::error!(
                 retry_s,
-                "{reason}: nothing is recorded until there is room; free the disk of other things, let footage go with `framelog unprotect`, or use a larger disk"
+                "{why}: nothing is recorded until there is room; free the disk of other things, let footage go with `framelog unprotect`, or use a larger disk"
             ),
-            (false, false) => {
-                tracing::error!(%reason, retry_s, "no storage: nothing is recorded until it is there")
-            }
+            Reason::ReadOnly => tracing::error!(
+                reason = why,
+                retry_s,
+                "the disk is read-only: nothing is recorded until it can be written; see dmesg for why, and mount it read-write"
+            ),
+            Reason::NoStorage | Reason::DiskFails => tracing::error!(
+                reason = why,
+                retry_s,
+                "no storage: nothing is recorded until it is there"
+            ),
         }
-        self.said.clone_from(&reason);
+        self.said.clone_from(&why);
         self.was_full |= is_full;
-        show(&reason, is_full, config, status);
+        show(NoStorage { why, reason }, config, status);
+    }
+}
+
+/// What is told of a storage directory that can't be opened.
+fn reason_of(error: &StoreError) -> Reason {
+    match error {
+        _ if error.is_full() => GapReason::DiskFull.into(),
+        _ if error.is_read_only() => Reason::ReadOnly,
+        _ => Reason::NoStorage,
     }
 }
 
 /// Shows that no camera is recorded, and why.
-fn show(why: &str, is_full: bool, config: &Config, status: &Status) {
-    status.set_no_storage(Some(NoStorage {
-        why: why.to_owned(),
-        is_full,
-    }));
+fn show(no_storage: NoStorage, config: &Config, status: &Status) {
     for camera in config.cameras.iter().filter(|camera| camera.enabled) {
         let shown = status.camera(&camera.name);
         shown.expect_nothing(true);
         shown.set_gap(
             wall::now_us(),
             Some(Gap {
-                reason: GapReason::DiskFull,
-                detail: why.to_owned(),
+                reason: no_storage.reason,
+                detail: no_storage.why.clone(),
             }),
         );
     }
+    status.set_no_storage(Some(no_storage));
 }
 
 /// Opens the store, waiting for its directory if that is expected to come; `None` if it is time to stop.
@@ -244,6 +258,7 @@ async fn open(
 /// While nothing is recorded, a changed configuration waits with the rest.
 fn take_up_later(config: &mut Config, new: Config) {
     warn_of_restart(config, &new);
+    tell_rules(config, &new);
     config.take_up(new);
     tracing::info!("configuration will be applied when the storage is there");
 }
@@ -291,6 +306,7 @@ async fn serve(
             break;
         };
         warn_of_restart(config, &new);
+        tell_rules(config, &new);
         store.set_rules(new.rules());
         match cameras.apply(&new.cameras).await {
             Ok(Changes {
@@ -312,7 +328,7 @@ async fn serve(
             tell_gone(gone, config);
             status.set_no_storage(Some(NoStorage {
                 why: gone.to_string(),
-                is_full: false,
+                reason: Reason::NoStorage,
             }));
         }
         None => tracing::info!("stopping"),
@@ -528,6 +544,14 @@ fn warn_of_restart(old: &Config, new: &Config) {
         if is_changed {
             tracing::warn!(section, "section changed; restart framelog to apply it");
         }
+    }
+}
+
+/// Says which rules are others now: they may make footage go at once.
+fn tell_rules(old: &Config, new: &Config) {
+    let changes = retention::changes(&old.rules(), &new.rules());
+    if !changes.is_empty() {
+        tracing::info!("what footage may go has changed: {}", changes.join(", "));
     }
 }
 

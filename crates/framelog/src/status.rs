@@ -2,6 +2,7 @@
 //! Not for history: that is the index's.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,8 +25,48 @@ pub struct Status {
 pub struct NoStorage {
     /// In words.
     pub why: String,
-    /// The directory is there, but there is no room to begin.
-    pub is_full: bool,
+    /// `NoStorage`; where the directory is there and recording can't begin in it, what it is then.
+    pub reason: Reason,
+}
+
+/// Why a camera has no footage, as it is told while that lasts. The index says `disk_full` of all that keeps frames from the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// As in the index.
+    Gap(GapReason),
+    /// The disk can only be read.
+    ReadOnly,
+    /// The disk takes nothing, and neither for lack of room nor because it can only be read.
+    DiskFails,
+    /// The storage directory is not there.
+    NoStorage,
+}
+
+impl Reason {
+    /// The name, as printed.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::Gap(reason) => reason.name(),
+            Reason::ReadOnly => "read_only",
+            Reason::DiskFails => "disk_fails",
+            Reason::NoStorage => "no_storage",
+        }
+    }
+
+    /// Why frames can't be written.
+    fn of_losing(losing: &Losing) -> Self {
+        match losing.kind {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::Gap(GapReason::DiskFull),
+            ErrorKind::ReadOnlyFilesystem => Reason::ReadOnly,
+            _ => Reason::DiskFails,
+        }
+    }
+}
+
+impl From<GapReason> for Reason {
+    fn from(reason: GapReason) -> Self {
+        Reason::Gap(reason)
+    }
 }
 
 /// Who records.
@@ -69,8 +110,8 @@ struct Expected {
 /// Why a camera has no footage at present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// As in the index.
-    pub reason: GapReason,
+    /// In a word.
+    pub reason: Reason,
     /// In words, without credentials.
     pub detail: String,
 }
@@ -122,13 +163,14 @@ impl Snapshot {
     }
 
     /// Why no footage is being made of it, in words too; `None` if some is.
-    pub fn missing(&self) -> Option<(GapReason, &str)> {
+    pub fn missing(&self) -> Option<(Reason, &str)> {
         match (&self.gap, &self.losing) {
             (Some(gap), _) => Some((gap.reason, &gap.detail)),
-            (None, Some(losing)) => Some((GapReason::DiskFull, &losing.detail)),
-            (None, None) if self.is_failing() => {
-                Some((GapReason::DiskSlow, "no frame has reached the disk"))
-            }
+            (None, Some(losing)) => Some((Reason::of_losing(losing), &losing.detail)),
+            (None, None) if self.is_failing() => Some((
+                Reason::Gap(GapReason::DiskSlow),
+                "no frame has reached the disk",
+            )),
             (None, None) => None,
         }
     }
@@ -171,7 +213,7 @@ impl Status {
         Arc::clone(lock(&self.cameras).entry(name.to_owned()).or_default())
     }
 
-    /// Why nothing can be recorded at all, if so: the storage directory is not there, or full.
+    /// Why nothing can be recorded at all, if so: the storage directory is not there, or can't be written.
     pub fn set_no_storage(&self, no_storage: Option<NoStorage>) {
         *lock(&self.no_storage) = no_storage;
     }
@@ -220,7 +262,7 @@ impl CameraStatus {
         let mut inner = lock(&self.inner);
         let is_missing = |gap: &Option<Gap>| {
             gap.as_ref()
-                .is_some_and(|gap| gap.reason != GapReason::Disabled)
+                .is_some_and(|gap| gap.reason != Reason::Gap(GapReason::Disabled))
         };
         if !(is_missing(&inner.gap) && is_missing(&gap)) {
             inner.since_us = since_us;
@@ -296,7 +338,11 @@ mod tests {
         let camera = status.camera("gate");
         let since = |at_us: i64, reason: Option<GapReason>| {
             let detail = String::new();
-            camera.set_gap(at_us, reason.map(|reason| Gap { reason, detail }));
+            let gap = reason.map(|reason| Gap {
+                reason: reason.into(),
+                detail,
+            });
+            camera.set_gap(at_us, gap);
             status.snapshots(Instant::now())[0].since_us
         };
         assert_eq!(since(1, Some(GapReason::Disabled)), 1);
@@ -337,19 +383,28 @@ mod tests {
             ..status.snapshots(Instant::now()).remove(0)
         };
         assert!(!well.is_failing() && well.missing().is_none());
-        let losing = Snapshot {
-            losing: Some(Losing::new(7, "no room".into())),
-            ..well
-        };
-        assert!(losing.is_failing());
-        assert_eq!(losing.missing(), Some((GapReason::DiskFull, "no room")));
+        for (kind, name) in [
+            (ErrorKind::StorageFull, "disk_full"),
+            (ErrorKind::QuotaExceeded, "disk_full"),
+            (ErrorKind::ReadOnlyFilesystem, "read_only"),
+            (ErrorKind::Other, "disk_fails"),
+        ] {
+            let losing = Snapshot {
+                losing: Some(Losing::new(7, &kind.into())),
+                ..well.clone()
+            };
+            assert!(losing.is_failing());
+            let (reason, detail) = losing.missing().unwrap();
+            assert_eq!(reason.name(), name);
+            assert!(detail.starts_with("frames can't be written: "), "{detail}");
+        }
     }
 
     #[test]
     fn camera_of_which_nothing_is_expected_never_fails() {
         let status = Status::default();
         let gap = Gap {
-            reason: GapReason::Disabled,
+            reason: GapReason::Disabled.into(),
             detail: String::new(),
         };
         status.camera("gate").set_gap(0, Some(gap));

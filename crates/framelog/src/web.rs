@@ -191,7 +191,10 @@ struct Health<'s> {
     cameras: usize,
     /// Those that don't.
     failing: Vec<Failing<'s>>,
-    /// Why none of them does: the storage is not there, or full.
+    /// Those that do, and send the same again and again: to be looked at, no failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    frozen: Vec<Frozen<'s>>,
+    /// Why none of them does: the storage is not there, or can't be written.
     #[serde(skip_serializing_if = "Option::is_none")]
     storage: Option<String>,
 }
@@ -206,6 +209,16 @@ struct Failing<'s> {
     silent_s: u64,
 }
 
+/// A camera whose frames are stored, and are all the same.
+#[derive(Debug, PartialEq, Serialize)]
+struct Frozen<'s> {
+    camera: &'s str,
+    /// `picture` or `stamp`.
+    what: &'static str,
+    /// Since when, microseconds since the Unix epoch.
+    since_us: i64,
+}
+
 impl<'s> Health<'s> {
     fn of(snapshots: &'s [Snapshot], no_storage: Option<String>) -> Self {
         let failing: Vec<_> = snapshots
@@ -218,12 +231,26 @@ impl<'s> Health<'s> {
             status: if is_well { "ok" } else { "failing" },
             cameras: snapshots.iter().filter(|camera| camera.enabled).count(),
             failing,
+            frozen: snapshots.iter().filter_map(Frozen::of).collect(),
             storage: no_storage,
         }
     }
 
     fn is_well(&self) -> bool {
         self.failing.is_empty() && self.storage.is_none()
+    }
+}
+
+impl<'s> Frozen<'s> {
+    fn of(camera: &'s Snapshot) -> Option<Self> {
+        let (what, since_us) = camera
+            .still
+            .filter(|_| camera.enabled && camera.missing().is_none())?;
+        Some(Self {
+            camera: &camera.name,
+            what: what.name(),
+            since_us,
+        })
     }
 }
 
@@ -246,15 +273,15 @@ mod tests {
     use framelog_core::gap::GapReason;
 
     use super::*;
-    use crate::status::{Counts, Gap, NoStorage, Recorder};
-    use framelog_store::Counters;
+    use crate::status::{Counts, Gap, NoStorage, Reason, Recorder};
+    use framelog_store::{Counters, Still};
 
     fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
         Snapshot {
             name: name.to_owned(),
             enabled,
             gap: gap.map(|reason| Gap {
-                reason,
+                reason: reason.into(),
                 detail: "say \"hi\"".to_owned(),
             }),
             silent_for: Duration::from_secs(silent_s),
@@ -303,13 +330,33 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_frozen_camera_is_listed_and_no_failure() {
+        let frozen = |name: &str, enabled, gap| Snapshot {
+            still: Some((Still::Picture, 7)),
+            ..camera(name, enabled, 1, gap)
+        };
+        let snapshots = [
+            frozen("still", true, None),
+            frozen("lost", true, Some(GapReason::Disconnected)),
+            frozen("off", false, Some(GapReason::Disabled)),
+        ];
+        assert_eq!(
+            health(&snapshots),
+            concat!(
+                r#"{"status":"ok","cameras":2,"failing":[],"#,
+                r#""frozen":[{"camera":"still","what":"picture","since_us":7}]}"#
+            )
+        );
+    }
+
     #[tokio::test]
     async fn storage_that_is_not_there_is_told_without_any_camera() {
         let status = Status::default();
         let why = "/srv is not mounted".to_owned();
         status.set_no_storage(Some(NoStorage {
             why: why.clone(),
-            is_full: false,
+            reason: Reason::NoStorage,
         }));
         let response = answer(&Method::GET, "/healthz", &status).await;
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);

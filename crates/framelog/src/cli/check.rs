@@ -1,4 +1,4 @@
-//! `framelog check`: is the configuration right and, with `--connect`, do the cameras give pictures?
+//! `framelog check`: is the configuration right, what is there where footage goes and, with `--connect`, do the cameras give pictures?
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -9,6 +9,8 @@ use crate::cli::Failure;
 use crate::config::{Camera, Config};
 use crate::source::memory::Memory;
 use crate::source::{Delivery, Ended, Source};
+
+mod storage;
 
 /// On top of its stall timeout, a camera has so long to connect and answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -52,7 +54,7 @@ enum Outcome {
     },
 }
 
-/// Checks, and prints a line for each camera.
+/// Checks, and prints a line for each camera; of the storage directory, on standard error, what there is to say.
 ///
 /// # Errors
 /// The configuration is wrong, or a camera gave no picture.
@@ -61,6 +63,9 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     let (config, warnings) = Config::load(&file).map_err(|p| Failure::configuration(&p))?;
     for warning in &warnings {
         eprintln!("framelog: warning: {warning}");
+    }
+    for note in storage::notes(&config.storage).await {
+        eprintln!("framelog: {note}");
     }
     if !args.connect {
         for camera in &config.cameras {

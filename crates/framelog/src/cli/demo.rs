@@ -208,7 +208,7 @@ fn progress(cameras: &[Snapshot]) -> String {
         Some(format!(
             "; {}: {}",
             camera.name,
-            camera.gap.as_ref()?.reason
+            camera.gap.as_ref()?.reason.name()
         ))
     });
     format!(

@@ -31,9 +31,9 @@ pub struct Args {
     /// First time, as in "10:00", "-5min", "2026-11-22 10:00"
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     from: i64,
-    /// Time after the last
-    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
-    to: i64,
+    /// Time after the last; +10min is 10 minutes after --from
+    #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true)]
+    to: time::End,
     /// FILE.mp4, FILE.mkv, FILE.mjpeg, FILE.zip, or a folder for .jpg files; H.264 and H.265 go into .mp4
     #[arg(short, long, value_name = "FILE|DIR")]
     output: PathBuf,
@@ -63,21 +63,22 @@ trait Sink {
 /// # Errors
 /// If nothing is in the span, the output is there already or can't be written, or some of the footage could not be read (the rest is exported).
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
-    if args.from >= args.to {
+    let to_us = args.to.of_span(Some(args.from))?;
+    if args.from >= to_us {
         return Err(Failure::usage("--from is not before --to"));
     }
     let kind = Kind::of(&args.output).map_err(Failure::usage)?;
     let reader = Reader::open(storage).await.map_err(Failure::failed)?;
     known_camera::require(&reader, &args.camera).await?;
     let first = reader
-        .frames(&args.camera, args.from, args.to, None, 1)
+        .frames(&args.camera, args.from, to_us, None, 1)
         .await
         .map_err(Failure::failed)?;
     if first.is_empty() {
-        return Err(nothing_there(&reader, &args).await);
+        return Err(nothing_there(&reader, &args, to_us).await);
     }
     let segments = reader
-        .segments(Some(&args.camera), args.from, args.to)
+        .segments(Some(&args.camera), args.from, to_us)
         .await
         .map_err(Failure::failed)?;
     let codec = one_codec(&segments, &args)?;
@@ -92,12 +93,13 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         Destination::create(kind, &args.output, args.force, args.raw).map_err(Failure::failed)?;
     let mut export = Export {
         args: &args,
+        to_us,
         reader: &reader,
         sink,
         summary: Summary::default(),
         damaged: Damaged::default(),
     };
-    let progress = Progress::over(args.from, args.to);
+    let progress = Progress::over(args.from, to_us);
     let copied = match codec {
         Codec::Mjpeg => export.copy(&progress).await,
         _ => export.copy_decodable(codec, &segments, &progress).await,
@@ -114,9 +116,9 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         .and_then(|()| destination.keep())
         .map_err(|error| cannot_write(&args.output, &error))?;
     let camera = Some(args.camera.as_str());
-    let gaps = reader.gaps(camera, args.from, args.to).await;
+    let gaps = reader.gaps(camera, args.from, to_us).await;
     summary.gaps = gaps.map_err(Failure::failed)?;
-    let removals = reader.removals(camera, args.from, args.to).await;
+    let removals = reader.removals(camera, args.from, to_us).await;
     summary.removals = removals.map_err(Failure::failed)?;
     summary.unread = damaged.frames;
     println_to_stdout(&summary.text(&args.camera, &args.output, args.utc));
@@ -125,6 +127,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
 
 struct Export<'a> {
     args: &'a Args,
+    to_us: i64,
     reader: &'a Reader,
     sink: Box<dyn Sink>,
     summary: Summary,
@@ -138,7 +141,7 @@ impl Export<'_> {
             let page = self.reader.frames(
                 &self.args.camera,
                 self.args.from,
-                self.args.to,
+                self.to_us,
                 after.as_ref(),
                 PAGE_FRAMES,
             );
@@ -164,7 +167,7 @@ impl Export<'_> {
         for segment in segments {
             let frames = decoding_order::of_segment(self.reader, segment).await;
             let frames = frames.map_err(Failure::failed)?;
-            let frames = decoding_order::needed(frames, self.args.from, self.args.to);
+            let frames = decoding_order::needed(frames, self.args.from, self.to_us);
             let Some(first) = frames.first() else {
                 continue;
             };
@@ -283,9 +286,9 @@ fn cannot_write(output: &Path, error: &io::Error) -> Failure {
     ))
 }
 
-async fn nothing_there(reader: &Reader, args: &Args) -> Failure {
+async fn nothing_there(reader: &Reader, args: &Args, to_us: i64) -> Failure {
     let camera = &args.camera;
-    let removals = reader.removals(Some(camera), args.from, args.to).await;
+    let removals = reader.removals(Some(camera), args.from, to_us).await;
     let removed = match removals.as_ref().map(Vec::as_slice) {
         Ok([.., removal]) => format!(
             ", removed by {} at {}",
@@ -295,7 +298,7 @@ async fn nothing_there(reader: &Reader, args: &Args) -> Failure {
         _ => String::new(),
     };
     let from = time::format(args.from, args.utc);
-    let to = time::format(args.to, args.utc);
+    let to = time::format(to_us, args.utc);
     let there_is = known_camera::footage(reader, camera, args.utc).await;
     Failure::failed(format!(
         "{camera}: no footage from {from} to {to}{removed}; {there_is} (`framelog find {camera}` lists it)"

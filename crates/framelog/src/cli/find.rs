@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
 use super::stretch::{Stretch, merge};
-use super::{Failure, known_camera, time, words};
+use super::{Failure, known_camera, receipt, time, words};
 use crate::wall::now_us;
 
 const DEFAULT_SPAN_US: i64 = 24 * 3_600 * 1_000_000;
@@ -24,9 +24,9 @@ pub struct Args {
     /// Only footage after this time [default: 24 hours ago]
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     from: Option<i64>,
-    /// Only footage before this time
-    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
-    to: Option<i64>,
+    /// Only footage before this time; +10min is 10 minutes after --from
+    #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true)]
+    to: Option<time::End>,
     /// Only the gaps
     #[arg(long, conflicts_with = "frames")]
     gaps: bool,
@@ -88,6 +88,8 @@ impl Item {
 struct Listing {
     args: Args,
     from_us: i64,
+    /// `None`: no end was given.
+    to: Option<i64>,
     to_us: i64,
     lines_left: u64,
     /// Whether a recorder runs: without one nothing is open, whatever the last one, killed, has left in the index.
@@ -96,12 +98,11 @@ struct Listing {
 
 impl Listing {
     fn new(args: Args) -> Result<Self, Failure> {
-        let to_us = args.to.unwrap_or(i64::MAX);
-        let from_us = args.from.unwrap_or_else(|| {
-            args.to
-                .unwrap_or_else(now_us)
-                .saturating_sub(DEFAULT_SPAN_US)
-        });
+        let to = args.to.map(|to| to.of_span(args.from)).transpose()?;
+        let to_us = to.unwrap_or(i64::MAX);
+        let from_us = args
+            .from
+            .unwrap_or_else(|| to.unwrap_or_else(now_us).saturating_sub(DEFAULT_SPAN_US));
         if from_us >= to_us {
             return Err(Failure::usage("--from is not before --to"));
         }
@@ -109,6 +110,7 @@ impl Listing {
         Ok(Self {
             args,
             from_us,
+            to,
             to_us,
             lines_left,
             is_recording: false,
@@ -145,7 +147,6 @@ impl Listing {
 
     fn header(&self, storage: &Path) -> String {
         let end = self
-            .args
             .to
             .map(|to| format!(" to {}", time::format(to, self.args.utc)))
             .unwrap_or_default();
@@ -368,15 +369,12 @@ fn holes(gaps: &[GapRow], removals: &[RemovalRow]) -> Vec<GapRow> {
 
 fn removal_line(removal: &RemovalRow, width: usize, utc: bool) -> String {
     format!(
-        "{:width$}  {}  {}  {:>12}  removed by {}: {}, {}, the last at {}",
+        "{:width$}  {}  {}  {:>12}  {}",
         removal.camera,
         time::format(removal.started_us, utc),
         time::format(removal.ended_us, utc),
         words::duration(removal.ended_us.saturating_sub(removal.started_us)),
-        removal.rule,
-        words::count(removal.frames.cast_unsigned(), "frame"),
-        words::bytes(removal.bytes.cast_unsigned()),
-        time::format(removal.removed_us, utc),
+        receipt::text(removal, utc),
     )
 }
 

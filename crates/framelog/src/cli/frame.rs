@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use framelog_core::frame::Codec;
 use framelog_core::huffman;
 use framelog_store::Reader;
-use framelog_store::query::{FrameRow, GapRow};
+use framelog_store::query::{FrameRow, GapRow, RemovalRow};
 
 use super::output::{Stop, ended};
-use super::{Failure, gop, known_camera, time, words};
+use super::{Failure, gop, known_camera, receipt, time, words};
 
 /// Arguments of `framelog frame`.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,12 +45,17 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     for gap in gaps.iter().filter(|gap| gap.started_us < args.time) {
         eprintln!("{}", in_gap(gap, args.utc));
     }
+    if let Some(removal) = removed_then(&reader, &args).await? {
+        let receipt = receipt::text(&removal, args.utc);
+        eprintln!("{}: the footage of then is gone, {receipt}", args.camera);
+    }
     let nearest = reader
         .nearest(&args.camera, args.time)
         .await
         .map_err(Failure::failed)?;
-    let frame =
-        nearest.ok_or_else(|| Failure::failed(format!("{}: no footage yet", args.camera)))?;
+    let Some(frame) = nearest else {
+        return Err(no_footage(&reader, &args).await);
+    };
     let picture = picture(&reader, &args, &frame).await?;
     eprintln!("{}", which(&frame, args.time, args.utc));
     match destination(&args, &frame) {
@@ -61,6 +66,27 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+/// The receipt for what there was at the time, if that is gone: of footage that lies between what went, some may have been kept.
+async fn removed_then(reader: &Reader, args: &Args) -> Result<Option<RemovalRow>, Failure> {
+    let (camera, until_us) = (Some(args.camera.as_str()), args.time.saturating_add(1));
+    let kept = reader.segments(camera, args.time, until_us).await;
+    let removals = reader.removals(camera, args.time, until_us).await;
+    let last = removals.map_err(Failure::failed)?.pop();
+    Ok(last.filter(|_| kept.is_ok_and(|kept| kept.is_empty())))
+}
+
+async fn no_footage(reader: &Reader, args: &Args) -> Failure {
+    let camera = &args.camera;
+    let removals = reader.removals(Some(camera), i64::MIN, i64::MAX).await;
+    Failure::failed(match removals.map(|mut removals| removals.pop()) {
+        Ok(Some(last)) => format!(
+            "{camera}: no footage is left, {}",
+            receipt::text(&last, args.utc)
+        ),
+        _ => format!("{camera}: no footage yet"),
+    })
 }
 
 /// What is written of the frame.

@@ -23,9 +23,9 @@ pub struct Args {
     /// Protect footage from this time on
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true, requires = "camera")]
     from: Option<i64>,
-    /// Protect footage up to this time
-    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true, requires = "camera")]
-    to: Option<i64>,
+    /// Protect footage up to this time, which may be to come; +10min is 10 minutes after --from
+    #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true, requires = "camera")]
+    to: Option<time::End>,
     /// Why, for whoever looks at the list
     #[arg(
         long,
@@ -50,7 +50,7 @@ pub struct Args {
 pub struct UnprotectArgs {
     /// The number that `framelog protect --list` shows
     #[arg(value_name = "ID")]
-    id: i64,
+    id: String,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
@@ -64,10 +64,11 @@ pub struct UnprotectArgs {
 /// # Errors
 /// If the span is empty, the index doesn't know the camera, or it can't be written.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
-    let (Some(camera), Some(from_us), Some(to_us)) = (&args.camera, args.from, args.to) else {
+    let (Some(camera), Some(from_us), Some(to)) = (&args.camera, args.from, args.to) else {
         let mut protections = open(storage).await?;
         return ended(list(&mut protections, args.json, args.utc).await);
     };
+    let to_us = to.of_span(Some(from_us))?;
     if from_us >= to_us {
         return Err(Failure::usage("--from is not before --to"));
     }
@@ -108,10 +109,17 @@ async fn require_footage(
 /// Takes a protection away.
 ///
 /// # Errors
-/// If there is none with this id, or the index can't be written.
+/// If it is no id, there is none with it, or the index can't be written.
 pub async fn unprotect(args: UnprotectArgs, storage: &Path) -> Result<(), Failure> {
     let mut protections = open(storage).await?;
-    let removed = protections.remove(args.id).await.map_err(Failure::failed)?;
+    let Ok(id) = args.id.parse() else {
+        let listed = protections.list().await.map_err(Failure::failed)?;
+        let disk_total = protections.disk_total().map_err(Failure::failed)?;
+        return Err(no_id(&args.id, &listed, |protection| {
+            line(protection, "protected", disk_total, args.utc)
+        }));
+    };
+    let removed = protections.remove(id).await.map_err(Failure::failed)?;
     let Some(removed) = removed else {
         return Err(Failure::failed(format!(
             "nothing is protected under the number {}; framelog protect --list shows what is",
@@ -122,6 +130,28 @@ pub async fn unprotect(args: UnprotectArgs, storage: &Path) -> Result<(), Failur
     let left = protections.list().await.map_err(Failure::failed)?;
     let state = state_after(&removed, &left);
     ended(print(&removed, &state, disk_total, args.json, args.utc))
+}
+
+/// Says that an id is wanted, and which ids there are if it is the name of a camera.
+fn no_id(text: &str, listed: &[Protection], line: impl Fn(&Protection) -> String) -> Failure {
+    let of_it: Vec<String> = listed
+        .iter()
+        .filter(|protection| protection.camera == text)
+        .map(line)
+        .collect();
+    let what = match of_it.is_empty() {
+        true => "framelog protect --list shows them".to_owned(),
+        false => format!(
+            "of {text} there {}:",
+            if of_it.len() == 1 { "is" } else { "are" }
+        ),
+    };
+    let first =
+        format!("{text:?} is not the number of a protection, which unprotect wants; {what}");
+    Failure {
+        lines: std::iter::once(first).chain(of_it).collect(),
+        code: 2,
+    }
 }
 
 /// What is left of a protection that was taken away, in words.
@@ -265,6 +295,30 @@ mod tests {
         assert_eq!(share(0, 100), "0.0 % of the disk");
         assert_eq!(share(1, 1_000_000), "less than 0.1 % of the disk");
         assert_eq!(share(5, 0), "500.0 % of the disk");
+    }
+
+    #[test]
+    fn who_names_a_camera_is_told_the_numbers_of_what_is_protected_of_it() {
+        let listed = [protection(1, ""), protection(2, "")];
+        let lines = |text: &str| {
+            let failure = no_id(text, &listed, |protection| protection.id.to_string());
+            assert_eq!(failure.code, 2);
+            failure.lines
+        };
+        assert_eq!(
+            lines("gate"),
+            [
+                "\"gate\" is not the number of a protection, which unprotect wants; of gate there are:",
+                "3",
+                "3"
+            ]
+        );
+        assert_eq!(
+            lines("1st"),
+            [
+                "\"1st\" is not the number of a protection, which unprotect wants; framelog protect --list shows them"
+            ]
+        );
     }
 
     #[test]

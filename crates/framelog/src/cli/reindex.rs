@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use framelog_store::{Error, Options, Store, ask_for_reindex};
+use framelog_store::{
+    Comparison, Error, Options, Store, ask_for_reindex, compare_with_old_index, reindex_is_due,
+};
 
 use super::progress::Progress;
 use super::{Failure, words};
@@ -35,6 +37,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         println!("the index is made anew at the recorder's next start: systemctl restart framelog");
         return Ok(());
     }
+    let (known, goes_on) = (newest_aside(storage), reindex_is_due(storage));
     let began = Instant::now();
     let store = Store::open(Options {
         reindex: true,
@@ -52,16 +55,45 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         ));
     }
     println!(
-        "reindexed {}, {}, {} in {}{}",
+        "reindexed {}, {}, {} in {}",
         words::count(progress.files, "file"),
         words::count(progress.frames, "frame"),
         words::bytes(progress.bytes),
         words::duration(i64::try_from(began.elapsed().as_micros()).unwrap_or(i64::MAX)),
-        newest_aside(storage)
-            .map(|aside| format!("; the old index is {}", aside.display()))
-            .unwrap_or_default()
     );
+    // One that was set aside before has nothing to do with this, unless this goes on with what was begun then.
+    if let Some(old) =
+        newest_aside(storage).filter(|aside| goes_on || known.as_ref() != Some(aside))
+    {
+        let compared = compare_with_old_index(storage, &old).await;
+        println!("the old index is {}: {}", old.display(), lost(compared));
+    }
     Ok(())
+}
+
+/// What the new index has not of what the old one had, in words.
+fn lost(compared: Result<Comparison, Error>) -> String {
+    let Ok(compared) = compared else {
+        return "it can't be read, so whether it had more than the footage isn't known".to_owned();
+    };
+    let in_segments = |frames: i64, segments: i64| {
+        format!(
+            "{} in {}",
+            words::count(frames.cast_unsigned(), "frame"),
+            words::count(segments.cast_unsigned(), "file")
+        )
+    };
+    let had = in_segments(compared.old_frames, compared.old_segments);
+    let has = in_segments(compared.frames, compared.segments);
+    match (compared.lost_frames, compared.lost_segments) {
+        (0, 0) => format!("it had {had}, the new one has {has}: nothing of it is lost"),
+        (frames, segments) => format!(
+            "it had {had}, the new one has {has}: {} of the old index {} not in the footage, {segments} of its files {} gone",
+            words::count(frames.cast_unsigned(), "frame"),
+            if frames == 1 { "is" } else { "are" },
+            if segments == 1 { "is" } else { "are" },
+        ),
+    }
 }
 
 async fn follow(store: &Store) -> framelog_store::Progress {

@@ -7,8 +7,12 @@ use chrono::{
 
 use crate::wall::now_us;
 
+mod end;
+
+pub use end::{End, end_argument};
+
 /// What [`parse`] reads, for help texts and errors.
-pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local time), \"10:00\" (today), \"yesterday 10:00\", \"last tuesday 10:00\", \"-5min\" or \"now\"";
+pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local time), \"10:00\" (today), \"yesterday 10:00\", \"last tuesday 10:00\", \"tomorrow\", \"-5min\" or \"now\"; after --to also \"+10min\", from --from on";
 
 /// Why a text is no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +141,7 @@ enum Day {
     Date(NaiveDate),
     Today,
     Yesterday,
+    Tomorrow,
     Latest { weekday: Weekday, not_today: bool },
 }
 
@@ -182,6 +187,7 @@ impl Moment {
             Day::Date(date) => return Some(date),
             Day::Today => 0,
             Day::Yesterday => 1,
+            Day::Tomorrow => return today.checked_add_days(Days::new(1)),
             Day::Latest { weekday, not_today } => {
                 let days_back = today.weekday().days_since(weekday);
                 let to_come = self.time.is_some_and(|time| time > now.time());
@@ -215,6 +221,7 @@ fn read_day(text: &str) -> Option<(Day, &str)> {
         "" => Some((Day::Today, rest)),
         "today" => Some((Day::Today, rest)),
         "yesterday" => Some((Day::Yesterday, rest)),
+        "tomorrow" => Some((Day::Tomorrow, rest)),
         "last" => {
             let (word, rest) = split_while(rest, u8::is_ascii_alphabetic);
             Some((
@@ -398,6 +405,8 @@ mod tests {
             ("today 23:00", "2026-11-22T23:00:00+01:00"),
             ("Yesterday 10:02", "2026-11-21T10:02:00+01:00"),
             ("yesterday", "2026-11-21T00:00:00+01:00"),
+            ("tomorrow", "2026-11-23T00:00:00+01:00"),
+            ("tomorrow 10:02", "2026-11-23T10:02:00+01:00"),
             ("last tuesday 10:02", "2026-11-17T10:02:00+01:00"),
             ("tue 10:02", "2026-11-17T10:02:00+01:00"),
             ("sunday 10:02", "2026-11-22T10:02:00+01:00"),

@@ -20,9 +20,9 @@ pub struct Args {
     /// Only segments with footage after this time
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     from: Option<i64>,
-    /// Only segments with footage before this time
-    #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
-    to: Option<i64>,
+    /// Only segments with footage before this time; +10min is 10 minutes after --from
+    #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true)]
+    to: Option<time::End>,
     /// Read every byte: checksums, and the structure of each picture
     #[arg(long)]
     deep: bool,
@@ -36,9 +36,10 @@ pub struct Args {
 /// # Errors
 /// If something is wrong, or the index can't be read or doesn't know a camera, or the span is empty.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+    let to = args.to.map(|to| to.of_span(args.from)).transpose()?;
     let scope = Scope {
         from_us: args.from.unwrap_or(i64::MIN),
-        to_us: args.to.unwrap_or(i64::MAX),
+        to_us: to.unwrap_or(i64::MAX),
         depth: if args.deep {
             Depth::Bytes
         } else {

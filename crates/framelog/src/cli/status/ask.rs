@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::report::{Report, StorageState};
+use crate::report::Report;
 
 /// A recorder on this machine answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ impl fmt::Display for NoAnswer {
     }
 }
 
-/// The report of the recorder with this id or, while its storage directory is gone and the id with it, or too full to have one, of the
+/// The report of the recorder with this id or, while its storage directory is gone and the id with it, or can't be written, of the
 /// one that records there.
 pub async fn ask(
     address: SocketAddr,
@@ -56,10 +56,7 @@ pub async fn ask(
         .map_err(NoAnswer::Nobody)?;
     read(&answer)
         .filter(|report| {
-            let is_gone = matches!(
-                report.storage.state,
-                StorageState::Gone | StorageState::DiskFull
-            );
+            let is_gone = report.storage.state.takes_nothing();
             let is_same = uuid.is_some() && report.recorder.uuid.as_deref() == uuid;
             is_same || is_gone && report.storage.path == storage
         })
@@ -89,7 +86,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::report::{Recorder, Source, Storage};
+    use crate::report::{Recorder, Source, Storage, StorageState};
 
     fn report(uuid: &str) -> Report {
         Report {

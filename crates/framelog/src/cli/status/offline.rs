@@ -1,5 +1,8 @@
 //! A report from the index alone: the last session, and the gaps that are open. Not for asking a recorder.
 
+use std::fs;
+use std::path::Path;
+
 use framelog_core::gap::GapReason;
 use framelog_store::query::{AccountRow, GapRow, SessionRow};
 use framelog_store::{Error, Reader, identity, wall};
@@ -40,6 +43,9 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
             kept = reader.kept().await?;
             report.storage.state = StorageState::Ok;
         }
+        Err(Error::NoIndex { .. }) if has_footage(&path) => {
+            report.storage.state = StorageState::NoIndex;
+        }
         Err(Error::NoIndex { .. }) => {}
         Err(error) => return Err(error),
     }
@@ -54,9 +60,22 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
     }
     report.add_kept(&kept, &config.rules(), wall::now_us());
     if is_running {
-        report.storage.state = StorageState::of(&report.cameras);
+        report.storage.state = storage_of(&report.cameras);
     }
     Ok(report)
+}
+
+/// How the storage does: the index has one reason for all that keeps frames from the disk, and only its detail tells what it was.
+fn storage_of(cameras: &[Camera]) -> StorageState {
+    match StorageState::of(cameras) {
+        StorageState::DiskFull => StorageState::DiskFails,
+        state => state,
+    }
+}
+
+/// Whether there are files of some camera.
+fn has_footage(storage: &Path) -> bool {
+    fs::read_dir(storage.join("footage")).is_ok_and(|mut cameras| cameras.next().is_some())
 }
 
 fn describe(recorder: &mut Recorder, session: SessionRow) {

@@ -21,7 +21,14 @@ pub fn text(report: &Report, now_us: i64, utc: bool) -> String {
             "{:width$}  {:9}  {}",
             camera.name,
             name(camera.state),
-            words::plain(&remarks(camera, now_us, utc)),
+            words::plain(
+                &[
+                    remarks(camera, now_us, utc),
+                    of_run(report, camera),
+                    kept(camera, utc),
+                ]
+                .concat()
+            ),
             width = width.unwrap_or(0)
         );
     }
@@ -37,6 +44,9 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         .unwrap_or_default();
     let mut head = match (recorder.running, report.storage.state) {
         (false, StorageState::Empty) => format!("{path}: nothing was ever recorded here"),
+        (false, StorageState::NoIndex) => format!(
+            "{path}: NO RECORDER RUNS; there is footage, but its index (index.db) is missing: starting the recorder makes a new one from the footage, and so does `framelog reindex`"
+        ),
         (true, _) => format!("{path}: recorder running {since}"),
         (false, _) if recorder.killed => {
             format!("{path}: NO RECORDER RUNS; the last was killed, alive {since}")
@@ -47,21 +57,17 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         let _ = write!(head, ", pid {pid}");
     }
     match report.storage.state {
-        StorageState::DiskFull => match other_than_full(report) {
-            Some(why) => {
-                let _ = write!(head, "; THE DISK CAN'T BE WRITTEN: {why}");
-            }
-            None => head += "; THE DISK IS FULL",
-        },
-        StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
-        StorageState::Gone => {
-            let why = report.storage.detail.as_deref().unwrap_or("it is gone");
-            let _ = write!(
-                head,
-                "; NO STORAGE, nothing is recorded until it is there: {why}"
-            );
+        StorageState::DiskFull => head += "; THE DISK IS FULL",
+        StorageState::ReadOnly => {
+            head += "; THE DISK IS READ-ONLY, nothing is recorded until it can be written";
         }
-        StorageState::Ok | StorageState::Empty => {}
+        StorageState::DiskFails => head += "; THE DISK CAN'T BE WRITTEN",
+        StorageState::DiskSlow => head += "; THE DISK IS TOO SLOW",
+        StorageState::Gone => head += "; NO STORAGE, nothing is recorded until it is there",
+        StorageState::Ok | StorageState::Empty | StorageState::NoIndex => {}
+    }
+    if let Some(detail) = &report.storage.detail {
+        let _ = write!(head, ": {detail}");
     }
     for unkept in &report.storage.unkept {
         let of = unkept.camera.as_ref().map(|camera| format!(" of {camera}"));
@@ -69,22 +75,6 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         let _ = write!(head, "; {rule}{of} CAN'T BE KEPT: {}", unkept.detail);
     }
     head
-}
-
-/// What else than a lack of space keeps frames from the disk: it is read-only, it fails.
-fn other_than_full(report: &Report) -> Option<&str> {
-    const WRITING: &str = "frames can't be written: ";
-    let details = report
-        .cameras
-        .iter()
-        .filter_map(|camera| camera.detail.as_deref());
-    details
-        .filter_map(|detail| detail.strip_prefix(WRITING))
-        .find(|why| {
-            !["No space left", "quota"]
-                .iter()
-                .any(|full| why.contains(full))
-        })
 }
 
 fn name(state: State) -> &'static str {
@@ -97,7 +87,7 @@ fn name(state: State) -> &'static str {
     }
 }
 
-/// The state first, then what became of the frames.
+/// The state, and what is odd about the camera.
 fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
     let mut remarks = Vec::new();
     if let Some(since_us) = camera.since_us {
@@ -120,28 +110,11 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
     {
         remarks.push(format!("the {} stands still", frozen.what));
     }
-    remarks.push(frames(camera));
     if let Some(last_us) = camera
         .last_captured_us
         .filter(|_| camera.state != State::Disabled)
     {
         remarks.push(format!("last {}", ago(last_us, now_us)));
-    }
-    if let (Some(from_us), Some(to_us)) = (camera.kept_from_us, camera.kept_to_us) {
-        remarks.push(format!(
-            "kept from {} to {}",
-            second(from_us, utc),
-            second(to_us, utc)
-        ));
-    }
-    for (number, what) in [
-        (camera.dropped.disk_full, "dropped (disk full)"),
-        (camera.dropped.disk_slow, "dropped (disk slow)"),
-        (camera.lost, "lost when killed"),
-    ] {
-        if number > 0 {
-            remarks.push(format!("{number} {what}"));
-        }
     }
     if let Some(skew_us) = camera
         .skew_us
@@ -154,6 +127,36 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
         remarks.push(format!("its clock is {off} {way}"));
     }
     remarks.join(", ")
+}
+
+/// What became of its frames in this run of the recorder, or in the last.
+fn of_run(report: &Report, camera: &Camera) -> String {
+    let run = match (report.recorder.running, report.recorder.since_us) {
+        (true, _) => "this run",
+        (false, Some(_)) => "last run",
+        (false, None) => return String::new(), // there was none
+    };
+    let mut text = format!("; {run}: {}", frames(camera));
+    for (number, what) in [
+        (camera.dropped.disk_full, "dropped (could not be written)"),
+        (camera.dropped.disk_slow, "dropped (disk slow)"),
+        (camera.lost, "lost when killed"),
+    ] {
+        if number > 0 {
+            let _ = write!(text, ", {number} {what}");
+        }
+    }
+    text
+}
+
+/// From when to when there is footage, of all runs.
+fn kept(camera: &Camera, utc: bool) -> String {
+    match (camera.kept_from_us, camera.kept_to_us) {
+        (Some(from_us), Some(to_us)) => {
+            format!("; kept: {} to {}", second(from_us, utc), second(to_us, utc))
+        }
+        _ => String::new(),
+    }
 }
 
 fn frames(camera: &Camera) -> String {
@@ -252,10 +255,10 @@ mod tests {
             text(&report(true, cameras), NOW, true),
             [
                 "/footage: recorder running since 2023-11-14T21:11:20Z (1 h 02 min), pid 812\n",
-                &format!("gate        missing    {since}, unreachable: connection\u{fffd} refused, 1200 frames (24 MB), last 40 ms ago\n"),
-                &format!("yard        frozen     {since}, the picture stands still, 1200 frames (24 MB), last 40 ms ago\n"),
-                &format!("front-door  recording  {since}, 1200 frames (24 MB), last 40 ms ago, 3 dropped (disk slow), its clock is 4.2 s behind\n"),
-                &format!("attic       disabled   {since}, 1200 frames (24 MB)\n"),
+                &format!("gate        missing    {since}, unreachable: connection\u{fffd} refused, last 40 ms ago; this run: 1200 frames (24 MB)\n"),
+                &format!("yard        frozen     {since}, the picture stands still, last 40 ms ago; this run: 1200 frames (24 MB)\n"),
+                &format!("front-door  recording  {since}, last 40 ms ago, its clock is 4.2 s behind; this run: 1200 frames (24 MB), 3 dropped (disk slow)\n"),
+                &format!("attic       disabled   {since}; this run: 1200 frames (24 MB)\n"),
             ]
             .concat()
         );
@@ -278,10 +281,52 @@ mod tests {
         let text = text(&report, NOW, true);
         for said in [
             "; max_size CAN'T BE KEPT: all of it is protected; retain of gate CAN'T BE KEPT: all of it is protected\n",
-            ", kept from 2023-11-13T22:13:20Z to 2023-11-14T22:13:19Z\n",
+            "; kept: 2023-11-13T22:13:20Z to 2023-11-14T22:13:19Z\n",
         ] {
             assert!(text.contains(said), "{text}");
         }
+    }
+
+    #[test]
+    fn a_disk_that_is_not_full_is_not_called_so() {
+        let head = |reason: &str| {
+            let gate = Camera {
+                reason: Some(reason.to_owned()),
+                detail: Some("why".to_owned()),
+                ..camera("gate", State::Missing)
+            };
+            let text = text(&report(true, vec![gate]), NOW, true);
+            assert!(text.contains(&format!(", {reason}: why, ")), "{text}");
+            text.lines()
+                .next()
+                .unwrap()
+                .rsplit_once("; ")
+                .unwrap()
+                .1
+                .to_owned()
+        };
+        assert_eq!(head("disk_full"), "THE DISK IS FULL");
+        assert_eq!(
+            head("read_only"),
+            "THE DISK IS READ-ONLY, nothing is recorded until it can be written"
+        );
+        assert_eq!(head("disk_fails"), "THE DISK CAN'T BE WRITTEN");
+    }
+
+    #[test]
+    fn footage_without_an_index_is_not_called_nothing() {
+        let head = |state| {
+            let mut report = report(false, Vec::new());
+            report.storage.state = state;
+            text(&report, NOW, true)
+        };
+        assert!(head(StorageState::Empty).contains("nothing was ever recorded"));
+        let without_index = head(StorageState::NoIndex);
+        assert!(
+            without_index.contains("there is footage")
+                && without_index.contains("framelog reindex"),
+            "{without_index}"
+        );
     }
 
     #[test]
@@ -294,5 +339,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\ngate  down "), "{text}");
+        assert!(text.contains("; last run: 1200 frames (24 MB)\n"), "{text}");
     }
 }

@@ -1,0 +1,173 @@
+//! What a start of the recorder would find at `storage.path`. Notes: whether it starts is its own to say, and it may run as another user.
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
+
+use framelog_store::look_at_storage;
+use rustix::fs::{Access, access, statvfs};
+use rustix::io::Errno;
+
+use crate::cli::words;
+use crate::config::Storage;
+
+/// What there is to say, a line each; what is wrong begins with `warning: `.
+pub async fn notes(storage: &Storage) -> Vec<String> {
+    let path = &storage.path;
+    let mut notes = Vec::new();
+    if let Err(error) = look_at_storage(path, storage.uuid).await {
+        notes.push(format!("warning: {error}"));
+    }
+    let there = match nearest(path) {
+        Ok(there) => there,
+        Err(error) => {
+            notes.push(format!("warning: storage.path {}: {error}", path.display()));
+            return notes;
+        }
+    };
+    notes.extend(place(path, there));
+    notes.push(room(storage, there));
+    notes
+}
+
+/// The directory itself or, while that isn't there, the one that is next above it.
+fn nearest(path: &Path) -> io::Result<&Path> {
+    for above in path.ancestors() {
+        let above = match above.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => above,
+        };
+        match above.metadata() {
+            Ok(found) if found.is_dir() => return Ok(above),
+            Ok(_) => {
+                return Err(io::Error::other(format!(
+                    "{} is not a directory",
+                    above.display()
+                )));
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(ErrorKind::NotFound.into())
+}
+
+/// Whether it can be made or written by who asks.
+fn place(path: &Path, there: &Path) -> Option<String> {
+    let (shown, above) = (path.display(), there.display());
+    match (
+        access(there, Access::WRITE_OK | Access::EXEC_OK),
+        path == there,
+    ) {
+        (Ok(()), true) => None,
+        (Ok(()), false) => Some(format!(
+            "storage.path {shown} is not there yet; the recorder makes it at its start"
+        )),
+        (Err(Errno::ROFS), _) => Some(format!(
+            "warning: storage.path {shown}: the disk is read-only; mount it read-write"
+        )),
+        (Err(error), true) => Some(format!(
+            "warning: storage.path {shown}: this user can't write there: {}; the recorder's user must be able to",
+            io::Error::from(error)
+        )),
+        (Err(error), false) => Some(format!(
+            "warning: storage.path {shown} is not there, and this user can't make it in {above}: {}; the recorder's user must be able to, or make it for that user",
+            io::Error::from(error)
+        )),
+    }
+}
+
+/// How much room there is, against `min_free`.
+fn room(storage: &Storage, there: &Path) -> String {
+    let path = storage.path.display();
+    let space = match statvfs(there) {
+        Ok(space) => space,
+        Err(error) => {
+            let error = io::Error::from(error);
+            return format!("warning: storage.path {path}: its disk can't be measured: {error}");
+        }
+    };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    let total = space.f_blocks.saturating_mul(space.f_frsize);
+    told(&path.to_string(), free, total, storage.min_free)
+}
+
+fn told(path: &str, free: u64, total: u64, min_free: u64) -> String {
+    // As retention has it: on a small disk a tenth.
+    let min_free = min_free.min(total / 10);
+    let (has, wants) = (
+        format!("{} free of {}", words::bytes(free), words::bytes(total)),
+        words::bytes(min_free),
+    );
+    match free < min_free {
+        true => format!(
+            "warning: storage.path {path}: {has}, less than min_free ({wants}): the oldest footage goes to make room"
+        ),
+        false => format!("storage.path {path}: {has} (min_free {wants})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_directory_that_can_be_made_is_no_warning_and_one_that_is_there_only_has_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| Storage {
+            path: dir.path().join(name),
+            min_free: 0,
+            ..Storage::default()
+        };
+        let there = notes(&at("")).await;
+        assert!(
+            there.len() == 1 && there[0].contains(" free of "),
+            "{there:?}"
+        );
+        let coming = notes(&at("a/b")).await;
+        assert!(
+            coming.len() == 2
+                && coming[0].contains("is not there yet; the recorder makes it")
+                && coming.iter().all(|note| !note.starts_with("warning")),
+            "{coming:?}"
+        );
+        assert!(!dir.path().join("a").exists(), "nothing is made");
+    }
+
+    #[tokio::test]
+    async fn what_is_no_directory_or_not_the_pinned_one_is_a_warning() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let in_file = Storage {
+            path: file.join("footage"),
+            ..Storage::default()
+        };
+        let said = notes(&in_file).await.join("\n");
+        assert!(said.starts_with("warning: "), "{said}");
+        let pinned = Storage {
+            path: dir.path().to_owned(),
+            uuid: Some(framelog_store::Uuid::from_u128(7)),
+            ..Storage::default()
+        };
+        let said = notes(&pinned).await.join("\n");
+        assert!(
+            said.starts_with("warning: ") && said.contains("does not record here"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn less_room_than_stays_free_is_a_warning() {
+        let gb = 1_000_000_000;
+        assert_eq!(
+            told("/p", 8 * gb, 100 * gb, 5 * gb),
+            "storage.path /p: 8.0 GB free of 100 GB (min_free 5.0 GB)"
+        );
+        assert_eq!(
+            told("/p", 3 * gb, 100 * gb, 5 * gb),
+            "warning: storage.path /p: 3.0 GB free of 100 GB, less than min_free (5.0 GB): the oldest footage goes to make room"
+        );
+        let small = told("/p", 3 * gb, 20 * gb, 5 * gb);
+        assert!(!small.starts_with("warning"), "a tenth is free: {small}");
+    }
+}
