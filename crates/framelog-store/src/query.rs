@@ -16,9 +16,12 @@ use crate::session;
 
 mod kept;
 mod last_run;
+mod pages;
+mod stretches;
 
 pub use kept::KeptRow;
 pub use last_run::{AccountRow, SessionRow};
+pub use stretches::StretchRow;
 
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
@@ -238,14 +241,8 @@ impl Reader {
         };
         let (captured_us, segment_id, offset) =
             after.map(key).into_iter().fold((from_us, -1, -1), Ord::max);
-        sqlx::query_as(AssertSqlSafe(frames_sql()))
-            .bind(camera)
-            .bind(captured_us)
-            .bind(segment_id)
-            .bind(offset)
-            .bind(to_us)
-            .bind(limit)
-            .fetch_all(&self.pool)
+        let from = (captured_us, segment_id, offset);
+        pages::frames(&self.pool, camera, from, to_us, limit)
             .await
             .map_err(self.failed())
     }
@@ -376,6 +373,7 @@ impl Reader {
 async fn connect(options: SqliteConnectOptions) -> sqlx::Result<(SqlitePool, i64)> {
     let pool = SqlitePoolOptions::new()
         .max_connections(CONNECTIONS_MAX)
+        .test_before_acquire(false) // a file does not hang up
         .connect_with(options)
         .await?;
     let version = sqlx::query_scalar("PRAGMA user_version")
@@ -391,13 +389,6 @@ fn nearest_sql() -> String {
              ORDER BY f.segment_id, f.offset LIMIT 1) \
          UNION ALL \
          SELECT * FROM ({FRAMES} f.captured_us >= ?2 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT 1)"
-    )
-}
-
-fn frames_sql() -> String {
-    format!(
-        "{FRAMES} (f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
-         ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6"
     )
 }
 

@@ -27,7 +27,6 @@ mod run;
 mod stanza;
 mod status;
 mod storage;
-mod stretch;
 mod tail;
 mod testcam;
 mod time;

@@ -4,12 +4,11 @@ use std::collections::VecDeque;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use framelog_store::query::{FrameRow, GapRow, RemovalRow};
+use framelog_store::query::{FrameRow, GapRow, RemovalRow, StretchRow};
 use framelog_store::{Reader, identity};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
-use super::stretch::{Stretch, merge};
 use super::{Failure, known_camera, receipt, time, words};
 use crate::wall::now_us;
 
@@ -70,7 +69,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
 
 /// One thing in the list.
 enum Item {
-    Footage(Stretch),
+    Footage(StretchRow, End),
     Gap(GapRow),
     Removal(RemovalRow),
 }
@@ -78,11 +77,21 @@ enum Item {
 impl Item {
     fn order(&self) -> (i64, &str) {
         match self {
-            Item::Footage(stretch) => (stretch.started_us, &stretch.camera),
+            Item::Footage(stretch, _) => (stretch.started_us, &stretch.camera),
             Item::Gap(gap) => (gap.started_us, &gap.camera),
             Item::Removal(removal) => (removal.started_us, &removal.camera),
         }
     }
+}
+
+/// How a stretch of footage ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Over,
+    /// It grows.
+    Recording,
+    /// It was growing when the recorder was killed: only its next start knows the end.
+    Cut,
 }
 
 struct Listing {
@@ -173,19 +182,22 @@ impl Listing {
         for camera in cameras {
             let gaps = reader.gaps(Some(camera), self.from_us, self.to_us).await?;
             if !self.args.gaps {
-                let segments = reader
-                    .segments(Some(camera), self.from_us, self.to_us)
-                    .await?;
                 let removals = reader
                     .removals(Some(camera), self.from_us, self.to_us)
                     .await?;
                 let holes = holes(&gaps, &removals);
-                let mut stretches = merge(segments, &holes);
-                for stretch in &mut stretches {
-                    stretch.was_cut = stretch.open && !self.is_recording;
-                    stretch.open &= self.is_recording;
-                }
-                items.extend(stretches.into_iter().map(Item::Footage));
+                let stretches = reader
+                    .stretches(camera, self.from_us, self.to_us, &holes)
+                    .await?;
+                let with_end = |stretch: StretchRow| {
+                    let end = match (stretch.open, self.is_recording) {
+                        (false, _) => End::Over,
+                        (true, true) => End::Recording,
+                        (true, false) => End::Cut,
+                    };
+                    Item::Footage(stretch, end)
+                };
+                items.extend(stretches.into_iter().map(with_end));
                 items.extend(removals.into_iter().map(Item::Removal));
             }
             items.extend(gaps.into_iter().map(Item::Gap));
@@ -197,8 +209,8 @@ impl Listing {
             }
             match (item, self.args.json) {
                 (_, true) => writeln!(out, "{}", item_json(item))?,
-                (Item::Footage(stretch), false) => {
-                    writeln!(out, "{}", footage_line(stretch, width, self.args.utc))?
+                (Item::Footage(stretch, end), false) => {
+                    writeln!(out, "{}", footage_line(stretch, *end, width, self.args.utc))?
                 }
                 (Item::Gap(gap), false) => {
                     writeln!(out, "{}", gap_line(gap, width, self.args.utc))?
@@ -299,7 +311,7 @@ fn take_earliest(pages: &mut [FramePages<'_>]) -> Option<(usize, FrameRow)> {
     Some((next, pages.get_mut(next)?.page.pop_front()?))
 }
 
-fn footage_line(stretch: &Stretch, width: usize, utc: bool) -> String {
+fn footage_line(stretch: &StretchRow, end: End, width: usize, utc: bool) -> String {
     let more = match stretch.files {
         1 => String::new(),
         files => format!(
@@ -316,10 +328,10 @@ fn footage_line(stretch: &Stretch, width: usize, utc: bool) -> String {
         words::duration(stretch.ended_us.saturating_sub(stretch.started_us)),
         words::count(stretch.frames, "frame"),
         words::bytes(stretch.bytes),
-        match (stretch.open, stretch.was_cut) {
-            (true, _) => ", recording",
-            (_, true) => ", the recorder was killed: there may be more, which its next start finds",
-            _ => "",
+        match end {
+            End::Recording => ", recording",
+            End::Cut => ", the recorder was killed: there may be more, which its next start finds",
+            End::Over => "",
         },
         stretch.first_path.display(),
     )
@@ -393,7 +405,7 @@ fn frame_line(frame: &FrameRow, width: usize, utc: bool) -> String {
 
 fn item_json(item: &Item) -> Value {
     match item {
-        Item::Footage(stretch) => json!({
+        Item::Footage(stretch, end) => json!({
             "kind": "footage",
             "camera": stretch.camera,
             "started": time::format(stretch.started_us, true),
@@ -402,8 +414,8 @@ fn item_json(item: &Item) -> Value {
             "ended_us": stretch.ended_us,
             "frames": stretch.frames,
             "bytes": stretch.bytes,
-            "recording": stretch.open,
-            "cut": stretch.was_cut,
+            "recording": *end == End::Recording,
+            "cut": *end == End::Cut,
             "path": stretch.first_path.to_string_lossy(),
             "last_path": stretch.last_path.to_string_lossy(),
             "files": stretch.files,

@@ -1,0 +1,89 @@
+//! Frames by the thousand. Each column that a row has costs more than the row itself, so the frames' own six numbers are fetched, and what
+//! is the same for all frames of a segment once a segment.
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlx::{FromRow, SqlitePool};
+
+use super::FrameRow;
+use crate::rows::{NOT_KEYFRAME, TORN};
+
+/// The frames, in the order of their key.
+pub(super) const FRAMES: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
+     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
+     WHERE c.name = ?1 AND (f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
+     ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6";
+
+const SEGMENTS: &str =
+    "SELECT id, path, codec, offset_us FROM segments WHERE id IN (SELECT value FROM json_each(?))";
+
+/// A row of `frames`: captured, segment, offset, length, flags, lag.
+type Frame = (i64, i64, i64, i64, i64, i64);
+
+#[derive(FromRow)]
+struct Segment {
+    id: i64,
+    path: String,
+    codec: String,
+    offset_us: i64,
+}
+
+/// The next `limit` frames behind the key `from` (captured, segment, offset) and before `to_us`.
+pub(super) async fn frames(
+    pool: &SqlitePool,
+    camera: &str,
+    from: (i64, i64, i64),
+    to_us: i64,
+    limit: u32,
+) -> sqlx::Result<Vec<FrameRow>> {
+    // Both as they were at one moment: footage may go in between.
+    let mut transaction = pool.begin().await?;
+    let frames: Vec<Frame> = sqlx::query_as(FRAMES)
+        .bind(camera)
+        .bind(from.0)
+        .bind(from.1)
+        .bind(from.2)
+        .bind(to_us)
+        .bind(limit)
+        .fetch_all(&mut *transaction)
+        .await?;
+    let ids: BTreeSet<String> = frames.iter().map(|frame| frame.1.to_string()).collect();
+    let ids = Vec::from_iter(ids).join(",");
+    let segments: Vec<Segment> = sqlx::query_as(SEGMENTS)
+        .bind(format!("[{ids}]"))
+        .fetch_all(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let segments: HashMap<i64, Segment> = segments
+        .into_iter()
+        .map(|segment| (segment.id, segment))
+        .collect();
+    // A frame without its segment, which only damage makes, has no bytes to be found.
+    Ok(frames
+        .into_iter()
+        .filter_map(|frame| Some(row(camera, frame, segments.get(&frame.1)?)))
+        .collect())
+}
+
+fn row(camera: &str, frame: Frame, segment: &Segment) -> FrameRow {
+    let (captured_us, segment_id, offset, length, flags, lag_us) = frame;
+    let (clock, clock_offset_us) = match flags & 3 {
+        0 => ("camera", 0),
+        1 => ("mapped", segment.offset_us),
+        _ => ("arrival", 0),
+    };
+    FrameRow {
+        camera: camera.to_owned(),
+        captured_us,
+        received_us: captured_us.saturating_add(lag_us),
+        clock: clock.to_owned(),
+        clock_offset_us,
+        codec: segment.codec.clone(),
+        keyframe: flags & NOT_KEYFRAME == 0,
+        complete: flags & TORN == 0,
+        path: segment.path.as_str().into(),
+        offset: offset.cast_unsigned(),
+        length: length.cast_unsigned(),
+        segment_id,
+    }
+}
