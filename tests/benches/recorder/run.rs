@@ -1,6 +1,7 @@
 //! One run: cameras, a recorder on them, and what it took. Not for how the figures are shown.
 
-use std::io::{self, BufRead as _, BufReader, Lines};
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Lines, Write as _};
 use std::path::Path;
 use std::process::{ChildStdout, Command, Stdio};
 use std::thread::sleep;
@@ -64,6 +65,7 @@ pub struct Sent {
 /// Lets the cameras send and the contender record, in a directory that is made and emptied here.
 pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Outcome> {
     let dir = tempfile::tempdir_in(parent)?;
+    touch_memory(dir.path(), load.bytes())?;
     let mut cameras = Cameras::start(load)?;
     let mut recorders = contender.start(cameras.port, load.cameras, dir.path())?;
     cameras.await_line("running")?;
@@ -90,6 +92,18 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
         sent,
         stored: contender.stored(dir.path())?,
     })
+}
+
+/// Fills as much of the page cache as the footage will, and frees it again. A virtual machine gets memory from its host when it first touches
+/// it, at a price that whoever is measured first would pay, and who comes next would not.
+fn touch_memory(dir: &Path, bytes: u64) -> io::Result<()> {
+    let path = dir.join("memory");
+    let block = vec![7; 1 << 20];
+    let mut file = fs::File::create(&path)?;
+    for _ in 0..bytes.div_ceil(block.len() as u64) {
+        file.write_all(&block)?;
+    }
+    fs::remove_file(path)
 }
 
 fn cpu_s(processes: &[Process]) -> io::Result<f64> {
