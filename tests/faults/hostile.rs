@@ -117,7 +117,7 @@ fn measure(
     faults: &mut Vec<String>,
 ) -> Found {
     let kind = hostile.as_ref().map_or("none", |(kind, _)| kind);
-    let fleet = Fleet::start(LOAD);
+    let fleet = Fleet::start(plan.codec, LOAD);
     let peers: Vec<Camera> = hostile
         .iter()
         .flat_map(|(_, act)| {
