@@ -65,7 +65,7 @@ pub struct Sent {
 pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Outcome> {
     let dir = tempfile::tempdir_in(parent)?;
     let mut cameras = Cameras::start(load)?;
-    let mut recorders = contender.start(cameras.port, load.cameras, dir.path())?;
+    let mut recorders = contender.start(cameras.port, load, dir.path())?;
     cameras.await_line("running")?;
     let (began, cpu_before_s) = (Instant::now(), cpu_s(&recorders)?);
     let sent = cameras.await_line("sent ")?;
