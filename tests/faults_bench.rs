@@ -1,6 +1,7 @@
 //! The long form of the fault suite: breaks framelog on purpose, and prints what that has cost as rows of a Markdown table.
 //!
 //!     cargo bench -p framelog-tests --bench faults -- kill --rounds 1000 --seed 7
+//!     cargo bench -p framelog-tests --bench faults -- kill --codec h264
 //!     cargo bench -p framelog-tests --bench faults -- --short
 
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ mod faults;
 #[expect(dead_code, unused_imports, reason = "the tests use the rest")]
 mod support;
 
-use faults::{Plan, Scenario, figures};
+use faults::{Codec, Plan, Scenario, figures};
 
 /// Breaks framelog on purpose, and prints what that has cost as a Markdown table.
 #[derive(Parser)]
@@ -32,6 +33,9 @@ struct Arguments {
     /// What is random follows from it
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What the cameras send
+    #[arg(long, value_enum, default_value_t = Codec::Mjpeg)]
+    codec: Codec,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -46,6 +50,7 @@ impl Arguments {
         Plan {
             rounds: self.rounds.unwrap_or(plan.rounds),
             duration: self.seconds.map_or(plan.duration, Duration::from_secs),
+            codec: self.codec,
             ..plan
         }
     }
@@ -60,10 +65,11 @@ fn main() -> ExitCode {
     figures::print_head();
     let mut all_kept = true;
     for scenario in scenarios {
-        let Some(findings) = scenario.run(&arguments.plan(*scenario)) else {
+        let plan = arguments.plan(*scenario);
+        let Some(findings) = scenario.run(&plan) else {
             continue;
         };
-        findings.print(scenario.name(), arguments.seed);
+        findings.print(scenario.name(), &plan);
         for fault in findings.faults.iter().take(20) {
             eprintln!("{}: {fault}", scenario.name());
         }

@@ -10,11 +10,12 @@ use crate::support::daemon::{Place, program};
 use crate::support::elementary::{assert_decodes, frames, jpegs, packets};
 
 /// 2023-11-14 22:13:20 UTC.
-const T: i64 = 1_700_000_000_000_000;
-const S: i64 = 1_000_000;
+pub const T: i64 = 1_700_000_000_000_000;
+/// A second.
+pub const S: i64 = 1_000_000;
 
 /// A place whose camera `gate` sent these frames; a new segment where `true`.
-fn recorded(frames: &[(Frame, bool)]) -> Place {
+pub fn recorded(frames: &[(Frame, bool)]) -> Place {
     let place = Place::new("[cameras.gate]\nurl = \"http://192.168.0.50/\"\n");
     let storage = place.storage();
     RUNTIME.block_on(async {
@@ -29,7 +30,7 @@ fn recorded(frames: &[(Frame, bool)]) -> Place {
 }
 
 /// Four seconds in segments of two, and after 20 s two more.
-fn footage(codec: Codec, b_frames: u32) -> Vec<(Frame, bool)> {
+pub fn footage(codec: Codec, b_frames: u32) -> Vec<(Frame, bool)> {
     let mut all = frames(codec, "320x180", b_frames, 100, T);
     all.extend(frames(codec, "320x180", b_frames, 50, T + 24 * S));
     let is_first = |n: usize| n.is_multiple_of(50);
@@ -51,7 +52,8 @@ fn shown<'f>(frames: impl Iterator<Item = &'f Frame> + Clone) -> Vec<(i64, bool)
         .collect()
 }
 
-fn segments(place: &Place) -> Vec<PathBuf> {
+/// The segments of that day, in order.
+pub fn segments(place: &Place) -> Vec<PathBuf> {
     let day = place.storage().join("footage/gate/2023-11-14");
     let mut files: Vec<PathBuf> = std::fs::read_dir(day)
         .expect("a day")
@@ -126,7 +128,8 @@ fn segments_of_h26x_are_a_fragment_a_frame_and_play() {
     }
 }
 
-fn export(place: &Place, from_us: i64, to_us: i64, output: &Path) {
+/// Exports a span.
+pub fn export(place: &Place, from_us: i64, to_us: i64, output: &Path) {
     let time = |us: i64| {
         format!(
             "2023-11-14T22:13:{:02}.{:06}Z",

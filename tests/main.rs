@@ -1,5 +1,7 @@
 //! Whole-daemon tests, one binary: see the files named here.
 
+/// Films in a browser.
+mod browser;
 /// The command line: what each command says and returns.
 mod cli;
 /// Disks that vanish, are swapped, read-only or late.

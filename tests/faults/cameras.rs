@@ -1,20 +1,20 @@
 //! Software cameras that number their pictures, note when each one was sent, and misbehave on demand. Not for what a camera may send that
 //! is wrong: that is `hostile` and the quirks.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::pictures::{Number, Pictures};
-use crate::support::camera::HEAD;
-use crate::support::{RUNTIME, now_us, seconds};
+use super::pictures::{Codec, Number, Pictures};
+use crate::support::{RUNTIME, now_us};
+use wire::Wire;
+
+mod wire;
 
 /// What each camera of a fleet sends.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +103,8 @@ struct Shared {
 
 impl Fleet {
     /// Starts them.
-    pub fn start(load: Load) -> Self {
-        let pictures = Arc::new(Pictures::of(load.frame_bytes));
+    pub fn start(codec: Codec, load: Load) -> Self {
+        let pictures = Arc::new(Pictures::of(codec, load.frame_bytes));
         let interval = Duration::from_secs_f64(1.0 / load.fps);
         let camera = |number| Camera::start(number, interval, Arc::clone(&pictures));
         Self {
@@ -182,8 +182,12 @@ impl Camera {
 
     /// The same with another target.
     pub fn section_at(&self, target: &str) -> String {
+        let scheme = match self.shared.pictures.codec {
+            Codec::Mjpeg => "http",
+            Codec::H264 => "rtsp",
+        };
         format!(
-            "[cameras.{}]\nurl = \"http://{}{target}\"\n",
+            "[cameras.{}]\nurl = \"{scheme}://{}{target}\"\n",
             self.name(),
             self.address
         )
@@ -258,13 +262,13 @@ impl Shared {
     fn begin(&self) -> usize {
         let mut journal = self.journal();
         // The number of a frame that was not sent whole is not used again.
-        let first = journal
+        let unused = journal
             .last()
             .map_or(0, |last| last.first + last.sent.len() as u64 + 1);
         journal.push(Connection {
             begun_us: now_us(),
             ended_us: 0,
-            first,
+            first: self.pictures.first_from(unused),
             sent: Vec::new(),
             end: End::Open,
         });
@@ -303,27 +307,16 @@ async fn listen(
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     // A recorder that hangs up before it is answered has seen nothing.
-    if greet(&mut stream).await.is_ok() {
+    if let Ok(wire) = Wire::begin(stream, shared.pictures.codec, u64::from(shared.number)).await {
         let at = shared.begin();
-        let end = send_frames(stream, &shared, at).await;
+        let end = send_frames(wire, &shared, at).await;
         shared.end(at, end);
     }
 }
 
-async fn greet(stream: &mut TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        if stream.read_buf(&mut request).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    stream.write_all(HEAD.as_bytes()).await
-}
-
-async fn send_frames(mut stream: TcpStream, shared: &Shared, at: usize) -> End {
+async fn send_frames(mut wire: Wire, shared: &Shared, at: usize) -> End {
     let first = shared.journal()[at].first;
     // Each camera has its own place in the interval.
     tokio::time::sleep(
@@ -340,58 +333,30 @@ async fn send_frames(mut stream: TcpStream, shared: &Shared, at: usize) -> End {
         if let Some(Order::Stall(pause)) = order {
             tokio::time::sleep(pause).await;
         }
-        while shared.paused.load(Relaxed) {
+        while shared.paused.load(Relaxed) && wire.is_wanted().await {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if has_ended(&stream) {
+        if !wire.is_wanted().await {
             return End::Recorder;
         }
         match order {
             Some(Order::Close) => {
-                return stream
-                    .shutdown()
-                    .await
-                    .map_or(End::Recorder, |()| End::Closed);
+                return wire.close().await.map_or(End::Recorder, |()| End::Closed);
             }
-            Some(order @ (Order::Reset | Order::Vanish(_))) => {
-                let lingers =
-                    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO));
-                let end = match order {
-                    Order::Vanish(_) => End::Vanished,
-                    _ => End::Reset,
-                };
-                return lingers.map_or(End::Recorder, |()| end);
+            Some(Order::Reset) => return wire.reset().map_or(End::Recorder, |()| End::Reset),
+            Some(Order::Vanish(_)) => {
+                return wire.reset().map_or(End::Recorder, |()| End::Vanished);
             }
-            _ => {}
+            Some(Order::Stall(_)) | None => {}
         }
-        let (stamp_us, bytes) = part(shared, sequence);
-        if stream.write_all(&bytes).await.is_err() {
+        let number = Number {
+            camera: shared.number,
+            sequence,
+        };
+        let Ok(stamp_us) = wire.send(&shared.pictures, number).await else {
             return End::Recorder;
-        }
+        };
         shared.journal()[at].sent.push((stamp_us, now_us()));
     }
     End::Open
-}
-
-/// Whether the recorder has hung up; it sends nothing behind its request.
-fn has_ended(stream: &TcpStream) -> bool {
-    match stream.try_read(&mut [0; 64]) {
-        Ok(read) => read == 0,
-        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-    }
-}
-
-/// The next frame with what goes around it, and its stamp.
-fn part(shared: &Shared, sequence: u64) -> (i64, Vec<u8>) {
-    let picture = shared.pictures.take(Number {
-        camera: shared.number,
-        sequence,
-    });
-    let stamp_us = now_us();
-    let head = format!(
-        "--camframe\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}\r\n\r\n",
-        picture.len(),
-        seconds(stamp_us)
-    );
-    (stamp_us, [head.as_bytes(), &picture, b"\r\n"].concat())
 }

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use super::cameras::{Fleet, Load, name, number};
 use super::figures::{Figure, Findings, quantile};
 use super::footage::{self, Row};
+use super::pictures::Codec;
 use super::{
     COMMIT, LIMIT, Plan, configure, end_of, interface, lengths, let_settle, stop, stop_tampered,
 };
@@ -27,7 +28,7 @@ const RECORDED: Duration = Duration::from_secs(4);
 /// Damages a recorded directory in three ways, `rounds` times each.
 pub fn run(plan: &Plan) -> Findings {
     let mut rng = Rng::with_seed(plan.seed);
-    let mut bench = Bench::record();
+    let mut bench = Bench::record(plan.codec);
     let mut figures = bench.flip_index(&mut rng, plan.rounds);
     figures.extend(bench.flip_segments(&mut rng, plan.rounds));
     figures.extend(bench.cut_segments(&mut rng, plan.rounds));
@@ -59,8 +60,8 @@ enum Start {
 }
 
 impl Bench {
-    fn record() -> Self {
-        let fleet = Fleet::start(LOAD);
+    fn record(codec: Codec) -> Self {
+        let fleet = Fleet::start(codec, LOAD);
         let place = Place::new("");
         let storage = place.storage();
         configure(&place, &storage, "segment = \"1 s\"", &fleet.sections());

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use super::{Codec, Plan};
+
 /// One figure, its worst case.
 #[derive(Clone, Debug)]
 pub struct Figure {
@@ -80,8 +82,13 @@ impl Findings {
     }
 
     /// Prints the figures, a row each.
-    pub fn print(&self, scenario: &str, seed: u64) {
+    pub fn print(&self, scenario: &str, plan: &Plan) {
         let commit = commit();
+        let seed = plan.seed;
+        let scenario = match plan.codec {
+            Codec::Mjpeg => scenario.to_owned(),
+            Codec::H264 => format!("{scenario}, H.264"),
+        };
         for figure in &self.figures {
             let mark = if figure.kept { "" } else { " **not kept**" };
             println!(

@@ -130,7 +130,7 @@ pub struct Strangers {
     pub files: u64,
     /// Rows of segments without a file.
     pub rows: u64,
-    /// Bytes in files behind the last frame that has a row.
+    /// Bytes in files behind the last frame that has a row, but for what a film ends with.
     pub bytes: u64,
 }
 
@@ -150,13 +150,34 @@ pub fn strangers(storage: &Path) -> Result<Strangers, sqlx::Error> {
     let mut files: HashMap<_, u64> = super::lengths(&storage.join("footage"));
     let mut strangers = Strangers::default();
     for (path, bytes) in segments {
-        match files.remove(&storage.join(path)) {
-            Some(length) => strangers.bytes += length.saturating_sub(bytes.unsigned_abs()),
+        let path = storage.join(path);
+        let end = bytes.unsigned_abs();
+        match files.remove(&path) {
+            Some(_) if ends_as_film(&path, end) => {}
+            Some(length) => strangers.bytes += length.saturating_sub(end),
             None => strangers.rows += 1,
         }
     }
     strangers.files = files.len() as u64;
     Ok(strangers)
+}
+
+/// Whether there is nothing behind this place of a file but the boxes that a closed film ends with (ISO/IEC 14496-12, 4.2).
+fn ends_as_film(path: &Path, from: u64) -> bool {
+    let Ok(bytes) = std::fs::read(path) else {
+        return false;
+    };
+    let mut rest = bytes.get(from as usize..).unwrap_or_default();
+    let mut kinds = Vec::new();
+    while let [a, b, c, d, kind @ ..] = rest {
+        let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+        if length < 8 || length > rest.len() {
+            return false;
+        }
+        kinds.push(kind[..4].to_vec());
+        rest = &rest[length..];
+    }
+    rest.is_empty() && kinds == [b"uuid", b"mfra"]
 }
 
 /// A connection that reads the index.

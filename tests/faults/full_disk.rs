@@ -37,7 +37,7 @@ const FREE_MS: Range<u64> = 500..2_500;
 pub fn run(plan: &Plan) -> Option<Findings> {
     let mut rng = Rng::with_seed(plan.seed);
     let mut faults = Vec::new();
-    let fleet = Fleet::start(LOAD);
+    let fleet = Fleet::start(plan.codec, LOAD);
     let place = Place::new("");
     let disk = Mount::tmpfs(place.path("disk"))?;
     let storage = disk.path.join("framelog");

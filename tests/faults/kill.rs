@@ -10,6 +10,7 @@ use fastrand::Rng;
 use super::cameras::{Fleet, Load};
 use super::figures::{Figure, Findings, quantile, quantiles_ms};
 use super::footage::{self, Strangers};
+use super::pictures::Codec;
 use super::{COMMIT, LIMIT, Plan, configure, end_of, interface, ledger, let_settle, stop};
 use crate::support::daemon::Place;
 use crate::support::now_us;
@@ -65,14 +66,14 @@ impl Tally {
         let mut left = plan.rounds;
         while left > 0 {
             let kills = left.min(BATCH);
-            tally.kill_again_and_again(&mut rng, keys, kills);
+            tally.kill_again_and_again(&mut rng, plan.codec, keys, kills);
             left -= kills;
         }
         tally
     }
 
-    fn kill_again_and_again(&mut self, rng: &mut Rng, keys: &str, kills: u32) {
-        let fleet = Fleet::start(LOAD);
+    fn kill_again_and_again(&mut self, rng: &mut Rng, codec: Codec, keys: &str, kills: u32) {
+        let fleet = Fleet::start(codec, LOAD);
         let place = Place::new("");
         configure(&place, &place.storage(), keys, &fleet.sections());
         let mut daemon = place.run();
@@ -93,6 +94,8 @@ impl Tally {
             sleep(Duration::from_millis(rng.u64(200..1_500)));
             let killed_us = now_us();
             drop(daemon);
+            // What was sent in between nobody could take.
+            let gone_us = now_us();
             let files: HashSet<_> = place.files().into_iter().collect();
             let restarted = Instant::now();
             daemon = place.run();
@@ -101,7 +104,7 @@ impl Tally {
             }
             self.restart_ms.push(restarted.elapsed().as_millis() as i64);
             self.settle(&fleet, &place, (before_us, killed_us));
-            before_us = killed_us;
+            before_us = gone_us;
         }
         fleet.pause();
         let_settle(&fleet, &place.storage(), COMMIT);
@@ -212,7 +215,9 @@ impl Tally {
 /// Whether there is a segment with bytes in it that wasn't there before.
 fn has_new_frame(place: &Place, before: &HashSet<PathBuf>) -> bool {
     let is_new = |path: &PathBuf| {
-        path.extension().is_some_and(|end| end == "mjpeg") && !before.contains(path)
+        path.extension()
+            .is_some_and(|end| end == "mjpeg" || end == "mp4")
+            && !before.contains(path)
     };
     let mut new = place.files().into_iter().filter(is_new);
     new.any(|path| path.metadata().is_ok_and(|file| file.len() > 0))

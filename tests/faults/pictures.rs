@@ -1,7 +1,10 @@
 //! Numbered pictures: each says which camera took it and as which one, in its header and behind its data, so that any frame can be told
-//! from any other, and a single wrong byte is noticed.
+//! from any other, and a single wrong byte is noticed. JPEGs, or access units of H.264 as they are stored: each NAL unit behind its length.
+
+use fastrand::Rng;
 
 use crate::support::jpeg::Jpeg;
+use crate::support::rtsp::{KEY_SLICE, PPS, SLICE, SPS, stored};
 
 const EOI: usize = 2;
 const COMMENT: u8 = 0xfe;
@@ -10,6 +13,17 @@ const MARK: &[u8] = b"framelog faults ";
 const NUMBER: usize = 16;
 /// How many different pictures are behind the numbers.
 const VARIANTS: u64 = 8;
+/// Of H.264, every so many is a keyframe.
+const GOP: u64 = 10;
+
+/// What pictures are coded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Codec {
+    /// JPEGs, over HTTP
+    Mjpeg,
+    /// H.264, over RTSP
+    H264,
+}
 
 /// Which picture it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,42 +48,103 @@ impl Number {
     }
 }
 
-/// All pictures of one size.
+/// All pictures of one codec and size.
 #[derive(Clone, Debug)]
 pub struct Pictures {
-    variants: Vec<Vec<u8>>,
-    /// Where the number stands in the header.
+    /// What they are coded as.
+    pub codec: Codec,
+    /// Those that a decoder can begin with, and of H.264 as many others.
+    variants: Vec<Blank>,
+    /// What comes behind the number at the end.
+    end: usize,
+}
+
+/// A picture that has no number yet.
+#[derive(Clone, Debug)]
+struct Blank {
+    bytes: Vec<u8>,
+    /// Where the number stands first.
     head: usize,
+}
+
+impl Blank {
+    fn new(bytes: Vec<u8>) -> Self {
+        let mark = memchr::memmem::find(&bytes, MARK).expect("every picture has the mark");
+        Self {
+            bytes,
+            head: mark + MARK.len(),
+        }
+    }
+
+    fn jpeg(seed: u64, bytes: usize) -> Self {
+        let comment = [MARK, &[b'0'; NUMBER]].concat();
+        let mut picture = Jpeg::new(seed)
+            .entropy(bytes)
+            .segment(COMMENT, &comment)
+            .bytes();
+        let end = picture.len() - EOI;
+        picture.splice(end..end, [b'0'; NUMBER]);
+        Self::new(picture)
+    }
+
+    fn h264(seed: u64, bytes: usize, is_key: bool) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        // Bytes of which no start code can be made.
+        let body: Vec<u8> = std::iter::repeat_with(|| rng.u8(4..)).take(bytes).collect();
+        let number: &[u8] = &[b'0'; NUMBER];
+        let head = if is_key { KEY_SLICE } else { SLICE };
+        let slice = [head, MARK, number, &body, number].concat();
+        Self::new(stored(&match is_key {
+            true => vec![SPS.to_vec(), PPS.to_vec(), slice],
+            false => vec![slice],
+        }))
+    }
 }
 
 impl Pictures {
     /// Of about so many bytes.
-    pub fn of(bytes: usize) -> Self {
-        let blank = [MARK, &[b'0'; NUMBER]].concat();
-        let variant = |seed| {
-            let mut picture = Jpeg::new(seed)
-                .entropy(bytes)
-                .segment(COMMENT, &blank)
-                .bytes();
-            let end = picture.len() - EOI;
-            picture.splice(end..end, [b'0'; NUMBER]);
-            picture
-        };
-        let variants: Vec<Vec<u8>> = (0..VARIANTS).map(variant).collect();
-        let mark = memchr::memmem::find(&variants[0], MARK).expect("the comment is in the header");
-        Self {
-            variants,
-            head: mark + MARK.len(),
+    pub fn of(codec: Codec, bytes: usize) -> Self {
+        let variants = 0..VARIANTS;
+        match codec {
+            Codec::Mjpeg => Self {
+                codec,
+                variants: variants.map(|seed| Blank::jpeg(seed, bytes)).collect(),
+                end: EOI,
+            },
+            Codec::H264 => {
+                let keys = variants.clone().map(|seed| Blank::h264(seed, bytes, true));
+                let others = variants.map(|seed| Blank::h264(seed, bytes, false));
+                Self {
+                    codec,
+                    variants: keys.chain(others).collect(),
+                    end: 0,
+                }
+            }
+        }
+    }
+
+    /// The number, from this one on, of the first picture that a stream can begin with.
+    pub fn first_from(&self, sequence: u64) -> u64 {
+        match self.codec {
+            Codec::Mjpeg => sequence,
+            Codec::H264 => sequence.next_multiple_of(GOP),
         }
     }
 
     /// The picture of this number.
     pub fn take(&self, number: Number) -> Vec<u8> {
         let variant = (number.sequence + u64::from(number.camera)) % VARIANTS;
-        let mut picture = self.variants[variant as usize].clone();
+        let can_begin = self.first_from(number.sequence) == number.sequence;
+        let at = if can_begin {
+            variant
+        } else {
+            VARIANTS + variant
+        };
+        let Blank { bytes, head } = &self.variants[at as usize];
+        let mut picture = bytes.clone();
         let text = number.text();
-        let tail = picture.len() - EOI - NUMBER;
-        for at in [self.head, tail] {
+        let tail = picture.len() - self.end - NUMBER;
+        for at in [*head, tail] {
             picture[at..at + NUMBER].copy_from_slice(text.as_bytes());
         }
         picture
@@ -77,24 +152,33 @@ impl Pictures {
 
     /// Which picture this is; `None` unless it is one of ours, byte for byte.
     pub fn tell(&self, picture: &[u8]) -> Option<Number> {
-        let number = Number::read(picture.get(self.head..self.head + NUMBER)?)?;
+        let tail = picture.len().checked_sub(self.end + NUMBER)?;
+        let number = Number::read(&picture[tail..tail + NUMBER])?;
         (self.take(number) == picture).then_some(number)
     }
 }
 
 #[test]
 fn picture_is_told_by_its_number_and_only_when_whole() {
-    let pictures = Pictures::of(2_000);
-    let number = Number {
-        camera: 12,
-        sequence: 34_567,
-    };
-    let picture = pictures.take(number);
-    assert_eq!(pictures.tell(&picture), Some(number));
-    for at in 0..picture.len() {
-        let mut other = picture.clone();
-        other[at] ^= 1;
-        assert_eq!(pictures.tell(&other), None, "byte {at}");
-        assert_eq!(pictures.tell(&picture[..at]), None, "cut at {at}");
+    for codec in [Codec::Mjpeg, Codec::H264] {
+        let pictures = Pictures::of(codec, 2_000);
+        for sequence in [34_567, 34_570] {
+            let number = Number {
+                camera: 12,
+                sequence,
+            };
+            let picture = pictures.take(number);
+            assert_eq!(pictures.tell(&picture), Some(number));
+            for at in 0..picture.len() {
+                let mut other = picture.clone();
+                other[at] ^= 1;
+                assert_eq!(pictures.tell(&other), None, "{codec:?}, byte {at}");
+                assert_eq!(
+                    pictures.tell(&picture[..at]),
+                    None,
+                    "{codec:?}, cut at {at}"
+                );
+            }
+        }
     }
 }

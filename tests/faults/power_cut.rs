@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::cameras::{self, Fleet, Load};
 use super::figures::{Figure, Findings, quantiles_ms};
-use super::pictures::Number;
+use super::pictures::{Codec, Number};
 use super::{LIMIT, Plan, configure, end_of, footage, interface, ledger, stop};
 use crate::support::daemon::{Daemon, Place};
 use crate::support::{RUNTIME, now_us};
@@ -71,7 +71,7 @@ pub fn run(plan: &Plan) -> Option<Findings> {
     let mut left = plan.rounds;
     while left > 0 {
         let cuts = left.min(BATCH);
-        tally.cut_again_and_again(&mut rng, cuts)?;
+        tally.cut_again_and_again(&mut rng, plan.codec, cuts)?;
         left -= cuts;
     }
     Some(tally.findings())
@@ -120,14 +120,14 @@ struct Scene {
 }
 
 impl Tally {
-    fn cut_again_and_again(&mut self, rng: &mut Rng, cuts: u32) -> Option<()> {
+    fn cut_again_and_again(&mut self, rng: &mut Rng, codec: Codec, cuts: u32) -> Option<()> {
         let load = Load {
             cameras: rng.u32(4..=6),
             fps: 20.0,
             frame_bytes: 3_000,
         };
         let mut scene = Scene {
-            fleet: Fleet::start(load),
+            fleet: Fleet::start(codec, load),
             place: Place::new(""),
             runs: Vec::new(),
             told: BTreeSet::new(),

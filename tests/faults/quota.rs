@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Records for `duration`, most of it at the limit.
 pub fn run(plan: &Plan) -> Findings {
     let mut faults = Vec::new();
-    let fleet = Fleet::start(LOAD);
+    let fleet = Fleet::start(plan.codec, LOAD);
     let place = Place::new("");
     configure(&place, &place.storage(), KEYS, &fleet.sections());
     let daemon = place.run();

@@ -41,7 +41,7 @@ impl Section {
 pub fn run(plan: &Plan) -> Findings {
     let mut rng = Rng::with_seed(plan.seed);
     let mut faults = Vec::new();
-    let fleet = Fleet::start(LOAD);
+    let fleet = Fleet::start(plan.codec, LOAD);
     let mut sections = vec![
         Section {
             present: true,

@@ -27,7 +27,7 @@ pub fn run(plan: &Plan) -> Findings {
     let (mut sent, mut lost, mut dropped, mut holes) = (0, 0, 0, 0);
     let (mut stops_ms, mut oldest_us) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        let fleet = Fleet::start(LOAD);
+        let fleet = Fleet::start(plan.codec, LOAD);
         let place = Place::new("");
         configure(
             &place,

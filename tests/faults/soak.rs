@@ -27,7 +27,7 @@ const GROWTH_MAX_BYTES: f64 = 4e6;
 pub fn run(plan: &Plan) -> Findings {
     let mut rng = Rng::with_seed(plan.seed);
     let mut faults = Vec::new();
-    let fleet = Fleet::start(LOAD);
+    let fleet = Fleet::start(plan.codec, LOAD);
     let mut targets = vec![0; fleet.cameras.len()];
     let place = Place::new("");
     let write = |targets: &[u32]| {

@@ -14,6 +14,11 @@ pub const PPS: &[u8] = b"\x68\xcb\x83\xcb\x20";
 /// The same in base64, as a description has them.
 pub const SPROP: &str = "Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=";
 
+/// How the slice of a keyframe begins: it is the whole picture.
+pub const KEY_SLICE: &[u8] = b"\x65\x88\x84";
+/// The same of any other picture.
+pub const SLICE: &[u8] = b"\x41\x9a\x21";
+
 /// Payload bytes in a packet, at most: few, because in one mode each byte is a write of its own.
 const PACKET_BYTES: usize = 90;
 /// Ticks of RTP time in a tenth of a second.
@@ -39,6 +44,8 @@ pub struct Encoder {
     pub ssrc: u32,
     /// Of its packets.
     pub payload_type: u8,
+    /// Payload bytes in a packet, at most.
+    pub packet_bytes: usize,
     /// Whether the last packet of a picture says so.
     pub markers: bool,
     /// Sent before each keyframe.
@@ -58,6 +65,7 @@ impl Encoder {
             ssrc: rng.u32(1..),
             rng,
             payload_type: 96,
+            packet_bytes: PACKET_BYTES,
             markers: true,
             sets: vec![SPS.to_vec(), PPS.to_vec()],
             count: 0,
@@ -90,23 +98,24 @@ impl Encoder {
         let ticks = u32::try_from(elapsed).unwrap_or(1).wrapping_mul(90);
         self.rtp_time = self.rtp_time.wrapping_add(ticks);
         self.last = Instant::now();
-        let payloads: Vec<Vec<u8>> = units.iter().flat_map(|unit| fragments(unit)).collect();
+        (self.packets(units), Shot::new(&stored(units)))
+    }
+
+    /// The packets of a picture of these NAL units, at the present RTP time.
+    pub fn packets(&mut self, units: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let cut = |unit: &Vec<u8>| fragments(unit, self.packet_bytes);
+        let payloads: Vec<Vec<u8>> = units.iter().flat_map(cut).collect();
         let last = payloads.len() - 1;
-        let packets = payloads
+        payloads
             .iter()
             .enumerate()
             .map(|(at, payload)| self.packet(payload, self.markers && at == last))
-            .collect();
-        (packets, Shot::new(&stored(units)))
+            .collect()
     }
 
     /// A slice that is a picture of its own, of some packets.
     pub fn slice(&mut self, is_key: bool) -> Vec<u8> {
-        let head: &[u8] = if is_key {
-            b"\x65\x88\x84"
-        } else {
-            b"\x41\x9a\x21"
-        };
+        let head = if is_key { KEY_SLICE } else { SLICE };
         let length = self.rng.usize(if is_key { 300..500 } else { 60..250 });
         // Bytes of which no start code can be made.
         let body = std::iter::repeat_with(|| self.rng.u8(4..)).take(length);
@@ -153,11 +162,11 @@ pub fn stored(units: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A unit as payloads of packets: as it is, or cut into FU-A (RFC 6184 §5.8).
-fn fragments(unit: &[u8]) -> Vec<Vec<u8>> {
-    if unit.len() <= PACKET_BYTES {
+fn fragments(unit: &[u8], packet_bytes: usize) -> Vec<Vec<u8>> {
+    if unit.len() <= packet_bytes {
         return vec![unit.to_vec()];
     }
-    let pieces: Vec<&[u8]> = unit[1..].chunks(PACKET_BYTES).collect();
+    let pieces: Vec<&[u8]> = unit[1..].chunks(packet_bytes).collect();
     let last = pieces.len() - 1;
     let head = |at: usize| {
         [
@@ -194,8 +203,8 @@ pub struct Stage {
     waiting: Option<Request>,
 }
 
-/// What a camera that does nothing odd says beside the description.
-fn usual_lines() -> Vec<(&'static str, String)> {
+/// What a camera that does nothing odd says beside the description: field lines by method.
+pub fn usual_lines() -> Vec<(&'static str, String)> {
     let lines = [
         (
             "OPTIONS",
@@ -271,18 +280,7 @@ impl Stage {
 
     /// The usual answer to a request.
     pub fn acceptance(&self, request: &Request) -> Vec<u8> {
-        let method = request.method();
-        let lines = self
-            .lines
-            .iter()
-            .find(|(found, _)| *found == method)
-            .map_or("", |(_, lines)| lines);
-        let body = if method == "DESCRIBE" {
-            self.sdp.as_str()
-        } else {
-            ""
-        };
-        answer(request, "200 OK", lines, body)
+        acceptance(request, &self.lines, &self.sdp)
     }
 
     /// Everything up to the answer to PLAY.
@@ -332,6 +330,15 @@ impl Stage {
             }
         }
     }
+}
+
+/// The answer to a request of a camera that says these lines, by method, and has this description.
+pub fn acceptance(request: &Request, lines: &[(&str, String)], sdp: &str) -> Vec<u8> {
+    let method = request.method();
+    let of_method = lines.iter().find(|(found, _)| *found == method);
+    let lines = of_method.map_or("", |(_, lines)| lines);
+    let body = if method == "DESCRIBE" { sdp } else { "" };
+    answer(request, "200 OK", lines, body)
 }
 
 /// An answer to a request.

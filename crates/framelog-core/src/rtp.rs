@@ -60,7 +60,7 @@ pub enum SkipReason {
     Torn,
     /// It can't be decoded: no keyframe, or not all parameter sets, have come yet.
     Early,
-    /// Larger than 32 MiB, or in more than 65536 pieces.
+    /// Larger than 12 MiB, or in more than 65536 pieces.
     TooLarge,
     /// Of a kind that can't be put together: a JPEG of unknown type or size.
     NotPicture,
@@ -125,7 +125,7 @@ enum Depacketizer {
 /// What is handed out is whole: no packet of it was missing. For H.264 and H.265 it begins with the first keyframe for which all parameter sets
 /// are there, and goes on with every whole access unit, also with those that refer to one that was torn.
 ///
-/// What a camera can make it hold is bounded: one picture of 32 MiB, of which it keeps the pieces, and 16 MiB of packets whose place or sender
+/// What a camera can make it hold is bounded: one picture of 12 MiB, of which it keeps the pieces, and 12 MiB of packets whose place or sender
 /// is not known. Pieces are slices of the buffers pushed: push none that are much larger than the packets in them.
 ///
 /// ```

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
+use crate::load::Load;
 use crate::process::Process;
 
 /// What is measured against each other.
@@ -31,17 +32,18 @@ impl Contender {
         }
     }
 
-    /// Starts what records `cameras` cameras at the port into `dir`.
-    pub fn start(self, port: u16, cameras: usize, dir: &Path) -> io::Result<Vec<Process>> {
+    /// Starts what records the cameras at the port into `dir`.
+    pub fn start(self, port: u16, load: Load, dir: &Path) -> io::Result<Vec<Process>> {
         match self {
-            Contender::Framelog => Ok(vec![start_framelog(port, cameras, dir)?]),
+            Contender::Framelog => Ok(vec![start_framelog(port, load, dir)?]),
             Contender::Floor => Ok(vec![Process::spawn(
                 Command::new(std::env::current_exe()?)
-                    .args(["floor", &port.to_string(), &cameras.to_string()])
-                    .arg(dir),
+                    .args(["floor", &port.to_string()])
+                    .arg(dir)
+                    .args(load.to_args()),
             )?]),
-            Contender::Ffmpeg => (0..cameras)
-                .map(|camera| start_ffmpeg(port, camera, dir))
+            Contender::Ffmpeg => (0..load.cameras)
+                .map(|camera| start_ffmpeg(port, load, camera, dir))
                 .collect(),
         }
     }
@@ -56,14 +58,20 @@ impl Contender {
     }
 }
 
-fn start_framelog(port: u16, cameras: usize, dir: &Path) -> io::Result<Process> {
+/// Where a camera is.
+fn url(port: u16, load: Load, camera: usize) -> String {
+    let scheme = if load.h264 { "rtsp" } else { "http" };
+    format!("{scheme}://127.0.0.1:{port}/c{camera:04}")
+}
+
+fn start_framelog(port: u16, load: Load, dir: &Path) -> io::Result<Process> {
     let mut config = format!(
         "[storage]\npath = '{}'\n\n[http]\nlisten = \"127.0.0.1:0\"\n",
         dir.join("storage").display()
     );
-    for camera in 0..cameras {
-        config +=
-            &format!("\n[cameras.c{camera:04}]\nurl = \"http://127.0.0.1:{port}/c{camera:04}\"\n");
+    for camera in 0..load.cameras {
+        let url = url(port, load, camera);
+        config += &format!("\n[cameras.c{camera:04}]\nurl = \"{url}\"\n");
     }
     let path = dir.join("framelog.toml");
     fs::write(&path, config)?;
@@ -76,14 +84,18 @@ fn start_framelog(port: u16, cameras: usize, dir: &Path) -> io::Result<Process> 
     )
 }
 
-fn start_ffmpeg(port: u16, camera: usize, dir: &Path) -> io::Result<Process> {
+fn start_ffmpeg(port: u16, load: Load, camera: usize, dir: &Path) -> io::Result<Process> {
+    let input = match load.h264 {
+        true => ["-rtsp_transport", "tcp", "-i"],
+        false => ["-f", "mpjpeg", "-i"],
+    };
     Process::spawn(
         Command::new("ffmpeg")
             .args(["-nostdin", "-nostats", "-loglevel", "error"])
             .args(["-stats_period", "3600", "-progress"])
             .arg(dir.join(format!("{camera:04}.progress")))
-            .args(["-f", "mpjpeg", "-i"])
-            .arg(format!("http://127.0.0.1:{port}/c{camera:04}"))
+            .args(input)
+            .arg(url(port, load, camera))
             .args(["-c", "copy", "-f", "segment", "-segment_time", "60"])
             .arg(dir.join(format!("{camera:04}-%03d.mkv")))
             .stdin(Stdio::null())

@@ -11,6 +11,9 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::load::Load;
 use crate::picture::picture;
+use rtsp::{Film, Stream};
+
+mod rtsp;
 
 const LISTENER: Token = Token(usize::MAX);
 /// How many different frames there are.
@@ -31,9 +34,7 @@ pub fn run(load: Load) -> io::Result<()> {
         load,
         poll,
         listener,
-        frames: (0..PICTURES as u64)
-            .map(|seed| [picture(load.frame_bytes, seed), b"\r\n".to_vec()].concat())
-            .collect(),
+        frames: Frames::new(&load),
         cameras: Vec::new(),
         due: BinaryHeap::new(),
         turns: VecDeque::new(),
@@ -71,11 +72,32 @@ struct Sent {
     skipped: u64,
 }
 
+/// The frames of all cameras, in what way they are sent.
+enum Frames {
+    /// Each with its line end.
+    Http(Vec<Vec<u8>>),
+    Rtsp(Film),
+}
+
+impl Frames {
+    fn new(load: &Load) -> Self {
+        let jpeg = |seed| [picture(load.frame_bytes, seed), b"\r\n".to_vec()].concat();
+        match load.h264 {
+            true => Self::Rtsp(Film::new(load.frame_bytes, PICTURES)),
+            false => Self::Http((0..PICTURES as u64).map(jpeg).collect()),
+        }
+    }
+}
+
 struct Camera {
     stream: TcpStream,
-    /// What it has been asked so far; `None` once it streams.
-    request: Option<Vec<u8>>,
-    /// What goes before the frame under way.
+    /// What it has been asked so far.
+    request: Vec<u8>,
+    is_streaming: bool,
+    rtsp: Stream,
+    /// Answers that wait for the end of a frame.
+    answers: Vec<u8>,
+    /// What goes before the frame under way; over RTSP, all of it.
     head: Vec<u8>,
     /// How much of head and frame the kernel has taken; `None` between frames.
     written: Option<usize>,
@@ -88,7 +110,7 @@ struct Generator {
     load: Load,
     poll: Poll,
     listener: TcpListener,
-    frames: Vec<Vec<u8>>,
+    frames: Frames,
     cameras: Vec<Camera>,
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     /// Cameras at line rate whose socket takes more.
@@ -155,7 +177,10 @@ impl Generator {
             stream.set_nodelay(true)?;
             self.cameras.push(Camera {
                 stream,
-                request: Some(Vec::new()),
+                request: Vec::new(),
+                is_streaming: false,
+                rtsp: Stream::default(),
+                answers: Vec::new(),
                 head: Vec::new(),
                 written: None,
                 frame: self.cameras.len() % PICTURES,
@@ -170,7 +195,7 @@ impl Generator {
         if writable {
             camera.blocked = false;
         }
-        if readable && camera.take_request()? {
+        if readable && camera.take_requests(self.load.h264)? {
             self.streaming += 1;
             match self.load.interval() {
                 // Each camera has its own place in the interval.
@@ -201,7 +226,7 @@ impl Generator {
             if self.cameras[at].written.is_some() {
                 self.sent.skipped += 1;
             } else {
-                self.cameras[at].begin(&self.frames);
+                self.cameras[at].begin(&self.frames, at);
                 self.write(at)?;
             }
         }
@@ -214,7 +239,7 @@ impl Generator {
         };
         for _ in 0..TURN {
             if self.cameras[at].written.is_none() {
-                self.cameras[at].begin(&self.frames);
+                self.cameras[at].begin(&self.frames, at);
             }
             self.write(at)?;
             if self.cameras[at].blocked {
@@ -236,31 +261,46 @@ impl Generator {
 }
 
 impl Camera {
-    /// Reads the request; true when it is whole and its answer has begun.
-    fn take_request(&mut self) -> io::Result<bool> {
+    /// Reads requests, and answers them; true when that has begun the stream.
+    fn take_requests(&mut self, rtsp: bool) -> io::Result<bool> {
         const ANSWER: &[u8] =
             b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
-        let Some(request) = &mut self.request else {
-            return Ok(false);
-        };
         let mut piece = [0; 2048];
+        let mut begins = false;
         while let Some(n) = unless_blocked(self.stream.read(&mut piece))?.filter(|n| *n > 0) {
-            request.extend_from_slice(&piece[..n]);
+            if rtsp {
+                begins |= self.rtsp.hear(&piece[..n], &mut self.answers);
+            } else {
+                self.request.extend_from_slice(&piece[..n]);
+            }
         }
-        if !request.ends_with(b"\r\n\r\n") {
-            return Ok(false);
+        if !rtsp && !self.is_streaming && self.request.ends_with(b"\r\n\r\n") {
+            self.answers.extend_from_slice(ANSWER);
+            begins = true;
         }
-        self.request = None;
-        self.stream.write_all(ANSWER)?;
-        Ok(true)
+        self.is_streaming |= begins;
+        if self.written.is_none() && !self.answers.is_empty() {
+            self.stream.write_all(&self.answers)?;
+            self.answers.clear();
+        }
+        Ok(begins)
     }
 
-    fn begin(&mut self, frames: &[Vec<u8>]) {
+    fn begin(&mut self, frames: &Frames, at: usize) {
+        self.head.clear();
+        self.head.append(&mut self.answers);
+        match frames {
+            Frames::Http(frames) => self.begin_part(frames),
+            Frames::Rtsp(film) => self.rtsp.write_frame(film, at, &mut self.head),
+        }
+        self.written = Some(0);
+    }
+
+    fn begin_part(&mut self, frames: &[Vec<u8>]) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         self.frame = (self.frame + 1) % frames.len();
-        self.head.clear();
         // Writing to a Vec does not fail.
         let _ = write!(
             self.head,
@@ -269,12 +309,14 @@ impl Camera {
             now.as_secs(),
             now.subsec_micros()
         );
-        self.written = Some(0);
     }
 
     /// Writes on; true when the frame is through. A connection that the recorder has closed takes no more.
-    fn write(&mut self, frames: &[Vec<u8>]) -> io::Result<bool> {
-        let frame = &frames[self.frame];
+    fn write(&mut self, frames: &Frames) -> io::Result<bool> {
+        let frame = match frames {
+            Frames::Http(frames) => &frames[self.frame][..],
+            Frames::Rtsp(_) => &[],
+        };
         while let Some(written) = &mut self.written {
             let head = self.head.get(*written..).unwrap_or_default();
             let body = &frame[written.saturating_sub(self.head.len())..];

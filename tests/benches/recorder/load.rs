@@ -20,6 +20,9 @@ pub struct Load {
     /// They stop before that when they have sent so many bytes together
     #[arg(long, default_value_t = 4_000_000_000)]
     pub bytes_max: u64,
+    /// H.264 over RTSP, in place of JPEGs over HTTP
+    #[arg(long)]
+    pub h264: bool,
 }
 
 /// The loads that the project holds itself to.
@@ -35,6 +38,8 @@ pub enum Preset {
     D,
     /// 1,000 cameras, a frame every 5 s
     Idle,
+    /// 16 cameras of H.264, 25 fps, 4 Mbit/s
+    H264,
 }
 
 impl Preset {
@@ -46,13 +51,16 @@ impl Preset {
             Preset::C => (8, 0.0, 10),
             Preset::D => (1_000, 10.0, 12),
             Preset::Idle => (1_000, 0.2, 30),
+            Preset::H264 => (16, 25.0, 20),
         };
+        let h264 = matches!(self, Preset::H264);
         Load {
             cameras,
             fps,
-            frame_bytes: 24_000,
+            frame_bytes: if h264 { 20_000 } else { 24_000 },
             seconds,
             bytes_max: 4_000_000_000,
+            h264,
         }
     }
 }
@@ -77,13 +85,16 @@ impl Load {
 
     /// The same, as arguments of this program.
     pub fn to_args(self) -> Vec<String> {
-        [
+        let mut args = vec![
             format!("--cameras={}", self.cameras),
             format!("--fps={}", self.fps),
             format!("--frame-bytes={}", self.frame_bytes),
             format!("--seconds={}", self.seconds),
             format!("--bytes-max={}", self.bytes_max),
-        ]
-        .into()
+        ];
+        if self.h264 {
+            args.push("--h264".to_owned());
+        }
+        args
     }
 }

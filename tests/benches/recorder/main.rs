@@ -1,6 +1,7 @@
 //! What recording costs: the daemon, and beside it in the same run the floor and ffmpeg, on the same cameras.
 //!
 //!     cargo bench -p framelog-tests --bench recorder -- --load a
+//!     cargo bench -p framelog-tests --bench recorder -- --load h264
 //!     cargo bench -p framelog-tests --bench recorder -- --cameras 64 --fps 15 --frame-bytes 97000 --seconds 20
 
 use std::io;
@@ -29,7 +30,7 @@ struct Arguments {
     #[command(subcommand)]
     part: Option<Part>,
     /// One of the project's loads, in place of the numbers below
-    #[arg(long, conflicts_with_all = ["cameras", "fps", "frame_bytes", "seconds", "bytes_max"])]
+    #[arg(long, conflicts_with_all = ["cameras", "fps", "frame_bytes", "seconds", "bytes_max", "h264"])]
     load: Option<Preset>,
     #[command(flatten)]
     own_load: Load,
@@ -53,8 +54,9 @@ enum Part {
     #[command(hide = true)]
     Floor {
         port: u16,
-        cameras: usize,
         dir: PathBuf,
+        #[command(flatten)]
+        load: Load,
     },
 }
 
@@ -65,7 +67,7 @@ fn main() -> io::Result<()> {
             allow_many_files()?;
             match part {
                 Part::Generator(load) => generator::run(load),
-                Part::Floor { port, cameras, dir } => floor::run(port, cameras, &dir),
+                Part::Floor { port, dir, load } => floor::run(port, load, &dir),
             }
         }
         None => compare(&arguments),

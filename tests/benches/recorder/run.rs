@@ -67,7 +67,7 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
     let dir = tempfile::tempdir_in(parent)?;
     touch_memory(dir.path(), load.bytes())?;
     let mut cameras = Cameras::start(load)?;
-    let mut recorders = contender.start(cameras.port, load.cameras, dir.path())?;
+    let mut recorders = contender.start(cameras.port, load, dir.path())?;
     cameras.await_line("running")?;
     let (began, cpu_before_s) = (Instant::now(), cpu_s(&recorders)?);
     let sent = cameras.await_line("sent ")?;

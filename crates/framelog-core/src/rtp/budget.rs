@@ -1,7 +1,7 @@
 //! What one picture may hold. Not for pictures that are too large: who asks tells.
 
-/// The largest picture, bytes.
-pub(super) const PICTURE_BYTES_MAX: usize = 32 << 20;
+/// The largest picture, bytes. Keyframes of 8K have some 4 MB; one that never ends looks like one until it is larger than this.
+pub(super) const PICTURE_BYTES_MAX: usize = 12 << 20;
 /// The most slices in one: a picture of the largest size in packets of 500 bytes.
 const SLICES_MAX: usize = 64 << 10;
 

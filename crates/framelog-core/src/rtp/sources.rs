@@ -11,7 +11,9 @@ const ALONE_US: i64 = 2_000_000;
 /// How many of its packets are held.
 const HELD_MAX: usize = 4096;
 /// How much of them, bytes.
-const HELD_BYTES_MAX: usize = 8 << 20;
+const HELD_BYTES_MAX: usize = 4 << 20;
+/// Of how many others. No camera has as many; and as often as this what is held may be taken again.
+const SENDERS_MAX: usize = 8;
 
 /// A packet and when it arrived, microseconds since the Unix epoch.
 pub(super) type Arrived = (Packet, i64);
@@ -35,6 +37,8 @@ pub(super) struct Sources {
     /// Packets of others, since the last of ours.
     held: Vec<Arrived>,
     held_bytes: usize,
+    /// Whose they are.
+    senders: Vec<u32>,
     /// Packets of others that were passed over.
     pub(super) foreign: u64,
 }
@@ -61,6 +65,12 @@ impl Sources {
                 Verdict::Ours(arrived)
             }
             Some(_) => {
+                if !self.senders.contains(&ssrc) {
+                    if self.senders.len() == SENDERS_MAX {
+                        self.pass_over_held();
+                    }
+                    self.senders.push(ssrc);
+                }
                 let first_us = self
                     .held
                     .first()
@@ -99,6 +109,7 @@ impl Sources {
     fn change(&mut self, ssrc: u32) -> Verdict {
         self.current = Some(ssrc);
         self.held_bytes = 0;
+        self.senders.clear();
         Verdict::Changed(std::mem::take(&mut self.held))
     }
 
@@ -106,6 +117,7 @@ impl Sources {
         self.foreign += self.held.len() as u64;
         self.held.clear();
         self.held_bytes = 0;
+        self.senders.clear();
     }
 }
 
@@ -168,6 +180,23 @@ mod tests {
         let changed = Verdict::Changed(vec![arrived(7, 9, 5)]);
         assert_eq!(sources.take(arrived(7, 9, 5)), changed);
         assert_eq!(sources.take(arrived(1, 1, 6)), Verdict::Held);
+    }
+
+    #[test]
+    fn another_sender_with_each_packet_is_not_taken_again_and_again() {
+        let mut sources = Sources::default();
+        let mut taken = 0;
+        for n in 0..20_000 {
+            let mut ahead = vec![arrived(n, 0, i64::from(n) * 1_000)];
+            while let Some(packet) = ahead.pop() {
+                taken += 1;
+                if let Verdict::Changed(packets) = sources.take(packet) {
+                    ahead.extend(packets.into_iter().rev());
+                }
+            }
+            assert!(sources.held.len() <= SENDERS_MAX);
+        }
+        assert!(taken <= 2 * 20_000, "{taken}");
     }
 
     #[test]

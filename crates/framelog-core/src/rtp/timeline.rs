@@ -22,6 +22,10 @@ const START_US: i64 = 86_400_000_000;
 const MEDIA_RANGE_US: std::ops::Range<i64> = START_US / 2..400_000_000_000_000;
 /// A picture can't come this much earlier than the least delayed one: RTP time leapt ahead. Less than what the clock takes for a step.
 const AHEAD_US: i64 = 900_000;
+/// But the first of a stream may have been delayed by as much as this; those behind them then come in a burst.
+const FIRST_DELAY_US: i64 = 3_000_000;
+/// From one picture of a burst to the next RTP time goes on by no more than this: by a picture.
+const BURST_STEP_US: i64 = 200_000;
 /// A picture comes no more than so much later than the least delayed one, however bad the network: RTP time leapt back.
 const BEHIND_US: i64 = 55_000_000;
 /// Pictures that are shown in another order than they are sent (B-frames) go back less than this.
@@ -200,9 +204,23 @@ impl Timeline {
         let back_us = self
             .last
             .map_or(0, |last| last.media_us.saturating_sub(media_us));
-        !(-AHEAD_US..=BEHIND_US).contains(&late_us)
+        let ahead_max_us = match self.is_burst_at_start(arrival) {
+            true => FIRST_DELAY_US,
+            false => AHEAD_US,
+        };
+        !(-ahead_max_us..=BEHIND_US).contains(&late_us)
             || back_us > BACK_US
             || !MEDIA_RANGE_US.contains(&media_us)
+    }
+
+    /// Whether the delays so far may all be those of pictures that had to wait, and this is one of those that come behind them.
+    fn is_burst_at_start(&self, arrival: Point) -> bool {
+        let Some(last) = self.last.filter(|_| self.points.is_empty()) else {
+            return false;
+        };
+        let step_us = self.media_at(arrival.ticks).saturating_sub(last.media_us);
+        let passed_us = arrival.us.saturating_sub(last.received_us);
+        step_us.saturating_sub(passed_us) <= BURST_STEP_US
     }
 
     /// A new stretch of media time, as if this picture had come with the least delay.

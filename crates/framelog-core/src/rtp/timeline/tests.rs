@@ -77,6 +77,20 @@ fn a_stall_and_the_burst_behind_it_keep_their_spacing() {
 }
 
 #[test]
+fn a_burst_at_the_start_keeps_its_spacing() {
+    let mut timeline = Timeline::new(90_000);
+    timeline.report(ntp(NOW), 0, NOW);
+    for n in 0..500i64 {
+        let sent_us = NOW + n * FRAME_US;
+        // What was sent in the first 1.5 s is received at once.
+        let received_us = sent_us.max(NOW + 1_500_000 + n * 100);
+        let stamp = timeline.stamp(n as u32 * 3_600, received_us, n % 25 == 0);
+        assert_eq!(media(stamp), START_US + n * FRAME_US, "{n}");
+        assert_eq!(stamp.stamp_us, Some(sent_us), "{n}");
+    }
+}
+
+#[test]
 fn where_rtp_time_leaps_media_time_goes_on_by_arrival() {
     for leap in [900_000u32, 0u32.wrapping_sub(900_000), 1 << 31, 77_777_777] {
         let ticks = |n: i64| (n as u32 * 3_600).wrapping_add(if n >= 300 { leap } else { 0 });
