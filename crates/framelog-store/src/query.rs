@@ -25,8 +25,6 @@ pub use stretches::StretchRow;
 
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
-/// SQLite has a thread of its own: so many rows it hands over at a time, so that the two needn't wake each other for every few.
-const ROWS_BUFFERED: usize = 4_096;
 /// How long a query waits for a checkpoint to finish.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -165,7 +163,6 @@ impl Reader {
             .filename(&index)
             .read_only(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .row_buffer_size(ROWS_BUFFERED)
             .disable_statement_logging();
         let pool = match connect(options.clone()).await {
             // A directory that may not be written, and nobody recording: SQLite cannot make the shared memory that a log
