@@ -160,6 +160,33 @@ fn index_that_is_deleted_renamed_or_replaced_while_recording_comes_back_by_itsel
     assert!(verified.status.success(), "{verified:?}");
 }
 
+#[test]
+fn index_that_is_cut_short_while_recording_is_made_anew() {
+    let camera = Camera::start(Listen::plainly(82), live(20));
+    let place = Place::new(&camera.section("gate", "/"));
+    let began_us = crate::support::now_us();
+    let daemon = place.run();
+    wait_for_more(&place, 50);
+    // It has been looked at when it is larger than this.
+    std::thread::sleep(Duration::from_secs(3));
+    let index = fs::File::options()
+        .write(true)
+        .open(place.storage().join("index.db"))
+        .expect("an index");
+    index.set_len(0).expect("a file that may be written");
+    wait_until(&place, "word of it", || {
+        let log = place.log();
+        log.contains("index.db was cut short") || log.contains("index is damaged")
+    });
+    wait_for_line(&place, "index made anew from the footage", 1);
+    wait_for_more(&place, 50);
+    let until_us = crate::support::now_us() - 2_000_000;
+    stop(daemon, &place);
+    assert_nothing_is_lost(&camera, &place, began_us + 1_000_000, until_us);
+    let verified = place.command(&["verify"]);
+    assert!(verified.status.success(), "{verified:?}");
+}
+
 /// Damages the fullest page of frames: those of the camera that is no longer recorded.
 fn damage_frames(index: &Path) {
     let mut bytes = fs::read(index).expect("an index");

@@ -34,10 +34,12 @@ pub(crate) enum Change {
     Rules(Rules),
 }
 
-/// Closed segments that were found, with their frames.
+/// What looking through the footage came to: closed segments that were found, with their frames.
 #[derive(Debug)]
 pub(crate) struct Adopted {
     pub segments: Vec<(rows::Segment, Vec<rows::Frame>)>,
+    /// And what is there no more.
+    pub missing: Vec<rows::Missing>,
     /// Told when they are committed, with everything that was reported before.
     pub committed: oneshot::Sender<()>,
 }

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
@@ -58,6 +59,8 @@ pub(crate) struct Guard {
     uuid: Uuid,
     /// The index, and the files that belong to it.
     index: Vec<(PathBuf, FileId)>,
+    /// The largest that the index has been, bytes: it never gets smaller.
+    grown: Arc<AtomicU64>,
     gone: Arc<watch::Sender<Option<Gone>>>,
 }
 
@@ -75,6 +78,7 @@ impl Guard {
             opened: id(&disk.root().metadata()?),
             uuid,
             index: index.collect(),
+            grown: Arc::default(),
             gone: Arc::new(watch::Sender::new(None)),
         })
     }
@@ -136,13 +140,21 @@ impl Guard {
     fn check_index(&self) -> Result<(), String> {
         for (path, opened) in &self.index {
             match fs::metadata(path) {
-                Ok(found) if id(&found) == *opened => {}
+                Ok(found) if id(&found) == *opened => self.check_size(path, found.len())?,
                 Ok(_) => return Err(format!("{} was replaced by another file", path.display())),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(format!("{} was deleted or renamed", path.display()));
                 }
                 Err(_) => {} // of the disk, the directory tells
             }
+        }
+        Ok(())
+    }
+
+    fn check_size(&self, path: &Path, bytes: u64) -> Result<(), String> {
+        let is_index = path.ends_with(layout::INDEX);
+        if is_index && bytes < self.grown.fetch_max(bytes, Relaxed) {
+            return Err(format!("{} was cut short", path.display()));
         }
         Ok(())
     }

@@ -22,11 +22,19 @@ struct Identity {
     uuid: String,
 }
 
-/// Takes the directory for this process; free again when the file is dropped, or the process is gone.
+/// A storage directory that is taken: free again when this is dropped, or the process is gone.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    /// The file is deleted by people who take it for a left-over. Not all file systems of other machines can lock a directory.
+    _directory: Option<File>,
+}
+
+/// Takes the directory for this process.
 ///
 /// # Errors
 /// [`Error::Locked`] if another recorder has it.
-pub(crate) fn lock(storage: &Path) -> Result<File, Error> {
+pub(crate) fn lock(storage: &Path) -> Result<Lock, Error> {
     let path = storage.join(layout::LOCK);
     let file = File::options()
         .create(true)
@@ -34,20 +42,32 @@ pub(crate) fn lock(storage: &Path) -> Result<File, Error> {
         .write(true)
         .open(&path)
         .map_err(Error::io(&path, "made"))?;
+    let locked = || Error::Locked { path: path.clone() };
+    let failed = || Error::io(&path, "locked");
+    if !take(&file).map_err(failed())? {
+        return Err(locked());
+    }
+    let directory = File::open(storage).map_err(failed())?;
+    let _directory = match take(&directory) {
+        Ok(false) => return Err(locked()),
+        taken => taken.ok().map(|_| directory),
+    };
+    Ok(Lock {
+        _file: file,
+        _directory,
+    })
+}
+
+/// Whether the lock could be had.
+fn take(file: &File) -> io::Result<bool> {
     for _ in 0..LOOKS_MAX {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(true),
             Err(TryLockError::WouldBlock) => thread::sleep(LOOK),
-            Err(TryLockError::Error(source)) => {
-                return Err(Error::Io {
-                    path,
-                    action: "locked",
-                    source,
-                });
-            }
+            Err(TryLockError::Error(source)) => return Err(source),
         }
     }
-    Err(Error::Locked { path })
+    Ok(false)
 }
 
 /// Whether a recorder runs on the storage directory. Changes nothing.
@@ -56,16 +76,22 @@ pub(crate) fn lock(storage: &Path) -> Result<File, Error> {
 /// [`Error::Io`] if the lock file can't be read.
 pub fn is_recording(storage: &Path) -> Result<bool, Error> {
     let path = storage.join(layout::LOCK);
-    let file = match File::open(&path) {
-        Ok(file) => file,
+    if is_locked(&path).map_err(Error::io(path, "looked at"))? {
+        return Ok(true);
+    }
+    Ok(is_locked(storage).unwrap_or(false)) // it is so on file systems that can't lock a directory
+}
+
+fn is_locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(Error::io(path, "read")(error)),
+        opened => opened?,
     };
     // Free again at once, when the file is closed.
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(Error::io(path, "looked at")(error)),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -144,6 +170,10 @@ mod tests {
     fn lock_is_held_by_one_and_free_after_it() {
         let storage = tempfile::tempdir().unwrap();
         let held = lock(storage.path()).unwrap();
+        assert!(matches!(lock(storage.path()), Err(Error::Locked { .. })));
+        // Taken for a left-over.
+        fs::remove_file(storage.path().join(layout::LOCK)).unwrap();
+        assert!(is_recording(storage.path()).unwrap());
         assert!(matches!(lock(storage.path()), Err(Error::Locked { .. })));
         drop(held);
         lock(storage.path()).unwrap();

@@ -576,6 +576,9 @@ impl Index {
                 rows::write(connection, frames).await?;
             }
         }
+        for adopted in &self.pending.adopted {
+            rows::write_missing(connection, &adopted.missing, alive_us).await?;
+        }
         rows::write(connection, changed).await?;
         if ended_us.is_some() {
             accounts::close(connection, self.session_id).await?;

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use sqlx::{AssertSqlSafe, Connection as _, FromRow};
+use sqlx::{AssertSqlSafe, Connection as _, FromRow, SqliteConnection};
 
 use crate::error::Error;
+use crate::rows::Missing;
 use crate::{layout, session};
 
 /// The index of a storage directory beside the one that it replaced.
@@ -30,6 +31,92 @@ const COMPARE: &str = "SELECT count(*) AS old_segments, coalesce(sum(o.frames), 
         (SELECT count(*) FROM main.segments) AS segments, \
         (SELECT coalesce(sum(frames), 0) FROM main.segments) AS frames \
      FROM old.segments o LEFT JOIN main.segments n ON n.path = o.path";
+
+/// Segments that have fewer frames than they had, or whose file is gone: camera, old and new id, times, frames, bytes.
+const SHORTER: &str = "SELECT c.id AS camera_id, o.camera_id AS old_camera_id, o.id AS old_id, n.id AS id, o.started_us, o.ended_us, o.frames, o.bytes \
+     FROM old.segments o JOIN old.cameras oc ON oc.id = o.camera_id JOIN main.cameras c ON c.name = oc.name \
+     LEFT JOIN main.segments n ON n.path = o.path WHERE o.frames > coalesce(n.frames, 0) ORDER BY c.id, o.started_us";
+
+#[derive(FromRow)]
+struct Shorter {
+    camera_id: i64,
+    old_camera_id: i64,
+    old_id: i64,
+    id: Option<i64>,
+    started_us: i64,
+    ended_us: i64,
+    frames: i64,
+    bytes: i64,
+}
+
+/// Footage that the old index had and the open one has not: a row for each file that is gone, and for each stretch of frames that is missing in one
+/// that is there.
+pub(crate) async fn missing(
+    connection: &mut SqliteConnection,
+    old: &Path,
+) -> sqlx::Result<Vec<Missing>> {
+    sqlx::query("ATTACH ? AS old")
+        .bind(old.to_string_lossy())
+        .execute(&mut *connection)
+        .await?;
+    let missing = try_missing(connection).await;
+    sqlx::query("DETACH old").execute(connection).await?;
+    missing
+}
+
+async fn try_missing(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Missing>> {
+    let segments: Vec<Shorter> = sqlx::query_as(SHORTER).fetch_all(&mut *connection).await?;
+    let mut missing = Vec::new();
+    for segment in segments {
+        match segment.id {
+            None => missing.push(Missing {
+                camera_id: segment.camera_id,
+                started_us: segment.started_us,
+                ended_us: segment.ended_us,
+                segments: 1,
+                frames: segment.frames,
+                bytes: segment.bytes,
+            }),
+            Some(id) => missing.extend(missing_within(connection, &segment, id).await?),
+        }
+    }
+    Ok(missing)
+}
+
+async fn missing_within(
+    connection: &mut SqliteConnection,
+    segment: &Shorter,
+    id: i64,
+) -> sqlx::Result<Vec<Missing>> {
+    let frames: Vec<(i64, i64, bool)> = sqlx::query_as(
+        "SELECT o.captured_us, o.length, EXISTS (SELECT 1 FROM main.frames n WHERE n.camera_id = ?1 \
+             AND n.captured_us = o.captured_us AND n.segment_id = ?2 AND n.offset = o.offset) \
+         FROM old.frames o WHERE o.camera_id = ?3 AND o.captured_us BETWEEN ?4 AND ?5 AND o.segment_id = ?6 \
+         ORDER BY o.captured_us, o.offset",
+    )
+    .bind(segment.camera_id)
+    .bind(id)
+    .bind(segment.old_camera_id)
+    .bind(segment.started_us)
+    .bind(segment.ended_us)
+    .bind(segment.old_id)
+    .fetch_all(connection)
+    .await?;
+    let stretch = |frames: &[(i64, i64, bool)]| {
+        Some(Missing {
+            camera_id: segment.camera_id,
+            started_us: frames.first()?.0,
+            ended_us: frames.last()?.0,
+            segments: 0,
+            frames: frames.len() as i64,
+            bytes: frames.iter().map(|(_, length, _)| length).sum(),
+        })
+    };
+    Ok(frames
+        .split(|(.., is_there)| *is_there)
+        .filter_map(stretch)
+        .collect())
+}
 
 /// Compares them, by the files that they know. Changes nothing.
 ///

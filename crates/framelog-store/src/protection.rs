@@ -450,10 +450,9 @@ pub(crate) async fn restore(
     // The begin of one that is being taken away may have moved.
     spans.retain(|span| !known.contains(&(span.camera.clone(), span.ended_us, span.added_us)));
     for span in &spans {
-        // As if it had been taken out of the configuration: it may have been.
-        sqlx::query("INSERT OR IGNORE INTO cameras (name, added_us, removed_us) VALUES (?, ?, ?)")
+        // If it has been taken out of the configuration, that is found next. Until when it was recorded its footage tells.
+        sqlx::query("INSERT OR IGNORE INTO cameras (name, added_us) VALUES (?, ?)")
             .bind(&span.camera)
-            .bind(now_us)
             .bind(now_us)
             .execute(&mut *transaction)
             .await?;

@@ -1,7 +1,6 @@
 //! What waits for one writer thread, and when the thread is woken: seldom, because each wake-up costs. Not for how much may
 //! wait: that is `budget`.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,11 +10,8 @@ use crate::camera::Camera;
 
 /// How long frames are gathered before they are written. The bytes are in the file within 250 ms of their arrival.
 const GATHER: Duration = Duration::from_millis(150);
-/// Not longer than until so many bytes of one camera wait: more in one call gains nothing, and the processor's cache forgets them.
-const GATHER_CAMERA_BYTES: usize = 256 << 10;
-/// And not longer than until so many wait of all: of many cameras each has a frame or two by then, and a call for two costs little more than
-/// one for one.
-const GATHER_BYTES: usize = 8 << 20;
+/// So many bytes are written at once: more in one call gains nothing, and the processor's cache forgets them.
+const GATHER_BYTES: usize = 1 << 20;
 
 /// What a writer thread is asked to do.
 #[derive(Debug)]
@@ -52,8 +48,6 @@ struct Waiting {
     entries: Vec<Entry>,
     bytes: usize,
     since: Option<Instant>,
-    /// There is enough to be written.
-    enough: bool,
     closed: bool,
 }
 
@@ -64,18 +58,16 @@ impl Queue {
         if waiting.closed {
             return false;
         }
+        let before = waiting.bytes;
         waiting.bytes += entry.bytes;
-        let was_enough = waiting.enough;
-        waiting.enough |= waiting.bytes >= GATHER_BYTES
-            || entry.camera.waiting_bytes.load(Relaxed) >= GATHER_CAMERA_BYTES;
-        let now_enough = waiting.enough && !was_enough;
+        let many = before < GATHER_BYTES && waiting.bytes >= GATHER_BYTES;
         let first = waiting.entries.is_empty();
         if first {
             waiting.since = Some(Instant::now());
         }
         waiting.entries.push(entry);
         drop(waiting);
-        if first || now_enough {
+        if first || many {
             self.changed.notify_one();
         }
         true
@@ -100,7 +92,7 @@ impl Queue {
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-        while !waiting.closed && !waiting.enough {
+        while !waiting.closed && waiting.bytes < GATHER_BYTES {
             let left = GATHER.saturating_sub(waiting.since.map_or(GATHER, |since| since.elapsed()));
             if left.is_zero() {
                 break;
@@ -113,7 +105,6 @@ impl Queue {
         }
         waiting.bytes = 0;
         waiting.since = None;
-        waiting.enough = false;
         Some(std::mem::take(&mut waiting.entries))
     }
 

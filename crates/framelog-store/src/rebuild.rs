@@ -17,8 +17,9 @@ use crate::error::Error;
 use crate::gaps::GapChange;
 use crate::layout::{self, SegmentName};
 use crate::lost_index;
+use crate::old_index;
 use crate::recovery::{cut_torn_end, known_paths};
-use crate::rows::{self, camera_id, next_id};
+use crate::rows::{self, Missing, camera_id, next_id};
 use crate::scan::{Depth, frame_at};
 use crate::session::connect_beside;
 use crate::unindexed::{self, Footage};
@@ -274,7 +275,7 @@ async fn adopt_all(
                 let before = batch.len();
                 for footage in &found {
                     let Some(id) = ids.next() else {
-                        hand_over(changes, batch).await?;
+                        hand_over(changes, batch, Vec::new()).await?;
                         return Err(Error::MoreFootage);
                     };
                     batch.extend(footage.rows(id, *camera_id));
@@ -283,7 +284,7 @@ async fn adopt_all(
                 waiting += frames;
                 if waiting >= FRAMES_AT_ONCE {
                     waiting = 0;
-                    hand_over(changes, std::mem::take(&mut batch)).await?;
+                    hand_over(changes, std::mem::take(&mut batch), Vec::new()).await?;
                     forget_known(&mut connection, disk).await?;
                 }
                 progress.send_modify(|progress| {
@@ -293,7 +294,11 @@ async fn adopt_all(
                 });
             }
         }
-        hand_over(changes, batch).await?;
+        hand_over(changes, batch, Vec::new()).await?;
+    }
+    let missing = missing(storage, &mut connection).await?;
+    hand_over(changes, Vec::new(), missing).await?;
+    for (camera_id, ..) in &plan.cameras {
         let holes = holes(&mut connection, *camera_id, plan.began_us)
             .await
             .map_err(failed())?;
@@ -309,11 +314,11 @@ async fn adopt_all(
                     },
                 });
             }
-            hand_over(changes, Vec::new()).await?; // or the index would fold them
+            hand_over(changes, Vec::new(), Vec::new()).await?; // or the index would fold them
         }
     }
     // The gaps, too, are in the index before the mark goes.
-    hand_over(changes, Vec::new()).await?;
+    hand_over(changes, Vec::new(), Vec::new()).await?;
     lost_index::clear_mark(storage)
 }
 
@@ -410,13 +415,40 @@ fn read_one(disk: &Disk, name: SegmentName) -> std::io::Result<Footage> {
 async fn hand_over(
     changes: &Changes,
     segments: Vec<(rows::Segment, Vec<rows::Frame>)>,
+    missing: Vec<Missing>,
 ) -> Result<(), Error> {
     let (committed, done) = oneshot::channel();
     changes.send(Change::Adopted(Adopted {
         segments,
+        missing,
         committed,
     }));
     done.await.map_err(|_| Error::IndexStopped)
+}
+
+/// What the index that was set aside had and the footage has not, as far as that index can be read.
+async fn missing(storage: &Path, connection: &mut SqliteConnection) -> Result<Vec<Missing>, Error> {
+    let Some(lost_index::Mark::Begun {
+        aside: Some(aside), ..
+    }) = lost_index::mark(storage)?
+    else {
+        return Ok(Vec::new());
+    };
+    let missing = match old_index::missing(connection, &storage.join(aside)).await {
+        Ok(missing) => missing,
+        Err(error) => {
+            tracing::debug!(%error, "the old index can't be read: whether it had more than the footage isn't known");
+            return Ok(Vec::new());
+        }
+    };
+    let frames: i64 = missing.iter().map(|row| row.frames).sum();
+    if frames > 0 {
+        tracing::warn!(
+            frames,
+            "frames of the old index are not in the footage any more; `framelog find` tells of when they were"
+        );
+    }
+    Ok(missing)
 }
 
 /// Times between two segments of a camera, before `until_us`, that neither a gap nor a receipt explains.

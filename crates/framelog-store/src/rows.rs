@@ -64,6 +64,17 @@ pub(crate) struct Gap {
     pub detail: Arc<str>,
 }
 
+/// A row of `removals`: footage that was found to be gone.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub(crate) struct Missing {
+    pub camera_id: i64,
+    pub started_us: i64,
+    pub ended_us: i64,
+    pub segments: i64,
+    pub frames: i64,
+    pub bytes: i64,
+}
+
 /// A row of `accounts`, but for `lost`, which is known at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {
@@ -166,6 +177,31 @@ pub(crate) async fn withdraw(
             .bind(frame.segment_id)
             .execute(&mut *connection)
             .await?;
+    }
+    Ok(())
+}
+
+/// Writes receipts for footage that was found to be gone. Harmless when repeated.
+pub(crate) async fn write_missing(
+    connection: &mut SqliteConnection,
+    missing: &[Missing],
+    found_us: i64,
+) -> sqlx::Result<()> {
+    for row in missing {
+        sqlx::query(
+            "INSERT INTO removals (camera_id, started_us, ended_us, segments, frames, bytes, rule, removed_us) \
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, 'missing', ?7 WHERE NOT EXISTS (SELECT 1 FROM removals \
+                 WHERE camera_id = ?1 AND started_us = ?2 AND ended_us = ?3 AND rule = 'missing')",
+        )
+        .bind(row.camera_id)
+        .bind(row.started_us)
+        .bind(row.ended_us)
+        .bind(row.segments)
+        .bind(row.frames)
+        .bind(row.bytes)
+        .bind(found_us)
+        .execute(&mut *connection)
+        .await?;
     }
     Ok(())
 }

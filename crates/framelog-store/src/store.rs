@@ -21,6 +21,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
 use crate::guard::{Gone, Guard};
+use crate::identity::{self, Lock};
 use crate::index::Index;
 use crate::rebuild::{self, Progress};
 use crate::reserve::Reserve;
@@ -28,7 +29,7 @@ use crate::retention::{Keeping, Retention, Victim, first_aid};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
-use crate::{admission, identity, integrity, layout, protection, rows, wall};
+use crate::{admission, integrity, layout, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
@@ -105,7 +106,7 @@ pub struct Store {
     stop_index: Option<oneshot::Sender<()>>,
     rebuild: Option<JoinHandle<()>>,
     rebuilt: watch::Receiver<Progress>,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// Makes a directory and those above it: durable, where they were not there.

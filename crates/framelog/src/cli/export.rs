@@ -17,7 +17,7 @@ use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
 use super::progress::Progress;
-use super::{Failure, decoding_order, known_camera, time};
+use super::{Failure, decoding_order, known_camera, storage, time};
 use destination::{Destination, Kind};
 use summary::Summary;
 
@@ -68,7 +68,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         return Err(Failure::usage("--from is not before --to"));
     }
     let kind = Kind::of(&args.output).map_err(Failure::usage)?;
-    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let reader = storage::open(storage).await?;
     known_camera::require(&reader, &args.camera).await?;
     let first = reader
         .frames(&args.camera, args.from, to_us, None, 1)
@@ -96,7 +96,10 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         to_us,
         reader: &reader,
         sink,
-        summary: Summary::default(),
+        summary: Summary {
+            asked_us: (args.from, to_us),
+            ..Summary::default()
+        },
         damaged: Damaged::default(),
     };
     let progress = Progress::over(args.from, to_us);

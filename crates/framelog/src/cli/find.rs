@@ -9,7 +9,7 @@ use framelog_store::{Reader, identity};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
-use super::{Failure, known_camera, receipt, time, words};
+use super::{Failure, known_camera, receipt, storage, time, words};
 use crate::wall::now_us;
 
 const DEFAULT_SPAN_US: i64 = 24 * 3_600 * 1_000_000;
@@ -55,7 +55,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         is_recording,
         ..listing
     };
-    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let reader = storage::open(storage).await?;
     let cameras = match &listing.args.camera {
         Some(camera) => {
             known_camera::require(&reader, camera).await?;

@@ -9,7 +9,7 @@ use framelog_store::Reader;
 use framelog_store::query::{FrameRow, GapRow, RemovalRow};
 
 use super::output::{Stop, ended};
-use super::{Failure, gop, known_camera, receipt, time, words};
+use super::{Failure, gop, known_camera, receipt, storage, time, words};
 
 /// Arguments of `framelog frame`.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub struct Args {
 /// # Errors
 /// If there is no footage of the camera, or the picture can't be read or written.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
-    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let reader = storage::open(storage).await?;
     known_camera::require(&reader, &args.camera).await?;
     let gaps = reader
         .gaps(Some(&args.camera), args.time, args.time.saturating_add(1))

@@ -8,7 +8,7 @@ use framelog_store::{Reader, reindex_is_due};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
-use super::{Failure, known_camera, time, words};
+use super::{Failure, known_camera, storage, time, words};
 use crate::wall;
 
 /// Rows of frames are in the index within that time.
@@ -72,7 +72,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     if from_us >= to_us {
         return Err(Failure::usage("--from is not before --to"));
     }
-    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let reader = storage::open(storage).await?;
     known_camera::require(&reader, camera).await?;
     if !reindex_is_due(storage) {
         require_footage(&reader, camera, from_us, to_us, args.utc).await?;

@@ -13,7 +13,7 @@ use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
 use super::output::{self, Stop, ended};
-use super::{Failure, decoding_order, known_camera, part, time};
+use super::{Failure, decoding_order, known_camera, part, storage, time};
 
 /// How often the index is asked for new rows; they are committed within a second.
 const POLL: Duration = Duration::from_millis(200);
@@ -42,7 +42,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             "tail writes pictures, not text; pipe it into a program, as in `framelog tail CAMERA | ffplay -f mpjpeg -`, or `ffplay -` for H.264 and H.265",
         ));
     }
-    let mut reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let mut reader = storage::open(storage).await?;
     known_camera::require(&reader, &args.camera).await?;
     let mut position = Position::begin(&reader, &args)
         .await

@@ -3,13 +3,12 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use framelog_store::Reader;
 use framelog_store::verify::{Depth, Finding, News, Scope, Totals, verify};
 use serde_json::{Value, json};
 
 use super::output::{Stop, ended};
 use super::progress::Progress;
-use super::{Failure, known_camera, time, words};
+use super::{Failure, known_camera, storage, time, words};
 
 /// Arguments of `framelog verify`.
 #[derive(Clone, Debug, clap::Args)]
@@ -50,7 +49,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     if scope.from_us >= scope.to_us {
         return Err(Failure::usage("--from is not before --to"));
     }
-    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let reader = storage::open(storage).await?;
     for camera in &scope.cameras {
         known_camera::require(&reader, camera).await?;
     }

@@ -67,7 +67,8 @@ fn remove_index(path: &Path) {
 }
 
 fn set_aside(path: &Path) -> usize {
-    let is_aside = |name: &str| name.starts_with("index.db.before-");
+    // Each may have its log.
+    let is_aside = |name: &str| name.starts_with("index.db.before-") && name.ends_with('Z');
     fs::read_dir(path)
         .unwrap()
         .filter(|entry| is_aside(&entry.as_ref().unwrap().file_name().to_string_lossy()))
@@ -131,6 +132,48 @@ async fn what_only_the_old_index_knew_is_kept_when_one_asks_for_a_new_one() {
         .await
         .unwrap();
     assert_eq!(sessions, 2);
+}
+
+#[tokio::test]
+async fn what_the_old_index_had_and_the_footage_has_not_is_missing_by_receipt() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    // Of a the first file goes, of the last one the last two frames.
+    let of_a: Vec<_> = before.iter().filter(|row| row.0 == "a").collect();
+    fs::remove_file(dir.path().join(&of_a[0].6)).unwrap();
+    let cut = of_a[28];
+    let file = fs::File::options()
+        .write(true)
+        .open(dir.path().join(&cut.6))
+        .unwrap();
+    file.set_len(cut.7.cast_unsigned() + 1).unwrap();
+    for _ in 0..2 {
+        ask_for_reindex(dir.path()).unwrap();
+        reindexed(dir.path()).await;
+        let reader = Reader::open(dir.path()).await.unwrap();
+        let receipts = reader.removals(None, i64::MIN, i64::MAX).await.unwrap();
+        let told: Vec<_> = receipts
+            .iter()
+            .map(|row| {
+                let span = (row.started_us - T, row.ended_us - T);
+                (span, row.segments, row.frames, row.rule.as_str())
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ((0, 900_000), 1, 10, "missing"),
+                ((2_800_000, 2_900_000), 0, 2, "missing")
+            ]
+        );
+        assert_eq!(footage(dir.path()).await.len(), before.len() - 12);
+        let gaps = gaps(dir.path(), "a").await;
+        assert!(
+            gaps.iter().all(|gap| gap.reason != "recorder_down"),
+            "{gaps:?}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -425,5 +468,14 @@ async fn a_protected_camera_was_there_since_its_footage_and_so_has_its_gap() {
             .iter()
             .all(|(_, added_us)| *added_us <= T + 60_000_000),
         "{added:?}"
+    );
+    let store = open(dir.path()).await;
+    store.camera("a").await.unwrap();
+    store.close().await.unwrap();
+    let gaps = gaps(dir.path(), "a").await;
+    let last = gaps.last().unwrap();
+    assert_eq!(
+        (last.started_us, last.reason.as_str()),
+        (T + 2_900_000, "recorder_down")
     );
 }

@@ -9,9 +9,14 @@ use crate::cli::{time, words};
 /// Gaps told one by one; more are only counted.
 const GAPS_TOLD_MAX: usize = 5;
 
+/// So much may be missing at an end of the span that was asked for, microseconds: no camera has a frame at every moment.
+const END_MAX_US: i64 = 2_000_000;
+
 /// Counts what goes out.
 #[derive(Debug, Default)]
 pub(super) struct Summary {
+    /// What was asked for: from, to.
+    pub asked_us: (i64, i64),
     pub frames: u64,
     pub bytes: u64,
     pub span_us: Option<(i64, i64)>,
@@ -47,8 +52,31 @@ impl Summary {
             output.display(),
             words::count(self.frames, "frame"),
             words::bytes(self.bytes),
-            self.gap_text()
+            self.end_text() + &self.gap_text()
         )
+    }
+
+    /// What was asked for and is not there, before the first and after the last frame.
+    fn end_text(&self) -> String {
+        let Some((first_us, last_us)) = self.span_us else {
+            return String::new();
+        };
+        let (from_us, to_us) = self.asked_us;
+        let ends = [
+            (first_us.saturating_sub(from_us), "before"),
+            (to_us.saturating_sub(last_us), "after"),
+        ];
+        let missing = ends
+            .into_iter()
+            .filter(|(us, _)| *us > END_MAX_US)
+            .map(|(us, side)| format!("{} {side} it", words::duration(us)));
+        let missing = missing.collect::<Vec<_>>().join(" and ");
+        match missing.is_empty() {
+            true => String::new(),
+            false => {
+                format!("; of the span asked for {missing} are not there (framelog find says why)")
+            }
+        }
     }
 
     fn gap_text(&self) -> String {
@@ -111,6 +139,7 @@ mod tests {
     #[test]
     fn only_gaps_between_exported_frames_are_told() {
         let mut summary = Summary {
+            asked_us: (500_000, 10_000_000),
             frames: 2,
             bytes: 20,
             span_us: Some((1_000_000, 9_000_000)),
@@ -131,6 +160,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_asked_for_and_is_not_there_is_told() {
+        let summary = Summary {
+            asked_us: (-9_000_000, 69_000_000),
+            frames: 2,
+            bytes: 20,
+            span_us: Some((1_000_000, 9_000_000)),
+            ..Summary::default()
+        };
+        let text = summary.text("gate", Path::new("a.zip"), true);
+        let told = "; of the span asked for 10.0 s before it and 1 min 00 s after it are not there (framelog find says why); no gaps";
+        assert!(text.ends_with(told), "{text}");
+    }
+
+    #[test]
     fn what_was_removed_or_could_not_be_read_is_no_export_without_gaps() {
         let removal = |started_us, ended_us| RemovalRow {
             camera: "gate".into(),
@@ -143,6 +186,7 @@ mod tests {
             removed_us: 20_000_000,
         };
         let mut summary = Summary {
+            asked_us: (500_000, 10_000_000),
             frames: 2,
             bytes: 20,
             span_us: Some((1_000_000, 9_000_000)),
