@@ -11,6 +11,7 @@ use crate::support::media::{assert_decodes, probed_frames};
 use crate::support::proxy::Proxy;
 
 mod rtsp;
+mod rtsp_trouble;
 
 /// A server, killed when dropped.
 struct Peer(Child);

@@ -14,8 +14,25 @@ SOURCE = "videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width
 STREAMS = {
     "/h264": "x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! rtph264pay name=pay0 pt=96 config-interval=-1",
     "/h265": "x265enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! rtph265pay name=pay0 pt=96 config-interval=-1",
+    "/resized": "videoscale ! capsfilter name=size ! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=30 ! rtph264pay name=pay0 pt=96 config-interval=-1",
     "/jpeg": "jpegenc quality=60 ! rtpjpegpay name=pay0 pt=26",
 }
+
+
+
+def resize(_factory, media):
+    """Has the pictures of this stream change their size every 3 s."""
+    size = media.get_element().get_by_name("size")
+    sizes = [(640, 360), (320, 180)]
+
+    def next_size():
+        sizes.reverse()
+        width, height = sizes[0]
+        size.set_property("caps", Gst.Caps.from_string(f"video/x-raw,width={width},height={height}"))
+        return True
+
+    GLib.timeout_add_seconds(3, next_size)
+
 
 Gst.init(None)
 server = GstRtspServer.RTSPServer.new()
@@ -35,6 +52,8 @@ for path, encoder in STREAMS.items():
     factory = GstRtspServer.RTSPMediaFactory.new()
     factory.set_launch(f"( {SOURCE}{encoder} )")
     factory.set_shared(True)
+    if path == "/resized":
+        factory.connect("media-configure", resize)
     if AUTH != "none":
         permissions = GstRtspServer.RTSPPermissions()
         permissions.add_permission_for_role("viewer", "media.factory.access", True)

@@ -12,8 +12,13 @@ use crate::support::proxy::Proxy;
 use crate::support::rtsp::stored;
 
 /// GStreamer's server, asking for credentials in this way; its port.
-fn gstreamer(auth: &str) -> (Peer, u16) {
+pub fn gstreamer(auth: &str) -> (Peer, u16) {
     let port = free_port();
+    (gstreamer_at(port, auth), port)
+}
+
+/// The same on this port.
+pub fn gstreamer_at(port: u16, auth: &str) -> Peer {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/gst_rtsp_server.py");
     let peer = Peer::start(
         Command::new("/usr/bin/python3")
@@ -21,7 +26,7 @@ fn gstreamer(auth: &str) -> (Peer, u16) {
             .args([&port.to_string(), auth]),
     );
     wait_for(port);
-    (peer, port)
+    peer
 }
 
 fn wait_for(port: u16) {
@@ -141,7 +146,7 @@ fn packets(wire: &[u8]) -> Vec<&[u8]> {
 }
 
 /// The pictures that the packets hold: NAL units as they are stored, or the entropy-coded data of JPEGs.
-fn pictures(wire: &[u8], path: &str) -> Vec<Vec<u8>> {
+pub fn pictures(wire: &[u8], path: &str) -> Vec<Vec<u8>> {
     let mut pictures = Vec::new();
     let mut units: Vec<Vec<u8>> = Vec::new();
     for packet in packets(wire) {
@@ -163,7 +168,7 @@ fn pictures(wire: &[u8], path: &str) -> Vec<Vec<u8>> {
 }
 
 /// A NAL unit, or a fragment of one (RFC 6184 §5.8, RFC 7798 §4.4.3); `head` is how long its header is.
-fn add_unit(units: &mut Vec<Vec<u8>>, payload: &[u8], is_fragment: bool, head: usize) {
+pub fn add_unit(units: &mut Vec<Vec<u8>>, payload: &[u8], is_fragment: bool, head: usize) {
     if !is_fragment {
         return units.push(payload.to_vec());
     }
@@ -204,7 +209,8 @@ fn holds(frame: &[u8], sent: &[u8], path: &str) -> bool {
     }
 }
 
-const LOGIN: &str = "username = \"viewer\"\npassword = \"look\"\n";
+/// As the server knows it.
+pub const LOGIN: &str = "username = \"viewer\"\npassword = \"look\"\n";
 
 #[test]
 fn gstreamer_jpeg_over_rtsp_is_recorded() {

@@ -3,6 +3,7 @@
 
 mod bits;
 pub mod parameters;
+pub(crate) mod sps;
 
 use memchr::memmem;
 use smallvec::SmallVec;

@@ -34,7 +34,6 @@ mod entry;
 mod fragment;
 mod movie;
 mod opening;
-mod sps;
 mod timeline;
 
 pub use closing::Keyframes;

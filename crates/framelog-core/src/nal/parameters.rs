@@ -6,6 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::bits::Bits;
+use super::sps::Sps;
 use super::{Kind, SetKind, header_bytes, kind, split_annex_b};
 use crate::frame::{Codec, Parameters, Payload};
 
@@ -81,168 +82,20 @@ fn profile_h265(profile: u8) -> Option<&'static str> {
 }
 
 /// Reads a sequence parameter set, from its header on; `None` if it makes no sense.
-pub fn read_sequence(codec: Codec, sps: &[u8]) -> Option<Sequence> {
-    let body = sps.get(header_bytes(codec)..)?;
-    match codec {
-        Codec::H265 => read_sequence_h265(body),
-        _ => read_sequence_h264(body),
-    }
-}
-
-/// H.264 §7.3.2.1.1.
-fn read_sequence_h264(body: &[u8]) -> Option<Sequence> {
-    let [profile, constraints, level, body @ ..] = body else {
-        return None;
-    };
-    let mut bits = Bits::new(body);
-    let id = bits.exp_golomb()?;
-    let mut chroma_format = 1;
-    if matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    ) {
-        chroma_format = bits.exp_golomb()?;
-        if chroma_format == 3 && bits.flag()? {
-            // Three planes, each coded as if it were grey.
-            chroma_format = 0;
-        }
-        bits.exp_golomb()?;
-        bits.exp_golomb()?;
-        bits.skip(1)?;
-        if bits.flag()? {
-            skip_scaling_lists(&mut bits, if chroma_format == 3 { 12 } else { 8 })?;
-        }
-    }
-    bits.exp_golomb()?;
-    match bits.exp_golomb()? {
-        0 => {
-            bits.exp_golomb()?;
-        }
-        1 => {
-            bits.skip(1)?;
-            bits.signed_exp_golomb()?;
-            bits.signed_exp_golomb()?;
-            for _ in 0..bits.exp_golomb().filter(|count| *count < 256)? {
-                bits.signed_exp_golomb()?;
-            }
-        }
-        _ => {}
-    }
-    bits.exp_golomb()?;
-    bits.skip(1)?;
-    let width = bits.exp_golomb()?.checked_add(1)?.checked_mul(16)?;
-    let map_units = bits.exp_golomb()?.checked_add(1)?.checked_mul(16)?;
-    // Interlaced pictures have twice as many rows, and are cropped in steps of two.
-    let fields = if bits.flag()? { 1 } else { 2 };
-    if fields == 2 {
-        bits.skip(1)?;
-    }
-    bits.skip(1)?;
-    let (unit_x, unit_y) = match chroma_format {
-        1 => (2, 2),
-        2 => (2, 1),
-        _ => (1, 1),
-    };
-    let crop = read_crop(&mut bits)?;
+pub fn read_sequence(codec: Codec, nal: &[u8]) -> Option<Sequence> {
+    let sps = Sps::read(codec, nal);
+    let (width, height) = sps.size?;
     Some(Sequence {
-        width: crop.0.cut(width, unit_x)?,
-        height: crop
-            .1
-            .cut(map_units.checked_mul(fields)?, unit_y * fields)?,
+        width,
+        height,
         profile: Profile {
-            codec: Codec::H264,
-            profile: *profile,
-            level: *level,
-            is_constrained: constraints & 0x40 != 0,
+            codec,
+            profile: sps.profile,
+            level: sps.level,
+            is_constrained: sps.constraints & 0x40 != 0,
         },
-        id,
+        id: sps.id?,
     })
-}
-
-/// H.264 §7.3.2.1.1.1.
-fn skip_scaling_lists(bits: &mut Bits<'_>, lists: usize) -> Option<()> {
-    for list in 0..lists {
-        if !bits.flag()? {
-            continue;
-        }
-        let (mut last, mut next) = (8i64, 8i64);
-        for _ in 0..if list < 6 { 16 } else { 64 } {
-            if next != 0 {
-                next = (last + i64::from(bits.signed_exp_golomb()?)).rem_euclid(256);
-            }
-            last = if next == 0 { last } else { next };
-        }
-    }
-    Some(())
-}
-
-/// H.265 §7.3.2.2.
-fn read_sequence_h265(body: &[u8]) -> Option<Sequence> {
-    let mut bits = Bits::new(body);
-    bits.skip(4)?;
-    let sub_layers = bits.number(3)?;
-    bits.skip(1)?;
-    // profile_tier_level(), §7.3.3.
-    bits.skip(3)?;
-    let profile = bits.number(5)?;
-    bits.skip(32 + 48)?;
-    let level = bits.number(8)?;
-    let mut sub_layer_bits = 0;
-    for layer in 0..8 {
-        if layer < sub_layers {
-            sub_layer_bits += if bits.flag()? { 88 } else { 0 };
-            sub_layer_bits += if bits.flag()? { 8 } else { 0 };
-        } else if sub_layers > 0 {
-            bits.skip(2)?;
-        }
-    }
-    bits.skip(sub_layer_bits)?;
-    let id = bits.exp_golomb()?;
-    let chroma_format = bits.exp_golomb()?;
-    if chroma_format == 3 {
-        bits.skip(1)?;
-    }
-    let width = bits.exp_golomb()?;
-    let height = bits.exp_golomb()?;
-    let (unit_x, unit_y) = match chroma_format {
-        1 => (2, 2),
-        2 => (2, 1),
-        _ => (1, 1),
-    };
-    let crop = read_crop(&mut bits)?;
-    Some(Sequence {
-        width: crop.0.cut(width, unit_x)?,
-        height: crop.1.cut(height, unit_y)?,
-        profile: Profile {
-            codec: Codec::H265,
-            profile: u8::try_from(profile).ok()?,
-            level: u8::try_from(level).ok()?,
-            is_constrained: false,
-        },
-        id,
-    })
-}
-
-/// What is cut off on two opposite sides.
-#[derive(Clone, Copy, Debug, Default)]
-struct Crop(u32, u32);
-
-impl Crop {
-    /// What is left of a length, if that is something.
-    fn cut(self, length: u32, unit: u32) -> Option<u16> {
-        let off = self.0.checked_add(self.1)?.checked_mul(unit)?;
-        let left = u16::try_from(length.checked_sub(off)?).ok()?;
-        (left > 0).then_some(left)
-    }
-}
-
-/// The flag and, if it is set, the offsets of left, right, top and bottom: the same in both standards.
-fn read_crop(bits: &mut Bits<'_>) -> Option<(Crop, Crop)> {
-    if !bits.flag()? {
-        return Some(Default::default());
-    }
-    let mut side = || bits.exp_golomb();
-    Some((Crop(side()?, side()?), Crop(side()?, side()?)))
 }
 
 /// The parameter sets of one stream.

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use mp4_atom::{Avc1, Avcc, AvccExt, Hvc1, HvcCArray, Hvcc, Jpeg, Visual};
 
-use super::sps::{Sps, has_chroma_format};
 use crate::frame::{Codec, Parameters};
+use crate::nal::sps::{Sps, has_chroma_format};
 
 /// Sets are stored up to here, all together, bytes: real ones have some hundred.
 const SETS_MAX: usize = 256 << 10;
@@ -76,15 +76,12 @@ pub(super) fn read(entry: &mp4_atom::Codec) -> Option<(Codec, Parameters)> {
 
 /// The first sequence parameter set, as far as it can be read.
 pub(super) fn sps(codec: Codec, parameters: &Parameters) -> Option<Sps> {
-    match codec {
+    let first = match codec {
         Codec::Mjpeg => None,
-        Codec::H264 => Some(Sps::of_h264(
-            of_type(parameters, h264_type, H264_SPS).next()?,
-        )),
-        Codec::H265 => Some(Sps::of_h265(
-            of_type(parameters, h265_type, H265_SPS).next()?,
-        )),
-    }
+        Codec::H264 => of_type(parameters, h264_type, H264_SPS).next(),
+        Codec::H265 => of_type(parameters, h265_type, H265_SPS).next(),
+    };
+    first.map(|nal| Sps::read(codec, nal))
 }
 
 fn avcc(parameters: &Parameters) -> Avcc {
@@ -92,7 +89,7 @@ fn avcc(parameters: &Parameters) -> Avcc {
     let first = all(H264_SPS).next().map_or(&[][..], |sps| sps);
     let byte = |at| first.get(at).copied().unwrap_or_default();
     let profile = byte(1);
-    let sps = Sps::of_h264(first);
+    let sps = Sps::read(Codec::H264, first);
     Avcc {
         configuration_version: 1,
         avc_profile_indication: profile,
@@ -102,7 +99,7 @@ fn avcc(parameters: &Parameters) -> Avcc {
         // As many as there is room to count.
         sequence_parameter_sets: all(H264_SPS).take(31).map(<[u8]>::to_vec).collect(),
         picture_parameter_sets: all(H264_PPS).take(255).map(<[u8]>::to_vec).collect(),
-        ext: has_chroma_format(profile.into()).then(|| AvccExt {
+        ext: has_chroma_format(profile).then(|| AvccExt {
             chroma_format: sps.chroma_format,
             bit_depth_luma: sps.luma_depth_minus8.saturating_add(8),
             bit_depth_chroma: sps.chroma_depth_minus8.saturating_add(8),

@@ -1,0 +1,288 @@
+//! GStreamer's RTSP server in trouble: killed, frozen, another size in the middle, a network that loses, doubles and reorders. What came whole
+//! is stored once, and the gaps say why.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+
+use super::rtsp::{LOGIN, add_unit, gstreamer, gstreamer_at, pictures};
+use crate::support::RUNTIME;
+use crate::support::daemon::{Daemon, Place};
+use crate::support::index::{Gap, Index};
+use crate::support::media::{assert_decodes, probed_frames};
+use crate::support::proxy::Proxy;
+use crate::support::rtsp::stored;
+
+const LIMIT: Duration = Duration::from_secs(90);
+/// What was sent last is on its way when the recorder stops.
+const ON_THE_WAY: usize = 8;
+
+fn place(url: &str, keys: &str) -> Place {
+    Place::new(&format!(
+        "[cameras.peer]\nurl = {url:?}\nstall_timeout = \"2 s\"\n{keys}"
+    ))
+}
+
+/// Waits until there are so many frames more than now.
+fn wait_for_more(place: &Place, frames: usize) {
+    let count = |index: &Index| index.rows_of("peer").len();
+    let before = place.index().map_or(0, |index| count(&index));
+    place.wait_for("frames of the peer", LIMIT, |index| {
+        (count(index) >= before + frames).then_some(())
+    });
+}
+
+fn stop(daemon: Daemon, place: &Place) {
+    let stopped = daemon.stop(Duration::from_secs(20));
+    assert!(
+        stopped.expect("a stop in time").success(),
+        "{}",
+        place.log()
+    );
+}
+
+/// There is a gap with this reason, and others only where a reconnect makes them.
+fn assert_gaps(place: &Place, needed: &str) {
+    let gaps = place.index().expect("an index").gaps_of("peer");
+    let explains = |gap: &Gap| match gap.reason.as_str() {
+        "starting" | "unreachable" | "disconnected" => true,
+        // The witness takes connections also when there is no server.
+        "bad_response" => gap.detail.ends_with("the camera closed the connection"),
+        reason => reason == needed,
+    };
+    assert!(
+        gaps.iter().any(|gap| gap.reason == needed) && gaps.iter().all(explains),
+        "{gaps:#?}"
+    );
+}
+
+/// Each connection's pictures that came whole, from the first that is stored on, and nothing else.
+fn assert_holds(place: &Place, connections: &[Vec<Vec<u8>>]) {
+    let frames = place.index().expect("an index").frames_of("peer");
+    let mut frames = frames.iter().map(|(_, payload)| payload).peekable();
+    for sent in connections {
+        let Some(first) = frames.peek() else { break };
+        let Some(at) = sent.iter().position(|picture| picture == *first) else {
+            // Ended before its first keyframe.
+            continue;
+        };
+        let mut rest = sent[at..].iter().peekable();
+        while rest
+            .next_if(|picture| frames.next_if_eq(picture).is_some())
+            .is_some()
+        {}
+        let lost = rest.count();
+        assert!(
+            lost <= ON_THE_WAY,
+            "{lost} pictures of a connection are missing"
+        );
+    }
+    let left = frames.count();
+    assert!(
+        left == 0,
+        "{left} frames are none that were sent, or in another order"
+    );
+}
+
+#[test]
+fn gstreamer_killed_within_a_gop_is_recorded_again_when_it_is_back() {
+    let (peer, port) = gstreamer("basic");
+    let proxy = Proxy::start(port);
+    let place = place(&format!("rtsp://{}/h264", proxy.address), LOGIN);
+    let daemon = place.run();
+    wait_for_more(&place, 40);
+    drop(peer);
+    let _peer = gstreamer_at(port, "basic");
+    wait_for_more(&place, 40);
+    stop(daemon, &place);
+    let heard = proxy.heard();
+    let sent: Vec<_> = heard.iter().map(|wire| pictures(wire, "/h264")).collect();
+    assert_holds(&place, &sent);
+    assert_gaps(&place, "disconnected");
+}
+
+#[test]
+fn gstreamer_that_freezes_has_stalled() {
+    let (peer, port) = gstreamer("none");
+    let proxy = Proxy::start(port);
+    let place = place(&format!("rtsp://{}/h264", proxy.address), "");
+    let daemon = place.run();
+    wait_for_more(&place, 30);
+    let pid = Pid::from_child(&peer.0);
+    kill_process(pid, Signal::STOP).expect("the child is ours");
+    place.wait_for("a stall", LIMIT, |index| {
+        let gaps = index.gaps_of("peer");
+        gaps.iter().any(|gap| gap.reason == "stalled").then_some(())
+    });
+    kill_process(pid, Signal::CONT).expect("the child is ours");
+    wait_for_more(&place, 30);
+    stop(daemon, &place);
+    let heard = proxy.heard();
+    let sent: Vec<_> = heard.iter().map(|wire| pictures(wire, "/h264")).collect();
+    assert_holds(&place, &sent);
+    assert_gaps(&place, "stalled");
+}
+
+#[test]
+fn gstreamer_that_changes_its_size_begins_a_segment_and_loses_nothing() {
+    let (_peer, port) = gstreamer("none");
+    let proxy = Proxy::start(port);
+    let place = place(&format!("rtsp://{}/resized", proxy.address), "");
+    let daemon = place.run();
+    wait_for_more(&place, 120);
+    stop(daemon, &place);
+    let heard = proxy.heard();
+    let sent: Vec<_> = heard.iter().map(|wire| pictures(wire, "/h264")).collect();
+    assert_eq!(sent.iter().filter(|sent| !sent.is_empty()).count(), 1);
+    assert_holds(&place, &sent);
+    let index = place.index().expect("an index");
+    let segments = index.segments().expect("segments");
+    assert!(segments.len() >= 3, "{segments:#?}");
+    for segment in segments {
+        let path = place.storage().join(&segment.path);
+        assert_eq!(
+            i64::try_from(probed_frames(&path)),
+            Ok(segment.frames),
+            "{segment:?}"
+        );
+        assert_decodes(&path);
+    }
+    assert_gaps(&place, "starting");
+}
+
+/// A datagram of RTP that the server sent, and whether it got through.
+type Seen = Arc<Mutex<Vec<(Vec<u8>, bool)>>>;
+
+/// Passes on what is said over TCP, with ports of its own for the datagrams.
+async fn relay(listener: TcpListener, port: u16, seen: Seen) -> std::io::Result<()> {
+    let (mut client, _) = listener.accept().await?;
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await?;
+    let (rtp, rtcp) = (
+        UdpSocket::bind("127.0.0.1:0").await?,
+        UdpSocket::bind("127.0.0.1:0").await?,
+    );
+    let own = format!("{}-{}", rtp.local_addr()?.port(), rtcp.local_addr()?.port());
+    let mut theirs = String::new();
+    let mut network = Network::default();
+    let (mut asked, mut said) = ([0; 4096], [0; 4096]);
+    let (mut media, mut report) = ([0; 4096], [0; 4096]);
+    loop {
+        tokio::select! {
+            length = client.read(&mut asked) => {
+                let text = String::from_utf8_lossy(&asked[..length?]).into_owned();
+                if text.is_empty() {
+                    return Ok(());
+                }
+                if let Some(ports) = ports(&text, "client_port=") {
+                    theirs = ports;
+                }
+                let text = text.replace(&format!("client_port={theirs}"), &format!("client_port={own}"));
+                server.write_all(text.as_bytes()).await?;
+            }
+            length = server.read(&mut said) => {
+                let text = String::from_utf8_lossy(&said[..length?]).into_owned();
+                if text.is_empty() {
+                    return Ok(());
+                }
+                let text = match ports(&text, "server_port=") {
+                    Some(ports) => text
+                        .replace(&format!("server_port={ports}"), &format!("server_port={own}"))
+                        .replace(&format!("client_port={own}"), &format!("client_port={theirs}")),
+                    None => text,
+                };
+                client.write_all(text.as_bytes()).await?;
+            }
+            came = rtp.recv_from(&mut media) => {
+                let (length, from) = came?;
+                let to = theirs.split('-').next().and_then(|port| port.parse().ok()).unwrap_or(0);
+                // What the recorder sends only opens the way.
+                if from.port() != to {
+                    for packet in network.pass(&media[..length], &seen) {
+                        rtp.send_to(&packet, ("127.0.0.1", to)).await?;
+                    }
+                }
+            }
+            came = rtcp.recv_from(&mut report) => {
+                let (length, from) = came?;
+                let to = theirs.split('-').nth(1).and_then(|port| port.parse().ok()).unwrap_or(0);
+                if from.port() != to {
+                    rtcp.send_to(&report[..length], ("127.0.0.1", to)).await?;
+                }
+            }
+        }
+    }
+}
+
+/// The value of a parameter of Transport.
+fn ports(text: &str, name: &str) -> Option<String> {
+    let value = text.split_once(name)?.1;
+    let end = value.find(|c: char| !c.is_ascii_digit() && c != '-');
+    Some(value[..end.unwrap_or(value.len())].to_owned())
+}
+
+/// Loses, doubles and swaps packets.
+#[derive(Default)]
+struct Network {
+    passed: usize,
+    held: Option<Vec<u8>>,
+}
+
+impl Network {
+    fn pass(&mut self, packet: &[u8], seen: &Seen) -> Vec<Vec<u8>> {
+        self.passed += 1;
+        let is_lost = self.passed > 30 && self.passed.is_multiple_of(37);
+        let mut seen = seen.lock().expect("nothing panics with it");
+        seen.push((packet.to_vec(), !is_lost));
+        let mut out = Vec::new();
+        if self.passed.is_multiple_of(13) && !is_lost {
+            // The one before, if it still waits, is late enough.
+            out.extend(self.held.replace(packet.to_vec()));
+            return out;
+        }
+        if !is_lost {
+            out.push(packet.to_vec());
+        }
+        if self.passed.is_multiple_of(11) {
+            out.extend(out.clone());
+        }
+        out.extend(self.held.take());
+        out
+    }
+}
+
+#[test]
+fn network_that_loses_doubles_and_reorders_costs_the_torn_pictures_alone() {
+    let (_peer, port) = gstreamer("none");
+    let listener = RUNTIME
+        .block_on(TcpListener::bind("127.0.0.1:0"))
+        .expect("a free port");
+    let address = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    let seen = Seen::default();
+    RUNTIME.spawn(relay(listener, port, Arc::clone(&seen)));
+    let place = place(&format!("rtsp://{address}/h264"), "transport = \"udp\"\n");
+    let daemon = place.run();
+    wait_for_more(&place, 120);
+    stop(daemon, &place);
+    let seen = seen.lock().expect("nothing panics with it").clone();
+    let torn = seen.iter().filter(|(_, passed)| !passed).count();
+    assert!(torn > 0, "nothing was lost of {} packets", seen.len());
+    let (mut whole, mut units, mut is_whole) = (Vec::new(), Vec::new(), true);
+    for (packet, passed) in &seen {
+        let payload = &packet[12..];
+        add_unit(&mut units, payload, payload[0] & 0x1f == 28, 1);
+        is_whole &= passed;
+        if packet[1] & 0x80 != 0 {
+            if std::mem::replace(&mut is_whole, true) {
+                whole.push(stored(&units));
+            }
+            units.clear();
+        }
+    }
+    assert_holds(&place, &[whole]);
+    assert_gaps(&place, "starting");
+}
