@@ -154,6 +154,8 @@ impl Guard {
     fn check_size(&self, path: &Path, bytes: u64) -> Result<(), String> {
         let is_index = path.ends_with(layout::INDEX);
         if is_index && bytes < self.grown.fetch_max(bytes, Relaxed) {
+            // What is written to it later doesn't bring back what it had.
+            self.grown.store(u64::MAX, Relaxed);
             return Err(format!("{} was cut short", path.display()));
         }
         Ok(())
