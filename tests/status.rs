@@ -1,7 +1,7 @@
 //! `framelog status` and `GET /api/status`: what a person is told who asks whether it records.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::camera::{Camera, Connection, HEAD, Listen, Shot, live, script};
 use crate::support::daemon::Place;
 use crate::support::jpeg::Jpeg;
-use crate::support::{now_us, seconds};
+use crate::support::{free_port, now_us, seconds};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -52,12 +52,6 @@ fn assert_adds_up(report: &Value) {
         let became = became + sum(&camera["skipped"]) + sum(&camera["dropped"]);
         assert_eq!(number("parts"), became, "{camera}");
     }
-}
-
-/// A port that is free, for the recorder to listen on.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn configure(place: &Place, port: u16, cameras: &str) {

@@ -325,6 +325,11 @@ impl Store {
         *self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many frames are in files and wait for their rows to be committed.
+    pub fn rows_waiting(&self) -> u64 {
+        self.budget.waiting().1 as u64
+    }
+
     /// Whether rows still reach the index. If not, a bug has ended its task: footage is written, but cannot be found until the store is
     /// opened again.
     pub fn is_indexing(&self) -> bool {

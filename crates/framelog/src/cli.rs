@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Problem;
 
+mod ask;
 mod check;
 mod decoding_order;
 mod demo;

@@ -417,6 +417,7 @@ mod tests {
             stored: Counters::default(),
             last_captured_us: Some(NOW),
             skew_us: None,
+            lag_us: None,
             still: None,
             losing: None,
         }

@@ -35,7 +35,7 @@ const REOPEN_EVERY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum Order {
     /// Record as this configuration says from now on.
-    Apply(Config),
+    Apply(Box<Config>),
     /// Stop, with everything written.
     Stop,
 }
@@ -72,7 +72,7 @@ pub async fn record(
 ) -> Result<(), Error> {
     let readers = Readers::start().map_err(Error::Threads)?;
     status.starts(config.storage.path.clone());
-    let _web = start_web(config.http, &status).await?;
+    let _web = start_web(&config.http, &status).await?;
     let mut absence = Absence::default();
     loop {
         let Some(store) = open(&mut config, &mut absence, &status, &mut orders).await? else {
@@ -228,7 +228,7 @@ async fn open(
             tokio::select! {
                 opened = &mut opening => break opened,
                 order = orders.recv() => match order {
-                    Some(Order::Apply(new)) => take_up_later(config, new),
+                    Some(Order::Apply(new)) => take_up_later(config, *new),
                     _ => return Ok(None),
                 },
             }
@@ -248,7 +248,7 @@ async fn open(
         tokio::select! {
             () = tokio::time::sleep(REOPEN_EVERY) => {}
             order = orders.recv() => match order {
-                Some(Order::Apply(new)) => take_up_later(config, new),
+                Some(Order::Apply(new)) => take_up_later(config, *new),
                 _ => return Ok(None),
             },
         }
@@ -295,8 +295,11 @@ async fn serve(
         let order = tokio::select! {
             order = orders.recv() => order,
             _ = checks.tick() => {
-                clock.look();
+                if clock.look() {
+                    status.count_clock_step();
+                }
                 status.set_limits(store.keeping(), config.rules());
+                status.set_rows_waiting(store.rows_waiting());
                 continue;
             }
             _ = store.gone() => break,
@@ -320,7 +323,7 @@ async fn serve(
                 tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
             }
         }
-        config.take_up(new);
+        config.take_up(*new);
     }
     let gone = store.why_gone().filter(|_| !is_ordered);
     match &gone {
@@ -358,7 +361,7 @@ impl Drop for Web {
     }
 }
 
-async fn start_web(http: Http, status: &Arc<Status>) -> Result<Option<Web>, Error> {
+async fn start_web(http: &Http, status: &Arc<Status>) -> Result<Option<Web>, Error> {
     let server = match Server::bind(http.listen).await {
         Ok(server) => server,
         Err(source) if http.configured => {
@@ -376,9 +379,9 @@ async fn start_web(http: Http, status: &Arc<Status>) -> Result<Option<Web>, Erro
         url = format_args!("http://{}", server.address()),
         "listening"
     );
-    let status = Arc::clone(status);
+    let (status, token) = (Arc::clone(status), http.token.clone());
     Ok(Some(Web(tokio::spawn(async move {
-        server.serve(status).await;
+        server.serve(status, token).await;
     }))))
 }
 

@@ -56,7 +56,7 @@ impl Signals {
     async fn obey(mut self, file: PathBuf, orders: mpsc::Sender<Order>) {
         while self.is_reload().await {
             if let Some(config) = reload(&file)
-                && orders.send(Order::Apply(config)).await.is_err()
+                && orders.send(Order::Apply(Box::new(config))).await.is_err()
             {
                 return;
             }

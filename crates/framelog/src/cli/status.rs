@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use framelog_store::{identity, wall};
 
-use super::Failure;
 use super::output::{Stop, ended};
+use super::{Failure, ask};
 use crate::config::Config;
 use crate::report::Report;
 
-mod ask;
 mod offline;
 mod table;
 
@@ -48,7 +47,7 @@ async fn find(config: &Config) -> Result<Report, Failure> {
     let is_running = identity::is_recording(storage).map_err(Failure::failed)?;
     let uuid = identity::uuid(storage).map_err(Failure::failed)?;
     // Asked even if none seems to run: while the storage is gone, so is the lock.
-    match ask::ask(config.http.listen, uuid.as_deref(), storage).await {
+    match ask::report(&config.http, uuid.as_deref(), storage).await {
         Ok(report) => return Ok(report),
         Err(why) if is_running => eprintln!(
             "framelog: a recorder runs, but this is from the index: {why} (asked {}, [http] listen)",
