@@ -11,6 +11,8 @@ mod faults;
 mod gaps;
 /// H.264 and H.265 on disk and out of it.
 mod h26x;
+/// The recorder's web server: who may ask, and that nobody who asks does harm.
+mod http;
 /// Indexes that are deleted, replaced or damaged under a running recorder.
 mod lost_index;
 /// Other people's servers, over real sockets.

@@ -24,6 +24,7 @@ use crate::status::Status;
 
 mod answer;
 mod healthz;
+mod metrics;
 mod status;
 mod token;
 
@@ -108,6 +109,7 @@ fn routes(status: Arc<Status>, token: Option<Password>) -> Router {
     let check = middleware::from_fn_with_state(token.map(Arc::new), token::check);
     let for_those_with_the_token = Router::new()
         .route("/api/status", get(status::get))
+        .route("/metrics", get(metrics::get))
         .route_layer(check);
     Router::new()
         .route("/healthz", get(healthz::get))
@@ -120,7 +122,7 @@ fn routes(status: Arc<Status>, token: Option<Password>) -> Router {
 async fn not_found() -> Response {
     answer::text(
         StatusCode::NOT_FOUND,
-        "not found; ask for /healthz or /api/status\n",
+        "not found; ask for /healthz, /api/status or /metrics\n",
     )
 }
 
