@@ -31,6 +31,8 @@ mod reload;
 mod retention;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
+/// What systemd is told.
+mod service;
 /// Who asks is told: running, down, killed, frozen.
 mod status;
 /// SIGTERM, SIGINT, and the next start.

@@ -115,21 +115,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, in the order of its lines.
     pub fn load(file: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let unreadable = |e: std::io::Error| {
-            let remedy = match e.kind() {
-                std::io::ErrorKind::NotFound => "write one, or name yours with --config",
-                std::io::ErrorKind::InvalidData => "save it as UTF-8",
-                _ => "check the path and its permissions",
-            };
-            let message = format!("can't read the configuration: {e}; {remedy}");
-            vec![Problem {
-                file: file.to_owned(),
-                at: None,
-                key: String::new(),
-                message,
-            }]
-        };
-        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let text = read_text(file)?;
         let (config, mut warnings) = Self::read(file, &text)?;
         if config.holds_password() && readable_by_all(file) {
             warnings.push(Problem {
@@ -142,18 +128,25 @@ impl Config {
         Ok((config, warnings))
     }
 
+    /// Only what it takes to find the recorder, without cameras: their passwords may be for its eyes alone.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for the rest of the file.
+    pub fn load_without_cameras(file: &Path) -> Result<Self, Vec<Problem>> {
+        let text = read_text(file)?;
+        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Vec::new())?;
+        Ok(config)
+    }
+
     /// Checks the text of a file, and fetches the passwords it names: [`Config::load`] without what the file itself is like.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn read(file: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        // Only without a current directory is there no absolute path; then nothing relative is found anyway.
-        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let surroundings = Surroundings {
-            base: absolute.parent().unwrap_or(&absolute),
-            env: &|name| std::env::var(name).ok(),
-        };
-        parse(file, text, &surroundings)
+        let surroundings = surroundings(file);
+        parse(file, text, &surroundings, |report, top| {
+            cameras(report, top, &surroundings)
+        })
     }
 
     /// Takes over what a reload applies: cameras, and the rules for what may go.
@@ -172,6 +165,35 @@ impl Config {
     }
 }
 
+fn read_text(file: &Path) -> Result<String, Vec<Problem>> {
+    std::fs::read_to_string(file).map_err(|e| {
+        let remedy = match e.kind() {
+            std::io::ErrorKind::NotFound => "write one, or name yours with --config",
+            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "check the path and its permissions",
+        };
+        let message = format!("can't read the configuration: {e}; {remedy}");
+        vec![Problem {
+            file: file.to_owned(),
+            at: None,
+            key: String::new(),
+            message,
+        }]
+    })
+}
+
+/// Of this process and the file's directory.
+fn surroundings(file: &Path) -> Surroundings<'static> {
+    // Only without a current directory is there no absolute path; then nothing relative is found anyway.
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    Surroundings {
+        base: absolute
+            .parent()
+            .map_or(absolute.clone(), Path::to_path_buf),
+        env: &|name| std::env::var(name).ok(),
+    }
+}
+
 fn readable_by_all(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0)
@@ -181,6 +203,7 @@ fn parse(
     file: &Path,
     text: &str,
     surroundings: &Surroundings<'_>,
+    cameras: impl FnOnce(&mut Report<'_>, &DeTable<'_>) -> Vec<Camera>,
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let mut report = Report::new(file, text);
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
@@ -189,9 +212,9 @@ fn parse(
     if syntax_errors.iter().all(syntax::is_duplicate) {
         Section::new(&mut report, "", 0, top, &TOP_KEYS);
         let config = Config {
-            storage: storage(&mut report, top, surroundings.base),
+            storage: storage(&mut report, top, &surroundings.base),
             http: http(&mut report, top, surroundings),
-            cameras: cameras(&mut report, top, surroundings),
+            cameras: cameras(&mut report, top),
         };
         if report.errors.is_empty() && syntax_errors.is_empty() {
             retention::warn(&mut report, top, &config);

@@ -2,6 +2,7 @@
 //! about cameras.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
 use framelog_store::{CameraLog, Error as StoreError, Gone, Options, Store, Uuid};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::camera::Task;
@@ -17,6 +18,8 @@ use crate::clock_watch::ClockWatch;
 use crate::config::{Camera, Config, Http, Storage, retention};
 use crate::readers::Readers;
 use crate::recorder::Recorder;
+use crate::reload::{Outcome, Reload, Requests};
+use crate::service;
 use crate::status::{self, Gap, NoStorage, Reason, Status};
 use crate::wall;
 use crate::web::Server;
@@ -34,8 +37,8 @@ const REOPEN_EVERY: Duration = Duration::from_secs(2);
 /// What a running daemon can be told.
 #[derive(Debug)]
 pub enum Order {
-    /// Record as this configuration says from now on.
-    Apply(Box<Config>),
+    /// Record as this configuration says from now on, and say what that changed.
+    Apply(Box<Config>, oneshot::Sender<Reload>),
     /// Stop, with everything written.
     Stop,
 }
@@ -59,7 +62,8 @@ pub enum Error {
     },
 }
 
-/// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more.
+/// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more. Who asks the web server for a reload is heard at
+/// the other end of `reloads`.
 ///
 /// When the storage directory vanishes, the cameras are left alone until it is back; when the index does, until there is another one.
 ///
@@ -69,10 +73,12 @@ pub async fn record(
     mut config: Config,
     status: Arc<Status>,
     mut orders: mpsc::Receiver<Order>,
+    reloads: Requests,
 ) -> Result<(), Error> {
     let readers = Readers::start().map_err(Error::Threads)?;
     status.starts(config.storage.path.clone());
-    let _web = start_web(&config.http, &status).await?;
+    let _web = start_web(&config.http, &status, reloads).await?;
+    let _telling = Beside::start(service::tell(Arc::clone(&status)));
     let mut absence = Absence::default();
     loop {
         let Some(store) = open(&mut config, &mut absence, &status, &mut orders).await? else {
@@ -81,6 +87,7 @@ pub async fn record(
         };
         let ended = serve(&store, &readers, &mut config, &status, &mut orders).await?;
         let uuid = store.uuid();
+        status.set_index_cycles(None);
         let closed = store.close().await;
         log_totals(&status);
         let Ended::Gone(gone) = ended else {
@@ -228,7 +235,7 @@ async fn open(
             tokio::select! {
                 opened = &mut opening => break opened,
                 order = orders.recv() => match order {
-                    Some(Order::Apply(new)) => take_up_later(config, *new),
+                    Some(Order::Apply(new, answer)) => take_up_later(config, *new, answer),
                     _ => return Ok(None),
                 },
             }
@@ -248,7 +255,7 @@ async fn open(
         tokio::select! {
             () = tokio::time::sleep(REOPEN_EVERY) => {}
             order = orders.recv() => match order {
-                Some(Order::Apply(new)) => take_up_later(config, *new),
+                Some(Order::Apply(new, answer)) => take_up_later(config, *new, answer),
                 _ => return Ok(None),
             },
         }
@@ -256,11 +263,16 @@ async fn open(
 }
 
 /// While nothing is recorded, a changed configuration waits with the rest.
-fn take_up_later(config: &mut Config, new: Config) {
-    warn_of_restart(config, &new);
-    tell_rules(config, &new);
+fn take_up_later(config: &mut Config, new: Config, answer: oneshot::Sender<Reload>) {
+    let reload = Reload {
+        rules: changed_rules(config, &new),
+        restart: sections_for_a_restart(config, &new),
+        ..Reload::now(Outcome::Waiting)
+    };
     config.take_up(new);
     tracing::info!("configuration will be applied when the storage is there");
+    // Who asked may have gone.
+    let _ = answer.send(reload);
 }
 
 /// Why recording ended.
@@ -285,7 +297,9 @@ async fn serve(
         path: config.storage.path.clone(),
         since_us: wall::now_us(),
     });
+    status.set_index_cycles(Some(store.index_cycles()));
     cameras.apply(&config.cameras).await?;
+    service::ready();
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");
 
     let mut checks = tokio::time::interval(CHECK);
@@ -304,26 +318,12 @@ async fn serve(
             }
             _ = store.gone() => break,
         };
-        let Some(Order::Apply(new)) = order else {
+        let Some(Order::Apply(new, answer)) = order else {
             is_ordered = true;
             break;
         };
-        warn_of_restart(config, &new);
-        tell_rules(config, &new);
-        store.set_rules(new.rules());
-        match cameras.apply(&new.cameras).await {
-            Ok(Changes {
-                added,
-                removed,
-                changed,
-            }) => {
-                tracing::info!(?added, ?removed, ?changed, "configuration applied");
-            }
-            Err(error) => {
-                tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
-            }
-        }
-        config.take_up(*new);
+        // Who asked may have gone.
+        let _ = answer.send(take_up(*new, config, store, &mut cameras).await);
     }
     let gone = store.why_gone().filter(|_| !is_ordered);
     match &gone {
@@ -334,10 +334,52 @@ async fn serve(
                 reason: Reason::NoStorage,
             }));
         }
-        None => tracing::info!("stopping"),
+        None => {
+            service::stopping();
+            tracing::info!("stopping");
+        }
     }
     cameras.stop().await;
     Ok(gone.map_or(Ended::Stopped, Ended::Gone))
+}
+
+/// Records as `new` says from now on.
+async fn take_up(
+    new: Config,
+    config: &mut Config,
+    store: &Store,
+    cameras: &mut Cameras<'_>,
+) -> Reload {
+    let about = Reload {
+        rules: changed_rules(config, &new),
+        restart: sections_for_a_restart(config, &new),
+        ..Reload::default()
+    };
+    store.set_rules(new.rules());
+    let applied = cameras.apply(&new.cameras).await;
+    config.take_up(new);
+    match applied {
+        Ok(Changes {
+            added,
+            removed,
+            changed,
+        }) => {
+            tracing::info!(?added, ?removed, ?changed, "configuration applied");
+            Reload {
+                added,
+                removed,
+                changed,
+                ..about.ended(Outcome::Applied)
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
+            Reload {
+                problems: vec![error.to_string()],
+                ..about.ended(Outcome::Failed)
+            }
+        }
+    }
 }
 
 fn tell_gone(gone: &Gone, config: &Config) {
@@ -352,16 +394,26 @@ fn tell_gone(gone: &Gone, config: &Config) {
     }
 }
 
-/// The running web server; dropping it stops it.
-struct Web(JoinHandle<()>);
+/// What runs beside the recording; dropping it stops it.
+struct Beside(JoinHandle<()>);
 
-impl Drop for Web {
+impl Beside {
+    fn start(task: impl Future<Output = Infallible> + Send + 'static) -> Self {
+        Self(tokio::spawn(async { match task.await {} }))
+    }
+}
+
+impl Drop for Beside {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn start_web(http: &Http, status: &Arc<Status>) -> Result<Option<Web>, Error> {
+async fn start_web(
+    http: &Http,
+    status: &Arc<Status>,
+    reloads: Requests,
+) -> Result<Option<Beside>, Error> {
     let server = match Server::bind(http.listen).await {
         Ok(server) => server,
         Err(source) if http.configured => {
@@ -379,10 +431,8 @@ async fn start_web(http: &Http, status: &Arc<Status>) -> Result<Option<Web>, Err
         url = format_args!("http://{}", server.address()),
         "listening"
     );
-    let (status, token) = (Arc::clone(status), http.token.clone());
-    Ok(Some(Web(tokio::spawn(async move {
-        server.serve(status, token).await;
-    }))))
+    let serving = server.serve(Arc::clone(status), http.token.clone(), reloads);
+    Ok(Some(Beside::start(serving)))
 }
 
 /// The cameras that are being recorded, by name.
@@ -533,29 +583,34 @@ fn records_the_same(old: &Camera, new: &Camera) -> bool {
     with_rules_of_new == *new
 }
 
-fn warn_of_restart(old: &Config, new: &Config) {
+/// The sections that a restart only applies, which is said.
+fn sections_for_a_restart(old: &Config, new: &Config) -> Vec<String> {
     let with_rules_of_new = Storage {
         retain: new.storage.retain,
         max_size: new.storage.max_size,
         min_free: new.storage.min_free,
         ..old.storage.clone()
     };
+    let mut sections = Vec::new();
     for (section, is_changed) in [
         ("storage", with_rules_of_new != new.storage),
         ("http", old.http != new.http),
     ] {
         if is_changed {
             tracing::warn!(section, "section changed; restart framelog to apply it");
+            sections.push(section.to_owned());
         }
     }
+    sections
 }
 
-/// Says which rules are others now: they may make footage go at once.
-fn tell_rules(old: &Config, new: &Config) {
+/// Which rules are others now, which is said: they may make footage go at once.
+fn changed_rules(old: &Config, new: &Config) -> Vec<String> {
     let changes = retention::changes(&old.rules(), &new.rules());
     if !changes.is_empty() {
         tracing::info!("what footage may go has changed: {}", changes.join(", "));
     }
+    changes
 }
 
 /// Says what became of every part: guarantee 1, at the end of the run.

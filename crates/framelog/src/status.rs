@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use framelog_core::gap::GapReason;
 use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still, wall};
 
+use crate::reload::Reload;
+
 /// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
 pub struct Status {
@@ -18,6 +20,8 @@ pub struct Status {
     recorder: Mutex<Option<Recorder>>,
     limits: Mutex<Option<(Keeping, Rules)>>,
     rows_waiting: AtomicU64,
+    index_cycles: Mutex<Option<Arc<AtomicU64>>>,
+    reload: Mutex<Option<Reload>>,
     clock_steps: AtomicU64,
     cameras: Mutex<BTreeMap<String, Arc<CameraStatus>>>,
     no_storage: Mutex<Option<NoStorage>>,
@@ -207,6 +211,28 @@ impl Status {
     /// As [`Status::set_rows_waiting`] has it.
     pub fn rows_waiting(&self) -> u64 {
         self.rows_waiting.load(Relaxed)
+    }
+
+    /// What counts the cycles of the index that is open; `None` when it is closed.
+    pub fn set_index_cycles(&self, cycles: Option<Arc<AtomicU64>>) {
+        *lock(&self.index_cycles) = cycles;
+    }
+
+    /// How many cycles the index that is open has made.
+    pub fn index_cycles(&self) -> Option<u64> {
+        lock(&self.index_cycles)
+            .as_ref()
+            .map(|cycles| cycles.load(Relaxed))
+    }
+
+    /// The configuration was read again.
+    pub fn set_reload(&self, reload: Reload) {
+        *lock(&self.reload) = Some(reload);
+    }
+
+    /// What became of the last reload.
+    pub fn reload(&self) -> Option<Reload> {
+        lock(&self.reload).clone()
     }
 
     /// This machine's clock was set.

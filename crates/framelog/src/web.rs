@@ -12,7 +12,7 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::middleware;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -20,11 +20,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::secret::Password;
+use crate::reload::Requests;
 use crate::status::Status;
 
 mod answer;
 mod healthz;
 mod metrics;
+mod reload;
 mod status;
 mod token;
 
@@ -67,8 +69,13 @@ impl Server {
     }
 
     /// Answers those who send the token, if there is one, until it is dropped; then all its connections are closed.
-    pub async fn serve(self, status: Arc<Status>, token: Option<Password>) -> Infallible {
-        let routes = routes(status, token);
+    pub async fn serve(
+        self,
+        status: Arc<Status>,
+        token: Option<Password>,
+        reloads: Requests,
+    ) -> Infallible {
+        let routes = routes(status, token, reloads);
         let mut connections = JoinSet::new();
         let mut open: VecDeque<AbortHandle> = VecDeque::new();
         loop {
@@ -105,11 +112,12 @@ fn answer_all(
         )
 }
 
-fn routes(status: Arc<Status>, token: Option<Password>) -> Router {
+fn routes(status: Arc<Status>, token: Option<Password>, reloads: Requests) -> Router {
     let check = middleware::from_fn_with_state(token.map(Arc::new), token::check);
     let for_those_with_the_token = Router::new()
         .route("/api/status", get(status::get))
         .route("/metrics", get(metrics::get))
+        .route("/api/reload", post(reload::post).with_state(reloads))
         .route_layer(check);
     Router::new()
         .route("/healthz", get(healthz::get))
@@ -127,7 +135,10 @@ async fn not_found() -> Response {
 }
 
 async fn not_allowed() -> Response {
-    answer::text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n")
+    answer::text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "use the method that Allow names\n",
+    )
 }
 
 #[cfg(test)]

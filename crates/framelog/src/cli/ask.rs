@@ -9,10 +9,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Http;
+use crate::reload::Reload;
 use crate::report::Report;
 
 /// A recorder on this machine answers within milliseconds.
 const TIMEOUT: Duration = Duration::from_secs(2);
+/// Cameras that changed say good-bye first. More than the recorder itself takes before it gives up.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(50);
 /// A thousand cameras need a tenth of it; whatever else listens there may send for ever.
 const ANSWER_MAX: u64 = 16 << 20;
 
@@ -24,7 +27,7 @@ pub enum NoAnswer {
     /// Nobody answered.
     Nobody(std::io::Error),
     /// It took too long.
-    Late,
+    Late(Duration),
     /// It asks for another token than the configuration has.
     Refused,
     /// Something else answered, or another recorder.
@@ -36,7 +39,7 @@ impl fmt::Display for NoAnswer {
         match self {
             NoAnswer::NoPort => f.write_str("its port is 0, so not known here"),
             NoAnswer::Nobody(error) => write!(f, "{error}"),
-            NoAnswer::Late => write!(f, "no answer within {} s", TIMEOUT.as_secs()),
+            NoAnswer::Late(limit) => write!(f, "no answer within {} s", limit.as_secs()),
             NoAnswer::Refused => f.write_str(
                 "it asks for a token that [http] token does not hold: restart it if that changed",
             ),
@@ -50,7 +53,7 @@ impl fmt::Display for NoAnswer {
 pub async fn report(http: &Http, uuid: Option<&str>, storage: &Path) -> Result<Report, NoAnswer> {
     let answer = timeout(TIMEOUT, ask(http, "GET", "/api/status"))
         .await
-        .map_err(|_| NoAnswer::Late)??;
+        .map_err(|_| NoAnswer::Late(TIMEOUT))??;
     serde_json::from_slice(&answer)
         .ok()
         .filter(|report: &Report| {
@@ -59,6 +62,14 @@ pub async fn report(http: &Http, uuid: Option<&str>, storage: &Path) -> Result<R
             is_same || is_gone && report.storage.path == storage
         })
         .ok_or(NoAnswer::Foreign)
+}
+
+/// Has the recorder read its configuration again: what became of that.
+pub async fn reload(http: &Http) -> Result<Reload, NoAnswer> {
+    let answer = timeout(RELOAD_TIMEOUT, ask(http, "POST", "/api/reload"))
+        .await
+        .map_err(|_| NoAnswer::Late(RELOAD_TIMEOUT))??;
+    serde_json::from_slice(&answer).map_err(|_| NoAnswer::Foreign)
 }
 
 /// The body of a good answer.

@@ -43,7 +43,7 @@ impl fmt::Display for PasswordSource {
 
 /// What surrounds the file: relative paths begin at `base`; `env` looks up the environment.
 pub(super) struct Surroundings<'e> {
-    pub base: &'e Path,
+    pub base: PathBuf,
     pub env: &'e dyn Fn(&str) -> Option<String>,
 }
 
@@ -58,7 +58,7 @@ pub(super) fn read(
     if let Some(text) = value.as_str() {
         return Ok((Password::new(text.to_owned()), PasswordSource::Text));
     }
-    let source = source(value, surroundings.base)?;
+    let source = source(value, &surroundings.base)?;
     let text = match &source {
         PasswordSource::File(path) => from_file(path)?,
         PasswordSource::Environment(name) => (surroundings.env)(name).ok_or_else(|| {

@@ -10,10 +10,12 @@ fn parsed(text: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
         _ => None,
     };
     let surroundings = Surroundings {
-        base: Path::new("/etc/framelog"),
+        base: PathBuf::from("/etc/framelog"),
         env: &env,
     };
-    parse(Path::new("f.toml"), text, &surroundings)
+    parse(Path::new("f.toml"), text, &surroundings, |report, top| {
+        cameras(report, top, &surroundings)
+    })
 }
 
 fn errors(text: &str) -> Vec<String> {

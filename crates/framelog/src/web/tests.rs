@@ -2,7 +2,10 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use tokio::sync::{mpsc, oneshot};
+
 use super::*;
+use crate::reload::Reload;
 use crate::status::Recorder;
 
 const TOKEN: &str = "0123456789abcdef";
@@ -11,6 +14,7 @@ const TOKEN: &str = "0123456789abcdef";
 struct Serving {
     address: SocketAddr,
     task: tokio::task::JoinHandle<Infallible>,
+    requests: mpsc::Receiver<oneshot::Sender<Reload>>,
 }
 
 impl Drop for Serving {
@@ -24,8 +28,13 @@ impl Serving {
         let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = server.address();
         let token = token.map(|token| Password::new(token.to_owned()));
-        let task = tokio::spawn(server.serve(Arc::clone(status), token));
-        Self { address, task }
+        let (reloads, requests) = mpsc::channel(1);
+        let task = tokio::spawn(server.serve(Arc::clone(status), token, reloads));
+        Self {
+            address,
+            task,
+            requests,
+        }
     }
 
     async fn ask(&self, request: &str) -> String {
@@ -88,7 +97,10 @@ async fn only_what_there_is_is_answered() {
             .contains("\r\nallow: get,head\r\n"),
         "{response}"
     );
-    assert!(response.ends_with("\r\n\r\nuse GET\n"), "{response}");
+    assert!(
+        response.ends_with("\r\n\r\nuse the method that Allow names\n"),
+        "{response}"
+    );
 }
 
 #[tokio::test]
@@ -114,11 +126,49 @@ async fn with_a_token_only_health_is_told_to_all() {
 }
 
 #[tokio::test]
+async fn reload_is_asked_for_and_answered_and_not_for_web_pages() {
+    let mut serving = Serving::start(&Arc::default(), Some(TOKEN)).await;
+    let token = format!("Authorization: Bearer {TOKEN}");
+    let post = "POST /api/reload HTTP/1.0";
+    assert_eq!(serving.code(post).await, 401);
+    let get = format!("GET /api/reload HTTP/1.0\r\n{token}");
+    assert_eq!(serving.code(&get).await, 405);
+    let page = format!("{post}\r\n{token}\r\nOrigin: http://evil.example");
+    assert_eq!(serving.code(&page).await, 403);
+    assert!(serving.requests.try_recv().is_err(), "nobody was asked");
+
+    let mut requests = std::mem::replace(&mut serving.requests, mpsc::channel(1).1);
+    let answering = tokio::spawn(async move {
+        let answer = requests.recv().await.unwrap();
+        answer.send(Reload::default()).unwrap();
+    });
+    let response = serving.ask(&format!("{post}\r\n{token}")).await;
+    answering.await.unwrap();
+    assert!(response.contains(r#""outcome":"applied""#), "{response}");
+    let nobody = serving.code(&format!("{post}\r\n{token}")).await;
+    assert_eq!(nobody, 503, "nobody reads a file");
+}
+
+#[tokio::test]
 async fn heads_without_end_are_refused() {
     let serving = Serving::start(&Arc::default(), None).await;
     let field = format!("X: {}", "x".repeat(HEAD_MAX));
     let request = format!("GET /healthz HTTP/1.0\r\n{field}");
     assert_eq!(serving.code(&request).await, 431);
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_not_waited_for() {
+    let serving = Serving::start(&Arc::default(), None).await;
+    let mut client = TcpStream::connect(serving.address).await.unwrap();
+    client
+        .write_all(b"GET /healthz HTTP/1.1\r\nX: ")
+        .await
+        .unwrap();
+    let mut end = Vec::new();
+    let closing = tokio::time::timeout(HEAD_TIMEOUT * 3, client.read_to_end(&mut end));
+    // With or without a reset.
+    let _ = closing.await.expect("the connection is closed");
 }
 
 #[tokio::test]
