@@ -2,6 +2,8 @@
 
 /// The command line: what each command says and returns.
 mod cli;
+/// What is installed beside the program.
+mod deploy;
 /// Disks that vanish, are swapped, read-only or late.
 mod disk;
 /// The fault suite in its short form.
