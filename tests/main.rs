@@ -4,6 +4,8 @@
 mod browser;
 /// The command line: what each command says and returns.
 mod cli;
+/// What is installed beside the program.
+mod deploy;
 /// Disks that vanish, are swapped, read-only or late.
 mod disk;
 /// The fault suite in its short form.
@@ -13,6 +15,8 @@ mod faults;
 mod gaps;
 /// H.264 and H.265 on disk and out of it.
 mod h26x;
+/// The recorder's web server: who may ask, and that nobody who asks does harm.
+mod http;
 /// Indexes that are deleted, replaced or damaged under a running recorder.
 mod lost_index;
 /// Other people's servers, over real sockets.
@@ -31,6 +35,8 @@ mod reload;
 mod retention;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
+/// What systemd is told.
+mod service;
 /// Who asks is told: running, down, killed, frozen.
 mod status;
 /// SIGTERM, SIGINT, and the next start.

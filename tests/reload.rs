@@ -8,7 +8,8 @@ use rustix::process::Signal;
 use crate::support::account::assert_all_stored;
 use crate::support::camera::{Camera, Listen, live};
 use crate::support::daemon::Place;
-use crate::support::now_us;
+use crate::support::index::Index;
+use crate::support::{free_port, now_us};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -197,4 +198,119 @@ fn other_rules_of_retention_are_told_with_what_they_were() {
     }
     assert!(daemon.stop(LIMIT).expect("a stop in time").success());
     assert_eq!(place.log().matches("may go has changed").count(), 1);
+}
+
+/// A recorder that `framelog reload` finds.
+fn configure(place: &Place, port: u16, cameras: &[String]) {
+    place.write_config(&format!(
+        "[storage]\npath = {:?}\n\n[http]\nlisten = \"127.0.0.1:{port}\"\n\n{}",
+        place.storage(),
+        cameras.concat()
+    ));
+}
+
+/// What `framelog reload` says, and its exit code.
+fn reload(place: &Place) -> (String, Option<i32>) {
+    let output = place.command(&["reload"]);
+    let said = [&*output.stdout, &output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    (said, output.status.code())
+}
+
+#[test]
+fn reload_says_what_changed_and_of_64_cameras_the_others_lose_no_frame() {
+    let others: Vec<Camera> = (100..162)
+        .map(|seed| Camera::start(Listen::plainly(seed), live(100)))
+        .collect();
+    let [changed, removed, added] =
+        [16, 17, 18].map(|seed| Camera::start(Listen::plainly(seed), live(50)));
+    let name = |n: usize| format!("other{n}");
+    let with = |more: &[String]| {
+        let others = others.iter().enumerate();
+        let others = others.map(|(n, camera)| camera.section(&name(n), "/"));
+        others.chain(more.iter().cloned()).collect::<Vec<_>>()
+    };
+    let (place, port) = (Place::new(""), free_port());
+    let before = with(&[
+        changed.section("changed", "/old"),
+        removed.section("removed", "/"),
+    ]);
+    configure(&place, port, &before);
+    let daemon = place.run();
+    place.wait_for("frames of all", LIMIT, |index| {
+        let has = |name: &str| !index.rows_of(name).is_empty();
+        let all = (0..others.len()).all(|n| has(&name(n)));
+        (all && has("changed") && has("removed")).then_some(())
+    });
+    assert_eq!(
+        reload(&place),
+        (
+            "nothing changed: it is recorded as the file says already\n".to_owned(),
+            Some(0)
+        )
+    );
+
+    let after = with(&[
+        changed.section("changed", "/new"),
+        added.section("added", "/"),
+    ]);
+    for (cameras, said) in [
+        (
+            &after,
+            "reloaded: added added; removed removed; reconnected changed\n",
+        ),
+        (
+            &before,
+            "reloaded: added removed; removed added; reconnected changed\n",
+        ),
+    ] {
+        configure(&place, port, cameras);
+        assert_eq!(reload(&place), (said.to_owned(), Some(0)));
+    }
+
+    // Nothing of a file with an error is taken up, and who asks later is told.
+    let mut wrong = after;
+    wrong.push("stal_timeout = \"2 s\"\n".to_owned());
+    configure(&place, port, &wrong);
+    let (said, code) = reload(&place);
+    assert_eq!(code, Some(2), "{said}");
+    for word in [
+        "framelog.toml:",
+        "stal_timeout",
+        "nothing changed: the file has errors",
+    ] {
+        assert!(said.contains(word), "no {word}: {said}");
+    }
+    configure(&place, port, &before);
+    let output = place.command(&["status"]);
+    let status = String::from_utf8_lossy(&output.stdout);
+    assert!(status.contains("; RELOAD 20"), "{status}");
+    assert!(status.contains("nothing changed"), "{status}");
+    // A file that doesn't even say where the recorder is.
+    place.write_config("[http\n");
+    let (said, code) = reload(&place);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("framelog.toml:1:"), "{said}");
+
+    configure(&place, port, &before);
+    let enough = |index: &Index| index.rows_of(&name(0)).len() >= 150;
+    place.wait_for("frames after it", LIMIT, |index| {
+        enough(index).then_some(())
+    });
+    let until_us = now_us() - 300_000;
+    assert!(
+        daemon.stop(LIMIT).expect("a stop in time").success(),
+        "{}",
+        place.log()
+    );
+    let index = place.index().expect("an index");
+    for (n, camera) in others.iter().enumerate() {
+        let journal = camera.journal();
+        assert_eq!(journal.connected_us.len(), 1, "{}", name(n));
+        assert_all_stored(&name(n), &journal, &index, until_us);
+    }
+    let (said, code) = reload(&place);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("no recorder of "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
 }

@@ -1,11 +1,14 @@
 //! Passwords are nowhere but in the configuration: not in logs, index, footage, or what commands print.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Output;
 use std::time::Duration;
 
 use crate::support::camera::{Camera, HEAD, Listen, Script, script};
 use crate::support::daemon::{Place, program};
 use crate::support::digest::basic;
+use crate::support::free_port;
 
 /// A camera that answers only to these credentials.
 fn locked(username: &'static str, password: &'static str) -> Script {
@@ -26,9 +29,10 @@ const IN_ENV: &str = "planted-env-Sesam-3";
 const IN_URL: &str = "planted-url-Sesam-4";
 const WRONG: &str = "planted-wrong-Sesam-5";
 const IN_QUERY: &str = "planted-query-Sesam-6";
+const TOKEN: &str = "planted-token-Sesam-7";
 
-/// Six cameras, each with its credentials in another place.
-fn place() -> (Place, Vec<Camera>) {
+/// Six cameras, each with its credentials in another place, and a web server with a token.
+fn place(port: u16) -> (Place, Vec<Camera>) {
     let open = [PLAIN, IN_FILE, IN_ENV, IN_URL, "never", "never"]
         .into_iter()
         .zip(1..);
@@ -39,8 +43,9 @@ fn place() -> (Place, Vec<Camera>) {
     let file = place.path("password");
     std::fs::write(&file, format!("{IN_FILE}\n")).expect("a writable temporary directory");
     let user = "username = \"admin\"\npassword =";
-    place.configure(&format!(
-        "{}{user} {PLAIN:?}\n{}{user} {{ file = {file:?} }}\n{}{user} {{ env = \"FRAMELOG_TEST_PASSWORD\" }}\n\
+    let storage = place.storage();
+    place.write_config(&format!(
+        "[storage]\npath = {storage:?}\n[http]\nlisten = \"127.0.0.1:{port}\"\ntoken = {TOKEN:?}\n{}{user} {PLAIN:?}\n{}{user} {{ file = {file:?} }}\n{}{user} {{ env = \"FRAMELOG_TEST_PASSWORD\" }}\n\
          [cameras.url]\nurl = \"http://admin:{IN_URL}@{}/\"\n{}{user} {WRONG:?}\n{}",
         cameras[0].section("plain", "/"),
         cameras[1].section("file", "/"),
@@ -53,7 +58,7 @@ fn place() -> (Place, Vec<Camera>) {
 }
 
 fn assert_clean(what: &str, text: &[u8]) {
-    for secret in [PLAIN, IN_FILE, IN_ENV, IN_URL, WRONG, IN_QUERY] {
+    for secret in [PLAIN, IN_FILE, IN_ENV, IN_URL, WRONG, IN_QUERY, TOKEN] {
         let coded = basic("admin", secret);
         for secret in [secret, &coded["Basic ".len()..]] {
             let shown = text
@@ -75,7 +80,8 @@ fn assert_output_clean(what: &str, output: &Output) {
 
 #[test]
 fn no_password_is_shown_or_stored() {
-    let (place, _cameras) = place();
+    let port = free_port();
+    let (place, _cameras) = place(port);
     let daemon = place.run_with("FRAMELOG_TEST_PASSWORD", IN_ENV);
     place.wait_for(
         "frames of the four that open",
@@ -93,6 +99,9 @@ fn no_password_is_shown_or_stored() {
         &["find"],
         &["find", "--json"],
         &["find", "--gaps"],
+        &["status"],
+        &["status", "--json"],
+        &["reload"],
     ] {
         let output = program()
             .arg("--config")
@@ -102,6 +111,20 @@ fn no_password_is_shown_or_stored() {
             .output()
             .expect("the program starts");
         assert_output_clean(&arguments.join(" "), &output);
+    }
+    for path in ["/healthz", "/api/status", "/metrics"] {
+        for token in [TOKEN, "another"] {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+            write!(
+                stream,
+                "GET {path} HTTP/1.0\r\nAuthorization: Bearer {token}\r\n\r\n"
+            )
+            .expect("it reads");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).expect("it answers");
+            assert!(answer.len() > 100, "{path}");
+            assert_clean(path, &answer);
+        }
     }
     assert!(
         daemon

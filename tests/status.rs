@@ -1,17 +1,17 @@
 //! `framelog status` and `GET /api/status`: what a person is told who asks whether it records.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::Output;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::support::camera::{Camera, Connection, HEAD, Listen, Shot, live, script};
-use crate::support::daemon::Place;
+use crate::support::daemon::{Place, program};
 use crate::support::jpeg::Jpeg;
-use crate::support::{now_us, seconds};
+use crate::support::{free_port, now_us, seconds};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -52,12 +52,6 @@ fn assert_adds_up(report: &Value) {
         let became = became + sum(&camera["skipped"]) + sum(&camera["dropped"]);
         assert_eq!(number("parts"), became, "{camera}");
     }
-}
-
-/// A port that is free, for the recorder to listen on.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
 }
 
 fn configure(place: &Place, port: u16, cameras: &str) {
@@ -415,4 +409,32 @@ fn frozen_cameras_are_told_and_stored_and_live_ones_are_not_accused() {
     }
     let rows = place.index().expect("an index").rows_of("picture").len();
     assert!(rows >= 80, "{rows} frames of the frozen picture");
+}
+
+#[test]
+fn watching_says_it_again_and_ends_with_its_reader() {
+    let gate = Camera::start(Listen::plainly(7), live(50));
+    let place = Place::new("");
+    configure(&place, free_port(), &gate.section("gate", "/"));
+    let daemon = place.run();
+    wait_for(&place, "recorded", LIMIT, |report| {
+        of(report, "gate")["state"] == "recording"
+    });
+    let mut watching = program()
+        .args(["status", "--json", "--watch", "--config"])
+        .arg(place.config())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut lines = BufReader::new(watching.stdout.take().expect("a pipe")).lines();
+    let mut stored = || {
+        let line = lines.next().expect("another line").expect("text");
+        let report: Value = serde_json::from_str(&line).expect("JSON");
+        of(&report, "gate")["stored"].as_u64().expect("a number")
+    };
+    let first = stored();
+    assert!(stored() > first, "it looks again");
+    drop(lines);
+    assert_eq!(watching.wait().expect("a child").code(), Some(0));
+    assert!(daemon.stop(LIMIT).expect("a stop in time").success());
 }

@@ -15,6 +15,7 @@ pub mod rtsp;
 pub mod tls;
 pub mod wire;
 
+use std::net::TcpListener;
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -28,6 +29,12 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         .build()
         .expect("a runtime")
 });
+
+/// A port that is free, for the recorder to listen on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
 
 /// Microseconds since the Unix epoch, now.
 pub fn now_us() -> i64 {

@@ -82,6 +82,11 @@ impl Place {
 
     /// Starts a recorder with this in its environment.
     pub fn run_with(&self, variable: &str, value: &str) -> Daemon {
+        self.run_in(&[(variable, value)])
+    }
+
+    /// Starts a recorder with all of this in its environment.
+    pub fn run_in(&self, environment: &[(&str, &str)]) -> Daemon {
         let log = File::options()
             .create(true)
             .append(true)
@@ -90,7 +95,7 @@ impl Place {
         let child = program()
             .args(["run", "--config"])
             .arg(self.config())
-            .env(variable, value)
+            .envs(environment.iter().copied())
             .stdout(log.try_clone().expect("a file can be shared"))
             .stderr(log)
             .spawn()

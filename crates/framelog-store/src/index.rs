@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
@@ -84,6 +85,8 @@ pub(crate) struct Index {
     budget: Arc<Budget>,
     sync: Duration,
     changes: Reported,
+    /// How many cycles were begun.
+    cycles: Arc<AtomicU64>,
     pending: Pending,
     accounts: Accounts,
     gaps: Gaps,
@@ -126,6 +129,7 @@ impl Index {
             budget,
             sync,
             changes,
+            cycles: Arc::default(),
             pending: Pending::default(),
             accounts: Accounts::new(session.known.id),
             gaps: Gaps::new(session.known.next_gap_id),
@@ -149,6 +153,11 @@ impl Index {
         self.segment_ids.clone()
     }
 
+    /// Counts the cycles: one every few seconds at least, for as long as nothing hangs.
+    pub fn cycles(&self) -> Arc<AtomicU64> {
+        self.cycles.clone()
+    }
+
     /// Works until it is told to stop, then closes the open gaps, commits what is left and leaves one file without a log.
     pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
         match self.work(&mut stop).await {
@@ -162,6 +171,7 @@ impl Index {
 
     async fn work(&mut self, stop: &mut oneshot::Receiver<()>) -> Result<(), Error> {
         while !self.gather(stop).await {
+            self.cycles.fetch_add(1, Relaxed);
             self.take_changes();
             if self.retention.room.is_asked() {
                 // A full disk takes no rows before there is room.

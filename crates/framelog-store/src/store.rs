@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -103,6 +104,7 @@ pub struct Store {
     changes: Changes,
     keeping: Arc<Mutex<Keeping>>,
     index: JoinHandle<Result<(), Error>>,
+    index_cycles: Arc<AtomicU64>,
     stop_index: Option<oneshot::Sender<()>>,
     rebuild: Option<JoinHandle<()>>,
     rebuilt: watch::Receiver<Progress>,
@@ -239,6 +241,7 @@ impl Store {
             budget,
             changes,
             keeping,
+            index_cycles: index.cycles(),
             index: tokio::spawn(index.run(stopped)),
             stop_index: Some(stop_index),
             rebuild,
@@ -324,6 +327,16 @@ impl Store {
     pub fn keeping(&self) -> Keeping {
         // Nothing panics while it is held.
         *self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many frames are in files and wait for their rows to be committed.
+    pub fn rows_waiting(&self) -> u64 {
+        self.budget.waiting().1 as u64
+    }
+
+    /// Counts what the index task does, one every few seconds at least: while it stands still the task hangs, with the disk or for a bug.
+    pub fn index_cycles(&self) -> Arc<AtomicU64> {
+        self.index_cycles.clone()
     }
 
     /// Whether rows still reach the index. If not, a bug has ended its task: footage is written, but cannot be found until the store is

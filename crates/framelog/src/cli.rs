@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::Problem;
 
+mod ask;
 mod check;
 mod decoding_order;
 mod demo;
@@ -23,6 +24,7 @@ mod progress;
 mod protect;
 mod receipt;
 mod reindex;
+mod reload;
 mod run;
 mod stanza;
 mod status;
@@ -57,6 +59,8 @@ struct Cli {
 enum Command {
     /// Record until SIGTERM or SIGINT; SIGHUP re-reads the configuration
     Run(run::Args),
+    /// Have the running recorder read the configuration again, and say what changed
+    Reload,
     /// Check the configuration and, with --connect, the cameras
     Check(check::Args),
     /// Say in words what a camera sends, and how to record it
@@ -128,6 +132,7 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     };
     match cli.command {
         Command::Run(args) => run::run(args, cli.config).await,
+        Command::Reload => reload::run(cli.config).await,
         Command::Check(args) => check::run(args, cli.config).await,
         Command::Probe(args) => probe::run(args).await,
         Command::Status(args) => status::run(args, cli.config).await,

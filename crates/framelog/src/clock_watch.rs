@@ -59,15 +59,17 @@ impl ClockWatch {
         }
     }
 
-    /// To be called every few seconds.
-    pub fn look(&mut self) {
-        if let Some(step_us) = self.step_us(Moment::now()) {
+    /// To be called every few seconds. Whether the clock was set since the last time.
+    pub fn look(&mut self) -> bool {
+        let step = self.step_us(Moment::now());
+        if let Some(step_us) = step {
             tracing::warn!(
                 step_ms = step_us / 1_000,
                 "this machine's clock was set, or the machine slept; times of footage leap with it where the camera sends none: \
                  let chrony or systemd-timesyncd keep it"
             );
         }
+        step.is_some()
     }
 
     fn step_us(&mut self, now: Moment) -> Option<i64> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use framelog_store::{Layout, Uuid};
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 mod camera;
 pub mod name;
@@ -24,13 +24,17 @@ pub use problem::Problem;
 
 use password::{PasswordSource, Surroundings};
 use problem::Report;
+use secret::Password;
 use section::{Section, address, duration, kind, one_of, path, printable, size, table, uuid};
 
 const TOP_KEYS: [&str; 3] = ["storage", "http", "cameras"];
 const STORAGE_KEYS: [&str; 8] = [
     "path", "uuid", "retain", "max_size", "min_free", "segment", "layout", "sync",
 ];
-const HTTP_KEYS: [&str; 1] = ["listen"];
+const HTTP_KEYS: [&str; 2] = ["listen", "token"];
+
+/// Nobody guesses a token of so many characters.
+const TOKEN_MIN: usize = 16;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -82,12 +86,16 @@ impl Default for Storage {
 }
 
 /// The daemon's own web server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Http {
     /// Where it listens; port 0 takes a free one, which the log names.
     pub listen: SocketAddr,
     /// Whether the file says so. If it doesn't, a taken port is no reason not to record.
     pub configured: bool,
+    /// Who sends this may ask for more than the health; `None`: whoever reaches the address, which only this machine does.
+    pub token: Option<Password>,
+    /// Where it comes from.
+    pub token_source: Option<PasswordSource>,
 }
 
 impl Default for Http {
@@ -95,6 +103,8 @@ impl Default for Http {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             configured: false,
+            token: None,
+            token_source: None,
         }
     }
 }
@@ -105,21 +115,7 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, in the order of its lines.
     pub fn load(file: &Path) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let unreadable = |e: std::io::Error| {
-            let remedy = match e.kind() {
-                std::io::ErrorKind::NotFound => "write one, or name yours with --config",
-                std::io::ErrorKind::InvalidData => "save it as UTF-8",
-                _ => "check the path and its permissions",
-            };
-            let message = format!("can't read the configuration: {e}; {remedy}");
-            vec![Problem {
-                file: file.to_owned(),
-                at: None,
-                key: String::new(),
-                message,
-            }]
-        };
-        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let text = read_text(file)?;
         let (config, mut warnings) = Self::read(file, &text)?;
         if config.holds_password() && readable_by_all(file) {
             warnings.push(Problem {
@@ -132,18 +128,25 @@ impl Config {
         Ok((config, warnings))
     }
 
+    /// Only what it takes to find the recorder, without cameras: their passwords may be for its eyes alone.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for the rest of the file.
+    pub fn load_without_cameras(file: &Path) -> Result<Self, Vec<Problem>> {
+        let text = read_text(file)?;
+        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Vec::new())?;
+        Ok(config)
+    }
+
     /// Checks the text of a file, and fetches the passwords it names: [`Config::load`] without what the file itself is like.
     ///
     /// # Errors
     /// As [`Config::load`].
     pub fn read(file: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        // Only without a current directory is there no absolute path; then nothing relative is found anyway.
-        let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-        let surroundings = Surroundings {
-            base: absolute.parent().unwrap_or(&absolute),
-            env: &|name| std::env::var(name).ok(),
-        };
-        parse(file, text, &surroundings)
+        let surroundings = surroundings(file);
+        parse(file, text, &surroundings, |report, top| {
+            cameras(report, top, &surroundings)
+        })
     }
 
     /// Takes over what a reload applies: cameras, and the rules for what may go.
@@ -155,12 +158,39 @@ impl Config {
     }
 
     fn holds_password(&self) -> bool {
-        self.cameras.iter().any(|camera| {
-            matches!(
-                camera.password_source,
-                Some(PasswordSource::Text | PasswordSource::Url)
-            )
-        })
+        let of_cameras = self.cameras.iter().map(|camera| &camera.password_source);
+        of_cameras
+            .chain([&self.http.token_source])
+            .any(|source| matches!(source, Some(PasswordSource::Text | PasswordSource::Url)))
+    }
+}
+
+fn read_text(file: &Path) -> Result<String, Vec<Problem>> {
+    std::fs::read_to_string(file).map_err(|e| {
+        let remedy = match e.kind() {
+            std::io::ErrorKind::NotFound => "write one, or name yours with --config",
+            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            _ => "check the path and its permissions",
+        };
+        let message = format!("can't read the configuration: {e}; {remedy}");
+        vec![Problem {
+            file: file.to_owned(),
+            at: None,
+            key: String::new(),
+            message,
+        }]
+    })
+}
+
+/// Of this process and the file's directory.
+fn surroundings(file: &Path) -> Surroundings<'static> {
+    // Only without a current directory is there no absolute path; then nothing relative is found anyway.
+    let absolute = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    Surroundings {
+        base: absolute
+            .parent()
+            .map_or(absolute.clone(), Path::to_path_buf),
+        env: &|name| std::env::var(name).ok(),
     }
 }
 
@@ -173,6 +203,7 @@ fn parse(
     file: &Path,
     text: &str,
     surroundings: &Surroundings<'_>,
+    cameras: impl FnOnce(&mut Report<'_>, &DeTable<'_>) -> Vec<Camera>,
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let mut report = Report::new(file, text);
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
@@ -181,9 +212,9 @@ fn parse(
     if syntax_errors.iter().all(syntax::is_duplicate) {
         Section::new(&mut report, "", 0, top, &TOP_KEYS);
         let config = Config {
-            storage: storage(&mut report, top, surroundings.base),
-            http: http(&mut report, top),
-            cameras: cameras(&mut report, top, surroundings),
+            storage: storage(&mut report, top, &surroundings.base),
+            http: http(&mut report, top, surroundings),
+            cameras: cameras(&mut report, top),
         };
         if report.errors.is_empty() && syntax_errors.is_empty() {
             retention::warn(&mut report, top, &config);
@@ -243,19 +274,49 @@ fn storage(report: &mut Report<'_>, top: &DeTable<'_>, base: &Path) -> Storage {
     }
 }
 
-fn http(report: &mut Report<'_>, top: &DeTable<'_>) -> Http {
+fn http(report: &mut Report<'_>, top: &DeTable<'_>, surroundings: &Surroundings<'_>) -> Http {
     let Some((at, table)) = top_table(report, top, "http") else {
         return Http::default();
     };
     let mut section = Section::new(report, "http", at, table, &HTTP_KEYS);
     let listen = section.take("listen", address);
-    if listen.is_some_and(|listen| !listen.ip().is_loopback()) {
-        section.warn("listen", "is open to the network, without a password: anyone can ask for the health of the cameras");
+    let (token, token_source) = section
+        .take("token", |value| token(value, surroundings))
+        .unzip();
+    if let Some(open) = listen.filter(|listen| !listen.ip().is_loopback())
+        && !section.has("token")
+    {
+        let message = format!(
+            "{open} is open to the network, and there is no token: \
+             add token = {{ file = \"/etc/framelog/http.token\" }} below [http], or listen on 127.0.0.1"
+        );
+        section.error("listen", &message);
     }
     Http {
         listen: listen.unwrap_or(Http::default().listen),
         configured: listen.is_some(),
+        token,
+        token_source,
     }
+}
+
+/// A bearer token that can be sent as it is (RFC 6750, section 2.1) and not be guessed.
+fn token(
+    value: &DeValue<'_>,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Password, PasswordSource), String> {
+    let (token, source) = password::read(value, surroundings)?;
+    let text = token.expose();
+    let is_sendable = text
+        .trim_end_matches('=')
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
+    if !is_sendable || text.len() < TOKEN_MIN {
+        return Err(format!(
+            "must be {TOKEN_MIN} or more of A-Z a-z 0-9 - . _ ~ + / and = at the end: make one with openssl rand -hex 32"
+        ));
+    }
+    Ok((token, source))
 }
 
 fn cameras(

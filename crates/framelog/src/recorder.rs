@@ -42,7 +42,7 @@ pub struct Recorder {
     offset_us: i64,
     footage: Footage,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
-    lag_us: i64,
+    lag_us: Option<i64>,
     dropping: bool,
     skew_us: Option<i64>,
     skew_warned: bool,
@@ -120,7 +120,7 @@ impl Recorder {
             parameters: None,
             offset_us: 0,
             footage: Footage::Missing { started_us },
-            lag_us: 0,
+            lag_us: None,
             dropping: false,
             skew_us: None,
             skew_warned: false,
@@ -187,7 +187,7 @@ impl Recorder {
                 }
             }
         }
-        self.status.came(now.at, self.skew_us);
+        self.status.came(now.at, self.skew_us, self.lag_us);
     }
 
     /// The connection ended: there is no footage from the last frame on.
@@ -195,9 +195,9 @@ impl Recorder {
         self.log.end_segment();
         let started_us = match self.footage {
             Footage::Going { captured_us, .. } => captured_us,
-            Footage::Missing { started_us } => {
-                wall::now_us().saturating_sub(self.lag_us).max(started_us)
-            }
+            Footage::Missing { started_us } => wall::now_us()
+                .saturating_sub(self.lag_us.unwrap_or(0))
+                .max(started_us),
         };
         self.open_gap(started_us, reason, detail);
     }
@@ -361,7 +361,7 @@ impl Recorder {
     }
 
     fn came(&mut self, captured_us: i64, received: Moment) {
-        self.lag_us = received.wall_us.saturating_sub(captured_us);
+        self.lag_us = Some(received.wall_us.saturating_sub(captured_us));
         self.footage = Footage::Going {
             captured_us,
             received,

@@ -9,6 +9,7 @@ use framelog_store::query::KeptRow;
 use framelog_store::{Counters, Keeping, Rules, wall};
 use serde::{Deserialize, Serialize};
 
+use crate::reload::Reload;
 use crate::status::{Reason, Snapshot, Status};
 
 /// Everything. Times are microseconds since the Unix epoch.
@@ -49,6 +50,8 @@ pub struct Recorder {
     pub killed: bool,
     /// Process id.
     pub pid: Option<u32>,
+    /// What became of the last reload; only a running recorder knows.
+    pub reload: Option<Reload>,
 }
 
 /// The storage directory.
@@ -214,6 +217,7 @@ impl Report {
                 since_us,
                 killed: false,
                 pid: Some(std::process::id()),
+                reload: status.reload(),
             },
             storage: Storage {
                 path,
@@ -417,6 +421,7 @@ mod tests {
             stored: Counters::default(),
             last_captured_us: Some(NOW),
             skew_us: None,
+            lag_us: None,
             still: None,
             losing: None,
         }

@@ -1,28 +1,29 @@
 //! The daemon: what starts in which order, what a changed configuration changes, what stops in which order. Sees all, decides nothing
 //! about cameras.
 
-use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
-use framelog_store::{CameraLog, Error as StoreError, Gone, Options, Store, Uuid};
-use tokio::sync::mpsc;
+use framelog_store::{Error as StoreError, Gone, Options, Store, Uuid};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::camera::Task;
 use crate::clock_watch::ClockWatch;
-use crate::config::{Camera, Config, Http, Storage, retention};
+use crate::config::{Config, Http, Storage, retention};
 use crate::readers::Readers;
-use crate::recorder::Recorder;
+use crate::reload::{Outcome, Reload, Requests};
+use crate::service;
 use crate::status::{self, Gap, NoStorage, Reason, Status};
 use crate::wall;
 use crate::web::Server;
 
-/// On top of its stall timeout, a camera may take so long to have a frame on disk before it counts as failing.
-const HEALTH_GRACE: Duration = Duration::from_secs(5);
+mod cameras;
+
+use cameras::{Cameras, Changes};
 
 /// How often it is checked that the index is still written (without it the daemon ends, for systemd to start it again), and that this
 /// machine's clock was not set.
@@ -34,8 +35,8 @@ const REOPEN_EVERY: Duration = Duration::from_secs(2);
 /// What a running daemon can be told.
 #[derive(Debug)]
 pub enum Order {
-    /// Record as this configuration says from now on.
-    Apply(Config),
+    /// Record as this configuration says from now on, and say what that changed.
+    Apply(Box<Config>, oneshot::Sender<Reload>),
     /// Stop, with everything written.
     Stop,
 }
@@ -59,7 +60,8 @@ pub enum Error {
     },
 }
 
-/// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more.
+/// Records as `config` says, obeying `orders`, until one says stop or nobody can give any more. Who asks the web server for a reload is heard at
+/// the other end of `reloads`.
 ///
 /// When the storage directory vanishes, the cameras are left alone until it is back; when the index does, until there is another one.
 ///
@@ -69,10 +71,12 @@ pub async fn record(
     mut config: Config,
     status: Arc<Status>,
     mut orders: mpsc::Receiver<Order>,
+    reloads: Requests,
 ) -> Result<(), Error> {
     let readers = Readers::start().map_err(Error::Threads)?;
     status.starts(config.storage.path.clone());
-    let _web = start_web(config.http, &status).await?;
+    let _web = start_web(&config.http, &status, reloads).await?;
+    let _telling = Beside::start(service::tell(Arc::clone(&status)));
     let mut absence = Absence::default();
     loop {
         let Some(store) = open(&mut config, &mut absence, &status, &mut orders).await? else {
@@ -81,6 +85,7 @@ pub async fn record(
         };
         let ended = serve(&store, &readers, &mut config, &status, &mut orders).await?;
         let uuid = store.uuid();
+        status.set_index_cycles(None);
         let closed = store.close().await;
         log_totals(&status);
         let Ended::Gone(gone) = ended else {
@@ -228,7 +233,7 @@ async fn open(
             tokio::select! {
                 opened = &mut opening => break opened,
                 order = orders.recv() => match order {
-                    Some(Order::Apply(new)) => take_up_later(config, new),
+                    Some(Order::Apply(new, answer)) => take_up_later(config, *new, answer),
                     _ => return Ok(None),
                 },
             }
@@ -248,7 +253,7 @@ async fn open(
         tokio::select! {
             () = tokio::time::sleep(REOPEN_EVERY) => {}
             order = orders.recv() => match order {
-                Some(Order::Apply(new)) => take_up_later(config, new),
+                Some(Order::Apply(new, answer)) => take_up_later(config, *new, answer),
                 _ => return Ok(None),
             },
         }
@@ -256,11 +261,16 @@ async fn open(
 }
 
 /// While nothing is recorded, a changed configuration waits with the rest.
-fn take_up_later(config: &mut Config, new: Config) {
-    warn_of_restart(config, &new);
-    tell_rules(config, &new);
+fn take_up_later(config: &mut Config, new: Config, answer: oneshot::Sender<Reload>) {
+    let reload = Reload {
+        rules: changed_rules(config, &new),
+        restart: sections_for_a_restart(config, &new),
+        ..Reload::now(Outcome::Waiting)
+    };
     config.take_up(new);
     tracing::info!("configuration will be applied when the storage is there");
+    // Who asked may have gone.
+    let _ = answer.send(reload);
 }
 
 /// Why recording ended.
@@ -285,7 +295,9 @@ async fn serve(
         path: config.storage.path.clone(),
         since_us: wall::now_us(),
     });
+    status.set_index_cycles(Some(store.index_cycles()));
     cameras.apply(&config.cameras).await?;
+    service::ready();
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");
 
     let mut checks = tokio::time::interval(CHECK);
@@ -295,32 +307,21 @@ async fn serve(
         let order = tokio::select! {
             order = orders.recv() => order,
             _ = checks.tick() => {
-                clock.look();
+                if clock.look() {
+                    status.count_clock_step();
+                }
                 status.set_limits(store.keeping(), config.rules());
+                status.set_rows_waiting(store.rows_waiting());
                 continue;
             }
             _ = store.gone() => break,
         };
-        let Some(Order::Apply(new)) = order else {
+        let Some(Order::Apply(new, answer)) = order else {
             is_ordered = true;
             break;
         };
-        warn_of_restart(config, &new);
-        tell_rules(config, &new);
-        store.set_rules(new.rules());
-        match cameras.apply(&new.cameras).await {
-            Ok(Changes {
-                added,
-                removed,
-                changed,
-            }) => {
-                tracing::info!(?added, ?removed, ?changed, "configuration applied");
-            }
-            Err(error) => {
-                tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
-            }
-        }
-        config.take_up(new);
+        // Who asked may have gone.
+        let _ = answer.send(take_up(*new, config, store, &mut cameras).await);
     }
     let gone = store.why_gone().filter(|_| !is_ordered);
     match &gone {
@@ -331,10 +332,52 @@ async fn serve(
                 reason: Reason::NoStorage,
             }));
         }
-        None => tracing::info!("stopping"),
+        None => {
+            service::stopping();
+            tracing::info!("stopping");
+        }
     }
     cameras.stop().await;
     Ok(gone.map_or(Ended::Stopped, Ended::Gone))
+}
+
+/// Records as `new` says from now on.
+async fn take_up(
+    new: Config,
+    config: &mut Config,
+    store: &Store,
+    cameras: &mut Cameras<'_>,
+) -> Reload {
+    let about = Reload {
+        rules: changed_rules(config, &new),
+        restart: sections_for_a_restart(config, &new),
+        ..Reload::default()
+    };
+    store.set_rules(new.rules());
+    let applied = cameras.apply(&new.cameras).await;
+    config.take_up(new);
+    match applied {
+        Ok(Changes {
+            added,
+            removed,
+            changed,
+        }) => {
+            tracing::info!(?added, ?removed, ?changed, "configuration applied");
+            Reload {
+                added,
+                removed,
+                changed,
+                ..about.ended(Outcome::Applied)
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "can't take up all cameras; reload again when the storage is well");
+            Reload {
+                problems: vec![error.to_string()],
+                ..about.ended(Outcome::Failed)
+            }
+        }
+    }
 }
 
 fn tell_gone(gone: &Gone, config: &Config) {
@@ -349,16 +392,26 @@ fn tell_gone(gone: &Gone, config: &Config) {
     }
 }
 
-/// The running web server; dropping it stops it.
-struct Web(JoinHandle<()>);
+/// What runs beside the recording; dropping it stops it.
+struct Beside(JoinHandle<()>);
 
-impl Drop for Web {
+impl Beside {
+    fn start(task: impl Future<Output = Infallible> + Send + 'static) -> Self {
+        Self(tokio::spawn(async { match task.await {} }))
+    }
+}
+
+impl Drop for Beside {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-async fn start_web(http: Http, status: &Arc<Status>) -> Result<Option<Web>, Error> {
+async fn start_web(
+    http: &Http,
+    status: &Arc<Status>,
+    reloads: Requests,
+) -> Result<Option<Beside>, Error> {
     let server = match Server::bind(http.listen).await {
         Ok(server) => server,
         Err(source) if http.configured => {
@@ -376,183 +429,38 @@ async fn start_web(http: Http, status: &Arc<Status>) -> Result<Option<Web>, Erro
         url = format_args!("http://{}", server.address()),
         "listening"
     );
-    let status = Arc::clone(status);
-    Ok(Some(Web(tokio::spawn(async move {
-        server.serve(status).await;
-    }))))
+    let serving = server.serve(Arc::clone(status), http.token.clone(), reloads);
+    Ok(Some(Beside::start(serving)))
 }
 
-/// The cameras that are being recorded, by name.
-struct Cameras<'d> {
-    store: &'d Store,
-    readers: &'d Readers,
-    status: &'d Status,
-    segment: Duration,
-    /// How many were started, to spread them over the readers.
-    started: usize,
-    running: BTreeMap<String, Running>,
-}
-
-struct Running {
-    camera: Camera,
-    log: CameraLog,
-    task: Task,
-}
-
-impl<'d> Cameras<'d> {
-    fn new(store: &'d Store, readers: &'d Readers, status: &'d Status, segment: Duration) -> Self {
-        Self {
-            store,
-            readers,
-            status,
-            segment,
-            started: 0,
-            running: BTreeMap::new(),
-        }
-    }
-
-    /// Starts what is new, stops what is gone, restarts what changed, leaves alone what did not.
-    async fn apply(&mut self, cameras: &[Camera]) -> Result<Changes, framelog_store::Error> {
-        let changes = Changes::between(
-            self.running.values().map(|running| &running.camera),
-            cameras,
-        );
-        for name in changes.removed.iter().chain(&changes.changed) {
-            if let Some(running) = self.running.get(name) {
-                running.task.stop();
-            }
-        }
-        for name in &changes.removed {
-            if let Some(running) = self.running.remove(name) {
-                running.task.ended().await;
-                self.status.camera(name).expect_nothing(false);
-            }
-        }
-        let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
-        self.store.forget_open_gaps(&names, wall::now_us()).await?;
-        // Only when all old connections are closed may new ones be made: two cameras may have changed places.
-        let mut changed = self.end(&changes.changed).await;
-        for camera in cameras {
-            if let Some((log, was_recording)) = changed.remove(&camera.name) {
-                self.start(camera, log, was_recording);
-            } else if changes.added.contains(&camera.name) {
-                let log = self.store.camera(&camera.name).await?;
-                self.start(camera, log, false);
-            }
-        }
-        Ok(changes)
-    }
-
-    /// Waits for the ends of these cameras' tasks: each one's log, and whether it was recording until then.
-    async fn end(&mut self, names: &[String]) -> HashMap<String, (CameraLog, bool)> {
-        let mut ended = HashMap::new();
-        for name in names {
-            if let Some(running) = self.running.remove(name) {
-                let was_recording = running.task.ended().await;
-                ended.insert(name.clone(), (running.log, was_recording));
-            }
-        }
-        ended
-    }
-
-    fn start(&mut self, camera: &Camera, log: CameraLog, was_recording: bool) {
-        let status = self.status.camera(&camera.name);
-        if camera.enabled {
-            let silence_max = camera.stall_timeout.max(camera.poll_interval) + HEALTH_GRACE;
-            status.expect(log.clone(), silence_max, Instant::now());
-        } else {
-            status.expect_nothing(true);
-        }
-        let recorder = Recorder::new(
-            camera,
-            self.segment,
-            log.clone(),
-            status,
-            was_recording,
-            wall::now_us(),
-        );
-        let task = Task::start(camera.clone(), recorder, self.readers.of(self.started));
-        self.started += 1;
-        self.running.insert(
-            camera.name.clone(),
-            Running {
-                camera: camera.clone(),
-                log,
-                task,
-            },
-        );
-    }
-
-    async fn stop(self) {
-        for running in self.running.values() {
-            running.task.stop();
-        }
-        for running in self.running.into_values() {
-            running.task.ended().await;
-        }
-    }
-}
-
-/// How one list of cameras differs from another, by name.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Changes {
-    added: Vec<String>,
-    removed: Vec<String>,
-    changed: Vec<String>,
-}
-
-impl Changes {
-    fn between<'c>(old: impl Iterator<Item = &'c Camera>, new: &[Camera]) -> Self {
-        let mut old: BTreeMap<&str, &Camera> =
-            old.map(|camera| (camera.name.as_str(), camera)).collect();
-        let mut changes = Self::default();
-        for camera in new {
-            match old.remove(camera.name.as_str()) {
-                None => changes.added.push(camera.name.clone()),
-                Some(before) if !records_the_same(before, camera) => {
-                    changes.changed.push(camera.name.clone())
-                }
-                Some(_) => {}
-            }
-        }
-        changes.removed = old.into_keys().map(str::to_owned).collect();
-        changes
-    }
-}
-
-/// Whether the two differ at most in what footage may go, which is the store's to know.
-fn records_the_same(old: &Camera, new: &Camera) -> bool {
-    let with_rules_of_new = Camera {
-        retain: new.retain,
-        max_size: new.max_size,
-        ..old.clone()
-    };
-    with_rules_of_new == *new
-}
-
-fn warn_of_restart(old: &Config, new: &Config) {
+/// The sections that a restart only applies, which is said.
+fn sections_for_a_restart(old: &Config, new: &Config) -> Vec<String> {
     let with_rules_of_new = Storage {
         retain: new.storage.retain,
         max_size: new.storage.max_size,
         min_free: new.storage.min_free,
         ..old.storage.clone()
     };
+    let mut sections = Vec::new();
     for (section, is_changed) in [
         ("storage", with_rules_of_new != new.storage),
         ("http", old.http != new.http),
     ] {
         if is_changed {
             tracing::warn!(section, "section changed; restart framelog to apply it");
+            sections.push(section.to_owned());
         }
     }
+    sections
 }
 
-/// Says which rules are others now: they may make footage go at once.
-fn tell_rules(old: &Config, new: &Config) {
+/// Which rules are others now, which is said: they may make footage go at once.
+fn changed_rules(old: &Config, new: &Config) -> Vec<String> {
     let changes = retention::changes(&old.rules(), &new.rules());
     if !changes.is_empty() {
         tracing::info!("what footage may go has changed: {}", changes.join(", "));
     }
+    changes
 }
 
 /// Says what became of every part: guarantee 1, at the end of the run.
@@ -574,64 +482,5 @@ fn log_totals(status: &Status) {
             panics = counts.panics,
             "totals"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::secret::Password;
-    use crate::config::url::CameraUrl;
-
-    fn camera(name: &str, url: &str) -> Camera {
-        Camera::new(name, CameraUrl::parse(url).unwrap().0)
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|name| (*name).to_owned()).collect()
-    }
-
-    #[test]
-    fn only_what_differs_is_touched() {
-        let old = [
-            camera("a", "http://a/"),
-            camera("b", "http://b/"),
-            camera("c", "http://c/"),
-        ];
-        let new = [
-            camera("d", "http://d/"),
-            camera("c", "http://c/new"),
-            camera("a", "http://a/"),
-        ];
-        assert_eq!(
-            Changes::between(old.iter(), &new),
-            Changes {
-                added: names(&["d"]),
-                removed: names(&["b"]),
-                changed: names(&["c"])
-            }
-        );
-        assert_eq!(Changes::between(old.iter(), &old), Changes::default());
-    }
-
-    #[test]
-    fn other_rules_are_no_reason_to_reconnect() {
-        let kept = Camera {
-            retain: Some(Duration::from_secs(86_400)),
-            max_size: Some(1),
-            ..camera("a", "http://a/")
-        };
-        let changes = Changes::between([camera("a", "http://a/")].iter(), &[kept]);
-        assert_eq!(changes, Changes::default());
-    }
-
-    #[test]
-    fn another_password_in_the_same_file_is_a_change() {
-        let with = |password: &str| Camera {
-            password: Some(Password::new(password.to_owned())),
-            ..camera("a", "http://a/")
-        };
-        let changes = Changes::between([with("old")].iter(), &[with("new")]);
-        assert_eq!(changes.changed, names(&["a"]));
     }
 }

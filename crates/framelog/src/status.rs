@@ -4,18 +4,25 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use framelog_core::gap::GapReason;
-use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still};
+use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still, wall};
+
+use crate::reload::Reload;
 
 /// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
 pub struct Status {
-    path: OnceLock<PathBuf>,
+    began: OnceLock<(PathBuf, i64)>,
     recorder: Mutex<Option<Recorder>>,
     limits: Mutex<Option<(Keeping, Rules)>>,
+    rows_waiting: AtomicU64,
+    index_cycles: Mutex<Option<Arc<AtomicU64>>>,
+    reload: Mutex<Option<Reload>>,
+    clock_steps: AtomicU64,
     cameras: Mutex<BTreeMap<String, Arc<CameraStatus>>>,
     no_storage: Mutex<Option<NoStorage>>,
 }
@@ -93,6 +100,7 @@ struct Inner {
     gap: Option<Gap>,
     since_us: i64,
     skew_us: Option<i64>,
+    lag_us: Option<i64>,
     counts: Counts,
     log: Option<CameraLog>,
     stored_frames: u64,
@@ -150,6 +158,8 @@ pub struct Snapshot {
     pub last_captured_us: Option<i64>,
     /// Its clock minus ours, microseconds, where it sends the time.
     pub skew_us: Option<i64>,
+    /// From the capture of its last frame to its arrival, microseconds.
+    pub lag_us: Option<i64>,
     /// What stands still although frames come, and since when, microseconds.
     pub still: Option<(Still, i64)>,
     /// Frames come and can't be written.
@@ -180,12 +190,59 @@ impl Status {
     /// The recorder starts, with this storage directory.
     pub fn starts(&self, path: PathBuf) {
         // Once in a process.
-        let _ = self.path.set(path);
+        let _ = self.began.set((path, wall::now_us()));
     }
 
     /// As [`Status::starts`] has it.
     pub fn path(&self) -> Option<&PathBuf> {
-        self.path.get()
+        self.began.get().map(|(path, _)| path)
+    }
+
+    /// When [`Status::starts`] was called, microseconds since the Unix epoch.
+    pub fn began_us(&self) -> Option<i64> {
+        self.began.get().map(|(_, began_us)| *began_us)
+    }
+
+    /// How many frames are in files and not yet in the index.
+    pub fn set_rows_waiting(&self, rows: u64) {
+        self.rows_waiting.store(rows, Relaxed);
+    }
+
+    /// As [`Status::set_rows_waiting`] has it.
+    pub fn rows_waiting(&self) -> u64 {
+        self.rows_waiting.load(Relaxed)
+    }
+
+    /// What counts the cycles of the index that is open; `None` when it is closed.
+    pub fn set_index_cycles(&self, cycles: Option<Arc<AtomicU64>>) {
+        *lock(&self.index_cycles) = cycles;
+    }
+
+    /// How many cycles the index that is open has made.
+    pub fn index_cycles(&self) -> Option<u64> {
+        lock(&self.index_cycles)
+            .as_ref()
+            .map(|cycles| cycles.load(Relaxed))
+    }
+
+    /// The configuration was read again.
+    pub fn set_reload(&self, reload: Reload) {
+        *lock(&self.reload) = Some(reload);
+    }
+
+    /// What became of the last reload.
+    pub fn reload(&self) -> Option<Reload> {
+        lock(&self.reload).clone()
+    }
+
+    /// This machine's clock was set.
+    pub fn count_clock_step(&self) {
+        self.clock_steps.fetch_add(1, Relaxed);
+    }
+
+    /// How often [`Status::count_clock_step`] was called.
+    pub fn clock_steps(&self) -> u64 {
+        self.clock_steps.load(Relaxed)
     }
 
     /// How much footage there is, and which may go.
@@ -275,10 +332,11 @@ impl CameraStatus {
         change(&mut lock(&self.inner).counts);
     }
 
-    /// Something came at `now`, with this skew of the camera's clock: looks whether frames have reached a file.
-    pub fn came(&self, now: Instant, skew_us: Option<i64>) {
+    /// Something came at `now`, with this skew of the camera's clock, and this lag of the last frame: looks whether frames have reached a file.
+    pub fn came(&self, now: Instant, skew_us: Option<i64>, lag_us: Option<i64>) {
         let mut inner = lock(&self.inner);
         inner.skew_us = skew_us;
+        inner.lag_us = lag_us;
         let stored_frames = inner
             .log
             .as_ref()
@@ -317,6 +375,7 @@ impl CameraStatus {
                 .unwrap_or_default(),
             last_captured_us: inner.log.as_ref().and_then(CameraLog::last_captured_us),
             skew_us: inner.skew_us,
+            lag_us: inner.lag_us,
             still: inner.log.as_ref().and_then(CameraLog::still),
             losing: inner.log.as_ref().and_then(CameraLog::losing),
         }

@@ -128,7 +128,9 @@ async fn record(
 ) -> Result<(), run::Error> {
     let status = Arc::<Status>::default();
     let (orders, received) = mpsc::channel(1);
-    let recording = run::record(config, Arc::clone(&status), received);
+    // No file is read again: who asks for that is turned away.
+    let (reloads, _) = mpsc::channel(1);
+    let recording = run::record(config, Arc::clone(&status), received, reloads);
     tokio::pin!(recording);
     tokio::select! {
         failed = &mut recording => return failed,

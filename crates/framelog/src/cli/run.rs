@@ -1,15 +1,21 @@
 //! `framelog run`: the daemon under its signals. What it does is `crate::run`'s.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::Failure;
 use crate::config::{Config, Problem};
 use crate::logging;
+use crate::reload::Reload;
 use crate::run::{Order, record};
+use crate::service;
+use crate::status::Status;
+
+/// So many may wait for a reload; further ones are turned away.
+const RELOADS_MAX: usize = 8;
 
 /// `framelog run`.
 #[derive(Debug, clap::Args)]
@@ -30,9 +36,16 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     log_warnings(&warnings);
     let signals =
         Signals::listen().map_err(|e| Failure::failed(format!("can't listen for signals: {e}")))?;
+    let status = Arc::<Status>::default();
     let (orders, received) = mpsc::channel(1);
-    tokio::spawn(signals.obey(file, orders));
-    record(config, Arc::default(), received)
+    let (reloads, asked) = mpsc::channel(RELOADS_MAX);
+    let keeper = Keeper {
+        file,
+        orders,
+        status: Arc::clone(&status),
+    };
+    tokio::spawn(signals.obey(keeper, asked));
+    record(config, status, received, reloads)
         .await
         .map_err(Failure::failed)
 }
@@ -52,17 +65,20 @@ impl Signals {
         })
     }
 
-    /// Makes orders of signals. After the first that says stop, the second stops at once.
-    async fn obey(mut self, file: PathBuf, orders: mpsc::Sender<Order>) {
-        while self.is_reload().await {
-            if let Some(config) = reload(&file)
-                && orders.send(Order::Apply(config)).await.is_err()
-            {
-                return;
-            }
+    /// Makes orders of signals and of what is asked for. After the first that says stop, the second stops at once.
+    async fn obey(mut self, keeper: Keeper, mut asked: mpsc::Receiver<oneshot::Sender<Reload>>) {
+        loop {
+            let answer = tokio::select! {
+                is_reload = self.is_reload() => match is_reload {
+                    true => None,
+                    false => break,
+                },
+                Some(answer) = asked.recv() => Some(answer),
+            };
+            keeper.reload(answer).await;
         }
         // Not awaited: a reload in progress must not keep the second signal from being heard.
-        let stop = orders.send(Order::Stop);
+        let stop = keeper.orders.send(Order::Stop);
         tokio::pin!(stop);
         let mut is_sent = false;
         loop {
@@ -85,19 +101,52 @@ impl Signals {
     }
 }
 
-/// Reads the file again; `None` if it has errors, which are logged.
-fn reload(file: &Path) -> Option<Config> {
-    match Config::load(file) {
-        Ok((config, warnings)) => {
-            log_warnings(&warnings);
-            Some(config)
-        }
-        Err(problems) => {
-            for problem in problems {
-                tracing::error!(%problem, "configuration is wrong; nothing changed");
+/// Who reads the configuration file, and knows which it is.
+struct Keeper {
+    file: PathBuf,
+    orders: mpsc::Sender<Order>,
+    status: Arc<Status>,
+}
+
+impl Keeper {
+    /// Reads the file again. What became of it is told to who asked, if anybody did, to the service manager and to the status, once it is known.
+    async fn reload(&self, asked: Option<oneshot::Sender<Reload>>) {
+        service::reloading();
+        let (answer, applied) = oneshot::channel();
+        let (refused, warnings) = match Config::load(&self.file) {
+            Ok((config, warnings)) => {
+                log_warnings(&warnings);
+                // Fails when nobody records any more; then nobody answers either.
+                let _ = self
+                    .orders
+                    .send(Order::Apply(Box::new(config), answer))
+                    .await;
+                (None, warnings)
             }
-            None
-        }
+            Err(problems) => {
+                for problem in &problems {
+                    tracing::error!(%problem, "configuration is wrong; nothing changed");
+                }
+                (Some(Reload::refused(&problems)), Vec::new())
+            }
+        };
+        let status = Arc::clone(&self.status);
+        // Beside: while cameras say good-bye, signals must be heard.
+        tokio::spawn(async move {
+            let reload = match refused {
+                Some(refused) => refused,
+                None => match applied.await {
+                    Ok(applied) => applied.doubting(&warnings),
+                    Err(_) => return,
+                },
+            };
+            status.set_reload(reload.clone());
+            service::reloaded();
+            if let Some(asked) = asked {
+                // Who asked may have gone.
+                let _ = asked.send(reload);
+            }
+        });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where a camera's password comes from, and fetching it from there. Not for using it.
+//! Where a password or token comes from, and fetching it from there. Not for using it.
 
 use std::fmt;
 use std::fs::File;
@@ -43,11 +43,11 @@ impl fmt::Display for PasswordSource {
 
 /// What surrounds the file: relative paths begin at `base`; `env` looks up the environment.
 pub(super) struct Surroundings<'e> {
-    pub base: &'e Path,
+    pub base: PathBuf,
     pub env: &'e dyn Fn(&str) -> Option<String>,
 }
 
-/// Reads the value of `password` and fetches the password from where it says. A file's last line end is left out.
+/// Reads the value of `password` or `token` and fetches it from where it says. A file's last line end is left out.
 ///
 /// # Errors
 /// In words, naming the file or variable, never its contents.
@@ -58,7 +58,7 @@ pub(super) fn read(
     if let Some(text) = value.as_str() {
         return Ok((Password::new(text.to_owned()), PasswordSource::Text));
     }
-    let source = source(value, surroundings.base)?;
+    let source = source(value, &surroundings.base)?;
     let text = match &source {
         PasswordSource::File(path) => from_file(path)?,
         PasswordSource::Environment(name) => (surroundings.env)(name).ok_or_else(|| {
@@ -114,13 +114,13 @@ fn from_file(path: &Path) -> Result<String, String> {
         .map_err(|e| format!("can't read {shown}: {e}"))?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(format!(
-            "{shown} is no password file: more than {FILE_BYTES_MAX} bytes"
+            "{shown} is no file with a secret: more than {FILE_BYTES_MAX} bytes"
         ));
     }
     let text = String::from_utf8(bytes).map_err(|_| format!("{shown} is not UTF-8 text"))?;
     let line = text.strip_suffix('\n').unwrap_or(&text);
     match line.strip_suffix('\r').unwrap_or(line) {
-        "" => Err(format!("{shown} is empty: write the password into it")),
+        "" => Err(format!("{shown} is empty: write the secret into it")),
         password => Ok(password.to_owned()),
     }
 }

@@ -4,12 +4,18 @@ use proptest::prelude::*;
 const MANUAL: &str = include_str!("../../../../config/framelog.toml");
 
 fn parsed(text: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
-    let env = |name: &str| (name == "GATE_PASSWORD").then(|| "from-env".to_owned());
+    let env = |name: &str| match name {
+        "GATE_PASSWORD" => Some("from-env".to_owned()),
+        "HTTP_TOKEN" => Some("token-from-env+/9==".to_owned()),
+        _ => None,
+    };
     let surroundings = Surroundings {
-        base: Path::new("/etc/framelog"),
+        base: PathBuf::from("/etc/framelog"),
         env: &env,
     };
-    parse(Path::new("f.toml"), text, &surroundings)
+    parse(Path::new("f.toml"), text, &surroundings, |report, top| {
+        cameras(report, top, &surroundings)
+    })
 }
 
 fn errors(text: &str) -> Vec<String> {
@@ -46,6 +52,12 @@ fn manual_with_examples() -> String {
         .join("\n")
 }
 
+/// Without the examples that name files, which are not there.
+fn without_files(text: &str) -> String {
+    text.replace("password = { file", "#password = { file")
+        .replace("token = { file", "#token = { file")
+}
+
 #[test]
 fn shipped_configuration_is_the_defaults() {
     let (config, _) = parsed(MANUAL).unwrap();
@@ -65,7 +77,7 @@ fn shipped_configuration_is_the_defaults() {
 #[test]
 fn shipped_configuration_explains_every_key_and_its_examples_are_right() {
     let text = manual_with_examples();
-    let (config, _) = parsed(&text.replace("password = { file", "#password = { file")).unwrap();
+    let (config, _) = parsed(&without_files(&text)).unwrap();
     assert_eq!(config.cameras.len(), 1);
     for key in STORAGE_KEYS.iter().chain(&HTTP_KEYS).chain(&camera::KEYS) {
         assert!(
@@ -79,7 +91,7 @@ fn shipped_configuration_explains_every_key_and_its_examples_are_right() {
 #[test]
 fn cameras_defaults_in_the_manual_are_the_defaults() {
     let text = manual_with_examples();
-    let shown = only_camera(&text.replace("password = { file", "#password = { file"));
+    let shown = only_camera(&without_files(&text));
     let default = Camera::new(&shown.name, shown.url.clone());
     assert_eq!(
         (
@@ -194,7 +206,7 @@ fn each_error_says_where_what_and_what_to_do() {
         ),
         (
             "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { file = '/dev/zero' }\n",
-            "f.toml:4:12: cameras.g.password: /dev/zero is no password file: more than 4096 bytes",
+            "f.toml:4:12: cameras.g.password: /dev/zero is no file with a secret: more than 4096 bytes",
         ),
         (
             "[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = { credential = 'x' }\n",
@@ -317,6 +329,35 @@ fn storage_directory_is_pinned_by_its_uuid() {
 }
 
 #[test]
+fn web_server_that_others_reach_needs_a_token() {
+    const MUST: &str = "must be 16 or more of A-Z a-z 0-9 - . _ ~ + / and = at the end: make one with openssl rand -hex 32";
+    let http = |lines: &str| errors(&format!("[http]\n{lines}\n"));
+    for open in ["0.0.0.0:80", "[::]:80", "192.168.0.1:80"] {
+        assert_eq!(
+            http(&format!("listen = '{open}'")),
+            [format!(
+                "f.toml:2:10: http.listen: {open} is open to the network, and there is no token: add token = {{ file = \"/etc/framelog/http.token\" }} below [http], or listen on 127.0.0.1"
+            )]
+        );
+        let with_token = format!("listen = '{open}'\ntoken = '0123456789abcdef'");
+        assert_eq!(http(&with_token), [""; 0]);
+    }
+    for alone in ["127.0.0.2:80", "[::1]:80", "localhost:80"] {
+        assert_eq!(http(&format!("listen = '{alone}'")), [""; 0]);
+    }
+    for weak in ["0123456789abcde", "0123456789 abcdef", "0123456789abcdéf"] {
+        assert_eq!(
+            http(&format!("token = '{weak}'")),
+            [format!("f.toml:2:9: http.token: {MUST}")]
+        );
+    }
+    let (config, _) = parsed("[http]\ntoken = { env = 'HTTP_TOKEN' }\n").unwrap();
+    let token = config.http.token.unwrap();
+    assert_eq!(token.expose(), "token-from-env+/9==");
+    assert!(!format!("{token:?}").contains("from-env"));
+}
+
+#[test]
 fn doubtful_files_are_warned_of() {
     assert_eq!(
         warnings(""),
@@ -327,11 +368,8 @@ fn doubtful_files_are_warned_of() {
         ["f.toml:3:1: cameras.b: has the same url as a: two connections to one camera"]
     );
     assert_eq!(
-        warnings("[http]\nlisten = '0.0.0.0:80'\n[cameras.a]\nurl = 'http://c/'\ntls = 'accept'\n"),
-        [
-            "f.toml:2:10: http.listen: is open to the network, without a password: anyone can ask for the health of the cameras",
-            "f.toml:5:7: cameras.a.tls: has no effect on an http:// url",
-        ]
+        warnings("[cameras.a]\nurl = 'http://c/'\ntls = 'accept'\n"),
+        ["f.toml:3:7: cameras.a.tls: has no effect on an http:// url"]
     );
     assert_eq!(
         warnings(

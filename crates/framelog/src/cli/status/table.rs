@@ -66,6 +66,11 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         StorageState::Gone => head += "; NO STORAGE, nothing is recorded until it is there",
         StorageState::Ok | StorageState::Empty | StorageState::NoIndex => {}
     }
+    if let Some(reload) = recorder.reload.as_ref().filter(|reload| !reload.is_done()) {
+        let why = words::plain(&reload.lines().join("; "));
+        let at = second(reload.at_us, utc);
+        let _ = write!(head, "; RELOAD {at}: {why}");
+    }
     if let Some(detail) = &report.storage.detail {
         let _ = write!(head, ": {detail}");
     }
