@@ -30,8 +30,9 @@ use plan::Plan;
 
 /// How long the recorder runs. What it may do in a time is counted up to here.
 const RUN: Duration = Duration::from_secs(34);
-/// How much longer it runs where the machine is too busy for the cameras to have sent what they should.
-const GRACE: Duration = Duration::from_secs(90);
+/// How much longer it runs where the machine is too busy for the cameras to have sent what they should: less than what those that have would
+/// then be called stalled for (60 s).
+const GRACE: Duration = Duration::from_secs(50);
 
 /// Writes of one byte are dear: those cameras begin in so many waves, so far apart.
 const WAVES: u64 = 8;

@@ -49,7 +49,7 @@ struct Shorter {
     bytes: i64,
 }
 
-/// Footage that the old index had and the open one has not: a row for each file that is gone, and for each stretch of frames that is missing in one
+/// Footage that the old index had and the open one has not: a row for files that are gone, one after the other, and for each stretch of frames that is missing in one
 /// that is there.
 pub(crate) async fn missing(
     connection: &mut SqliteConnection,
@@ -69,18 +69,44 @@ async fn try_missing(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Miss
     let mut missing = Vec::new();
     for segment in segments {
         match segment.id {
-            None => missing.push(Missing {
-                camera_id: segment.camera_id,
-                started_us: segment.started_us,
-                ended_us: segment.ended_us,
-                segments: 1,
-                frames: segment.frames,
-                bytes: segment.bytes,
-            }),
+            None => {
+                let gone = Missing {
+                    camera_id: segment.camera_id,
+                    started_us: segment.started_us,
+                    ended_us: segment.ended_us,
+                    segments: 1,
+                    frames: segment.frames,
+                    bytes: segment.bytes,
+                };
+                match missing.last_mut() {
+                    Some(last) if follows(connection, last, &gone).await? => last.extend(&gone),
+                    _ => missing.push(gone),
+                }
+            }
             Some(id) => missing.extend(missing_within(connection, &segment, id).await?),
         }
     }
     Ok(missing)
+}
+
+/// Whether nothing of the camera is there between two files that are gone.
+async fn follows(
+    connection: &mut SqliteConnection,
+    last: &Missing,
+    next: &Missing,
+) -> sqlx::Result<bool> {
+    if last.camera_id != next.camera_id || last.segments == 0 {
+        return Ok(false);
+    }
+    let is_kept: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM main.segments WHERE camera_id = ? AND started_us BETWEEN ? AND ?)",
+    )
+    .bind(next.camera_id)
+    .bind(last.started_us)
+    .bind(next.started_us)
+    .fetch_one(connection)
+    .await?;
+    Ok(!is_kept)
 }
 
 async fn missing_within(

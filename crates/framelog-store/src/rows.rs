@@ -75,6 +75,16 @@ pub(crate) struct Missing {
     pub bytes: i64,
 }
 
+impl Missing {
+    /// Takes in what was missing next.
+    pub fn extend(&mut self, next: &Self) {
+        self.ended_us = self.ended_us.max(next.ended_us);
+        self.segments += next.segments;
+        self.frames += next.frames;
+        self.bytes += next.bytes;
+    }
+}
+
 /// A row of `accounts`, but for `lost`, which is known at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Account {

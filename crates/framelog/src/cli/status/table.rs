@@ -40,18 +40,18 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
     let recorder = &report.recorder;
     let since = recorder
         .since_us
-        .map(|since_us| since(since_us, now_us, utc))
+        .map(|since_us| format!(" {}", since(since_us, now_us, utc)))
         .unwrap_or_default();
     let mut head = match (recorder.running, report.storage.state) {
         (false, StorageState::Empty) => format!("{path}: nothing was ever recorded here"),
         (false, StorageState::NoIndex) => format!(
             "{path}: NO RECORDER RUNS; there is footage, but its index (index.db) is missing: starting the recorder makes a new one from the footage, and so does `framelog reindex`"
         ),
-        (true, _) => format!("{path}: recorder running {since}"),
+        (true, _) => format!("{path}: recorder running{since}"),
         (false, _) if recorder.killed => {
-            format!("{path}: NO RECORDER RUNS; the last was killed, alive {since}")
+            format!("{path}: NO RECORDER RUNS; the last was killed, alive{since}")
         }
-        (false, _) => format!("{path}: NO RECORDER RUNS; stopped {since}"),
+        (false, _) => format!("{path}: NO RECORDER RUNS; stopped{since}"),
     };
     if let Some(pid) = recorder.pid {
         let _ = write!(head, ", pid {pid}");
