@@ -291,6 +291,7 @@ impl Timeline {
         self.rate = before.rate;
         self.delay_us = before.delay_us;
         self.begin_at(before.origin.ticks, before.origin.us);
+        self.rebase_reports();
         self.coarse.prove();
         self.before = None;
         true
@@ -310,7 +311,14 @@ impl Timeline {
         }
         self.rate = rate;
         self.begin_at(from.ticks, from.us.saturating_sub(self.delay_us));
+        self.rebase_reports();
         self.before = (before.late_us > 0).then_some(before);
+    }
+
+    fn rebase_reports(&mut self) {
+        let (origin, rate) = (self.origin, self.rate);
+        self.reports
+            .rebase(|ticks| origin.us.saturating_add(rate.us(ticks - origin.ticks)));
     }
 
     /// Whether the sender reports say that the rate is rather what it is taken for.

@@ -52,7 +52,9 @@ pub(super) struct Reports {
     /// Reports that contradict those, or that come when none are worth believing.
     doubted: Option<Run>,
     contradictions: u32,
-    /// The RTP and wall times of the last ones believed.
+    /// The last one believed.
+    last: Option<Report>,
+    /// The RTP and wall times of those before it.
     pace: VecDeque<Point>,
 }
 
@@ -104,9 +106,19 @@ impl Reports {
         Rate::between(*first, *last).filter(|_| is_long)
     }
 
+    /// Media time is counted otherwise from now on: `media_us` tells that of an RTP time.
+    pub(super) fn rebase(&mut self, media_us: impl Fn(i64) -> i64) {
+        let Some(last) = &mut self.last else { return };
+        last.media_us = media_us(last.ticks);
+        let difference_us = last.wall_us.saturating_sub(last.media_us);
+        self.offered_us = Some(difference_us);
+        self.used_us = self.used_us.map(|_| difference_us);
+    }
+
     /// RTP time does not go on as before.
     pub(super) fn forget_rate(&mut self) {
         self.pace.clear();
+        self.last = None;
     }
 
     fn note_pace(&mut self, report: Report) {
@@ -136,6 +148,7 @@ impl Reports {
         self.doubted = None;
         self.contradictions = 0;
         self.note_pace(report);
+        self.last = Some(report);
         self.offered_us = Some(report.wall_us.saturating_sub(report.media_us));
     }
 

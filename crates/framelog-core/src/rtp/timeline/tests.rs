@@ -145,6 +145,13 @@ fn a_clock_that_runs_wrong_is_put_right_also_where_reports_say_how() {
                 n < 150 || error_us < 400_000,
                 "{ticks_in_frame} {n}: {error_us}"
             );
+            let wall_us = stamp.stamp_us.expect("no wall time");
+            let most_us = if n < 150 { 960_000 } else { 30_000 };
+            assert!(
+                wall_us.abs_diff(sent_us) <= most_us,
+                "{ticks_in_frame} {n}: {}",
+                wall_us - sent_us
+            );
         }
     }
 }
