@@ -10,8 +10,10 @@ mod manners;
 mod oddities;
 mod plan;
 mod rtsp;
+mod rtsp_answers;
 mod rtsp_login;
 mod rtsp_pictures;
+mod rtsp_streams;
 mod rtsp_udp;
 mod time;
 mod verdict;
@@ -103,8 +105,10 @@ impl Group {
             .concat(),
             Self::Rtsp => [
                 rtsp::cases(),
+                rtsp_answers::cases(),
                 rtsp_login::cases(),
                 rtsp_pictures::cases(),
+                rtsp_streams::cases(),
                 rtsp_udp::cases(),
             ]
             .concat(),

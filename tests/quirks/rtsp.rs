@@ -95,7 +95,7 @@ pub fn every_session_is_ended(journal: &Journal, _: &[Gap]) -> Result<(), String
 }
 
 /// SETUP must be for this target.
-fn set_up_for(plan: Plan, target: &'static str) -> Plan {
+pub fn set_up_for(plan: Plan, target: &'static str) -> Plan {
     plan.check(move |journal, _| {
         let found = journal
             .requests
@@ -133,7 +133,7 @@ fn asked(plan: Plan, method: &'static str) -> Plan {
 }
 
 /// A camera that answers this request so, and everything before it as usual.
-fn refuses(method: &'static str, status: &'static str) -> Plan {
+pub fn refuses(method: &'static str, status: &'static str) -> Plan {
     always(move |mut stage| async move {
         loop {
             let request = stage.request().await?;
@@ -150,7 +150,7 @@ fn refuses(method: &'static str, status: &'static str) -> Plan {
 }
 
 /// A camera that describes this and nothing else.
-fn offers(sdp: &'static str) -> Plan {
+pub fn offers(sdp: &'static str) -> Plan {
     always(move |stage| async move { stage.describe(sdp).end().await })
         .frames(0)
         .backs_off()

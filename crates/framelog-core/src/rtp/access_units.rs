@@ -109,16 +109,18 @@ impl AccessUnits {
 
     /// A unit whose last piece was not marked as such has ended: another begins.
     fn end_unit(&mut self, made: &mut Vec<Made>) {
-        if let Some(unit) = self.fragments.end() {
-            let Open {
-                rtp_time,
-                received_us,
-                marked,
-            } = self.open;
-            self.add(unit, rtp_time, received_us, made);
-            if marked {
-                self.assembly.mark(made);
-            }
+        let Open {
+            rtp_time,
+            received_us,
+            marked,
+        } = self.open;
+        match self.fragments.end() {
+            Some(Ok(unit)) => self.add(unit, rtp_time, received_us, made),
+            Some(Err(_)) => self.assembly.lose(Some(rtp_time), made),
+            None => return,
+        }
+        if marked {
+            self.assembly.mark(made);
         }
     }
 

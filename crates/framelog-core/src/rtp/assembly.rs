@@ -309,6 +309,9 @@ impl Assembly {
         if self.unit.marked && has_begun {
             self.markers.was_right();
         }
+        if !self.unit.marked && self.unit.broken.is_none() && has_begun {
+            self.markers.was_missing();
+        }
         self.end(made);
     }
 

@@ -24,6 +24,8 @@ pub(super) struct Piece {
 #[derive(Debug, Default)]
 pub(super) struct Fragments {
     open: Option<(Payload, Budget)>,
+    /// Last pieces have been marked as such. Some cameras never do.
+    are_ends_marked: bool,
 }
 
 impl Fragments {
@@ -46,14 +48,20 @@ impl Fragments {
         }
         unit.push(piece.body);
         if piece.is_last {
-            units.extend(self.end());
+            self.are_ends_marked = true;
+            units.extend(self.open.take().map(|(unit, _)| unit));
         }
         Ok(())
     }
 
-    /// The unit so far, if what follows shows that it has ended: the last piece need not be marked as such.
-    pub(super) fn end(&mut self) -> Option<Payload> {
-        self.open.take().map(|(unit, _)| unit)
+    /// The unit so far, where what follows shows that it has ended: whole if this camera does not mark last pieces as such, else torn.
+    pub(super) fn end(&mut self) -> Option<Result<Payload, SkipReason>> {
+        let (unit, _) = self.open.take()?;
+        Some(if self.are_ends_marked {
+            Err(SkipReason::Torn)
+        } else {
+            Ok(unit)
+        })
     }
 
     /// Packets are missing. Whether a unit was torn by that.

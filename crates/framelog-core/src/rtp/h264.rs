@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::SkipReason;
 use super::budget::Budget;
 use super::fragments::{Fragments, Piece, Units};
-use super::packet::{take, take_u16};
+use super::packet::{take, take_u8, take_u16};
 
 /// Decoding order numbers, and what an MTAP has with each unit, bytes.
 const DON_BYTES: usize = 2;
@@ -46,10 +46,7 @@ pub(super) fn unpack(
         }
         28 | 29 => {
             let _ = take(&mut payload, 1);
-            let header = *take(&mut payload, 1)
-                .ok_or(SkipReason::Torn)?
-                .first()
-                .ok_or(SkipReason::Torn)?;
+            let header = take_u8(&mut payload).ok_or(SkipReason::Torn)?;
             let is_first = header & 0x80 != 0;
             if unit_type == 29 && is_first {
                 take(&mut payload, DON_BYTES).ok_or(SkipReason::Torn)?;
@@ -73,11 +70,7 @@ pub(super) fn unpack(
 }
 
 /// Units behind their lengths in two bytes each, with so many bytes of other fields before each unit.
-pub(super) fn aggregated(
-    mut rest: Bytes,
-    fields: usize,
-    units: &mut Units,
-) -> Result<(), SkipReason> {
+fn aggregated(mut rest: Bytes, fields: usize, units: &mut Units) -> Result<(), SkipReason> {
     while rest.iter().any(|byte| *byte != 0) {
         let len = take_u16(&mut rest).ok_or(SkipReason::Torn)?;
         take(&mut rest, fields).ok_or(SkipReason::Torn)?;
@@ -98,7 +91,7 @@ mod tests {
         let mut units = Units::new();
         for packet in packets {
             if !continues_unit(packet) {
-                units.extend(fragments.end());
+                units.extend(fragments.end().transpose()?);
             }
             unpack(
                 Bytes::copy_from_slice(packet),
@@ -107,7 +100,7 @@ mod tests {
                 &mut units,
             )?;
         }
-        units.extend(fragments.end());
+        units.extend(fragments.end().transpose()?);
         Ok(units.iter().map(crate::frame::Payload::to_vec).collect())
     }
 
@@ -158,6 +151,12 @@ mod tests {
             unpacked(&[b"\x7C\x85o", b"\x7C\x05ne", b"\x41two"]).unwrap(),
             two
         );
+    }
+
+    #[test]
+    fn a_unit_without_its_end_is_torn_where_ends_are_marked() {
+        let packets: [&[u8]; 4] = [b"\x7C\x85o", b"\x7C\x45e", b"\x7C\x85o", b"\x41two"];
+        assert_eq!(unpacked(&packets), Err(SkipReason::Torn));
     }
 
     #[test]

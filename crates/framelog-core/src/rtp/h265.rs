@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::SkipReason;
 use super::budget::Budget;
 use super::fragments::{Fragments, Piece, Units};
-use super::packet::{take, take_u16};
+use super::packet::{take, take_u8, take_u16};
 use crate::frame::Payload;
 
 /// A unit's header, and that of a packet's payload, bytes.
@@ -43,10 +43,7 @@ pub(super) fn unpack(
             aggregated(payload, usize::from(has_don), units)
         }
         49 => {
-            let fu_header = *take(&mut payload, 1)
-                .ok_or(SkipReason::Torn)?
-                .first()
-                .ok_or(SkipReason::Torn)?;
+            let fu_header = take_u8(&mut payload).ok_or(SkipReason::Torn)?;
             let is_first = fu_header & 0x80 != 0;
             if is_first {
                 take(&mut payload, donl).ok_or(SkipReason::Torn)?;
@@ -99,7 +96,7 @@ mod tests {
         let mut units = Units::new();
         for packet in packets {
             if !continues_unit(packet) {
-                units.extend(fragments.end());
+                units.extend(fragments.end().transpose()?);
             }
             unpack(
                 Bytes::copy_from_slice(packet),
@@ -109,7 +106,7 @@ mod tests {
                 &mut units,
             )?;
         }
-        units.extend(fragments.end());
+        units.extend(fragments.end().transpose()?);
         Ok(units.iter().map(Payload::to_vec).collect())
     }
 

@@ -10,6 +10,7 @@ pub(super) struct Markers {
     right: u32,
     lie: bool,
     seen: bool,
+    missing: bool,
 }
 
 impl Markers {
@@ -28,6 +29,11 @@ impl Markers {
         self.lie = true;
     }
 
+    /// A whole picture had none.
+    pub(super) fn was_missing(&mut self) {
+        self.missing = true;
+    }
+
     /// Whether a picture ends with a marker, for certain.
     pub(super) fn are_trusted(self) -> bool {
         !self.lie && self.right >= PROOFS
@@ -40,6 +46,6 @@ impl Markers {
 
     /// Whether a picture without a marker has not ended.
     pub(super) fn are_expected(self) -> bool {
-        !self.lie && self.seen
+        !self.lie && self.seen && !self.missing
     }
 }

@@ -61,6 +61,11 @@ pub(super) fn take(bytes: &mut Bytes, len: usize) -> Option<Bytes> {
     (len <= bytes.len()).then(|| bytes.split_to(len))
 }
 
+/// Takes a byte from the front.
+pub(super) fn take_u8(bytes: &mut Bytes) -> Option<u8> {
+    take(bytes, 1)?.first().copied()
+}
+
 /// Takes a big-endian number of two bytes from the front.
 pub(super) fn take_u16(bytes: &mut Bytes) -> Option<u16> {
     let two = take(bytes, 2)?;

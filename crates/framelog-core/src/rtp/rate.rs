@@ -39,6 +39,12 @@ impl Rate {
         i64::try_from(us).unwrap_or(if us > 0 { i64::MAX } else { i64::MIN })
     }
 
+    /// Whether it is less far from `one` than from `other`.
+    pub(super) fn is_nearer(self, one: Self, other: Self) -> bool {
+        let off = |than: Self| self.us(COMPARED_TICKS).abs_diff(than.us(COMPARED_TICKS));
+        off(one) < off(other)
+    }
+
     /// Whether it differs from the other by no more than so many percent of that.
     pub(super) fn is_within(self, other: Self, percent: i128) -> bool {
         let here = i128::from(self.us) * i128::from(other.ticks);
@@ -47,19 +53,34 @@ impl Rate {
     }
 }
 
+/// Rates are compared by how long so many ticks are.
+const COMPARED_TICKS: i64 = 1 << 20;
 /// How far two seconds in a row may differ to tell the same rate, percent.
 const ALIKE_PERCENT: i128 = 10;
 /// The stretch over which a rate is looked at.
 const STRETCH_US: i64 = 1_000_000;
 
-/// The rate by two seconds of arrivals in a row that tell the same one: good enough to see that a clock rate is quite wrong.
+/// How many seconds in a row must tell the same rate.
+const ALIKE: u32 = 2;
+/// The same once a stream has run at the rate that it is taken for: a network or a recorder that falls behind for some seconds looks no
+/// different.
+const ALIKE_LATER: u32 = 6;
+
+/// The rate by some seconds of arrivals in a row that tell the same one: good enough to see that a clock rate is quite wrong.
 #[derive(Debug, Default)]
 pub(super) struct Coarse {
     began: Option<Point>,
     before: Option<Rate>,
+    alike: u32,
+    proved: bool,
 }
 
 impl Coarse {
+    /// The rate has been seen to be right.
+    pub(super) fn prove(&mut self) {
+        self.proved = true;
+    }
+
     /// Takes an arrival. The rate, about once a second if it is steady.
     pub(super) fn observe(&mut self, arrival: Point) -> Option<Rate> {
         let began = *self.began.get_or_insert(arrival);
@@ -68,8 +89,17 @@ impl Coarse {
         }
         self.began = Some(arrival);
         let rate = Rate::between(began, arrival);
-        let before = std::mem::replace(&mut self.before, rate)?;
-        rate.filter(|rate| rate.is_within(before, ALIKE_PERCENT))
+        let before = std::mem::replace(&mut self.before, rate);
+        let is_alike = rate
+            .zip(before)
+            .is_some_and(|(rate, before)| rate.is_within(before, ALIKE_PERCENT));
+        self.alike = if is_alike {
+            self.alike.saturating_add(1)
+        } else {
+            1
+        };
+        let wanted = if self.proved { ALIKE_LATER } else { ALIKE };
+        rate.filter(|_| self.alike >= wanted)
     }
 }
 

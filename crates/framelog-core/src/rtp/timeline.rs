@@ -6,7 +6,8 @@
 //! reports say the difference is, as long as they agree with one another.
 //!
 //! RTP time that runs at another rate than it should (camera-quirks row 92) is found by its arrivals. A network only ever delays, so that the
-//! least delayed pictures of each second tell the rate.
+//! least delayed pictures of each second tell the rate. A network that falls behind looks the same for a while: what sender reports say counts
+//! for more, and a stream that catches up was never slow.
 
 mod reports;
 
@@ -38,6 +39,12 @@ const WINDOWS: usize = 30;
 const DRIFT_US: i64 = 250_000;
 /// Over how many stretches it must do so, each time.
 const DRIFT_WINDOWS: usize = 3;
+/// How many stretches back it must have begun to, all stretches aside: a network falls behind for some seconds, a clock does for good.
+const DRIFT_SPAN: usize = 8;
+/// So many stretches without a drift prove a rate.
+const PROOF_WINDOWS: usize = 2;
+/// For so long pictures that catch up show that a rate was changed in error.
+const DOUBT_US: i64 = 30_000_000;
 /// The RTP time of a report lies within so much of the pictures that come with it.
 const REPORT_NEAR_US: u64 = 10_000_000;
 /// 2001-01-01: before, a wall clock is not set (camera-quirks row 58).
@@ -63,6 +70,32 @@ pub(super) struct Timeline {
     points: VecDeque<Point>,
     reports: Reports,
     early: Option<Early>,
+    before: Option<Before>,
+}
+
+/// How RTP time was understood before its arrivals fell behind.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    rate: Rate,
+    origin: Point,
+    delay_us: i64,
+    changed_us: i64,
+    /// By how much the picture came late at which that changed.
+    late_us: i64,
+}
+
+impl Before {
+    /// By how much later than the least delayed one a picture comes.
+    fn late_us(&self, arrival: Point) -> i64 {
+        let media_us = self
+            .origin
+            .us
+            .saturating_add(self.rate.us(arrival.ticks - self.origin.ticks));
+        arrival
+            .us
+            .saturating_sub(media_us)
+            .saturating_sub(self.delay_us)
+    }
 }
 
 /// The last picture.
@@ -109,6 +142,7 @@ impl Timeline {
             points: VecDeque::new(),
             reports: Reports::default(),
             early: None,
+            before: None,
         }
     }
 
@@ -116,6 +150,7 @@ impl Timeline {
     pub(super) fn restart(&mut self) {
         self.restarted = true;
         self.early = None;
+        self.coarse = Coarse::default();
     }
 
     /// The stamp of a picture with this RTP time. To be called once for each picture, in order of arrival.
@@ -127,7 +162,7 @@ impl Timeline {
         if self.last.is_none() {
             self.delay_us = received_us.saturating_sub(START_US);
             self.begin_at(arrival.ticks, START_US);
-        } else if self.restarted || self.is_leap(arrival) {
+        } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival) {
             self.go_on_by_arrival(arrival);
         }
         self.follow_rate(arrival);
@@ -154,13 +189,15 @@ impl Timeline {
             });
             return;
         };
-        let media_us = self.media_at(self.unwrapped(rtp_time));
+        let ticks = self.unwrapped(rtp_time);
+        let media_us = self.media_at(ticks);
         let passed_us = received_us.saturating_sub(last.received_us);
         let is_near = [last.media_us, last.media_us.saturating_add(passed_us)]
             .iter()
             .any(|us| us.abs_diff(media_us) <= REPORT_NEAR_US);
         if let Some(wall_us) = wall_us(ntp).filter(|_| is_near) {
             self.reports.take(Report {
+                ticks,
                 wall_us,
                 media_us,
                 received_us,
@@ -231,6 +268,63 @@ impl Timeline {
             self.delay_us = arrival.us.saturating_sub(START_US);
         }
         self.begin_at(arrival.ticks, media_us);
+        self.before = None;
+        self.reports.forget_rate();
+    }
+
+    /// Whether the pictures come that a network or a recorder held back, where a clock was taken for slow; it is understood as before then.
+    fn catches_up(&mut self, arrival: Point) -> bool {
+        let Some(before) = self.before else {
+            return false;
+        };
+        let late_us = before.late_us(arrival);
+        let early_us = self.delay_us.saturating_sub(self.delay_at(&arrival));
+        let is_doubtful = (0..DOUBT_US).contains(&arrival.us.saturating_sub(before.changed_us))
+            && (-AHEAD_US..=BEHIND_US).contains(&late_us);
+        if !is_doubtful {
+            self.before = None;
+            return false;
+        }
+        if late_us >= before.late_us / 2 && early_us <= AHEAD_US {
+            return false;
+        }
+        self.rate = before.rate;
+        self.delay_us = before.delay_us;
+        self.begin_at(before.origin.ticks, before.origin.us);
+        self.rebase_reports();
+        self.coarse.prove();
+        self.before = None;
+        true
+    }
+
+    /// Another rate, from here on as if the picture had come with the delay of those before.
+    fn change_rate(&mut self, rate: Rate, from: Point) {
+        let mut before = self.before.unwrap_or(Before {
+            rate: self.rate,
+            origin: self.origin,
+            delay_us: self.delay_us,
+            changed_us: from.us,
+            late_us: 0,
+        });
+        if self.before.is_none() {
+            before.late_us = before.late_us(from);
+        }
+        self.rate = rate;
+        self.begin_at(from.ticks, from.us.saturating_sub(self.delay_us));
+        self.rebase_reports();
+        self.before = (before.late_us > 0).then_some(before);
+    }
+
+    fn rebase_reports(&mut self) {
+        let (origin, rate) = (self.origin, self.rate);
+        self.reports
+            .rebase(|ticks| origin.us.saturating_add(rate.us(ticks - origin.ticks)));
+    }
+
+    /// Whether the sender reports say that the rate is rather what it is taken for.
+    fn is_denied(&self, rate: Rate) -> bool {
+        let reported = self.reports.rate();
+        reported.is_some_and(|reported| reported.is_nearer(self.rate, rate))
     }
 
     fn begin_at(&mut self, ticks: i64, media_us: i64) {
@@ -246,9 +340,9 @@ impl Timeline {
     fn follow_rate(&mut self, arrival: Point) {
         if let Some(rate) = self.coarse.observe(arrival)
             && !rate.is_within(self.rate, 33)
+            && !self.is_denied(rate)
         {
-            self.rate = rate;
-            self.go_on_by_arrival(arrival);
+            self.change_rate(rate, arrival);
             return;
         }
         let delay_us = self.delay_at(&arrival);
@@ -270,15 +364,16 @@ impl Timeline {
             self.points.pop_front();
         }
         self.points.push_back(ended.least);
-        if let Some(rate) = self.changed_rate() {
-            // From that picture on, as if it had come with the delay of those before.
-            self.rate = rate;
-            self.begin_at(
-                ended.least.ticks,
-                ended.least.us.saturating_sub(self.delay_us),
-            );
-        } else {
-            self.delay_us = self.least_delay_us();
+        if let Some(rate) = self.changed_rate().filter(|rate| !self.is_denied(*rate)) {
+            if let Some(first_us) = self.points.front().map(|point| self.delay_at(point)) {
+                self.delay_us = first_us;
+            }
+            self.change_rate(rate, ended.least);
+            return;
+        }
+        self.delay_us = self.least_delay_us();
+        if self.points.len() > PROOF_WINDOWS && self.drift_us(0).saturating_abs() < DRIFT_US {
+            self.coarse.prove();
         }
     }
 
@@ -292,17 +387,36 @@ impl Timeline {
         point.us.saturating_sub(self.media_at(point.ticks))
     }
 
-    /// The rate by the arrivals, if it is another one: the least delay grew or fell from window to window.
+    /// By how much the least delay grew since so many windows from the first.
+    fn drift_us(&self, from: usize) -> i64 {
+        let delay_us = |point: Option<&Point>| point.map_or(0, |point| self.delay_at(point));
+        delay_us(self.points.back()).saturating_sub(delay_us(self.points.get(from)))
+    }
+
+    /// The rate by the arrivals, if it is another one: the least delay grew or fell from window to window, over all of them or for long.
     fn changed_rate(&self) -> Option<Rate> {
-        let (first, last) = (self.points.front()?, self.points.back()?);
-        let drift_us = self.delay_at(last).saturating_sub(self.delay_at(first));
+        let later = self.points.len().saturating_sub(DRIFT_SPAN + 1);
+        [0, later]
+            .into_iter()
+            .find_map(|from| self.drifted_rate(from))
+    }
+
+    fn drifted_rate(&self, from: usize) -> Option<Rate> {
+        let (first, last) = (self.points.get(from)?, self.points.back()?);
+        let drift_us = self.drift_us(from);
         let tail = self.points.len().checked_sub(DRIFT_WINDOWS + 1)?;
         let delays = self.points.range(tail..).map(|point| self.delay_at(point));
         let is_steady = delays.is_sorted_by(|before, after| match drift_us > 0 {
             true => before < after,
             false => before > after,
         });
-        if drift_us.saturating_abs() < DRIFT_US || !is_steady {
+        // As much in one half as in the other, about.
+        let late_us = self.drift_us(usize::midpoint(from, self.points.len() - 1));
+        let is_even =
+            (drift_us.abs() / 4..=drift_us.abs() / 4 * 3).contains(&(late_us * drift_us.signum()));
+        // Pictures that catch up come with less delay too, but not with less than before they fell behind.
+        let is_new = self.drift_us(0).saturating_mul(drift_us.signum()) >= DRIFT_US;
+        if drift_us.saturating_abs() < DRIFT_US || !is_new || !is_steady || !is_even {
             return None;
         }
         let rate = Rate::between(*first, *last)?;

@@ -4,6 +4,10 @@
 //! whole time stand still would pull the pictures back at every keyframe. The media is right when the network stands still, the arrivals are
 //! when RTP time runs at another rate than it should.
 
+use std::collections::VecDeque;
+
+use super::super::rate::{Point, Rate};
+
 /// A report may be off by so much from those before: real ones jitter by some 10 ms, and more where media time went on by an arrival.
 const AGREES_US: i64 = 250_000;
 /// And by this part of the time between: RTP time may run a few per cent wrong before that is found.
@@ -21,9 +25,17 @@ const PROOF_REPORTS: u32 = 3;
 /// So many times in a row it was neither as believed nor as in the report before: it is worth nothing.
 const CONTRADICTIONS: u32 = 4;
 
+/// Over what time, about, the reports tell a rate.
+const PACE_US: i64 = 5_000_000;
+/// And over what time at least.
+const PACE_LEAST_US: i64 = 2_000_000;
+/// Reports nearer to one another than this are not all remembered for that.
+const PACE_STEP_US: i64 = 1_000_000;
+
 /// A sender report: the camera's wall time, the media time of its RTP time, and when it came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report {
+    pub(super) ticks: i64,
     pub(super) wall_us: i64,
     pub(super) media_us: i64,
     pub(super) received_us: i64,
@@ -40,6 +52,10 @@ pub(super) struct Reports {
     /// Reports that contradict those, or that come when none are worth believing.
     doubted: Option<Run>,
     contradictions: u32,
+    /// The last one believed.
+    last: Option<Report>,
+    /// The RTP and wall times of those before it.
+    pace: VecDeque<Point>,
 }
 
 /// Reports that agree with one another.
@@ -83,14 +99,61 @@ impl Reports {
         self.used_us
     }
 
+    /// How long a tick is by the camera's wall clock, as the last reports that were believed have it.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let (first, last) = (self.pace.front()?, self.pace.back()?);
+        let is_long = last.us.saturating_sub(first.us) >= PACE_LEAST_US;
+        Rate::between(*first, *last).filter(|_| is_long)
+    }
+
+    /// Media time is counted otherwise from now on: `media_us` tells that of an RTP time.
+    pub(super) fn rebase(&mut self, media_us: impl Fn(i64) -> i64) {
+        let Some(last) = &mut self.last else { return };
+        last.media_us = media_us(last.ticks);
+        let difference_us = last.wall_us.saturating_sub(last.media_us);
+        self.offered_us = Some(difference_us);
+        self.used_us = self.used_us.map(|_| difference_us);
+    }
+
+    /// RTP time does not go on as before.
+    pub(super) fn forget_rate(&mut self) {
+        self.pace.clear();
+        self.last = None;
+    }
+
+    fn note_pace(&mut self, report: Report) {
+        let point = Point {
+            ticks: report.ticks,
+            us: report.wall_us,
+        };
+        let since = |before: &Point| point.us.saturating_sub(before.us);
+        if self
+            .pace
+            .back()
+            .is_none_or(|last| since(last) >= PACE_STEP_US)
+        {
+            self.pace.push_back(point);
+        }
+        while self
+            .pace
+            .get(1)
+            .is_some_and(|second| since(second) >= PACE_US)
+        {
+            self.pace.pop_front();
+        }
+    }
+
     fn believe(&mut self, run: Run, report: Report) {
         self.believed = Some(run);
         self.doubted = None;
         self.contradictions = 0;
+        self.note_pace(report);
+        self.last = Some(report);
         self.offered_us = Some(report.wall_us.saturating_sub(report.media_us));
     }
 
     fn contradicted_by(&mut self, report: Report) {
+        self.forget_rate();
         let before = self.doubted.or(self.believed);
         let is_set = self.believed.is_some()
             && before.is_some_and(|run| run.ahead_us(report) > SET_AHEAD_US);

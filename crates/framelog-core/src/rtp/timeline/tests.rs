@@ -76,6 +76,93 @@ fn a_stall_and_the_burst_behind_it_keep_their_spacing() {
     }
 }
 
+/// The media times' errors of a stream that comes ever later from second `from` on for so long, by half of the time that passes, and then
+/// catches up: in the meantime at most, and afterwards. `reported`: with a sender report each second.
+fn errors_behind(from: i64, for_us: i64, reported: bool) -> [i64; 2] {
+    let mut timeline = Timeline::new(90_000);
+    let behind = NOW + from..NOW + from + for_us;
+    let mut errors = [0, 0];
+    let mut received_us = NOW;
+    for n in 0..1_500i64 {
+        let sent_us = NOW + n * FRAME_US;
+        received_us = if behind.contains(&sent_us) {
+            sent_us + (sent_us - behind.start) / 2
+        } else {
+            sent_us.max(received_us + 4_000)
+        };
+        if reported && n % 25 == 0 {
+            timeline.report(ntp(sent_us), n as u32 * 3_600, received_us);
+        }
+        let stamp = timeline.stamp(n as u32 * 3_600, received_us, n % 25 == 0);
+        let error_us = (media(stamp) - START_US - n * FRAME_US).abs();
+        let is_after = sent_us > behind.end + for_us;
+        errors[usize::from(is_after)] = error_us.max(errors[usize::from(is_after)]);
+    }
+    errors
+}
+
+#[test]
+fn a_network_that_falls_behind_and_catches_up_changes_no_rate() {
+    for from in [5_000_000, 20_000_000] {
+        for for_us in [2_000_000, 3_000_000, 4_000_000] {
+            assert_eq!(
+                errors_behind(from, for_us, false),
+                [0, 0],
+                "{from} {for_us}"
+            );
+        }
+    }
+    // From the start on, or for long, that can't be told from a slow clock; but once the stream catches up.
+    for (from, for_us) in [
+        (0, 2_500_000),
+        (0, 5_000_000),
+        (1_000_000, 4_000_000),
+        (20_000_000, 15_000_000),
+    ] {
+        assert_eq!(errors_behind(from, for_us, false)[1], 0, "{from} {for_us}");
+    }
+}
+
+#[test]
+fn reports_count_for_more_than_a_network_that_falls_behind() {
+    for (from, for_us) in [(3_000_000, 4_000_000), (20_000_000, 15_000_000)] {
+        assert_eq!(errors_behind(from, for_us, true), [0, 0], "{from} {for_us}");
+    }
+}
+
+#[test]
+fn a_clock_that_runs_wrong_is_put_right_also_where_reports_say_how() {
+    for ticks_in_frame in [3_024, 1_800, 4_200] {
+        let mut timeline = Timeline::new(90_000);
+        for n in 0..1_500i64 {
+            let (sent_us, rtp_time) = (NOW + n * FRAME_US, n as u32 * ticks_in_frame);
+            if n % 25 == 0 {
+                timeline.report(ntp(sent_us), rtp_time, sent_us);
+            }
+            let stamp = timeline.stamp(rtp_time, sent_us, n % 25 == 0);
+            let error_us = (media(stamp) - START_US - n * FRAME_US).abs();
+            assert!(
+                n < 150 || error_us < 400_000,
+                "{ticks_in_frame} {n}: {error_us}"
+            );
+            let wall_us = stamp.stamp_us.expect("no wall time");
+            let most_us = if n < 150 { 960_000 } else { 30_000 };
+            assert!(
+                wall_us.abs_diff(sent_us) <= most_us,
+                "{ticks_in_frame} {n}: {}",
+                wall_us - sent_us
+            );
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_becomes_slow_is_put_right() {
+    let ticks = |n: i64| (n.min(500) * 3_600 + (n - 500).max(0) * 3_024) as u32;
+    let found = worst(90_000, 2_000, 900, FRAME_US, ticks);
+    assert!(found < 1_500_000, "{found}");
+}
+
 #[test]
 fn a_burst_at_the_start_keeps_its_spacing() {
     let mut timeline = Timeline::new(90_000);

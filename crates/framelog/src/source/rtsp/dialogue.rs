@@ -241,7 +241,7 @@ impl NoAnswer {
     fn ended(&self, party: Party<'_>, method: &str) -> Ended {
         let reason = match self {
             Self::Silent => GapReason::Stalled,
-            Self::End(WireEnd::Broken(_)) => GapReason::Disconnected,
+            Self::End(WireEnd::Closed | WireEnd::Broken(_)) => GapReason::Disconnected,
             Self::End(_) => GapReason::BadResponse,
         };
         Ended {
