@@ -8,6 +8,8 @@ mod cli;
 mod deploy;
 /// Disks that vanish, are swapped, read-only or late.
 mod disk;
+/// Is the machine fit?
+mod doctor;
 /// The fault suite in its short form.
 #[expect(dead_code, reason = "the long form uses the rest")]
 mod faults;
