@@ -47,3 +47,5 @@ mod stop;
 mod support;
 /// Index against footage: nothing is found that is not there, and what is there is.
 mod verify;
+/// Somebody else is told of changes.
+mod webhook;
