@@ -45,6 +45,8 @@ mod status;
 mod stop;
 /// The scripted camera, the recorder as a child process, what it left behind.
 mod support;
+/// Indexes of earlier and later versions.
+mod upgrade;
 /// Index against footage: nothing is found that is not there, and what is there is.
 mod verify;
 /// Somebody else is told of changes.
