@@ -8,6 +8,8 @@ mod cli;
 mod deploy;
 /// Disks that vanish, are swapped, read-only or late.
 mod disk;
+/// Is the machine fit?
+mod doctor;
 /// The fault suite in its short form.
 #[expect(dead_code, reason = "the long form uses the rest")]
 mod faults;
@@ -43,5 +45,9 @@ mod status;
 mod stop;
 /// The scripted camera, the recorder as a child process, what it left behind.
 mod support;
+/// Indexes of earlier and later versions.
+mod upgrade;
 /// Index against footage: nothing is found that is not there, and what is there is.
 mod verify;
+/// Somebody else is told of changes.
+mod webhook;

@@ -12,6 +12,7 @@ mod ask;
 mod check;
 mod decoding_order;
 mod demo;
+mod doctor;
 mod export;
 mod find;
 mod frame;
@@ -63,6 +64,8 @@ enum Command {
     Reload,
     /// Check the configuration and, with --connect, the cameras
     Check(check::Args),
+    /// Examine the machine: clock, disk, limits, port, cameras, days of footage, and say what to do about what is wrong
+    Doctor(doctor::Args),
     /// Say in words what a camera sends, and how to record it
     Probe(probe::Args),
     /// Say what is recorded and what isn't
@@ -134,6 +137,7 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         Command::Run(args) => run::run(args, cli.config).await,
         Command::Reload => reload::run(cli.config).await,
         Command::Check(args) => check::run(args, cli.config).await,
+        Command::Doctor(args) => doctor::run(args, cli.config).await,
         Command::Probe(args) => probe::run(args).await,
         Command::Status(args) => status::run(args, cli.config).await,
         Command::Find(stored) => {

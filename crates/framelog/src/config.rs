@@ -18,16 +18,18 @@ mod section;
 mod syntax;
 pub mod units;
 pub mod url;
+mod webhook;
 
 pub use camera::{Camera, Tls, Transport, fingerprint};
 pub use problem::Problem;
+pub use webhook::Webhook;
 
 use password::{PasswordSource, Surroundings};
 use problem::Report;
 use secret::Password;
 use section::{Section, address, duration, kind, one_of, path, printable, size, table, uuid};
 
-const TOP_KEYS: [&str; 3] = ["storage", "http", "cameras"];
+const TOP_KEYS: [&str; 4] = ["storage", "http", "webhook", "cameras"];
 const STORAGE_KEYS: [&str; 8] = [
     "path", "uuid", "retain", "max_size", "min_free", "segment", "layout", "sync",
 ];
@@ -45,6 +47,8 @@ pub struct Config {
     pub storage: Storage,
     /// `[http]`.
     pub http: Http,
+    /// `[webhook]`, if there is one.
+    pub webhook: Option<Webhook>,
     /// `[cameras.…]`, by name.
     pub cameras: Vec<Camera>,
 }
@@ -128,13 +132,13 @@ impl Config {
         Ok((config, warnings))
     }
 
-    /// Only what it takes to find the recorder, without cameras: their passwords may be for its eyes alone.
+    /// Only what it takes to find the recorder, without cameras and webhook: their passwords may be for its eyes alone.
     ///
     /// # Errors
     /// As [`Config::load`], for the rest of the file.
     pub fn load_without_cameras(file: &Path) -> Result<Self, Vec<Problem>> {
         let text = read_text(file)?;
-        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Vec::new())?;
+        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Default::default())?;
         Ok(config)
     }
 
@@ -145,7 +149,8 @@ impl Config {
     pub fn read(file: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let surroundings = surroundings(file);
         parse(file, text, &surroundings, |report, top| {
-            cameras(report, top, &surroundings)
+            let cameras = cameras(report, top, &surroundings);
+            (cameras, webhook::read(report, top, &surroundings))
         })
     }
 
@@ -161,6 +166,7 @@ impl Config {
         let of_cameras = self.cameras.iter().map(|camera| &camera.password_source);
         of_cameras
             .chain([&self.http.token_source])
+            .chain(self.webhook.iter().map(|webhook| &webhook.token_source))
             .any(|source| matches!(source, Some(PasswordSource::Text | PasswordSource::Url)))
     }
 }
@@ -203,7 +209,7 @@ fn parse(
     file: &Path,
     text: &str,
     surroundings: &Surroundings<'_>,
-    cameras: impl FnOnce(&mut Report<'_>, &DeTable<'_>) -> Vec<Camera>,
+    rest: impl FnOnce(&mut Report<'_>, &DeTable<'_>) -> (Vec<Camera>, Option<Webhook>),
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let mut report = Report::new(file, text);
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
@@ -211,10 +217,16 @@ fn parse(
     // A table that was recovered from worse than a duplicate lacks keys that the file has.
     if syntax_errors.iter().all(syntax::is_duplicate) {
         Section::new(&mut report, "", 0, top, &TOP_KEYS);
+        let (storage, http) = (
+            storage(&mut report, top, &surroundings.base),
+            http(&mut report, top, surroundings),
+        );
+        let (cameras, webhook) = rest(&mut report, top);
         let config = Config {
-            storage: storage(&mut report, top, &surroundings.base),
-            http: http(&mut report, top, surroundings),
-            cameras: cameras(&mut report, top),
+            storage,
+            http,
+            webhook,
+            cameras,
         };
         if report.errors.is_empty() && syntax_errors.is_empty() {
             retention::warn(&mut report, top, &config);
@@ -307,16 +319,20 @@ fn token(
 ) -> Result<(Password, PasswordSource), String> {
     let (token, source) = password::read(value, surroundings)?;
     let text = token.expose();
-    let is_sendable = text
-        .trim_end_matches('=')
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte));
-    if !is_sendable || text.len() < TOKEN_MIN {
+    if !is_sendable(text) || text.len() < TOKEN_MIN {
         return Err(format!(
             "must be {TOKEN_MIN} or more of A-Z a-z 0-9 - . _ ~ + / and = at the end: make one with openssl rand -hex 32"
         ));
     }
     Ok((token, source))
+}
+
+/// Whether it can stand behind `Bearer ` (RFC 6750, section 2.1).
+fn is_sendable(token: &str) -> bool {
+    token
+        .trim_end_matches('=')
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte))
 }
 
 fn cameras(

@@ -15,6 +15,7 @@ pub mod source;
 pub mod status;
 pub mod testcam;
 mod web;
+mod webhook;
 
 use std::process::ExitCode;
 

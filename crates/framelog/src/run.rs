@@ -20,6 +20,7 @@ use crate::service;
 use crate::status::{self, Gap, NoStorage, Reason, Status};
 use crate::wall;
 use crate::web::Server;
+use crate::webhook;
 
 mod cameras;
 
@@ -77,6 +78,8 @@ pub async fn record(
     status.starts(config.storage.path.clone());
     let _web = start_web(&config.http, &status, reloads).await?;
     let _telling = Beside::start(service::tell(Arc::clone(&status)));
+    let webhook = config.webhook.clone();
+    let _webhook = webhook.map(|to| Beside::start(webhook::tell(to, Arc::clone(&status))));
     let mut absence = Absence::default();
     loop {
         let Some(store) = open(&mut config, &mut absence, &status, &mut orders).await? else {
@@ -445,6 +448,7 @@ fn sections_for_a_restart(old: &Config, new: &Config) -> Vec<String> {
     for (section, is_changed) in [
         ("storage", with_rules_of_new != new.storage),
         ("http", old.http != new.http),
+        ("webhook", old.webhook != new.webhook),
     ] {
         if is_changed {
             tracing::warn!(section, "section changed; restart framelog to apply it");

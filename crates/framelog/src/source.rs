@@ -17,7 +17,7 @@ use rtsp::RtspSource;
 mod auth;
 mod body;
 mod buffers;
-mod dial;
+pub mod dial;
 mod exchange;
 pub mod http;
 mod login;

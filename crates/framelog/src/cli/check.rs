@@ -10,7 +10,7 @@ use crate::config::{Camera, Config};
 use crate::source::memory::Memory;
 use crate::source::{Delivery, Ended, Source};
 
-mod storage;
+pub(super) mod storage;
 
 /// On top of its stall timeout, a camera has so long to connect and answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
@@ -43,13 +43,19 @@ struct Line {
 /// What came of connecting.
 #[derive(Debug, serde::Serialize)]
 #[serde(untagged)]
-enum Outcome {
+pub(super) enum Outcome {
+    /// It gave one.
     Picture {
+        /// Its size.
         picture_bytes: usize,
+        /// How long that took.
         after_ms: u64,
     },
+    /// It gave none.
     Failure {
+        /// As a gap would have it.
         reason: &'static str,
+        /// In words.
         detail: String,
     },
 }
@@ -142,7 +148,8 @@ fn print(line: &Line, json: bool) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-async fn first_picture(camera: &Camera) -> Outcome {
+/// Connects, and waits for a picture.
+pub(super) async fn first_picture(camera: &Camera) -> Outcome {
     let limit = camera.stall_timeout.saturating_add(CONNECT_LIMIT);
     let (mut source, mut memory) = (None, Memory::default());
     let waiting = wait_for_picture(camera, &mut source, &mut memory);

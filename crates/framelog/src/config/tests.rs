@@ -14,7 +14,8 @@ fn parsed(text: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
         env: &env,
     };
     parse(Path::new("f.toml"), text, &surroundings, |report, top| {
-        cameras(report, top, &surroundings)
+        let cameras = cameras(report, top, &surroundings);
+        (cameras, webhook::read(report, top, &surroundings))
     })
 }
 
@@ -434,5 +435,31 @@ proptest! {
         for error in errors(&text) {
             prop_assert_eq!(error.lines().count(), 1);
         }
+    }
+}
+
+#[test]
+fn a_webhook_has_a_url_whose_path_is_not_shown() {
+    let good = "[webhook]\nurl = \"https://hooks.example/secret-path\"\ntoken = \"secret-token\"\n";
+    let webhook = parsed(good).unwrap().0.webhook.unwrap();
+    assert_eq!(webhook.shown(), "https://hooks.example");
+    assert!(!format!("{webhook:?}").contains("secret"), "{webhook:?}");
+    assert_eq!(webhook.token.unwrap().expose(), "secret-token");
+    for (section, message) in [
+        ("token = \"abc\"", "webhook.url: is missing"),
+        ("url = \"rtsp://secret/\"", "must be http://… or https://…"),
+        ("url = \"http://me:secret@a/\"", "has a password in it"),
+        (
+            "url = \"http://a/\"\ntoken = \"sec ret\"",
+            "must be of A-Z a-z 0-9",
+        ),
+        ("urk = \"http://secret/\"", "unknown key"),
+    ] {
+        let said = errors(&format!("[webhook]\n{section}\n")).join("\n");
+        assert!(said.contains(message), "{section}: {said}");
+        assert!(
+            !said.contains("secret") && !said.contains("sec ret"),
+            "{said}"
+        );
     }
 }

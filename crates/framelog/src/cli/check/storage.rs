@@ -33,7 +33,7 @@ pub async fn notes(storage: &Storage) -> Vec<String> {
 }
 
 /// The directory itself or, while that isn't there, the one that is next above it.
-fn nearest(path: &Path) -> io::Result<&Path> {
+pub fn nearest(path: &Path) -> io::Result<&Path> {
     for above in path.ancestors() {
         let above = match above.as_os_str().is_empty() {
             true => Path::new("."),

@@ -1,0 +1,229 @@
+//! `framelog doctor`: is the machine fit to record these cameras? It looks, each file below judges one thing, and nothing is changed. Not for
+//! what is recorded: that is `status`.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use framelog_store::{Layout, Reader, identity, wall};
+use rustix::fs::{StatVfs, statvfs};
+use rustix::process::{Resource, getegid, geteuid, getrlimit};
+
+use super::check::storage::nearest;
+use super::output::{Stop, ended};
+use super::{Failure, ask};
+use crate::config::{Config, Storage};
+use crate::report::Report;
+
+mod cameras;
+mod clock;
+mod disk;
+mod finding;
+mod load;
+mod process;
+mod retention;
+mod speed;
+
+use finding::{Finding, Level};
+use load::Load;
+
+/// The user that the package and the unit record as.
+const USER: &str = "framelog";
+/// The rate is that of so much footage.
+const RECENT: Duration = Duration::from_secs(3600);
+
+/// `framelog doctor`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One JSON object for each finding
+    #[arg(long)]
+    json: bool,
+}
+
+/// Examines, and prints a line for each finding, what is wrong first.
+///
+/// # Errors
+/// The configuration is wrong. Without a line if something else is.
+pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
+    let (config, warnings) = Config::load(&config).map_err(|p| Failure::configuration(&p))?;
+    let mut found: Vec<Finding> = warnings
+        .iter()
+        .map(|warning| Finding::warning("config", warning.to_string(), ""))
+        .collect();
+    found.extend(examine(&config).await);
+    found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    ended(print(&found, args.json))?;
+    match found.iter().any(|finding| finding.level == Level::Wrong) {
+        true => Err(Failure {
+            lines: Vec::new(),
+            code: 1,
+        }),
+        false => Ok(()),
+    }
+}
+
+fn print(found: &[Finding], json: bool) -> Result<(), Stop> {
+    let mut out = std::io::stdout().lock();
+    for finding in found {
+        if json {
+            serde_json::to_writer(&mut out, finding).map_err(std::io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}", finding.text())?;
+        }
+    }
+    Ok(())
+}
+
+async fn examine(config: &Config) -> Vec<Finding> {
+    let running = running(config).await;
+    let enabled = config.cameras.iter().filter(|camera| camera.enabled);
+    let names: Vec<String> = enabled.map(|camera| camera.name.clone()).collect();
+    let footage = Footage::of(&config.storage.path, &names).await;
+    let mut found = vec![clock::look().await];
+    found.extend(storage(&config.storage, &footage, names.len()).await);
+    found.push(process::open_files(
+        open_files(running.as_ref()),
+        names.len(),
+    ));
+    let bound = TcpListener::bind(config.http.listen);
+    found.push(process::port(
+        config.http.listen,
+        config.http.configured,
+        bound.as_ref().map(|_| ()),
+        running.is_some(),
+    ));
+    found.extend(match &running {
+        Some(report) => cameras::recorded(report),
+        None => cameras::reached(&config.cameras).await,
+    });
+    found
+}
+
+/// What the recorder of this configuration says, if it runs and answers.
+async fn running(config: &Config) -> Option<Report> {
+    let uuid = identity::uuid(&config.storage.path).ok().flatten();
+    ask::report(&config.http, uuid.as_deref(), &config.storage.path)
+        .await
+        .ok()
+}
+
+/// What the index says of how much comes, and how long it stays.
+struct Footage {
+    load: Load,
+    kept: Duration,
+}
+
+impl Footage {
+    /// Without an index all is estimated.
+    async fn of(storage: &Path, cameras: &[String]) -> Self {
+        let now_us = wall::now_us();
+        let recent_us = i64::try_from(RECENT.as_micros()).unwrap_or(i64::MAX);
+        let (mut recent, mut kept) = (Vec::new(), Vec::new());
+        if let Ok(reader) = Reader::open(storage).await {
+            let since_us = now_us.saturating_sub(recent_us);
+            recent = reader
+                .segments(None, since_us, i64::MAX)
+                .await
+                .unwrap_or_default();
+            kept = reader.kept().await.unwrap_or_default();
+        }
+        let oldest_us = kept.iter().map(|row| row.first_received_us).min();
+        let kept_us = oldest_us.map_or(0, |oldest_us| now_us.saturating_sub(oldest_us));
+        Self {
+            load: Load::of(cameras, &recent),
+            kept: Duration::from_micros(u64::try_from(kept_us).unwrap_or(0)),
+        }
+    }
+}
+
+/// The directory, or what is next above it while it isn't there.
+async fn storage(storage: &Storage, footage: &Footage, cameras: usize) -> Vec<Finding> {
+    let there = match nearest(&storage.path).and_then(fs::canonicalize) {
+        Ok(there) => there,
+        Err(error) => {
+            let says = format!("{}: {error}", storage.path.display());
+            return vec![Finding::wrong("storage", says, "correct [storage] path")];
+        }
+    };
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mount = disk::mount_of(&mountinfo, &there);
+    let mut found = vec![
+        disk::file_system(mount.as_ref()),
+        permission(storage, &there),
+    ];
+    match statvfs(&there) {
+        Ok(space) => found.extend(space_of(storage, &space, footage, cameras)),
+        Err(error) => {
+            let says = format!("the disk can't be measured: {error}");
+            found.push(Finding::warning("retention", says, "see df"));
+        }
+    }
+    let measured = tokio::task::spawn_blocking(move || speed::measure(&there)).await;
+    let measured = measured.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    found.push(speed::judge(&measured, &footage.load, storage.sync));
+    found
+}
+
+fn space_of(storage: &Storage, space: &StatVfs, footage: &Footage, cameras: usize) -> [Finding; 2] {
+    let total = space.f_blocks.saturating_mul(space.f_frsize);
+    let room = retention::Room {
+        free: space.f_bavail.saturating_mul(space.f_frsize),
+        // As the store has it: on a small disk a tenth.
+        min_free: storage.min_free.min(total / 10),
+        max_size: storage.max_size,
+        retain: storage.retain,
+        kept: footage.kept,
+    };
+    let files_per_day = match storage.layout {
+        Layout::Segments => 86_400.0 / storage.segment.as_secs_f64(),
+        // A camera of ten frames a second.
+        Layout::Files => 864_000.0,
+    };
+    [
+        disk::inodes(
+            space.f_favail,
+            space.f_files,
+            files_per_day * cameras as f64,
+        ),
+        retention::judge(&room, &footage.load),
+    ]
+}
+
+/// Of the user framelog where root asks and there is one; else of who asks.
+fn permission(storage: &Storage, there: &Path) -> Finding {
+    let asking = (geteuid().as_raw(), getegid().as_raw());
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let user = match process::read_user(&passwd, USER) {
+        Some(user) if asking.0 == 0 => user,
+        _ => asking,
+    };
+    match fs::metadata(there) {
+        Ok(metadata) => {
+            let owner = process::Owner {
+                uid: metadata.uid(),
+                gid: metadata.gid(),
+                mode: metadata.mode(),
+            };
+            process::permission(&there.display().to_string(), owner, user)
+        }
+        Err(error) => Finding::wrong(
+            "permission",
+            format!("{}: {error}", storage.path.display()),
+            "see who may enter the directories above it",
+        ),
+    }
+}
+
+/// How many files the recorder may open: the one that runs or, without one, whoever asks. `None`: any number.
+fn open_files(running: Option<&Report>) -> Option<u64> {
+    let pid = running.and_then(|report| report.recorder.pid);
+    let limits = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/limits")).ok());
+    match limits {
+        Some(limits) => process::read_open_files(&limits),
+        None => getrlimit(Resource::Nofile).current,
+    }
+}

@@ -1,0 +1,129 @@
+//! Somebody else is told of changes, also one that fails at first, and recording doesn't wait for one that hangs.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::camera::{Camera, Listen, live};
+use crate::support::daemon::Place;
+
+const LIMIT: Duration = Duration::from_secs(60);
+const TOKEN: &str = "planted-hook-Sesam-1";
+const PATH: &str = "/planted-path-Sesam-2";
+
+/// Reads one request; its head and its body.
+fn read(stream: &mut TcpStream) -> (String, Value) {
+    let mut read = Vec::new();
+    let mut piece = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&read).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n")
+            && let Ok(body) = serde_json::from_str(body)
+        {
+            return (head.to_owned(), body);
+        }
+        let length = stream.read(&mut piece).expect("a request");
+        assert!(length > 0, "{text}");
+        read.extend_from_slice(&piece[..length]);
+    }
+}
+
+/// A server that answers 500 to the first request and 200 to all others; what it was asked, as it comes.
+fn receiver() -> (String, Receiver<(String, Value)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (sender, asked) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut answers = ["500 Internal Server Error"].into_iter();
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let request = read(&mut stream);
+            let status = answers.next().unwrap_or("200 OK");
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
+            // Who was told may have what it needs.
+            let _ = stream.write_all(answer.as_bytes());
+            if sender.send(request).is_err() {
+                return;
+            }
+        }
+    });
+    (format!("http://{address}{PATH}"), asked)
+}
+
+fn configure(place: &Place, url: &str, camera: &str) {
+    let storage = place.storage();
+    place.write_config(&format!(
+        "[storage]\npath = {storage:?}\n[http]\nlisten = \"127.0.0.1:0\"\n[webhook]\nurl = {url:?}\ntoken = {TOKEN:?}\n{camera}stall_timeout = \"1 s\"\n"
+    ));
+}
+
+#[test]
+fn a_camera_is_told_lost_and_back_although_the_first_try_fails() {
+    let gate = Camera::start(Listen::plainly(71), live(50));
+    let section = gate.section("gate", "/");
+    let (url, asked) = receiver();
+    let place = Place::new("");
+    configure(&place, &url, &section);
+    let daemon = place.run();
+    place.wait_for("frames", LIMIT, |index| {
+        (index.rows_of("gate").len() > 10).then_some(())
+    });
+    let address = gate.address;
+    drop(gate);
+    let next = || {
+        asked
+            .recv_timeout(LIMIT)
+            .unwrap_or_else(|_| panic!("not told:\n{}", place.log()))
+    };
+    let (head, lost) = next();
+    assert!(
+        head.starts_with(&format!("POST {PATH} HTTP/1.1\r\n")),
+        "{head}"
+    );
+    assert!(
+        head.contains(&format!("authorization: Bearer {TOKEN}")),
+        "{head}"
+    );
+    assert_eq!(lost["event"], "camera_lost", "{lost}");
+    assert_eq!(lost["camera"], "gate", "{lost}");
+    assert_eq!(lost["reason"], "unreachable", "{lost}");
+    let (_, again) = next();
+    assert_eq!(again, lost, "the same once more");
+    let _gate = Camera::start_at(address, Listen::plainly(71), live(50));
+    let (_, back) = next();
+    assert_eq!(back["event"], "camera_back", "{back}");
+    assert_eq!(back["camera"], "gate", "{back}");
+    assert!(daemon.stop(LIMIT).expect("a stop in time").success());
+    for secret in [TOKEN, PATH] {
+        assert!(!place.log().contains(secret), "{}", place.log());
+    }
+}
+
+#[test]
+fn recording_and_the_end_of_it_do_not_wait_for_one_that_hangs() {
+    let (gate, yard) = (
+        Camera::start(Listen::plainly(72), live(50)),
+        Camera::start(Listen::plainly(73), live(50)),
+    );
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/", silent.local_addr().expect("an address"));
+    let place = Place::new("");
+    let sections = format!("{}{}", yard.section("yard", "/"), gate.section("gate", "/"));
+    configure(&place, &url, &sections);
+    let daemon = place.run();
+    place.wait_for("frames", LIMIT, |index| {
+        (index.rows_of("gate").len() > 10).then_some(())
+    });
+    drop(gate);
+    let (mut told, _) = silent.accept().expect("a connection");
+    let (_, lost) = read(&mut told);
+    assert_eq!(lost["camera"], "gate", "{lost}");
+    let known = place.index().expect("an index").rows_of("yard").len();
+    place.wait_for("frames of the other", LIMIT, |index| {
+        (index.rows_of("yard").len() > known + 20).then_some(())
+    });
+    assert!(daemon.stop(LIMIT).expect("a stop in time").success());
+}
