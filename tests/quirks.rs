@@ -85,10 +85,11 @@ struct Run {
 enum Group {
     Http,
     Rtsp,
+    RtspOdd,
 }
 
 impl Group {
-    const ALL: [Self; 2] = [Self::Http, Self::Rtsp];
+    const ALL: [Self; 3] = [Self::Http, Self::Rtsp, Self::RtspOdd];
 
     fn plans(self) -> Vec<(&'static str, Plan)> {
         match self {
@@ -105,31 +106,31 @@ impl Group {
             .concat(),
             Self::Rtsp => [
                 rtsp::cases(),
-                rtsp_answers::cases(),
                 rtsp_login::cases(),
                 rtsp_pictures::cases(),
-                rtsp_streams::cases(),
                 rtsp_udp::cases(),
             ]
             .concat(),
+            Self::RtspOdd => [rtsp_answers::cases(), rtsp_streams::cases()].concat(),
         }
     }
 
     fn of(name: &str) -> Self {
-        static RTSP: LazyLock<Vec<&str>> = LazyLock::new(|| {
-            let plans = Group::Rtsp.plans();
-            plans.iter().map(|(name, _)| *name).collect()
+        static GROUPS: LazyLock<BTreeMap<&str, Group>> = LazyLock::new(|| {
+            let named = |group: Group| {
+                group
+                    .plans()
+                    .into_iter()
+                    .map(move |(name, _)| (name, group))
+            };
+            Group::ALL.into_iter().flat_map(named).collect()
         });
-        if RTSP.contains(&name) {
-            Self::Rtsp
-        } else {
-            Self::Http
-        }
+        GROUPS[name]
     }
 }
 
 fn run_of(group: Group, mode: Mode) -> &'static Run {
-    static RUNS: [[OnceLock<Run>; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
+    static RUNS: [[OnceLock<Run>; 3]; 3] = [const { [const { OnceLock::new() }; 3] }; 3];
     RUNS[group as usize][mode as usize].get_or_init(|| run(group, mode))
 }
 

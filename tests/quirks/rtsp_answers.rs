@@ -4,6 +4,7 @@ use super::cases;
 use super::plan::{FRAMES, Plan};
 use super::rtsp::{always, begun, every_session_is_ended, once, refuses, set_up_for, usual};
 use crate::support::camera::Request;
+use crate::support::now_us;
 use crate::support::rtsp::{answer, interleaved};
 
 /// A camera that hangs up where an answer to this is due.
@@ -43,6 +44,31 @@ fn controlled(line: &'static str) -> Plan {
         let sdp = stage.sdp.replace("a=control:track1", line);
         stage.describe(sdp)
     })
+}
+
+/// A camera whose answers are written so.
+fn rewritten(write: fn(String) -> String) -> Plan {
+    once(move |mut stage| async move {
+        for method in ["OPTIONS", "DESCRIBE", "SETUP", "PLAY"] {
+            let request = stage.expect(method).await?;
+            let text = String::from_utf8_lossy(&stage.acceptance(&request)).into_owned();
+            stage.camera.send(write(text)).await?;
+        }
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    })
+    .check(every_session_is_ended)
+    .connections(1..=1)
+}
+
+/// With a Content-Length that is off by so much.
+fn resized(text: &str, by: isize) -> String {
+    let Some((before, after)) = text.split_once("Content-Length: ") else {
+        return text.to_owned();
+    };
+    let (length, after) = after.split_once("\r\n").unwrap_or((after, ""));
+    let length: isize = length.parse().unwrap_or(0);
+    format!("{before}Content-Length: {}\r\n{after}", length + by)
 }
 
 /// Everything behind SETUP names the session so.
@@ -134,6 +160,42 @@ cases! {
         stage.say("DESCRIBE", "Content-Type: application/sdp\r\nContent-Base: \r\n")
     }), "live/track1");
     row_85_rtp_info_of_another_stream => usual(|stage| stage.say("PLAY", "Session: 4711\r\nRTP-Info: url=rtsp://10.0.0.9/x;seq=65535;rtptime=4294967295\r\nRange: npt=now-\r\nScale: 1.0\r\n"));
+    row_98_never_answered => once(|stage| async move {
+        let lines = "Transport: RTP/AVP/TCP;interleaved=0-1\r\nSession: 4711;timeout=2\r\n";
+        let mut stage = stage.say("SETUP", lines);
+        stage.begin().await?;
+        for _ in 0..4 {
+            stage.pictures(3).await?;
+            stage.request().await?;
+        }
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    })
+    .frames(12 + FRAMES)
+    .check(every_session_is_ended)
+    .connections(1..=1);
+    rtsp_answers_without_a_number => rewritten(|text| text.replace("CSeq:", "X-Nothing:"));
+    rtsp_answers_with_a_number_from_nowhere => rewritten(|text| text.replace("CSeq: ", "CSeq: 99"));
+    rtsp_names_in_small_letters => rewritten(|text| text.replace("CSeq", "cseq").replace("Session", "session").replace("Transport", "transport").replace("Content-Length", "content-length"));
+    rtsp_no_blank_behind_the_colon => rewritten(|text| text.replace(": ", ":"));
+    rtsp_description_without_a_length => rewritten(|text| text.replace("Content-Length", "X-Length"));
+    rtsp_description_longer_than_its_length => rewritten(|text| resized(&text, -2));
+    rtsp_description_shorter_than_its_length => rewritten(|text| resized(&text, 2));
+    rtsp_empty_frames_between_packets => begun(|mut stage| async move {
+        for _ in 0..FRAMES {
+            stage.camera.send(b"$\0\0\0$\x01\0\0").await?;
+            stage.pictures(1).await?;
+        }
+        stage.end().await
+    });
+    rtsp_reports_among_the_packets => begun(|mut stage| async move {
+        for _ in 0..FRAMES {
+            let report = stage.encoder.report(now_us());
+            stage.camera.send(interleaved(0, &report)).await?;
+            stage.pictures(1).await?;
+        }
+        stage.end().await
+    });
     row_86_answer_and_packet_in_one => once(|mut stage| async move {
         for method in ["OPTIONS", "DESCRIBE", "SETUP"] {
             let request = stage.expect(method).await?;
