@@ -8,6 +8,7 @@ use mp4_atom::{
 
 use super::entry;
 use super::opening::{created_s, movie, trak};
+use super::timeline::TIMESCALE;
 use crate::frame::{Codec, Parameters};
 
 /// Samples in a chunk: a player that seeks reads so many sizes.
@@ -112,19 +113,21 @@ impl Movie {
             entry::write(codec, parameters),
             parameters,
             created_s,
-            times.delay_us,
+            times.delay,
         );
-        trak.tkhd.duration = times.duration_us;
-        trak.mdia.mdhd.duration = times.duration_us + times.delay_us;
+        let duration_us = times.duration.saturating_mul(u64::from(times.tick_us));
+        trak.tkhd.duration = duration_us;
+        trak.mdia.mdhd.timescale = TIMESCALE / times.tick_us;
+        trak.mdia.mdhd.duration = times.duration + times.delay;
         if let Some(edits) = trak.edts.as_mut().and_then(|edts| edts.elst.as_mut()) {
             edits
                 .entries
                 .iter_mut()
-                .for_each(|edit| edit.segment_duration = times.duration_us);
+                .for_each(|edit| edit.segment_duration = duration_us);
         }
         trak.mdia.minf.stbl = self.table(times.stts, times.ctts);
         let mut moov = movie(created_s);
-        moov.mvhd.duration = times.duration_us;
+        moov.mvhd.duration = duration_us;
         moov.trak = vec![trak];
         moov
     }
@@ -133,17 +136,22 @@ impl Movie {
     fn times(&self) -> Times {
         let mut decode: Vec<i64> = self.samples.iter().map(|sample| sample.shown_us).collect();
         decode.sort_unstable();
+        let tick_us = tick_us(&decode);
+        let ticks = |us: i64| us.div_euclid(i64::from(tick_us));
+        decode.iter_mut().for_each(|us| *us = ticks(*us));
         let mut last = None;
-        for us in &mut decode {
-            *us = last.map_or(*us, |last: i64| (*us).max(last.saturating_add(1)));
-            last = Some(*us);
+        for at in &mut decode {
+            *at = last.map_or(*at, |last: i64| (*at).max(last.saturating_add(1)));
+            last = Some(*at);
         }
         let is_intra = self.samples.iter().all(|sample| sample.keyframe);
         // Pictures that stand for themselves are in order; of two with the same time, the second is shown a tick later.
-        let shown =
-            |(sample, decode): (&Sample, &i64)| if is_intra { *decode } else { sample.shown_us };
+        let shown = |(sample, decode): (&Sample, &i64)| match is_intra {
+            true => *decode,
+            false => ticks(sample.shown_us),
+        };
         let late = |pair: (&Sample, &i64)| pair.1.saturating_sub(shown(pair)).max(0);
-        let delay_us = self
+        let delay = self
             .samples
             .iter()
             .zip(&decode)
@@ -151,22 +159,23 @@ impl Movie {
             .max()
             .unwrap_or_default();
         let mut times = Times {
-            delay_us: delay_us.cast_unsigned(),
+            tick_us,
+            delay: delay.cast_unsigned(),
             ..Times::default()
         };
-        let last_us = match decode.as_slice() {
+        let last = match decode.as_slice() {
             [.., before, last] => last.saturating_sub(*before),
             _ => INTERVAL_US,
         };
         let mut nexts = decode.iter().skip(1);
         for pair in self.samples.iter().zip(&decode) {
-            let us = nexts
+            let duration = nexts
                 .next()
-                .map_or(last_us, |next| next.saturating_sub(*pair.1));
-            let us = u32::try_from(us).unwrap_or(u32::MAX);
-            times.duration_us += u64::from(us);
-            let offset = shown(pair).saturating_sub(*pair.1).saturating_add(delay_us);
-            times.push(us, offset);
+                .map_or(last, |next| next.saturating_sub(*pair.1));
+            let duration = u32::try_from(duration).unwrap_or(u32::MAX);
+            times.duration += u64::from(duration);
+            let offset = shown(pair).saturating_sub(*pair.1).saturating_add(delay);
+            times.push(duration, offset);
         }
         times
     }
@@ -231,23 +240,40 @@ impl Movie {
     }
 }
 
-/// The times of a film's samples.
+/// A tick is a microsecond, or as much longer as the longest time between two pictures needs: that is a number of 32 bits, 71 minutes of
+/// microseconds, and a film may have a night without pictures in it.
+fn tick_us(sorted_us: &[i64]) -> u32 {
+    let distances = sorted_us.windows(2).map(|pair| match pair {
+        [before, next] => next.saturating_sub(*before),
+        _ => 0,
+    });
+    let longest_us = distances.max().unwrap_or_default();
+    let mut tick_us = 1;
+    while longest_us / i64::from(tick_us) > i64::from(u32::MAX) && tick_us < TIMESCALE {
+        tick_us *= 10;
+    }
+    tick_us
+}
+
+/// The times of a film's samples, in ticks.
 #[derive(Default)]
 struct Times {
     stts: Stts,
     ctts: Ctts,
+    /// Length of a tick.
+    tick_us: u32,
     /// How much later than decoded a sample is shown that is not out of order.
-    delay_us: u64,
-    duration_us: u64,
+    delay: u64,
+    duration: u64,
 }
 
 impl Times {
-    fn push(&mut self, duration_us: u32, sample_offset: i64) {
+    fn push(&mut self, duration: u32, sample_offset: i64) {
         match self.stts.entries.last_mut() {
-            Some(last) if last.sample_delta == duration_us => last.sample_count += 1,
+            Some(last) if last.sample_delta == duration => last.sample_count += 1,
             _ => self.stts.entries.push(SttsEntry {
                 sample_count: 1,
-                sample_delta: duration_us,
+                sample_delta: duration,
             }),
         }
         match self.ctts.entries.last_mut() {
@@ -301,11 +327,33 @@ mod tests {
             decode += us;
             decode - us
         });
-        let delay = times.delay_us as i64;
+        let delay = times.delay as i64;
         decoded
             .zip(offsets)
             .map(|(decode, offset)| (decode, decode + offset - delay))
             .collect()
+    }
+
+    #[test]
+    fn a_night_without_pictures_lasts_as_long_in_the_film() {
+        const HOUR_US: i64 = 3_600_000_000;
+        for (gap_us, tick_us) in [(HOUR_US, 1), (2 * HOUR_US, 10), (30 * 24 * HOUR_US, 1_000)] {
+            let movie = movie_of(&[0, 40_000, gap_us, gap_us + 40_000], |_| true);
+            let times = movie.times();
+            assert_eq!(times.tick_us, tick_us);
+            let tick_us = i64::from(tick_us);
+            let shown_us = played(&movie).into_iter().map(|(_, shown)| shown * tick_us);
+            assert_eq!(
+                shown_us.collect::<Vec<_>>(),
+                [0, 40_000, gap_us, gap_us + 40_000]
+            );
+            let moov = movie.moov();
+            let media = &moov.trak[0].mdia.mdhd;
+            assert_eq!(i64::from(media.timescale) * tick_us, 1_000_000);
+            let lasts_us = (gap_us + 80_000).cast_unsigned();
+            assert_eq!(media.duration * tick_us.cast_unsigned(), lasts_us);
+            assert_eq!(moov.mvhd.duration, lasts_us);
+        }
     }
 
     proptest! {
@@ -325,7 +373,7 @@ mod tests {
                 prop_assert!(two[0].0 < two[1].0);
             }
             for (decode, shown) in played {
-                prop_assert!(decode <= shown + movie.times().delay_us as i64);
+                prop_assert!(decode <= shown + movie.times().delay as i64);
             }
         }
     }
