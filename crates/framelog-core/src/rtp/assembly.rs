@@ -3,7 +3,7 @@
 //! An access unit ends with a packet's marker, once markers have shown that they are right, and else where the first slice of the next one
 //! shows it. What stands before a slice (parameter sets, information) belongs to it, whatever its marker and RTP time say (camera-quirks row 96).
 //! An access unit from which packets are missing is never handed out; so that this is seen where its very first packets are missing, one behind
-//! a loss must begin as those before did, and a stream does not begin with one.
+//! a loss must begin with a delimiter or as those before did, and a stream does not begin with one.
 
 use std::sync::Arc;
 
@@ -82,6 +82,8 @@ struct Unit {
     marked: bool,
     /// Packets were missing before it.
     suspect: bool,
+    /// It begins with a delimiter, before which a unit has nothing.
+    delimited: bool,
     broken: Option<SkipReason>,
 }
 
@@ -325,6 +327,7 @@ impl Assembly {
     /// Adds what is no slice.
     fn put(&mut self, lead: Lead) {
         let unit = &mut self.unit;
+        unit.delimited |= unit.is_empty() && lead.kind == Kind::Delimiter;
         if unit.slices == 0 {
             unit.rtp_time = lead.rtp_time;
             if unit.opening.len() < unit.opening.inline_size() {
@@ -359,8 +362,10 @@ impl Assembly {
             return Err(broken);
         }
         let opening = &mut self.openings[usize::from(unit.keyframe)];
-        let is_as_before = |before: &Opening| *before == unit.opening;
-        if unit.suspect && !opening.as_ref().map_or(!unit.keyframe, is_as_before) {
+        // It may have more units before its slices than others: information now and then, parameter sets twice.
+        let is_as_before = |before: &Opening| unit.opening.starts_with(before);
+        let is_whole = unit.delimited || opening.as_ref().map_or(!unit.keyframe, is_as_before);
+        if unit.suspect && !is_whole {
             return Err(SkipReason::Torn);
         }
         if let Some(parameters) = unit.parameters

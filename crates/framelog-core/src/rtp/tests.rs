@@ -403,6 +403,34 @@ fn packets_of_others_are_passed_over() {
     assert!(receiver.counts().foreign > 50 && receiver.counts().malformed > 25);
 }
 
+/// As GStreamer's server skips a sequence number when somebody joins, and sends parameter sets once more.
+#[test]
+fn a_keyframe_behind_a_loss_that_opens_with_more_than_others_is_whole() {
+    const DELIMITER: &[u8] = b"\x09\xF0";
+    for delimited in [false, true] {
+        let mut stream = stream(30, 10, 1, 50);
+        for (n, nals) in stream.iter_mut().enumerate() {
+            if n == 20 {
+                nals.splice(3..3, [SPS.to_vec(), PPS.to_vec()]);
+            }
+            if delimited {
+                nals.insert(0, DELIMITER.to_vec());
+            }
+        }
+        let mut sent = packets(&stream, 500, 0);
+        // The picture before it is lost, marker and all.
+        sent.retain(|(n, _)| *n != 19);
+        let mut whole = all(&stream);
+        whole.remove(19);
+        let out = run(
+            Transport::Interleaved,
+            sent.into_iter().map(|(_, bytes)| bytes),
+        );
+        assert_eq!(out.units, whole, "{delimited}");
+        assert_eq!(out.keyframes.iter().filter(|is| **is).count(), 3);
+    }
+}
+
 #[test]
 fn another_sender_in_the_middle_loses_nothing_and_time_goes_on() {
     let stream = stream(200, 10, 1, 50);
