@@ -28,11 +28,9 @@ const CONNECTIONS_MAX: u32 = 4;
 /// How long a query waits for a checkpoint to finish.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Columns of [`FrameRow`]; the conditions follow.
-const FRAMES: &str = "SELECT c.name AS camera, f.captured_us, f.captured_us + f.lag_us AS received_us, \
-        CASE f.flags & 3 WHEN 0 THEN 'camera' WHEN 1 THEN 'mapped' ELSE 'arrival' END AS clock, \
-        CASE f.flags & 3 WHEN 1 THEN s.offset_us ELSE 0 END AS clock_offset_us, s.codec, \
-        f.flags & 8 = 0 AS keyframe, f.flags & 4 = 0 AS complete, s.path, f.offset, f.length, f.segment_id \
+/// What a [`FrameRow`] is made of; the conditions follow.
+const FRAMES: &str = "SELECT c.name AS camera, f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us, \
+        s.path, s.codec, s.offset_us \
      FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id CROSS JOIN segments s ON s.id = f.segment_id \
      WHERE c.name = ?1 AND ";
 
@@ -431,20 +429,16 @@ fn camera_condition(one_camera: bool) -> &'static str {
 
 impl FromRow<'_, SqliteRow> for FrameRow {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        Ok(Self {
-            camera: row.try_get("camera")?,
-            captured_us: row.try_get("captured_us")?,
-            received_us: row.try_get("received_us")?,
-            clock: row.try_get("clock")?,
-            clock_offset_us: row.try_get("clock_offset_us")?,
-            codec: row.try_get("codec")?,
-            keyframe: row.try_get("keyframe")?,
-            complete: row.try_get("complete")?,
-            path: row.try_get::<String, _>("path")?.into(),
-            offset: row.try_get::<i64, _>("offset")?.cast_unsigned(),
-            length: row.try_get::<i64, _>("length")?.cast_unsigned(),
-            segment_id: row.try_get("segment_id")?,
-        })
+        let frame = (
+            row.try_get("captured_us")?,
+            row.try_get("segment_id")?,
+            row.try_get("offset")?,
+            row.try_get("length")?,
+            row.try_get("flags")?,
+            row.try_get("lag_us")?,
+        );
+        let segment = pages::Segment::from_row(row)?;
+        Ok(pages::row(row.try_get("camera")?, frame, &segment))
     }
 }
 

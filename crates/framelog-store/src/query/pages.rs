@@ -14,15 +14,15 @@ pub(super) const FRAMES: &str = "SELECT json_group_array(json_array(captured_us,
      WHERE c.name = ?1 AND (f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
      ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6)";
 
-const SEGMENTS: &str =
-    "SELECT id, path, codec, offset_us FROM segments WHERE id IN (SELECT value FROM json_each(?))";
+const SEGMENTS: &str = "SELECT id AS segment_id, path, codec, offset_us FROM segments WHERE id IN (SELECT value FROM json_each(?))";
 
 /// A row of `frames`: captured, segment, offset, length, flags, lag.
 type Frame = (i64, i64, i64, i64, i64, i64);
 
+/// What all frames of a segment share.
 #[derive(FromRow)]
-struct Segment {
-    id: i64,
+pub(super) struct Segment {
+    segment_id: i64,
     path: String,
     codec: String,
     offset_us: i64,
@@ -59,7 +59,7 @@ pub(super) async fn frames(
     transaction.commit().await?;
     let segments: HashMap<i64, Segment> = segments
         .into_iter()
-        .map(|segment| (segment.id, segment))
+        .map(|segment| (segment.segment_id, segment))
         .collect();
     // A frame without its segment, which only damage makes, has no bytes to be found.
     Ok(frames
@@ -68,7 +68,8 @@ pub(super) async fn frames(
         .collect())
 }
 
-fn row(camera: &str, frame: Frame, segment: &Segment) -> FrameRow {
+/// A frame of a camera, in words.
+pub(super) fn row(camera: &str, frame: Frame, segment: &Segment) -> FrameRow {
     let (captured_us, segment_id, offset, length, flags, lag_us) = frame;
     let (clock, clock_offset_us) = match flags & 3 {
         0 => ("camera", 0),

@@ -3,8 +3,6 @@
 
 use std::path::PathBuf;
 
-use sqlx::AssertSqlSafe;
-
 use super::{GapRow, Reader};
 use crate::error::Error;
 
@@ -50,7 +48,7 @@ impl Reader {
             .map(|us| us.to_string())
             .collect();
         starts.dedup();
-        let sums: Vec<Option<String>> = sqlx::query_scalar(AssertSqlSafe(stretches_sql()))
+        let sums: Vec<Option<String>> = sqlx::query_scalar(STRETCHES)
             .bind(camera)
             .bind(from_us)
             .bind(to_us)
@@ -116,8 +114,7 @@ fn lies_between<'a>(
 
 /// The segments that begin from the start of one gap to that of the next, for each of the starts in ?4. The names of a camera's files are in
 /// the order of their times.
-pub(super) fn stretches_sql() -> String {
-    "WITH bounds (since, until) AS (SELECT value, lead(value, 1, ?3) OVER (ORDER BY value) FROM json_each(?4)), \
+pub(super) const STRETCHES: &str = "WITH bounds (since, until) AS (SELECT value, lead(value, 1, ?3) OVER (ORDER BY value) FROM json_each(?4)), \
           longest (us) AS (SELECT max( \
               coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'closed'), 0), \
               coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'open'), 0)) \
@@ -126,6 +123,4 @@ pub(super) fn stretches_sql() -> String {
               sum(bytes), max(state = 'open'), min(path), max(path)) END \
       FROM segments s WHERE s.camera_id = c.id AND s.started_us >= max(since, ?2 - longest.us) \
           AND s.started_us < min(until, ?3) AND s.ended_us >= ?2) \
-     FROM cameras c CROSS JOIN longest CROSS JOIN bounds WHERE c.name = ?1 ORDER BY since"
-        .to_owned()
-}
+     FROM cameras c CROSS JOIN longest CROSS JOIN bounds WHERE c.name = ?1 ORDER BY since";

@@ -340,7 +340,7 @@ async fn every_query_of_one_camera_is_seeks_alone() {
     for sql in [
         nearest_sql(),
         pages::FRAMES.to_owned(),
-        stretches::stretches_sql(),
+        stretches::STRETCHES.to_owned(),
         segments_sql(true),
         segments_since_sql(),
         gaps_sql(true),
