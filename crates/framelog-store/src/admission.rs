@@ -6,10 +6,13 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::query::Reader;
-use crate::{identity, layout, mounts};
+use crate::{identity, mounts};
 
 /// Whether a recorder may begin at the path, where `uuid` must record if it is given.
-pub(crate) fn may_begin(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
+///
+/// # Errors
+/// [`Error::Absent`] or [`Error::Foreign`] if the right disk isn't mounted, [`Error::Identity`] or [`Error::Io`] if that can't be told.
+pub fn may_begin(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
     let absent = |detail| {
         Err(Error::Absent {
             path: storage.to_owned(),
@@ -51,13 +54,23 @@ pub async fn look(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
         Err(Error::NoIndex { .. } | Error::OlderIndex { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    match (in_file, reader.recorder().await?) {
-        (Some(in_file), Some(in_index)) if in_file.to_string() != in_index => {
-            Err(Error::Identity {
-                path: storage.join(layout::IDENTITY),
-                detail: format!("uuid {in_file} is not that of index.db ({in_index})"),
-            })
-        }
-        _ => Ok(()),
+    identity::agree(storage, in_file, reader.recorder().await?.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_recorders_directory_is_refused_where_it_is_said_which_it_must_be() {
+        let storage = tempfile::tempdir().unwrap();
+        let (ours, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert!(may_begin(storage.path(), None).is_ok());
+        let found = may_begin(storage.path(), Some(ours));
+        assert!(matches!(found, Err(Error::Absent { .. })), "{found:?}");
+        identity::write(storage.path(), other).unwrap();
+        let found = may_begin(storage.path(), Some(ours));
+        assert!(matches!(found, Err(Error::Foreign { .. })), "{found:?}");
+        assert!(may_begin(storage.path(), Some(other)).is_ok());
     }
 }

@@ -128,6 +128,26 @@ pub(crate) fn read(storage: &Path) -> Result<Option<Uuid>, Error> {
         .map_err(|error| damaged(format!("uuid: {error}")))
 }
 
+/// Whether directory and index are of the same recorder, as far as they say.
+///
+/// # Errors
+/// [`Error::Identity`] if not.
+pub(crate) fn agree(
+    storage: &Path,
+    in_file: Option<Uuid>,
+    in_index: Option<&str>,
+) -> Result<(), Error> {
+    match (in_file, in_index) {
+        (Some(in_file), Some(in_index)) if in_file.to_string() != in_index => {
+            Err(Error::Identity {
+                path: storage.join(layout::IDENTITY),
+                detail: format!("uuid {in_file} is not that of index.db ({in_index})"),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes `recorder.toml`. Whole or not at all, and on the disk when this returns.
 pub(crate) fn write(storage: &Path, uuid: Uuid) -> Result<(), Error> {
     let path = storage.join(layout::IDENTITY);

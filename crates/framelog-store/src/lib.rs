@@ -65,7 +65,7 @@ pub mod query;
 pub mod verify;
 pub mod wall;
 
-pub use admission::look as look_at_storage;
+pub use admission::{look as look_at_storage, may_begin};
 pub use camera::{Counters, Losing, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;

@@ -198,12 +198,10 @@ async fn begin_rebuild(
     mark: Mark,
     now_us: i64,
 ) -> Result<Plan, Error> {
-    let (aside, reserved) = match mark {
-        Mark::Begun { aside, ids } => (aside, ids),
-        Mark::Moving { aside } => (Some(aside), None),
-        Mark::Asked => (None, None),
+    let Mark::Begun { aside, ids } = mark else {
+        return rebuild::plan(connection, disk, None, now_us).await; // it has just been asked for once more, for the next start
     };
-    let plan = rebuild::plan(connection, disk, reserved, now_us).await?;
+    let plan = rebuild::plan(connection, disk, ids, now_us).await?;
     let ids = Some(plan.ids.clone());
     lost_index::set_mark(storage, &Mark::Begun { aside, ids })?;
     Ok(plan)
@@ -294,13 +292,8 @@ async fn agree_on_identity(
         .await
         .map_err(Error::index(&path, "read"))?;
     let in_file = identity::read(storage)?;
+    identity::agree(storage, in_file, row.as_deref())?;
     let uuid = match (&row, in_file) {
-        (Some(in_index), Some(in_file)) if *in_index != in_file.to_string() => {
-            return Err(Error::Identity {
-                path: storage.join(layout::IDENTITY),
-                detail: format!("uuid {in_file} is not that of index.db ({in_index})"),
-            });
-        }
         (_, Some(in_file)) => in_file,
         (Some(in_index), None) => Uuid::parse_str(in_index).map_err(|error| Error::Identity {
             path: path.clone(),
