@@ -1,0 +1,170 @@
+use super::*;
+use proptest::prelude::*;
+
+fn url(text: &str) -> CameraUrl {
+    CameraUrl::parse(text).unwrap().0
+}
+
+fn user(text: &str) -> Option<(String, String)> {
+    CameraUrl::parse(text).unwrap().1
+}
+
+fn pair(name: &str, password: &str) -> Option<(String, String)> {
+    Some((name.to_owned(), password.to_owned()))
+}
+
+#[test]
+fn passwords_with_marks_in_them_are_read_to_the_last_at() {
+    assert_eq!(
+        user("http://admin:p@ss#w%rd!@host/path"),
+        pair("admin", "p@ss#w%rd!")
+    );
+    assert_eq!(url("http://admin:p@ss#w%rd!@host/path").target, "/path");
+    assert_eq!(user("http://a:b?c:d^@host:81/x@y"), pair("a", "b?c:d^"));
+    assert_eq!(user("http://a:p%40s@host"), pair("a", "p@s"));
+    assert_eq!(user("http://a:%zz@host"), pair("a", "%zz"));
+    assert_eq!(user("http://a:100%é@host"), pair("a", "100%é"));
+    assert_eq!(user("http://admin@host"), pair("admin", ""));
+    assert_eq!(user("http://host/a:b@c"), None);
+}
+
+#[test]
+fn an_at_in_a_query_is_no_password() {
+    let (found, user) = CameraUrl::parse("http://host:81?mail=me@example.org").unwrap();
+    assert_eq!(
+        (found.host.as_str(), found.port, found.target.as_str()),
+        ("host", 81, "/?mail=me@example.org")
+    );
+    assert_eq!(user, None);
+    assert_eq!(url("http://host?mail=me@example.org").host, "host");
+}
+
+#[test]
+fn ports_paths_and_schemes_have_defaults() {
+    assert_eq!(url("HTTP://Host").port, 80);
+    assert_eq!(url("https://host?x#frag").target, "/?x");
+    assert_eq!(url("https://host").port, 443);
+    assert_eq!(
+        (url("rtsp://host").port, url("rtsps://host").port),
+        (554, 322)
+    );
+    assert_eq!(url("http://host:/a").port, 80);
+    assert_eq!(
+        url("http://host/a%20b?c=d|e&f=%zz").target,
+        "/a%20b?c=d|e&f=%zz"
+    );
+}
+
+#[test]
+fn ipv6_keeps_its_zone_but_not_in_the_host_field() {
+    for text in [
+        "http://[fe80::1%25eth0]:8080/",
+        "http://[FE80::1%eth0]:8080",
+    ] {
+        let found = url(text);
+        assert_eq!(found.host, "fe80::1%eth0");
+        assert_eq!(found.authority(), "[fe80::1]:8080");
+        assert_eq!(found.to_string(), "http://[fe80::1%eth0]:8080/");
+    }
+    assert_eq!(url("http://[::1]").authority(), "[::1]");
+}
+
+#[test]
+fn what_is_no_url_is_refused_with_a_remedy() {
+    let error = |text: &str| CameraUrl::parse(text).unwrap_err();
+    assert_eq!(error("192.168.0.5/stream"), UrlError::MissingScheme);
+    assert_eq!(error("rtspu://admin:secret@host/"), UrlError::UnknownScheme);
+    assert_eq!(error("ftp://host"), UrlError::UnknownScheme);
+    assert_eq!(error("http:///path"), UrlError::MissingHost);
+    assert_eq!(error("http://host:99999/"), UrlError::BadPort);
+    assert_eq!(error("http://host:0/"), UrlError::BadPort);
+    assert_eq!(error("http://admin:a/b@host/"), UrlError::BadPort);
+    assert_eq!(error("http://::1/"), UrlError::BadIpv6);
+    assert_eq!(error("http://[::1/"), UrlError::BadIpv6);
+    assert_eq!(error("http://[::1%]/"), UrlError::BadIpv6);
+    assert_eq!(error("http://ho st/"), UrlError::BadHost);
+    assert_eq!(error("http://host/a\r\nb"), UrlError::ControlCharacter);
+}
+
+#[test]
+fn locations_are_resolved_as_cameras_write_them() {
+    let base = url("http://cam:81/a/b?c=d");
+    let joined = |location: &str| base.join(location).unwrap();
+    assert_eq!(joined("https://cam/x"), url("https://cam/x"));
+    assert_eq!(joined("http://u:p@cam:81/x"), url("http://cam:81/x"));
+    assert_eq!(joined("//other/x"), url("http://other/x"));
+    assert_eq!(joined("/x y"), url("http://cam:81/x y"));
+    assert_eq!(joined("x"), url("http://cam:81/a/x"));
+    assert_eq!(joined("../x/./y?z=.."), url("http://cam:81/x/y?z=.."));
+    assert_eq!(joined("?e=f"), url("http://cam:81/a/b?e=f"));
+    assert_eq!(joined("http:/x"), url("http://cam:81/x"));
+    assert_eq!(joined("http:///x"), url("http://cam:81/x"));
+    assert_eq!(joined("x?t=12:30"), url("http://cam:81/a/x?t=12:30"));
+    assert_eq!(base.join("rtsp://cam/x"), Err(UrlError::OtherProtocol));
+    assert_eq!(base.join("rtsp:/x"), Err(UrlError::OtherProtocol));
+    let base = url("rtsp://cam/a");
+    assert_eq!(base.join("rtsps://cam/x").unwrap(), url("rtsps://cam/x"));
+    assert_eq!(base.join("http://cam/x"), Err(UrlError::OtherProtocol));
+}
+
+#[test]
+fn secrets_in_query_and_path_are_masked() {
+    let shown = |text: &str| url(text).to_string();
+    assert_eq!(
+        shown("http://u:p@h/?action=stream"),
+        "http://h/?action=stream"
+    );
+    assert_eq!(
+        shown("http://h/v.cgi?usr=me&pwd=s3cret&channel=1"),
+        "http://h/v.cgi?usr=***&pwd=***&channel=1"
+    );
+    assert_eq!(shown("http://h/?s3cret"), "http://h/?***");
+    assert_eq!(
+        shown("http://h/?foo=1&overlay=off&p=1&pin=12&loginuse=1&foo=1234&passwd="),
+        "http://h/?foo=1&overlay=off&p=***&pin=***&loginuse=***&foo=***&passwd="
+    );
+    assert_eq!(
+        shown("http://h/?action=stream;pwd=x"),
+        "http://h/?action=***"
+    );
+    assert_eq!(
+        shown("http://h/user=admin_password=s3_cret_channel=1"),
+        "http://h/user=***"
+    );
+    assert_eq!(
+        url("http://h/v.cgi?usr=me&pwd=s3cret&channel=1").secrets(),
+        ["me", "s3cret"]
+    );
+}
+
+proptest! {
+    #[test]
+    fn parse_never_panics(text in "\\PC{0,60}", prefix in "(http://|HTTPS://|)") {
+        if let Ok((found, _)) = CameraUrl::parse(&format!("{prefix}{text}")) {
+            let _ = found.to_string();
+            let _ = found.join(&text);
+        }
+    }
+
+    #[test]
+    fn a_planted_password_is_never_shown(password in "[A-Z@#?%^!:&=]{6,20}", place in 0usize..4) {
+        let password = format!("Q{password}Q");
+        let text = match place {
+            0 => format!("http://admin:{password}@host/video?channel=1"),
+            1 => format!("http://host/video?user=admin&pwd={password}"),
+            2 => format!("http://host/user=admin_password={password}_channel=1"),
+            _ => format!("http://host?loginuse={password}"),
+        };
+        match CameraUrl::parse(&text) {
+            Ok((found, _)) => prop_assert!(!found.to_string().contains(&password), "{found}"),
+            Err(error) => prop_assert!(!error.to_string().contains(&password)),
+        }
+    }
+
+    #[test]
+    fn any_password_without_a_slash_survives_percent_encoding(password in "\\PC{0,20}") {
+        let encoded: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let (_, found) = CameraUrl::parse(&format!("http://u:{encoded}@h/")).unwrap();
+        prop_assert_eq!(found, Some(("u".to_owned(), password)));
+    }
+}
