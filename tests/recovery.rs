@@ -35,6 +35,16 @@ fn wait_for_frames(place: &Place, count: usize) {
     });
 }
 
+/// Where some frames of both cameras were recorded, and nobody records.
+fn recorded() -> Place {
+    let cameras = cameras();
+    let place = place(&cameras);
+    let daemon = place.run();
+    wait_for_frames(&place, 100);
+    assert!(daemon.stop(LIMIT).expect("a stop").success());
+    place
+}
+
 fn rows(place: &Place) -> Vec<Row> {
     let mut rows = place.index().expect("an index").rows().expect("rows");
     rows.sort_by(|a, b| (&a.path, a.offset).cmp(&(&b.path, b.offset)));
@@ -100,11 +110,7 @@ fn killed_recorder_loses_no_frame_that_it_had_for_long() {
 
 #[test]
 fn deleted_index_comes_back_by_reindex_as_it_was() {
-    let cameras = cameras();
-    let place = place(&cameras);
-    let daemon = place.run();
-    wait_for_frames(&place, 100);
-    assert!(daemon.stop(LIMIT).expect("a stop").success());
+    let place = recorded();
     let before = rows(&place);
     remove_index(&place);
     let status = place.command(&["status"]);
@@ -132,11 +138,7 @@ fn deleted_index_comes_back_by_reindex_as_it_was() {
 
 #[test]
 fn reindex_tells_what_the_old_index_had_and_the_footage_has_not() {
-    let cameras = cameras();
-    let place = place(&cameras);
-    let daemon = place.run();
-    wait_for_frames(&place, 100);
-    assert!(daemon.stop(LIMIT).expect("a stop").success());
+    let place = recorded();
     let before = rows(&place);
     let gone = &before.first().expect("a row").path;
     let of_it = before.iter().filter(|row| row.path == *gone).count();
@@ -158,11 +160,7 @@ fn reindex_tells_what_the_old_index_had_and_the_footage_has_not() {
 
 #[test]
 fn damaged_index_is_set_aside_and_recording_starts_at_once() {
-    let cameras = cameras();
-    let place = place(&cameras);
-    let daemon = place.run();
-    wait_for_frames(&place, 100);
-    assert!(daemon.stop(LIMIT).expect("a stop").success());
+    let place = recorded();
     let before = rows(&place);
     let index = place.storage().join("index.db");
     let mut bytes = fs::read(&index).expect("an index");

@@ -52,6 +52,24 @@ fn assert_whole(place: &Place, index: &Index) {
     assert_eq!(files, segments.len());
 }
 
+/// What comes from now on is recorded too, and nothing was dropped since the start.
+fn assert_goes_on_without_a_loss(place: &Place, camera: &Camera, daemon: Daemon) {
+    let sent = camera.journal().sent.len();
+    place.wait_for("frames that came after that", LIMIT, |index| {
+        let newest = index.rows_of("gate").last()?.captured_us;
+        let sent = camera.journal().sent.get(sent)?.from_us;
+        (newest >= sent).then_some(())
+    });
+    stop(place, daemon);
+    let gaps = place.index().expect("an index").gaps_of("gate");
+    let log = place.log();
+    assert!(
+        gaps.iter().all(|gap| gap.reason != "disk_full"),
+        "{gaps:?}\n{log}"
+    );
+    assert!(log.contains("disk_full=0"), "{log}");
+}
+
 fn removals_by(index: &Index, rule: &str) -> Vec<Removal> {
     let removals = index.removals().unwrap_or_default();
     removals
@@ -247,23 +265,9 @@ fn a_disk_that_others_fill_goes_on_being_recorded_on() {
         let removed = removals_by(index, "disk_full");
         (removed.iter().map(|removal| removal.bytes).sum::<i64>() > 600_000).then_some(())
     });
-    let sent = camera.journal().sent.len();
-    place.wait_for("frames that came after that", LIMIT, |index| {
-        let newest = index.rows_of("gate").last()?.captured_us;
-        let sent = camera.journal().sent.get(sent)?.from_us;
-        (newest >= sent).then_some(())
-    });
-    stop(&place, daemon);
+    assert_goes_on_without_a_loss(&place, &camera, daemon);
     let index = place.index().expect("an index");
     assert_whole(&place, &index);
-    let gaps = index.gaps_of("gate");
-    assert!(
-        gaps.iter().all(|gap| gap.reason != "disk_full"),
-        "{gaps:?}\n{}",
-        place.log()
-    );
-    let totals = place.log();
-    assert!(totals.contains("disk_full=0"), "{totals}");
 }
 
 #[test]
@@ -281,27 +285,13 @@ fn a_disk_without_room_for_more_files_goes_on_being_recorded_on() {
         let removed = removals_by(index, "disk_full");
         (removed.iter().map(|removal| removal.frames).sum::<i64>() > 100).then_some(())
     });
-    let sent = camera.journal().sent.len();
-    place.wait_for("frames that came after that", LIMIT, |index| {
-        let newest = index.rows_of("gate").last()?.captured_us;
-        let sent = camera.journal().sent.get(sent)?.from_us;
-        (newest >= sent).then_some(())
-    });
-    stop(&place, daemon);
+    assert_goes_on_without_a_loss(&place, &camera, daemon);
     let index = place.index().expect("an index");
     let pictures = |path: &PathBuf| path.extension().is_some_and(|end| end == "jpg");
     assert_eq!(
         place.files().iter().filter(|path| pictures(path)).count(),
         index.rows_of("gate").len()
     );
-    let gaps = index.gaps_of("gate");
-    assert!(
-        gaps.iter().all(|gap| gap.reason != "disk_full"),
-        "{gaps:?}\n{}",
-        place.log()
-    );
-    let totals = place.log();
-    assert!(totals.contains("disk_full=0"), "{totals}");
 }
 
 #[test]

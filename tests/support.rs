@@ -15,10 +15,11 @@ pub mod rtsp;
 pub mod tls;
 pub mod wire;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use tokio::net::ToSocketAddrs;
 use tokio::runtime::Runtime;
 
 /// The runtime of every server in this process.
@@ -34,6 +35,17 @@ pub static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("an address").port()
+}
+
+/// A listener at an address, whose port may be 0 for a free one, and where that is.
+pub fn bound(address: impl ToSocketAddrs) -> (tokio::net::TcpListener, SocketAddr) {
+    let listener = RUNTIME
+        .block_on(tokio::net::TcpListener::bind(address))
+        .expect("a free port");
+    let address = listener
+        .local_addr()
+        .expect("a bound socket has an address");
+    (listener, address)
 }
 
 /// Microseconds since the Unix epoch, now.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::pictures::{Codec, Number, Pictures};
-use crate::support::{RUNTIME, now_us};
+use crate::support::{RUNTIME, bound, now_us};
 use wire::Wire;
 
 mod wire;
@@ -145,12 +145,7 @@ impl Fleet {
 
 impl Camera {
     fn start(number: u32, interval: Duration, pictures: Arc<Pictures>) -> Self {
-        let listener = RUNTIME
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = bound("127.0.0.1:0");
         let shared = Arc::new(Shared {
             number,
             interval,

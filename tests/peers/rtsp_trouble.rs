@@ -9,12 +9,12 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::rtsp::{LOGIN, add_unit, gstreamer, gstreamer_at, pictures};
-use crate::support::RUNTIME;
 use crate::support::daemon::{Daemon, Place};
 use crate::support::index::{Gap, Index};
 use crate::support::media::{assert_decodes, probed_frames};
 use crate::support::proxy::Proxy;
 use crate::support::rtsp::stored;
+use crate::support::{RUNTIME, bound};
 
 const LIMIT: Duration = Duration::from_secs(90);
 /// What was sent last is on its way when the recorder stops.
@@ -254,12 +254,7 @@ impl Network {
 #[test]
 fn network_that_loses_doubles_and_reorders_costs_the_torn_pictures_alone() {
     let (_peer, port) = gstreamer("none");
-    let listener = RUNTIME
-        .block_on(TcpListener::bind("127.0.0.1:0"))
-        .expect("a free port");
-    let address = listener
-        .local_addr()
-        .expect("a bound socket has an address");
+    let (listener, address) = bound("127.0.0.1:0");
     let seen = Seen::default();
     RUNTIME.spawn(relay(listener, port, Arc::clone(&seen)));
     let place = place(&format!("rtsp://{address}/h264"), "transport = \"udp\"\n");

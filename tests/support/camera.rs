@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use super::jpeg::Jpeg;
 use super::tls::IDENTITY;
 use super::wire::{Cutter, Mode, Stream};
-use super::{RUNTIME, now_us, seconds};
+use super::{RUNTIME, bound, now_us, seconds};
 
 /// What a frame's time must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -279,12 +279,7 @@ impl Camera {
             journal: Mutex::default(),
             rng: Mutex::new(Rng::with_seed(listen.seed)),
         });
-        let listener = RUNTIME
-            .block_on(TcpListener::bind(address))
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = bound(address);
         let task = RUNTIME.spawn(accept(listener, listen, script, Arc::clone(&shared)));
         Self {
             address,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::RUNTIME;
+use super::{RUNTIME, bound};
 
 /// See the module. It stops when dropped.
 #[derive(Debug)]
@@ -20,12 +20,7 @@ pub struct Proxy {
 impl Proxy {
     /// Passes connections on to a port of this machine.
     pub fn start(port: u16) -> Self {
-        let listener = RUNTIME
-            .block_on(TcpListener::bind("127.0.0.1:0"))
-            .expect("a free port");
-        let address = listener
-            .local_addr()
-            .expect("a bound socket has an address");
+        let (listener, address) = bound("127.0.0.1:0");
         let heard = Arc::new(Mutex::new(Vec::new()));
         let task = RUNTIME.spawn(accept(listener, port, Arc::clone(&heard)));
         Self {
