@@ -32,10 +32,14 @@ const COMPARE: &str = "SELECT count(*) AS old_segments, coalesce(sum(o.frames), 
         (SELECT coalesce(sum(frames), 0) FROM main.segments) AS frames \
      FROM old.segments o LEFT JOIN main.segments n ON n.path = o.path";
 
-/// Segments that have fewer frames than they had, or whose file is gone: camera, old and new id, times, frames, bytes.
+/// Segments that have fewer frames than they had, or whose file is gone, and not by a rule, as while this index was made: camera, old and new
+/// id, times, frames, bytes.
 const SHORTER: &str = "SELECT c.id AS camera_id, o.camera_id AS old_camera_id, o.id AS old_id, n.id AS id, o.started_us, o.ended_us, o.frames, o.bytes \
      FROM old.segments o JOIN old.cameras oc ON oc.id = o.camera_id JOIN main.cameras c ON c.name = oc.name \
-     LEFT JOIN main.segments n ON n.path = o.path WHERE o.frames > coalesce(n.frames, 0) ORDER BY c.id, o.started_us";
+     LEFT JOIN main.segments n ON n.path = o.path WHERE o.frames > coalesce(n.frames, 0) \
+         AND NOT EXISTS (SELECT 1 FROM main.removals r \
+             WHERE r.camera_id = c.id AND r.started_us <= o.started_us AND r.ended_us >= o.ended_us) \
+     ORDER BY c.id, o.started_us";
 
 #[derive(FromRow)]
 struct Shorter {

@@ -179,6 +179,30 @@ async fn what_the_old_index_had_and_the_footage_has_not_is_missing_by_receipt() 
 }
 
 #[tokio::test]
+async fn what_a_rule_has_removed_is_not_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    record(dir.path()).await;
+    let before = footage(dir.path()).await;
+    // As if it had gone while the index was made anew.
+    fs::remove_file(dir.path().join(&before[0].6)).unwrap();
+    sqlx::query(
+        "INSERT INTO removals (camera_id, started_us, ended_us, segments, frames, bytes, rule, removed_us) \
+         SELECT id, ?1, ?1 + 900000, 1, 10, 1, 'max_size', 0 FROM cameras WHERE name = 'a'",
+    )
+    .bind(T)
+    .execute(&mut index(dir.path()).await)
+    .await
+    .unwrap();
+    ask_for_reindex(dir.path()).unwrap();
+    reindexed(dir.path()).await;
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let receipts = reader.removals(None, i64::MIN, i64::MAX).await.unwrap();
+    let rules: Vec<_> = receipts.iter().map(|row| row.rule.as_str()).collect();
+    assert_eq!(rules, ["max_size"]);
+    assert_eq!(footage(dir.path()).await.len(), before.len() - 10);
+}
+
+#[tokio::test]
 async fn time_that_nothing_is_known_of_is_a_gap() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
