@@ -35,10 +35,9 @@ fn wait_for_frames(place: &Place, count: usize) {
     });
 }
 
-/// Where some frames of both cameras were recorded, and nobody records.
-fn recorded() -> Place {
-    let cameras = cameras();
-    let place = place(&cameras);
+/// Where some frames of these cameras were recorded, and nobody records.
+fn recorded(cameras: &[(&str, Camera)]) -> Place {
+    let place = place(cameras);
     let daemon = place.run();
     wait_for_frames(&place, 100);
     assert!(daemon.stop(LIMIT).expect("a stop").success());
@@ -110,7 +109,7 @@ fn killed_recorder_loses_no_frame_that_it_had_for_long() {
 
 #[test]
 fn deleted_index_comes_back_by_reindex_as_it_was() {
-    let place = recorded();
+    let place = recorded(&cameras());
     let before = rows(&place);
     remove_index(&place);
     let status = place.command(&["status"]);
@@ -138,7 +137,7 @@ fn deleted_index_comes_back_by_reindex_as_it_was() {
 
 #[test]
 fn reindex_tells_what_the_old_index_had_and_the_footage_has_not() {
-    let place = recorded();
+    let place = recorded(&cameras());
     let before = rows(&place);
     let gone = &before.first().expect("a row").path;
     let of_it = before.iter().filter(|row| row.path == *gone).count();
@@ -160,7 +159,8 @@ fn reindex_tells_what_the_old_index_had_and_the_footage_has_not() {
 
 #[test]
 fn damaged_index_is_set_aside_and_recording_starts_at_once() {
-    let place = recorded();
+    let cameras = cameras();
+    let place = recorded(&cameras);
     let before = rows(&place);
     let index = place.storage().join("index.db");
     let mut bytes = fs::read(&index).expect("an index");
