@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{Peer, free_port};
-use crate::support::daemon::Place;
+use crate::support::daemon::{Place, program};
 use crate::support::index::Index;
 use crate::support::media::{assert_decodes, probed_frames};
 use crate::support::proxy::Proxy;
@@ -246,6 +246,39 @@ fn gstreamer_h264_over_udp_is_recorded() {
 fn gstreamer_h265_over_udp_is_recorded() {
     let (_peer, port) = gstreamer("none");
     record_over_udp(port, "/h265", "");
+}
+
+/// What `probe` says of the address on standard output.
+fn probed(address: &str) -> String {
+    let output = program()
+        .args(["probe", "--seconds", "6", address])
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn probe_says_what_a_server_of_rtsp_sends() {
+    let (_peer, port) = gstreamer("none");
+    // Of a bare address it finds the protocol and one of the well-known paths.
+    for address in [
+        format!("rtsp://127.0.0.1:{port}/h264"),
+        format!("127.0.0.1:{port}"),
+    ] {
+        let said = probed(&address);
+        for word in ["H.264", "640", "360", "fps", "every 30", "time of day"] {
+            assert!(said.contains(word), "no {word} of {address}: {said}");
+        }
+        let stanza = &said[said.find("[cameras.").expect("a stanza")..];
+        assert!(stanza.contains(&format!("\"rtsp://127.0.0.1:{port}/h264\"")));
+        let checked = Place::new(stanza).command(&["check"]);
+        assert!(checked.status.success(), "{checked:?}");
+    }
+    for (path, codec) in [("h265", "H.265"), ("jpeg", "JPEG")] {
+        let said = probed(&format!("127.0.0.1:{port}/{path}"));
+        assert!(said.contains(codec), "{said}");
+    }
 }
 
 /// VLC's server sends datagrams only, whatever it is asked for.

@@ -3,6 +3,7 @@
 mod coding;
 mod observation;
 mod paths;
+mod protocol;
 mod report;
 mod target;
 
@@ -69,7 +70,11 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let target = Target::read(&args.target)
         .map_err(|error| Failure::usage(format!("{}: {error}", words::plain(&args.target))))?;
     let mut probe = Probe::new(&args, target.login)?;
-    let report = probe.first_with_pictures(&target.candidates).await?;
+    let candidates = match target.over_rtsp.first() {
+        Some(url) if protocol::is_rtsp(url).await => &target.over_rtsp,
+        _ => &target.candidates,
+    };
+    let report = probe.first_with_pictures(candidates).await?;
     let text = if args.json {
         format!("{}\n", report.json())
     } else {

@@ -9,78 +9,71 @@ use crate::config::url::{CameraUrl, Scheme, UrlError};
 pub(super) struct Target {
     /// URLs to try, in order, until one gives pictures.
     pub candidates: Vec<CameraUrl>,
+    /// The same if the port, which was named without a protocol, turns out to be one of RTSP; else empty.
+    pub over_rtsp: Vec<CameraUrl>,
     pub login: Option<(String, String)>,
 }
 
 impl Target {
     /// Reads `http://host/path`, `host/path`, `host` and `host:port`. Without a path the well-known ones are tried, after the root;
-    /// where not even a protocol was named, those of RTSP after those of HTTP.
+    /// where neither protocol nor port was named, those of RTSP after those of HTTP.
     pub(super) fn read(text: &str) -> Result<Self, UrlError> {
-        let written = if text.contains("://") {
-            text.to_owned()
-        } else {
-            format!("http://{text}")
+        let scheme_was_named = text.contains("://");
+        let written = match scheme_was_named {
+            true => text.to_owned(),
+            false => format!("http://{text}"),
         };
         let (url, login) = CameraUrl::parse(&written)?;
-        let candidates = if url.target == "/" {
-            candidates(&url, has_port(&written), text.contains("://"))
-        } else {
-            vec![url]
+        let port_was_named = has_port(&written);
+        let rtsp = |port| CameraUrl {
+            scheme: Scheme::Rtsp,
+            port,
+            ..url.clone()
         };
-        Ok(Self { candidates, login })
+        let mut candidates = candidates(&url, port_was_named);
+        let mut over_rtsp = Vec::new();
+        if !scheme_was_named && port_was_named {
+            over_rtsp = self::candidates(&rtsp(url.port), true);
+        } else if !scheme_was_named && url.target == "/" {
+            candidates.extend(self::candidates(&rtsp(Scheme::Rtsp.default_port()), false));
+        }
+        Ok(Self {
+            candidates,
+            over_rtsp,
+            login,
+        })
     }
 }
 
-fn candidates(root: &CameraUrl, port_was_named: bool, scheme_was_named: bool) -> Vec<CameraUrl> {
+/// The URL itself; without a path, the well-known ones of its protocol.
+fn candidates(url: &CameraUrl, port_was_named: bool) -> Vec<CameraUrl> {
     let at = |port: u16, path: &str| CameraUrl {
         port,
         target: path.to_owned(),
-        ..root.clone()
+        ..url.clone()
     };
-    if root.scheme.is_rtsp() {
-        let paths = RTSP_PATHS.iter().map(|path| at(root.port, path));
-        return std::iter::once(root.clone()).chain(paths).collect();
+    let here = |path: &&str| at(url.port, path);
+    if url.target != "/" {
+        vec![url.clone()]
+    } else if url.scheme.is_rtsp() {
+        let root = std::iter::once(url.clone());
+        root.chain(RTSP_PATHS.iter().map(here)).collect()
+    } else if port_was_named {
+        ["/"].iter().chain(&PATHS).map(here).collect()
+    } else {
+        let elsewhere = OTHER_PORTS.iter().map(|(port, path)| at(*port, path));
+        PATHS.iter().map(here).chain(elsewhere).collect()
     }
-    let over_rtsp = CameraUrl {
-        scheme: Scheme::Rtsp,
-        port: Scheme::Rtsp.default_port(),
-        ..root.clone()
-    };
-    let is_bare = !port_was_named && !scheme_was_named;
-    let over_rtsp = is_bare.then(|| candidates(&over_rtsp, false, true));
-    let here = std::iter::once("/")
-        .filter(|_| port_was_named)
-        .chain(PATHS)
-        .map(|path| at(root.port, path));
-    let elsewhere = OTHER_PORTS
-        .iter()
-        .filter(|_| !port_was_named)
-        .map(|(port, path)| at(*port, path));
-    here.chain(elsewhere)
-        .chain(over_rtsp.into_iter().flatten())
-        .collect()
 }
 
 /// Whether the URL's authority ends with a port.
 fn has_port(url: &str) -> bool {
-    let authority = url
-        .split_once("://")
-        .map_or(url, |(_, rest)| rest)
-        .trim_end_matches('/');
-    let digits = authority
-        .bytes()
-        .rev()
-        .take_while(u8::is_ascii_digit)
-        .count();
-    let before = &authority[..authority.len() - digits];
-    // An IPv6 address without brackets has no port.
-    digits > 0
-        && before.ends_with(':')
-        && (before.ends_with("]:")
-            || before
-                .rsplit('@')
-                .next()
-                .is_some_and(|host| host.matches(':').count() == 1))
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let host = host.split(['?', '#']).next().unwrap_or_default();
+    host.rsplit_once(':')
+        .is_some_and(|(_, port)| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A password file's contents without the line end.
@@ -94,13 +87,14 @@ pub(super) fn read_password(file: &Path) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn shown(text: &str) -> Vec<String> {
-        Target::read(text)
-            .unwrap()
-            .candidates
-            .iter()
+    fn listed(urls: &[CameraUrl]) -> Vec<String> {
+        urls.iter()
             .map(|url| format!("{}:{}{}", url.host, url.port, url.target))
             .collect()
+    }
+
+    fn shown(text: &str) -> Vec<String> {
+        listed(&Target::read(text).unwrap().candidates)
     }
 
     #[test]
@@ -122,5 +116,29 @@ mod tests {
         assert!(with_port.iter().all(|url| url.starts_with("cam:8101/")));
         assert!(shown("[fe80::1]:81")[0].ends_with(":81/"));
         assert!(Target::read("cam:99999").is_err());
+    }
+
+    #[test]
+    fn a_port_without_a_protocol_may_be_one_of_rtsp() {
+        let over_rtsp = |text| {
+            let urls = Target::read(text).unwrap().over_rtsp;
+            assert!(urls.iter().all(|url| url.scheme == Scheme::Rtsp));
+            listed(&urls)
+        };
+        for text in ["cam:8554/stream1", "me:p#?:1@cam:8554/stream1"] {
+            assert_eq!(over_rtsp(text), ["cam:8554/stream1"]);
+        }
+        let paths = over_rtsp("cam:8554");
+        assert_eq!(paths[0], "cam:8554/");
+        assert!(paths.contains(&"cam:8554/stream1".to_owned()));
+        for text in [
+            "cam",
+            "cam/x:1",
+            "[fe80::1]",
+            "http://cam:8554",
+            "rtsp://cam:8554",
+        ] {
+            assert!(over_rtsp(text).is_empty(), "{text}");
+        }
     }
 }
