@@ -112,15 +112,22 @@ fn lies_between<'a>(
     gaps.peek().is_some_and(|gap| gap.started_us < started_us)
 }
 
-/// The segments that begin from the start of one gap to that of the next, for each of the starts in ?4. The names of a camera's files are in
-/// the order of their times.
+/// The segments that begin from the start of one gap to that of the next, for each of the starts in ?4. Open segments are few, and must not be
+/// looked for by time (hence the `+`): closed ones are added up from an index that has all of it.
 pub(super) const STRETCHES: &str = "WITH bounds (since, until) AS (SELECT value, lead(value, 1, ?3) OVER (ORDER BY value) FROM json_each(?4)), \
           longest (us) AS (SELECT max( \
               coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'closed'), 0), \
               coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'open'), 0)) \
-              FROM cameras c WHERE c.name = ?1) \
-     SELECT (SELECT CASE WHEN count(*) > 0 THEN json_array(count(*), min(started_us), max(ended_us), sum(frames), \
-              sum(bytes), max(state = 'open'), min(path), max(path)) END \
-      FROM segments s WHERE s.camera_id = c.id AND s.started_us >= max(since, ?2 - longest.us) \
-          AND s.started_us < min(until, ?3) AND s.ended_us >= ?2) \
-     FROM cameras c CROSS JOIN longest CROSS JOIN bounds WHERE c.name = ?1 ORDER BY since";
+              FROM cameras c WHERE c.name = ?1), \
+          spans (camera, since, until) AS MATERIALIZED (SELECT c.id, max(since, ?2 - longest.us), min(until, ?3) \
+              FROM cameras c CROSS JOIN longest CROSS JOIN bounds WHERE c.name = ?1) \
+     SELECT (SELECT CASE WHEN count(*) > 0 THEN json_array(count(*), min(started_us), max(ended_us), sum(frames), sum(bytes), max(open), \
+              (SELECT path FROM segments WHERE camera_id = camera AND started_us >= since AND started_us < until \
+                  AND ended_us >= ?2 ORDER BY started_us LIMIT 1), \
+              (SELECT path FROM segments WHERE camera_id = camera AND started_us >= since AND started_us < until \
+                  AND ended_us >= ?2 ORDER BY started_us DESC LIMIT 1)) END \
+          FROM (SELECT started_us, ended_us, frames, bytes, 0 AS open FROM segments WHERE camera_id = camera \
+                  AND state = 'closed' AND started_us >= since AND started_us < until AND ended_us >= ?2 \
+              UNION ALL SELECT started_us, ended_us, frames, bytes, 1 FROM segments WHERE camera_id = camera \
+                  AND state = 'open' AND +started_us >= since AND +started_us < until AND ended_us >= ?2)) \
+     FROM spans ORDER BY since";
