@@ -23,6 +23,8 @@ pub use kept::KeptRow;
 pub use last_run::{AccountRow, SessionRow};
 pub use stretches::StretchRow;
 
+use pages::{Page, PageError};
+
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
 /// How long a query waits for a checkpoint to finish.
@@ -239,10 +241,16 @@ impl Reader {
         };
         let (captured_us, segment_id, offset) =
             after.map(key).into_iter().fold((from_us, -1, -1), Ord::max);
-        let from = (captured_us, segment_id, offset);
-        pages::frames(&self.pool, camera, from, to_us, limit)
+        let page = Page {
+            camera,
+            from: (captured_us, segment_id, offset),
+            to_us,
+            limit,
+        };
+        let mut connection = self.pool.acquire().await.map_err(self.failed())?;
+        pages::frames(&mut connection, page)
             .await
-            .map_err(self.failed())
+            .map_err(|error| self.failed_page(error))
     }
 
     /// Segments that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`.
@@ -364,6 +372,16 @@ impl Reader {
 
     pub(crate) fn failed(&self) -> impl FnOnce(sqlx::Error) -> Error {
         Error::index_for_reading(&self.index, "read")
+    }
+
+    fn failed_page(&self, error: PageError) -> Error {
+        match error {
+            PageError::Connection(error) => self.failed()(error),
+            PageError::Query(error) if pages::is_damage(&error) => Error::MalformedIndex {
+                path: self.index.clone(),
+            },
+            PageError::Query(error) => self.failed()(sqlx::Error::Decode(error.into())),
+        }
     }
 }
 

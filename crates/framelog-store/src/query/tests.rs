@@ -312,6 +312,29 @@ async fn an_index_that_is_no_database_says_what_to_do() {
 }
 
 #[tokio::test]
+async fn a_page_of_a_damaged_index_says_what_to_do() {
+    let times: Vec<i64> = (0..2_000).collect();
+    let (dir, reader) = recorded(&[("a", &[&times])]).await;
+    let root: i64 = sqlx::query_scalar("SELECT rootpage FROM sqlite_schema WHERE name = 'frames'")
+        .fetch_one(&reader.pool)
+        .await
+        .unwrap();
+    drop(reader);
+    let path = dir.path().join("index.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = (root - 1) as usize * 4_096;
+    bytes[at..at + 4_096].fill(0xA5);
+    std::fs::write(&path, bytes).unwrap();
+
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let page = reader.frames("a", T, T + 2_000, None, 2_000).await;
+    assert!(
+        matches!(page, Err(Error::MalformedIndex { .. })),
+        "{page:?}"
+    );
+}
+
+#[tokio::test]
 async fn directory_without_an_index_says_so() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(
