@@ -20,6 +20,8 @@ pub enum Contender {
     Floor,
     /// `ffmpeg -c copy` to segments, a process for each camera.
     Ffmpeg,
+    /// GStreamer, which takes the pictures out and writes them one after the other, a process for each camera.
+    Gstreamer,
 }
 
 impl Contender {
@@ -29,7 +31,19 @@ impl Contender {
             Contender::Framelog => "framelog",
             Contender::Floor => "floor",
             Contender::Ffmpeg => "ffmpeg -c copy",
+            Contender::Gstreamer => "gst-launch-1.0",
         }
+    }
+
+    /// Whether it is installed.
+    pub fn is_installed(self) -> bool {
+        let program = match self {
+            Contender::Framelog | Contender::Floor => return true,
+            Contender::Ffmpeg => "ffmpeg",
+            Contender::Gstreamer => "gst-launch-1.0",
+        };
+        // Both take this spelling.
+        Command::new(program).arg("--version").output().is_ok()
     }
 
     /// Starts what records the cameras at the port into `dir`.
@@ -45,15 +59,19 @@ impl Contender {
             Contender::Ffmpeg => (0..load.cameras)
                 .map(|camera| start_ffmpeg(port, load, camera, dir))
                 .collect(),
+            Contender::Gstreamer => (0..load.cameras)
+                .map(|camera| start_gstreamer(port, load, camera, dir))
+                .collect(),
         }
     }
 
     /// How many frames it has stored in `dir`; `None` for the floor, which knows of bytes only.
-    pub fn stored(self, dir: &Path) -> io::Result<Option<u64>> {
+    pub fn stored(self, load: Load, dir: &Path) -> io::Result<Option<u64>> {
         match self {
             Contender::Framelog => count_rows(&dir.join("storage/index.db")).map(Some),
             Contender::Floor => Ok(None),
             Contender::Ffmpeg => count_reported(dir).map(Some),
+            Contender::Gstreamer => count_bytes(dir, load.frame_bytes as u64).map(Some),
         }
     }
 }
@@ -104,6 +122,30 @@ fn start_ffmpeg(port: u16, load: Load, camera: usize, dir: &Path) -> io::Result<
     )
 }
 
+fn start_gstreamer(port: u16, load: Load, camera: usize, dir: &Path) -> io::Result<Process> {
+    let location = format!("location={}", url(port, load, camera));
+    let source = match load.h264 {
+        true => ["rtspsrc", &location, "protocols=tcp", "!", "rtph264depay"],
+        false => [
+            "souphttpsrc",
+            &location,
+            "is-live=true",
+            "!",
+            "multipartdemux",
+        ],
+    };
+    let file = dir.join(format!("{camera:04}.pictures"));
+    Process::spawn(
+        Command::new("gst-launch-1.0")
+            .arg("--quiet")
+            .args(source)
+            .args(["!", "filesink", "buffer-mode=unbuffered"])
+            .arg(format!("location={}", file.display()))
+            .stdin(Stdio::null())
+            .stderr(Stdio::null()),
+    )
+}
+
 fn count_rows(index: &Path) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let count: i64 = runtime
@@ -132,6 +174,22 @@ fn count_reported(dir: &Path) -> io::Result<u64> {
             frames += last
                 .and_then(|count| count.trim().parse::<u64>().ok())
                 .unwrap_or(0);
+        }
+    }
+    Ok(frames)
+}
+
+/// Whole pictures in the files of pictures, all of one size.
+fn count_bytes(dir: &Path, frame_bytes: u64) -> io::Result<u64> {
+    let mut frames = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|end| end == "pictures")
+        {
+            frames += entry.metadata()?.len() / frame_bytes;
         }
     }
     Ok(frames)

@@ -1,4 +1,4 @@
-//! What recording costs: the daemon, and beside it in the same run the floor and ffmpeg, on the same cameras.
+//! What recording costs: the daemon, and beside it in the same run the floor, ffmpeg and GStreamer, on the same cameras.
 //!
 //!     cargo bench -p framelog-tests --bench recorder -- --load a
 //!     cargo bench -p framelog-tests --bench recorder -- --load h264
@@ -6,7 +6,6 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::Command;
 
 use clap::{Parser, Subcommand};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -37,9 +36,9 @@ struct Arguments {
     /// Where the footage goes while it is measured
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
-    /// How many of the cameras ffmpeg gets at most, a process each; 0: leave it out
+    /// How many of the cameras ffmpeg and GStreamer get at most, a process each; 0: leave them out
     #[arg(long, default_value_t = 16)]
-    ffmpeg_cameras: usize,
+    peer_cameras: usize,
     /// What cargo adds
     #[arg(long, hide = true)]
     bench: bool,
@@ -85,12 +84,14 @@ fn compare(arguments: &Arguments) -> io::Result<()> {
         run::measure(Contender::Framelog, load, &arguments.dir)?,
         run::measure(Contender::Floor, load, &arguments.dir)?,
     ];
-    if arguments.ffmpeg_cameras > 0 && Command::new("ffmpeg").arg("-version").output().is_ok() {
-        let fewer = Load {
-            cameras: load.cameras.min(arguments.ffmpeg_cameras),
-            ..load
-        };
-        outcomes.push(run::measure(Contender::Ffmpeg, fewer, &arguments.dir)?);
+    let fewer = Load {
+        cameras: load.cameras.min(arguments.peer_cameras),
+        ..load
+    };
+    for peer in [Contender::Ffmpeg, Contender::Gstreamer] {
+        if fewer.cameras > 0 && peer.is_installed() {
+            outcomes.push(run::measure(peer, fewer, &arguments.dir)?);
+        }
     }
     report::print(&outcomes);
     Ok(())

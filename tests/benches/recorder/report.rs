@@ -44,11 +44,14 @@ pub fn print(outcomes: &[Outcome]) {
                 ours / floor.cpu_s_per_gb()
             );
         }
-        if let Some(ffmpeg) = of(Contender::Ffmpeg) {
-            println!(
-                "CPU per GB kept: ffmpeg is **{:.1} ×** framelog",
-                ffmpeg.cpu_s_per_gb() / ours
-            );
+        for peer in [Contender::Ffmpeg, Contender::Gstreamer] {
+            if let Some(outcome) = of(peer) {
+                println!(
+                    "CPU per GB kept: {} is **{:.1} ×** framelog",
+                    peer.name(),
+                    outcome.cpu_s_per_gb() / ours
+                );
+            }
         }
         println!();
     }

@@ -76,8 +76,8 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
         read_sent(&sent).ok_or_else(|| io::Error::other(format!("cameras said {sent:?}")))?;
     sleep(DRAIN);
     recorders.iter_mut().try_for_each(Process::note_rss)?;
-    if contender == Contender::Ffmpeg {
-        // It does not end while it waits for a camera that is silent.
+    if matches!(contender, Contender::Ffmpeg | Contender::Gstreamer) {
+        // They do not end while they wait for a camera that is silent.
         drop(cameras);
     }
     let usage = recorders
@@ -90,7 +90,7 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
         usage,
         cores,
         sent,
-        stored: contender.stored(dir.path())?,
+        stored: contender.stored(load, dir.path())?,
     })
 }
 
