@@ -18,7 +18,7 @@ const UNITS_MAX: usize = 1024;
 /// Where a unit begins in Annex B.
 const START_CODE: [u8; 3] = [0, 0, 1];
 /// H.264 §D.1.8.
-const SEI_RECOVERY_POINT: u32 = 6;
+const SEI_RECOVERY_POINT: usize = 6;
 
 /// What a NAL unit is to someone who puts access units together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +79,12 @@ pub fn unit_type(codec: Codec, nal: &[u8]) -> Option<u8> {
     })
 }
 
-/// What a unit is; only its first bytes are looked at.
+/// What a unit is; only its first bytes are looked at, and of supplemental information the heads of its messages.
 pub fn kind(codec: Codec, nal: &Payload) -> Kind {
     let beginning = beginning(nal);
     match codec {
         Codec::H265 => kind_h265(&beginning),
-        _ => kind_h264(&beginning),
+        _ => kind_h264(&beginning, nal),
     }
 }
 
@@ -97,8 +97,8 @@ fn beginning(nal: &Payload) -> SmallVec<[u8; BEGINNING_BYTES]> {
 }
 
 /// H.264 Table 7-1.
-fn kind_h264(nal: &[u8]) -> Kind {
-    let Some((first, body)) = nal.split_first() else {
+fn kind_h264(beginning: &[u8], nal: &Payload) -> Kind {
+    let Some((first, body)) = beginning.split_first() else {
         return Kind::Other;
     };
     match first & 0x1F {
@@ -121,7 +121,7 @@ fn kind_h264(nal: &[u8]) -> Kind {
             pps_id: None,
         }),
         6 => Kind::Information {
-            is_recovery_point: is_recovery_point(body),
+            is_recovery_point: is_recovery_point(rbsp(nal).skip(1)),
         },
         7 => Kind::Set(SetKind::Sequence),
         8 => Kind::Set(SetKind::Picture),
@@ -166,25 +166,38 @@ fn kind_h265(nal: &[u8]) -> Kind {
     }
 }
 
+/// The bytes of a unit without those that keep start codes out of it (H.264 §7.4.1).
+fn rbsp(nal: &Payload) -> impl Iterator<Item = u8> {
+    let bytes = nal.slices().iter().flat_map(|slice| slice.iter().copied());
+    bytes
+        .scan(0, |zeros, byte| {
+            let is_kept = *zeros < 2 || byte != 3;
+            *zeros = if is_kept && byte == 0 { *zeros + 1 } else { 0 };
+            Some(is_kept.then_some(byte))
+        })
+        .flatten()
+}
+
 /// Whether there is a recovery point among the messages (H.264 §7.3.2.3) from which the very next picture is right.
-fn is_recovery_point(sei: &[u8]) -> bool {
-    let number = |rest: &mut &[u8]| {
+fn is_recovery_point(mut sei: impl Iterator<Item = u8>) -> bool {
+    let number = |sei: &mut dyn Iterator<Item = u8>| {
         let mut sum = 0;
         loop {
-            let (&byte, after) = rest.split_first()?;
-            *rest = after;
-            sum += u32::from(byte);
+            let byte = sei.next()?;
+            sum += usize::from(byte);
             if byte != 0xFF {
                 return Some(sum);
             }
         }
     };
-    let mut rest = sei;
-    while let (Some(kind), Some(len)) = (number(&mut rest), number(&mut rest)) {
+    while let (Some(kind), Some(len)) = (number(&mut sei), number(&mut sei)) {
         if kind == SEI_RECOVERY_POINT {
-            return Bits::new(rest).exp_golomb() == Some(0);
+            // recovery_frame_cnt, ue(v): 0 is a single 1.
+            return sei.next().is_some_and(|byte| byte & 0x80 != 0);
         }
-        rest = rest.get(len as usize..).unwrap_or_default();
+        if len > 0 && sei.nth(len - 1).is_none() {
+            break;
+        }
     }
     false
 }
@@ -311,6 +324,21 @@ mod tests {
                 is_recovery_point: true
             }
         );
+        // Behind a message with a byte that keeps a start code out, and behind long ones.
+        let point = [6, 1, 0b1100_0100, 0x80];
+        for before in [
+            [&[1, 6, 0, 0, 3, 0, 1, 0, 9][..], &point].concat(),
+            [&[5, 100][..], &[7; 100], &point].concat(),
+            [&[5, 0xFF, 45][..], &[7; 300], &point].concat(),
+        ] {
+            assert_eq!(
+                sei(&before),
+                Kind::Information {
+                    is_recovery_point: true
+                },
+                "{before:?}"
+            );
+        }
         // recovery_frame_cnt = 1 (010)
         assert_eq!(
             sei(&[6, 1, 0b0101_0000]),

@@ -30,7 +30,7 @@ use crate::timestamp::Stamp;
 use access_units::AccessUnits;
 use packet::Packet;
 use reorder::Reorder;
-use rtcp::Reception;
+use rtcp::{Reception, SenderReport};
 use sources::{Arrived, Sources, Verdict};
 use timeline::Timeline;
 
@@ -165,7 +165,12 @@ pub struct Receiver {
     made: Vec<Made>,
     counts: Counts,
     last_report: u32,
+    /// The last reports of senders whose packets are not taken, or not yet, and when they came.
+    others_reports: Vec<(SenderReport, i64)>,
 }
+
+/// Of so many others a report is remembered. No camera has as many.
+const REPORTS_MAX: usize = 8;
 
 impl Receiver {
     /// A receiver for what a camera describes as `video`.
@@ -188,6 +193,7 @@ impl Receiver {
             made: Vec::new(),
             counts: Counts::default(),
             last_report: 0,
+            others_reports: Vec::new(),
         }
     }
 
@@ -207,6 +213,9 @@ impl Receiver {
         };
         if packet.payload_type != self.payload_type {
             self.counts.foreign += 1;
+            if self.sources.current() == Some(packet.ssrc) {
+                self.reorder.pass_over(packet.sequence);
+            }
             return;
         }
         self.counts.packets += 1;
@@ -217,15 +226,7 @@ impl Receiver {
     pub fn push_rtcp(&mut self, compound: &[u8], now_us: i64) {
         for message in rtcp::read(compound) {
             match message {
-                rtcp::Message::SenderReport {
-                    ssrc,
-                    ntp,
-                    rtp_time,
-                } if self.sources.is_ours(ssrc) => {
-                    self.counts.reports += 1;
-                    self.last_report = (ntp >> 16) as u32;
-                    self.timeline.report(ntp, rtp_time, now_us);
-                }
+                rtcp::Message::SenderReport(report) => self.take_report(report, now_us),
                 rtcp::Message::Bye { ssrc } if self.sources.current() == Some(ssrc) => {
                     self.end_source();
                 }
@@ -291,8 +292,33 @@ impl Receiver {
         })
     }
 
+    fn take_report(&mut self, report: SenderReport, now_us: i64) {
+        if self.sources.current() == Some(report.ssrc) {
+            self.counts.reports += 1;
+            self.last_report = (report.ntp >> 16) as u32;
+            self.timeline.report(report.ntp, report.rtp_time, now_us);
+            return;
+        }
+        self.others_reports
+            .retain(|(other, _)| other.ssrc != report.ssrc);
+        if self.others_reports.len() == REPORTS_MAX {
+            self.others_reports.remove(0);
+        }
+        self.others_reports.push((report, now_us));
+    }
+
+    /// The report that came before the sender's first packet.
+    fn take_early_report(&mut self) {
+        let ours = |(report, _): &(SenderReport, i64)| Some(report.ssrc) == self.sources.current();
+        if let Some(early) = self.others_reports.iter().position(ours) {
+            let (report, came_us) = self.others_reports.remove(early);
+            self.take_report(report, came_us);
+        }
+    }
+
     fn accept(&mut self, mut packets: VecDeque<Arrived>) {
         while let Some(arrived) = packets.pop_front() {
+            let is_first = self.sources.current().is_none();
             match self.sources.take(arrived) {
                 Verdict::Ours(arrived) => self.reorder.push(arrived),
                 Verdict::Changed(held) => {
@@ -302,6 +328,9 @@ impl Receiver {
                         .for_each(|arrived| packets.push_front(arrived));
                 }
                 Verdict::Held => {}
+            }
+            if is_first {
+                self.take_early_report();
             }
             self.depacketize();
         }
@@ -322,6 +351,7 @@ impl Receiver {
         self.depacketize();
         self.end_stream();
         self.timeline.restart();
+        self.take_early_report();
     }
 
     /// What has begun does not go on.

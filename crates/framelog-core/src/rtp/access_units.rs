@@ -45,14 +45,20 @@ impl AccessUnits {
             after_loss,
         } = arrived;
         let rtp_time = packet.rtp_time;
-        if after_loss {
-            let torn = self.fragments.tear().then_some(self.open.rtp_time);
-            self.assembly.lose(torn, made);
-        }
         let continues = match self.codec {
             Codec::H265 => h265::continues_unit(&packet.payload),
             _ => h264::continues_unit(&packet.payload),
         };
+        // A unit's pieces have one RTP time: cameras drop packets before they number them.
+        let is_of_another = continues && self.fragments.is_open() && rtp_time != self.open.rtp_time;
+        if after_loss || is_of_another {
+            let torn = self.fragments.tear().then_some(self.open.rtp_time);
+            self.assembly.lose(torn, Some(rtp_time), made);
+        }
+        if packet.payload.is_empty() {
+            // Padding, in the middle of whatever it pleases.
+            return;
+        }
         if !continues {
             self.end_unit(made);
         }
@@ -101,7 +107,7 @@ impl AccessUnits {
     pub(super) fn finish(&mut self, made: &mut Vec<Made>) {
         if self.fragments.is_open() && !self.open.marked {
             let torn = self.fragments.tear().then_some(self.open.rtp_time);
-            self.assembly.lose(torn, made);
+            self.assembly.lose(torn, None, made);
         }
         self.end_unit(made);
         self.assembly.finish(made);
@@ -116,7 +122,7 @@ impl AccessUnits {
         } = self.open;
         match self.fragments.end() {
             Some(Ok(unit)) => self.add(unit, rtp_time, received_us, made),
-            Some(Err(_)) => self.assembly.lose(Some(rtp_time), made),
+            Some(Err(_)) => self.assembly.lose(Some(rtp_time), None, made),
             None => return,
         }
         if marked {

@@ -127,10 +127,12 @@ impl Assembly {
         }
     }
 
-    /// Packets are missing. `torn`: the RTP time of the NAL unit of which they are, if one had begun.
-    pub(super) fn lose(&mut self, torn: Option<u32>, made: &mut Vec<Made>) {
-        let has_ended = !self.lead.is_empty() || (self.unit.marked && self.markers.may_be_right());
-        if self.unit.slices > 0 && has_ended {
+    /// Packets are missing. `torn`: the RTP time of the NAL unit of which they are, if one had begun; `next`: of what comes behind them.
+    pub(super) fn lose(&mut self, torn: Option<u32>, next: Option<u32>, made: &mut Vec<Made>) {
+        // Some cameras mark each slice: until that is known, what has the same time belongs to it.
+        let goes_on = next == Some(self.unit.rtp_time) && !self.markers.are_trusted();
+        let is_marked_end = self.unit.marked && self.markers.may_be_right() && !goes_on;
+        if self.unit.slices > 0 && (is_marked_end || !self.lead.is_empty()) {
             self.end(made);
             self.adopt_lead();
         }

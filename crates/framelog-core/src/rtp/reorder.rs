@@ -1,7 +1,7 @@
 //! Packets in the order of their sequence numbers (RFC 3550 §5.1 and §A.1): reordered ones put back, doubled ones dropped, lost ones told.
 //! Not for whose packets they are.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::packet::Packet;
 use super::sources::Arrived;
@@ -23,6 +23,8 @@ const BEHIND_MAX: u16 = 256;
 const WAIT_US: i64 = 100_000;
 /// How many packets wait for it.
 const WAITING_MAX: usize = 128;
+/// How many numbers of what is not ours are remembered.
+const OTHERS_MAX: usize = 256;
 
 /// A packet in its place.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,8 @@ pub(super) struct Reorder {
     first: u64,
     /// Packets behind a missing one, by sequence number with wraps.
     waiting: BTreeMap<u64, Arrived>,
+    /// Numbers ahead that something else in the same sequence has.
+    others: BTreeSet<u64>,
     /// Sequence number and RTP time of what was handed out of late, each at its place modulo the length.
     recent: Box<[Option<(u64, u32)>; BEHIND_MAX as usize]>,
     /// A packet that fits nowhere: the first of a sequence that began anew, if the next one follows on it.
@@ -61,6 +65,7 @@ impl Reorder {
             next: None,
             first: 0,
             waiting: BTreeMap::new(),
+            others: BTreeSet::new(),
             recent: Box::new([None; BEHIND_MAX as usize]),
             stray: None,
             ready: VecDeque::new(),
@@ -73,8 +78,23 @@ impl Reorder {
     pub(super) fn restart(&mut self) {
         self.release_all();
         self.next = None;
+        self.others.clear();
         self.recent.fill(None);
         self.stray = None;
+    }
+
+    /// A packet of the same sender that is none of this medium (camera-quirks row 100) has this number. Where its packets share the sequence
+    /// none of ours is missing there; where they have a sequence of their own ours still comes.
+    pub(super) fn pass_over(&mut self, sequence: u16) {
+        let Some(next) = self.next else { return };
+        let ahead = sequence.wrapping_sub(next as u16).cast_signed();
+        if (0..=AHEAD_MAX).contains(&ahead) {
+            self.others
+                .insert(next.saturating_add_signed(i64::from(ahead)));
+        }
+        if self.others.len() > OTHERS_MAX {
+            self.others.pop_first();
+        }
     }
 
     /// The highest sequence number handed out, with the count of its wraps above.
@@ -157,7 +177,7 @@ impl Reorder {
     /// Lets go what need not wait any longer.
     fn release(&mut self, now_us: i64) {
         while let Some((&place, (_, since_us))) = self.waiting.first_key_value() {
-            let fits = self.next.is_some_and(|next| place <= next);
+            let fits = self.next.is_some() && self.missing_before(place) == 0;
             let is_over = self.transport == Transport::Interleaved
                 || self.waiting.len() > WAITING_MAX
                 || self
@@ -179,16 +199,25 @@ impl Reorder {
         let Some((place, arrived)) = self.waiting.pop_first() else {
             return false;
         };
-        let missing = self.next.map_or(0, |next| place.saturating_sub(next));
+        let missing = self.missing_before(place);
         self.lost += missing;
         self.hand_out(place, arrived, missing > 0);
         true
+    }
+
+    /// How many packets that may be ours are missing before that place.
+    fn missing_before(&self, place: u64) -> u64 {
+        let next = self.next.unwrap_or(place).min(place);
+        place - next - self.others.range(next..place).count() as u64
     }
 
     fn hand_out(&mut self, place: u64, (packet, received_us): Arrived, after_loss: bool) {
         self.stray = None;
         if self.next.replace(place + 1).is_none() {
             self.first = place;
+        }
+        while self.others.first().is_some_and(|other| *other <= place) {
+            self.others.pop_first();
         }
         self.recent[(place % u64::from(BEHIND_MAX)) as usize] = Some((place, packet.rtp_time));
         self.ready.push_back(InOrder {

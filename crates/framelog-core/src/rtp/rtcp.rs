@@ -11,20 +11,24 @@ const CANONICAL_NAME: &[u8] = b"framelog";
 /// What a camera says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// What time it was, by its own wall clock, at an RTP time (§6.4.1).
-    SenderReport {
-        /// Who sends.
-        ssrc: u32,
-        /// NTP time: seconds since 1900 in 32.32 bits.
-        ntp: u64,
-        /// The same moment in ticks of the medium's clock.
-        rtp_time: u32,
-    },
+    /// What time it was.
+    SenderReport(SenderReport),
     /// It sends no more (§6.6).
     Bye {
         /// Who.
         ssrc: u32,
     },
+}
+
+/// What time it was, by the sender's own wall clock, at an RTP time (§6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SenderReport {
+    /// Who sends.
+    pub ssrc: u32,
+    /// NTP time: seconds since 1900 in 32.32 bits.
+    pub ntp: u64,
+    /// The same moment in ticks of the medium's clock.
+    pub rtp_time: u32,
 }
 
 /// Reads a compound packet, as far as it makes sense. What we don't need is passed over.
@@ -51,11 +55,11 @@ fn message(kind: u8, body: &[u8]) -> Option<Message> {
         SENDER_REPORT => {
             let (ntp, body) = body.split_first_chunk::<8>()?;
             let (rtp_time, _) = body.split_first_chunk::<4>()?;
-            Some(Message::SenderReport {
+            Some(Message::SenderReport(SenderReport {
                 ssrc,
                 ntp: u64::from_be_bytes(*ntp),
                 rtp_time: u32::from_be_bytes(*rtp_time),
-            })
+            }))
         }
         _ => None,
     }
@@ -119,11 +123,11 @@ mod tests {
         assert_eq!(
             found,
             [
-                Message::SenderReport {
+                Message::SenderReport(SenderReport {
                     ssrc: 7,
                     ntp: 0xE000_0000_8000_0000,
                     rtp_time: 90_000
-                },
+                }),
                 Message::Bye { ssrc: 7 },
             ]
         );

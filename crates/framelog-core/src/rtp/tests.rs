@@ -608,3 +608,136 @@ proptest! {
         while receiver.poll().is_some() {}
     }
 }
+
+/// Packets of one sender, numbered from 0: payload, RTP time, marker.
+fn numbered(packets: &[(Vec<u8>, u32, bool)]) -> Vec<Bytes> {
+    let number = |(n, (payload, rtp_time, marker)): (usize, &(Vec<u8>, u32, bool))| {
+        packet(n as u16, *rtp_time, *marker, payload)
+    };
+    packets.iter().enumerate().map(number).collect()
+}
+
+/// All packets of a stream of one slice a picture, in several pieces each.
+fn pieces(stream: &[Vec<Vec<u8>>]) -> Vec<(Vec<u8>, u32, bool)> {
+    let of = |(n, nals): (usize, &Vec<Vec<u8>>)| {
+        let packets = packetized(nals, 100);
+        packets
+            .into_iter()
+            .map(move |(payload, marker)| (payload, n as u32 * FRAME_TICKS, marker))
+    };
+    stream.iter().enumerate().flat_map(of).collect()
+}
+
+#[test]
+fn pieces_of_two_pictures_are_not_put_together() {
+    let stream = stream(6, 10, 1, 400);
+    let mut packets = pieces(&stream);
+    let begins = |n: u32| move |(_, time, _): &(Vec<u8>, u32, bool)| *time == n * FRAME_TICKS;
+    // The last pieces of picture 3 and the first of picture 4 are dropped before they are numbered.
+    let third = packets.iter().position(begins(3)).unwrap();
+    let fourth = packets.iter().position(begins(4)).unwrap();
+    packets.drain(third + 2..fourth + 2);
+    let out = run(Transport::Interleaved, numbered(&packets));
+    let mut whole = all(&stream);
+    whole.drain(3..5);
+    assert_eq!(out.units, whole);
+    assert_eq!(out.skipped, [SkipReason::Torn; 2]);
+}
+
+#[test]
+fn what_is_of_another_kind_or_empty_between_pieces_tears_nothing() {
+    let stream = stream(6, 10, 1, 400);
+    let packets = pieces(&stream);
+    for is_empty in [false, true] {
+        let mut sent = Vec::new();
+        for (payload, time, marker) in &packets {
+            sent.push(packet(sent.len() as u16, *time, *marker, payload));
+            let other = packet(sent.len() as u16, *time, false, b"");
+            let mut other = other.to_vec();
+            if !is_empty {
+                other[1] = 107;
+                other.extend_from_slice(b"another kind");
+            }
+            sent.push(other.into());
+        }
+        let out = run(Transport::Interleaved, sent);
+        assert_eq!(out.units, all(&stream), "empty: {is_empty}");
+        assert_eq!(out.skipped, []);
+    }
+}
+
+#[test]
+fn another_kind_with_numbers_of_its_own_hides_no_loss() {
+    let stream = stream(6, 10, 1, 400);
+    let mut sent = Vec::new();
+    for (n, bytes) in numbered(&pieces(&stream)).into_iter().enumerate() {
+        let mut other = packet(40_000 + n as u16, 7, false, b"another kind").to_vec();
+        other[1] = 107;
+        if n != 12 {
+            sent.push(bytes);
+        }
+        sent.push(other.into());
+    }
+    let out = run(Transport::Interleaved, sent);
+    assert_eq!(out.units.len(), 5);
+    assert_eq!(out.skipped, [SkipReason::Torn]);
+}
+
+#[test]
+fn a_first_picture_with_a_marker_at_each_slice_and_one_lost_is_torn() {
+    let stream = stream(4, 10, 4, 50);
+    let mut packets = packets(&stream, 500, 0);
+    let of_first = packets.iter().filter(|(n, _)| *n == 0).count();
+    for (_, bytes) in &mut packets[..of_first] {
+        let mut marked = bytes.to_vec();
+        marked[1] |= 0x80;
+        *bytes = marked.into();
+    }
+    packets.remove(of_first - 2);
+    let out = run(
+        Transport::Interleaved,
+        packets.into_iter().map(|(_, bytes)| bytes),
+    );
+    assert!(
+        !out.units
+            .iter()
+            .any(|unit| stored(&stream[0]).starts_with(unit))
+    );
+    assert_eq!(out.skipped.first(), Some(&SkipReason::Torn));
+}
+
+#[test]
+fn only_the_senders_own_report_tells_its_time_also_before_its_packets() {
+    const OURS: u32 = 1;
+    const STALE: u32 = 2;
+    let ntp = |us: i64| ((us / 1_000_000 + 2_208_988_800) as u64) << 32;
+    let stream = stream(80, 10, 1, 50);
+    let of = |ssrc: u32, at: usize, ticks: u32| {
+        let (payload, marker) = packetized(&stream[at], 500).pop().unwrap();
+        packet_of(ssrc, at as u16, ticks, marker, &payload)
+    };
+    let mut receiver = Receiver::new(
+        &video("sprop-parameter-sets=Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA="),
+        Transport::Interleaved,
+    );
+    receiver.push_rtcp(&sender_report(OURS, ntp(START), 9_000), START);
+    receiver.push_rtcp(&sender_report(7, ntp(START - 100_000_000), 9_000), START);
+    // An old session's packets come first, and end; ours go on alone.
+    receiver.push(of(STALE, 0, 1_000_000), START);
+    let mut stamps = Vec::new();
+    for n in 0..80i64 {
+        let ticks = 9_000 + n as u32 * FRAME_TICKS;
+        receiver.push(of(OURS, n as usize, ticks), START + n * FRAME_US);
+        while let Some(event) = receiver.poll() {
+            if let Event::AccessUnit(unit) = event {
+                stamps.push(unit.stamp.stamp_us);
+            }
+        }
+    }
+    assert_eq!(stamps.first(), Some(&None), "of the old session");
+    let ours: Vec<i64> = stamps[1..].iter().flatten().copied().collect();
+    assert_eq!(ours.len(), stamps.len() - 1);
+    for (n, stamp_us) in ours.iter().enumerate() {
+        assert!(stamp_us.abs_diff(START + n as i64 * FRAME_US) <= 1, "{n}");
+    }
+}

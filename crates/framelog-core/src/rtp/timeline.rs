@@ -23,8 +23,9 @@ const START_US: i64 = 86_400_000_000;
 const MEDIA_RANGE_US: std::ops::Range<i64> = START_US / 2..400_000_000_000_000;
 /// A picture can't come this much earlier than the least delayed one: RTP time leapt ahead. Less than what the clock takes for a step.
 const AHEAD_US: i64 = 900_000;
-/// But the first of a stream may have been delayed by as much as this; those behind them then come in a burst.
-const FIRST_DELAY_US: i64 = 3_000_000;
+/// But the first of a stream may have been kept, or delayed, by as much as this: a server sends what it has since the last keyframe. Those
+/// behind them then come in a burst.
+const FIRST_DELAY_US: i64 = 15_000_000;
 /// From one picture of a burst to the next RTP time goes on by no more than this: by a picture.
 const BURST_STEP_US: i64 = 200_000;
 /// A picture comes no more than so much later than the least delayed one, however bad the network: RTP time leapt back.
@@ -115,7 +116,7 @@ struct Window {
     least_us: i64,
 }
 
-/// A sender report that came before the first picture.
+/// A sender report whose RTP time the next picture explains.
 #[derive(Clone, Copy, Debug)]
 struct Early {
     ntp: u64,
@@ -174,33 +175,52 @@ impl Timeline {
         });
         self.restarted = false;
         if let Some(early) = self.early.take() {
-            self.report(early.ntp, early.rtp_time, early.received_us);
+            self.place_report(early);
         }
         self.stamp_at(arrival.ticks, keyframe)
     }
 
     /// Takes a sender report (RFC 3550 §6.4.1) that arrived at `received_us`. One that is not plausible is passed over.
     pub(super) fn report(&mut self, ntp: u64, rtp_time: u32, received_us: i64) {
-        let Some(last) = self.last.filter(|_| !self.restarted) else {
-            self.early = Some(Early {
-                ntp,
-                rtp_time,
-                received_us,
-            });
-            return;
+        let early = Early {
+            ntp,
+            rtp_time,
+            received_us,
         };
-        let ticks = self.unwrapped(rtp_time);
-        let media_us = self.media_at(ticks);
-        let passed_us = received_us.saturating_sub(last.received_us);
-        let is_near = [last.media_us, last.media_us.saturating_add(passed_us)]
+        // The first that is heard of a leap, or of another sender, may be a report: the next picture tells.
+        if self.restarted
+            || self
+                .distance_us(early)
+                .is_none_or(|us| us > AHEAD_US.unsigned_abs())
+        {
+            self.early = Some(early);
+        } else {
+            self.place_report(early);
+        }
+    }
+
+    /// How far the report's RTP time is from where it would be expected after the last picture.
+    fn distance_us(&self, report: Early) -> Option<u64> {
+        let last = self.last?;
+        let media_us = self.media_at(self.unwrapped(report.rtp_time));
+        let passed_us = report.received_us.saturating_sub(last.received_us);
+        [last.media_us, last.media_us.saturating_add(passed_us)]
             .iter()
-            .any(|us| us.abs_diff(media_us) <= REPORT_NEAR_US);
-        if let Some(wall_us) = wall_us(ntp).filter(|_| is_near) {
+            .map(|us| us.abs_diff(media_us))
+            .min()
+    }
+
+    fn place_report(&mut self, report: Early) {
+        let is_near = self
+            .distance_us(report)
+            .is_some_and(|us| us <= REPORT_NEAR_US);
+        let ticks = self.unwrapped(report.rtp_time);
+        if let Some(wall_us) = wall_us(report.ntp).filter(|_| is_near) {
             self.reports.take(Report {
                 ticks,
                 wall_us,
-                media_us,
-                received_us,
+                media_us: self.media_at(ticks),
+                received_us: report.received_us,
             });
         }
     }

@@ -169,8 +169,8 @@ fn a_burst_at_the_start_keeps_its_spacing() {
     timeline.report(ntp(NOW), 0, NOW);
     for n in 0..500i64 {
         let sent_us = NOW + n * FRAME_US;
-        // What was sent in the first 1.5 s is received at once.
-        let received_us = sent_us.max(NOW + 1_500_000 + n * 100);
+        // What was sent in the first seconds is received at once.
+        let received_us = sent_us.max(NOW + 6_000_000 + n * 100);
         let stamp = timeline.stamp(n as u32 * 3_600, received_us, n % 25 == 0);
         assert_eq!(media(stamp), START_US + n * FRAME_US, "{n}");
         assert_eq!(stamp.stamp_us, Some(sent_us), "{n}");
@@ -234,6 +234,24 @@ fn a_report_before_the_first_picture_counts() {
             .stamp_us
             .is_some_and(|us| us.abs_diff(NOW + 500_000) <= 1)
     );
+}
+
+#[test]
+fn a_report_that_is_the_first_to_tell_of_a_leap_waits_for_the_picture() {
+    for leap in [630_000u32, 0u32.wrapping_sub(630_000)] {
+        let mut timeline = Timeline::new(90_000);
+        for n in 0..300i64 {
+            let sent_us = NOW + n * FRAME_US;
+            let leapt = if n < 150 { 0 } else { leap };
+            let ticks = (n as u32 * 3_600).wrapping_add(leapt);
+            if n % 50 == 0 {
+                timeline.report(ntp(sent_us), ticks, sent_us);
+            }
+            let stamp = timeline.stamp(ticks, sent_us + 1_000, n % 25 == 0);
+            let off_us = stamp.stamp_us.map(|us| us.abs_diff(sent_us));
+            assert!(off_us.is_some_and(|us| us <= 2), "{n}: {off_us:?}");
+        }
+    }
 }
 
 #[test]
