@@ -174,6 +174,31 @@ cases! {
     .frames(12 + FRAMES)
     .check(every_session_is_ended)
     .connections(1..=1);
+    row_98_refused_and_asked_otherwise_at_once => once(|stage| async move {
+        let lines = "Transport: RTP/AVP/TCP;interleaved=0-1\r\nSession: 4711;timeout=3\r\n";
+        let mut stage = stage.say("OPTIONS", "Public: OPTIONS, GET_PARAMETER\r\n").say("SETUP", lines);
+        stage.begin().await?;
+        stage.pictures(3).await?;
+        let refused = stage.expect("GET_PARAMETER").await?;
+        let asked_us = now_us();
+        stage.camera.send(answer(&refused, "501 Not Implemented", "", "")).await?;
+        let request = stage.expect("OPTIONS").await?;
+        // Not when it would have been asked again: this session is over then.
+        if now_us() - asked_us > 1_200_000 {
+            return Ok(());
+        }
+        stage.accept(&request).await?;
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    })
+    .frames(3 + FRAMES)
+    .check(every_session_is_ended)
+    .connections(1..=1);
+    rtsp_answers_all_have_the_first_number => rewritten(|text| {
+        let number = text.find("CSeq: ").map_or(0, |at| at + "CSeq: ".len());
+        let end = text[number..].find('\r').map_or(text.len(), |length| number + length);
+        format!("{}1{}", &text[..number], &text[end..])
+    });
     rtsp_answers_without_a_number => rewritten(|text| text.replace("CSeq:", "X-Nothing:"));
     rtsp_answers_with_a_number_from_nowhere => rewritten(|text| text.replace("CSeq: ", "CSeq: 99"));
     rtsp_names_in_small_letters => rewritten(|text| text.replace("CSeq", "cseq").replace("Session", "session").replace("Transport", "transport").replace("Content-Length", "content-length"));

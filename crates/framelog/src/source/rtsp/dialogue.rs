@@ -5,7 +5,7 @@ use std::time::Duration;
 use framelog_core::gap::GapReason;
 use framelog_core::rtsp::message::{Item, Packet, Request, Response, write};
 use hyper::header::HeaderValue;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::wire::{Wire, WireEnd};
 use crate::config::Camera;
@@ -20,6 +20,9 @@ use crate::wall;
 
 /// From sending a request to the end of its answer, whatever comes in between.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// How long the right answer may take behind one with the number of an earlier request.
+const SECOND_ANSWER_TIME: Duration = Duration::from_secs(1);
 
 /// What we can be asked for.
 const PUBLIC: &[u8] = b"OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE, REDIRECT, TEARDOWN";
@@ -83,6 +86,8 @@ pub struct Dialogue {
     /// The connection.
     pub wire: Wire,
     cseq: u32,
+    /// The camera's answers do not have the numbers of what they answer.
+    misnumbers: bool,
     /// Packets that came while an answer was waited for, for the caller to look at.
     pub early: Vec<Packet>,
     early_bytes: usize,
@@ -97,6 +102,7 @@ impl Dialogue {
         Self {
             wire,
             cseq: 0,
+            misnumbers: false,
             early: Vec::new(),
             early_bytes: 0,
         }
@@ -187,15 +193,17 @@ impl Dialogue {
             .send(&write(&format!("RTSP/1.0 {status}"), &fields));
     }
 
-    /// Waits for the answer to the request of this number. An answer without a number, or with a wrong one, is taken for it, unless it is
-    /// to one before.
+    /// Waits for the answer to the request of this number. An answer without a number, or with a wrong one, is taken for it; with that of an
+    /// earlier request, which has been answered, only if no other comes.
     pub async fn answer(&mut self, cseq: u32) -> Result<Response, NoAnswer> {
+        let mut second: Option<(Response, Instant)> = None;
         loop {
             match self.wire.item()? {
-                Some(Item::Response(response))
-                    if response.status >= 200 && !is_to_earlier(&response, cseq) =>
-                {
-                    return Ok(response);
+                Some(Item::Response(response)) if response.status >= 200 => {
+                    if self.misnumbers || !is_to_earlier(&response, cseq) {
+                        return Ok(response);
+                    }
+                    second = Some((response, Instant::now() + SECOND_ANSWER_TIME));
                 }
                 Some(Item::Response(_)) => {}
                 Some(Item::Request(request)) => self.reply(&request),
@@ -205,7 +213,16 @@ impl Dialogue {
                         self.early.push(packet);
                     }
                 }
-                None => self.wire.receive().await,
+                None => match second.take() {
+                    None => self.wire.receive().await,
+                    Some((response, until)) => {
+                        if timeout_at(until, self.wire.receive()).await.is_err() {
+                            self.misnumbers = true;
+                            return Ok(response);
+                        }
+                        second = Some((response, until));
+                    }
+                },
             }
         }
     }

@@ -35,7 +35,7 @@ impl KeepAlive {
         self.methods.first().copied().unwrap_or("OPTIONS")
     }
 
-    /// The camera refused the method: another is used, if there is one. That one was asked for is what keeps a session alive all the same.
+    /// The camera refused the method: another is used, if there is one.
     pub fn refused(&mut self, method: &str) {
         if self.methods.len() > 1 && self.method() == method {
             self.methods.remove(0);

@@ -45,7 +45,8 @@ pub struct Media {
     density: Density,
 }
 
-/// How much of what is received are packets of the medium. Where that is little, they are copied out: as slices they would keep all the rest.
+/// How much of what is received are packets of the medium. Where that is less than three quarters, they are copied out: as slices they would
+/// keep all the rest.
 #[derive(Debug, Default)]
 struct Density {
     received: u64,
@@ -66,7 +67,7 @@ impl Density {
 
     fn keep(&mut self, bytes: Bytes) -> Bytes {
         self.kept += bytes.len() as u64;
-        match self.kept * 2 < self.received {
+        match self.kept * 4 < self.received * 3 {
             true => Bytes::copy_from_slice(&bytes),
             false => bytes,
         }

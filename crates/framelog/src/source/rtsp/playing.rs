@@ -287,7 +287,13 @@ impl Playing {
                     "the camera has forgotten the session".to_owned(),
                 ));
             }
-            _ => self.pace.keep_alive.refused(pending.method),
+            _ => {
+                // The session goes on living by the next method only, and not for another pause.
+                self.pace.keep_alive.refused(pending.method);
+                if self.pace.keep_alive.method() != pending.method {
+                    self.keep_alive(dialogue, party, session, memory);
+                }
+            }
         }
         None
     }
@@ -321,11 +327,7 @@ impl Playing {
         let now = Instant::now();
         if now >= self.pace.asks_at {
             self.pace.asks_at = now + self.pace.pause;
-            let pending = Pending {
-                method: self.pace.keep_alive.method(),
-                login: Login::default(),
-            };
-            self.ask(pending, dialogue, party, session, memory);
+            self.keep_alive(dialogue, party, session, memory);
         }
         if now >= self.pace.reports_at {
             self.pace.reports_at = now + REPORT_PAUSE;
@@ -335,6 +337,20 @@ impl Playing {
                 Way::Channels((_, rtcp)) => dialogue.wire.send_packet(*rtcp, &report),
             }
         }
+    }
+
+    fn keep_alive(
+        &mut self,
+        dialogue: &mut Dialogue,
+        party: Party<'_>,
+        session: &Session,
+        memory: &mut Memory,
+    ) {
+        let pending = Pending {
+            method: self.pace.keep_alive.method(),
+            login: Login::default(),
+        };
+        self.ask(pending, dialogue, party, session, memory);
     }
 
     fn ask(
