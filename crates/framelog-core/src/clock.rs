@@ -162,7 +162,9 @@ impl Clock {
             .filter(|_| !self.track.goes_by_reports(stamp));
         let reading = match (self.mode, media_us) {
             (TimestampMode::Arrival, _) => None,
-            (_, Some(media_us)) => self.read_media(media_us, received_us),
+            (_, Some(media_us)) => {
+                self.read_media(media_us, received_us.saturating_sub(stamp.late_us))
+            }
             (TimestampMode::Auto, None) => self.read_judged(stamp, received_us),
             (TimestampMode::Camera, None) => self.read_trusted(stamp, received_us),
         };

@@ -2,7 +2,8 @@
 //!
 //! A [`Receiver`] takes the packets of one medium, as they came, and gives whole pictures with their times; what was torn on the way it counts
 //! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order, `access_units`
-//! (with `h264`, `h265`, `fragments`, `assembly`) and `jpeg` make pictures of them, `timeline` tells when they were taken.
+//! (with `h264`, `h265`, `fragments`, `assembly`) and `jpeg` make pictures of them, `opening` holds the first, `timeline` tells when
+//! they were taken.
 
 mod access_units;
 mod assembly;
@@ -12,6 +13,7 @@ mod h264;
 mod h265;
 mod jpeg;
 mod markers;
+mod opening;
 mod packet;
 mod rate;
 mod reorder;
@@ -28,6 +30,7 @@ use crate::frame::{Codec, Parameters, Payload};
 use crate::sdp::Video;
 use crate::timestamp::Stamp;
 use access_units::AccessUnits;
+use opening::Opening;
 use packet::Packet;
 use reorder::Reorder;
 use rtcp::{Reception, SenderReport};
@@ -161,6 +164,8 @@ pub struct Receiver {
     reorder: Reorder,
     depacketizer: Depacketizer,
     timeline: Timeline,
+    /// Of a stream that has just begun.
+    opening: Option<Opening>,
     events: VecDeque<Event>,
     made: Vec<Made>,
     counts: Counts,
@@ -189,6 +194,7 @@ impl Receiver {
                 )),
             },
             timeline: Timeline::new(video.clock_hz),
+            opening: Some(Opening::new(video.clock_hz)),
             events: VecDeque::new(),
             made: Vec::new(),
             counts: Counts::default(),
@@ -220,6 +226,10 @@ impl Receiver {
         }
         self.counts.packets += 1;
         self.accept(VecDeque::from([(packet, now_us)]));
+        let is_over = |opening: &Opening| opening.is_over(now_us);
+        if self.opening.as_ref().is_some_and(is_over) {
+            self.end_opening();
+        }
     }
 
     /// Takes a compound RTCP packet that arrived at `now_us`.
@@ -245,11 +255,16 @@ impl Receiver {
             Depacketizer::Jpeg(pictures) => pictures.settle(&mut self.made),
         }
         self.stamp();
+        self.end_opening();
     }
 
     /// Whether a picture has come that was not handed out: what [`Receiver::settle`] could help with.
     pub fn holds_picture(&self) -> bool {
         self.reorder.is_waiting()
+            || self
+                .opening
+                .as_ref()
+                .is_some_and(|opening| !opening.is_empty())
             || match &self.depacketizer {
                 Depacketizer::AccessUnits(units) => units.holds_picture(),
                 Depacketizer::Jpeg(pictures) => pictures.holds_picture(),
@@ -361,6 +376,7 @@ impl Receiver {
             Depacketizer::Jpeg(pictures) => pictures.finish(&mut self.made),
         }
         self.stamp();
+        self.end_opening();
     }
 
     fn depacketize(&mut self) {
@@ -374,23 +390,49 @@ impl Receiver {
     }
 
     fn stamp(&mut self) {
-        for made in self.made.drain(..) {
-            self.events.push_back(match made {
-                Made::Skipped(reason) => Event::Skipped(reason),
-                Made::Picture(picture) => Event::AccessUnit(AccessUnit {
-                    stamp: self.timeline.stamp(
-                        picture.rtp_time,
-                        picture.received_us,
-                        picture.keyframe,
-                    ),
+        let mut all = std::mem::take(&mut self.made);
+        for made in all.drain(..) {
+            match &mut self.opening {
+                Some(opening) => opening.hold(made),
+                None => self.hand_out(made, false),
+            }
+        }
+        self.made = all; // for its memory
+    }
+
+    /// Hands out what the stream has begun with.
+    fn end_opening(&mut self) {
+        let Some(opening) = self.opening.take_if(|opening| !opening.is_empty()) else {
+            return;
+        };
+        let (held, late_us) = opening.end();
+        self.timeline.begin_late(late_us);
+        for made in held {
+            self.hand_out(made, true);
+        }
+    }
+
+    fn hand_out(&mut self, made: Made, was_held: bool) {
+        self.events.push_back(match made {
+            Made::Skipped(reason) => Event::Skipped(reason),
+            Made::Picture(picture) => {
+                let received_us = picture.received_us;
+                let mut stamp =
+                    self.timeline
+                        .stamp(picture.rtp_time, received_us, picture.keyframe);
+                if was_held {
+                    stamp.late_us = self.timeline.late_us();
+                }
+                Event::AccessUnit(AccessUnit {
+                    stamp,
                     payload: picture.payload,
                     codec: self.codec,
                     keyframe: picture.keyframe,
                     parameters: picture.parameters,
-                    received_us: picture.received_us,
-                }),
-            });
-        }
+                    received_us,
+                })
+            }
+        });
     }
 }
 

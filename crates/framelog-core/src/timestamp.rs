@@ -21,6 +21,8 @@ pub struct Stamp {
     /// RTP: a time in microseconds that is good for spacing alone, above 0 and below any date. `stamp_us` is then the wall time of the same
     /// moment, by the camera's sender reports, once there are any.
     pub media_us: Option<i64>,
+    /// RTP: by how much later than it could the picture arrived, as far as is known: a server had kept it. 0 or more.
+    pub late_us: i64,
 }
 
 impl Stamp {

@@ -637,7 +637,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         .prop_map(|(stamp_us, wall_second_us)| Stamp {
             stamp_us,
             wall_second_us,
-            media_us: None,
+            ..Stamp::default()
         });
     prop_oneof![
         20 => (stamp, any_time()).prop_map(|(stamp, received)| Event::Frame(stamp, received)),

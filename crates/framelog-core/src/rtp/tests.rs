@@ -147,7 +147,8 @@ fn a_picture_is_handed_out_with_its_marker_once_markers_are_known_to_be_right() 
     let mut receiver = receiver(Transport::Interleaved);
     let mut behind = Vec::new();
     for (n, bytes) in packets(&stream, 500, 0) {
-        receiver.push(bytes, START);
+        // So that none is held because the stream has just begun.
+        receiver.push(bytes, START + n as i64 * 400_000);
         let count = found(&mut receiver).units.len();
         behind.push((n, count));
     }
@@ -176,8 +177,8 @@ fn a_picture_without_its_marker_is_not_handed_out_because_nothing_comes() {
     let mut all_packets = packets(&stream, 500, 0);
     all_packets.pop();
     let mut receiver = receiver(Transport::Interleaved);
-    for (_, bytes) in all_packets {
-        receiver.push(bytes, START);
+    for (n, bytes) in all_packets {
+        receiver.push(bytes, START + n as i64 * 400_000);
     }
     assert!(!receiver.holds_picture());
     receiver.settle();
@@ -740,4 +741,52 @@ fn only_the_senders_own_report_tells_its_time_also_before_its_packets() {
     for (n, stamp_us) in ours.iter().enumerate() {
         assert!(stamp_us.abs_diff(START + n as i64 * FRAME_US) <= 1, "{n}");
     }
+}
+
+/// By how much the capture times of a stream are off, at most, whose first `kept` pictures were kept and come at once.
+fn off_by(kept: i64, of_kept: impl Fn(i64) -> bool) -> i64 {
+    let stream = stream(400, 400, 1, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+    let mut worst = 0;
+    let mut count = 0;
+    let mut taken = Vec::new();
+    for (n, bytes) in packets(&stream, 500, 0) {
+        let n = n as i64;
+        if n < kept && !of_kept(n) {
+            continue;
+        }
+        let taken_us = START + (n - kept) * FRAME_US;
+        if taken.last() != Some(&taken_us) {
+            taken.push(taken_us);
+        }
+        receiver.push(renumbered(bytes, &mut count), taken_us.max(START + n * 200));
+        while let Some(event) = receiver.poll() {
+            let Event::AccessUnit(unit) = event else {
+                panic!("{event:?}");
+            };
+            let captured_us = clock.read(unit.stamp, unit.received_us).captured_us;
+            worst = worst.max((captured_us - taken.remove(0)).abs());
+        }
+    }
+    assert!(taken.len() <= 2, "{} are held", taken.len());
+    worst
+}
+
+/// The packet with the next sequence number.
+fn renumbered(bytes: Bytes, count: &mut u16) -> Bytes {
+    let mut out = bytes.to_vec();
+    out[2..4].copy_from_slice(&count.to_be_bytes());
+    *count += 1;
+    out.into()
+}
+
+#[test]
+fn pictures_that_a_server_had_kept_get_the_times_at_which_they_were_taken() {
+    for kept in [0, 1, 15, 60, 125, 300] {
+        let off_us = off_by(kept, |_| true);
+        assert!(off_us <= 70_000, "{kept} kept: {off_us}");
+    }
+    let off_us = off_by(20, |n| n == 0);
+    assert!(off_us <= 5_000, "one keyframe alone: {off_us}");
 }

@@ -66,6 +66,7 @@ pub(super) struct Timeline {
     origin: Point,
     /// Arrival minus media time of the least delayed pictures, as of the last whole window.
     delay_us: i64,
+    first_late_us: i64,
     window: Option<Window>,
     /// The least delayed picture of each of the last windows.
     points: VecDeque<Point>,
@@ -139,6 +140,7 @@ impl Timeline {
                 us: START_US,
             },
             delay_us: 0,
+            first_late_us: 0,
             window: None,
             points: VecDeque::new(),
             reports: Reports::default(),
@@ -154,6 +156,21 @@ impl Timeline {
         self.coarse = Coarse::default();
     }
 
+    /// The first picture will be one that came so much later than pictures usually do.
+    pub(super) fn begin_late(&mut self, late_us: i64) {
+        self.first_late_us = late_us;
+    }
+
+    /// By how much later than the least delayed ones the last picture came.
+    pub(super) fn late_us(&self) -> i64 {
+        let arrival = |last: Last| Point {
+            ticks: last.ticks,
+            us: last.received_us,
+        };
+        let delay_us = self.last.map(|last| self.delay_at(&arrival(last)));
+        delay_us.map_or(0, |us| us.saturating_sub(self.delay_us).max(0))
+    }
+
     /// The stamp of a picture with this RTP time. To be called once for each picture, in order of arrival.
     pub(super) fn stamp(&mut self, rtp_time: u32, received_us: i64, keyframe: bool) -> Stamp {
         let arrival = Point {
@@ -161,7 +178,9 @@ impl Timeline {
             us: received_us,
         };
         if self.last.is_none() {
-            self.delay_us = received_us.saturating_sub(START_US);
+            self.delay_us = received_us
+                .saturating_sub(START_US)
+                .saturating_sub(self.first_late_us);
             self.begin_at(arrival.ticks, START_US);
         } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival) {
             self.go_on_by_arrival(arrival);
@@ -233,8 +252,8 @@ impl Timeline {
             .map(|difference_us| media_us.saturating_add(difference_us));
         Stamp {
             stamp_us: wall_us.filter(|us| *us > 0),
-            wall_second_us: None,
             media_us: Some(media_us),
+            ..Stamp::default()
         }
     }
 
