@@ -85,6 +85,7 @@ fn record_over_tcp(port: u16, path: &str, keys: &str) {
         frames.len(),
         sent.len()
     );
+    assert_keyframes(&index, path);
     assert_plays(&place, &index);
 }
 
@@ -92,7 +93,34 @@ fn record_over_tcp(port: u16, path: &str, keys: &str) {
 fn record_over_udp(port: u16, path: &str, keys: &str) {
     let url = format!("rtsp://127.0.0.1:{port}{path}");
     let place = record(&url, &format!("{keys}transport = \"udp\"\n"), 60);
-    assert_plays(&place, &place.index().expect("an index"));
+    let index = place.index().expect("an index");
+    assert_keyframes(&index, path);
+    assert_plays(&place, &index);
+}
+
+/// The index calls a frame a keyframe exactly if it is one; there are others too, but for JPEG.
+pub fn assert_keyframes(index: &Index, path: &str) {
+    let mut others = 0;
+    for (row, payload) in index.frames_of("peer") {
+        let is_key = path == "/jpeg" || has_random_access_slice(&payload, path);
+        assert_eq!(row.keyframe, is_key, "{row:?}");
+        others += usize::from(!is_key);
+    }
+    assert_eq!(others == 0, path == "/jpeg", "{others} between keyframes");
+}
+
+/// Whether a stored access unit has a slice of an IDR (H.264) or IRAP (H.265) picture.
+fn has_random_access_slice(mut units: &[u8], path: &str) -> bool {
+    let mut found = false;
+    while let Some((length, rest)) = units.split_first_chunk() {
+        let length = u32::from_be_bytes(*length) as usize;
+        found |= match path {
+            "/h265" => matches!(rest[0] >> 1 & 0x3f, 16..=23),
+            _ => rest[0] & 0x1f == 5,
+        };
+        units = &rest[length..];
+    }
+    found
 }
 
 fn assert_plays(place: &Place, index: &Index) {
@@ -317,5 +345,7 @@ fn vlc_over_udp_is_recorded() {
     );
     wait_for(port);
     let place = record(&format!("rtsp://127.0.0.1:{port}/film"), "", 60);
-    assert_plays(&place, &place.index().expect("an index"));
+    let index = place.index().expect("an index");
+    assert_keyframes(&index, "/h264");
+    assert_plays(&place, &index);
 }

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::rtsp::{LOGIN, add_unit, gstreamer, gstreamer_at, pictures};
+use super::rtsp::{LOGIN, add_unit, assert_keyframes, gstreamer, gstreamer_at, pictures};
 use crate::support::daemon::{Daemon, Place};
 use crate::support::index::{Gap, Index};
 use crate::support::media::{assert_decodes, probed_frames};
@@ -59,7 +59,9 @@ fn assert_gaps(place: &Place, needed: &str) {
 
 /// Each connection's pictures that came whole, from the first that is stored on, and nothing else.
 fn assert_holds(place: &Place, connections: &[Vec<Vec<u8>>]) {
-    let frames = place.index().expect("an index").frames_of("peer");
+    let index = place.index().expect("an index");
+    assert_keyframes(&index, "/h264");
+    let frames = index.frames_of("peer");
     let mut frames = frames.iter().map(|(_, payload)| payload).peekable();
     for sent in connections {
         let Some(first) = frames.peek() else { break };

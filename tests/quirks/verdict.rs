@@ -126,6 +126,9 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
     if complete.is_some_and(|complete| complete != row.complete) {
         complaints.push(format!("complete is {}", row.complete));
     }
+    if row.keyframe != sent.shot.keyframe {
+        complaints.push(format!("keyframe is {}", row.keyframe));
+    }
     if row.received_us < sent.from_us - EARLY_US
         || row.received_us > sent.to_us.saturating_add(LATE_US)
     {

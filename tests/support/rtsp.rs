@@ -98,7 +98,7 @@ impl Encoder {
         let ticks = u32::try_from(elapsed).unwrap_or(1).wrapping_mul(90);
         self.rtp_time = self.rtp_time.wrapping_add(ticks);
         self.last = Instant::now();
-        (self.packets(units), Shot::new(&stored(units)))
+        (self.packets(units), shot(units))
     }
 
     /// The packets of a picture of these NAL units, at the present RTP time.
@@ -159,6 +159,12 @@ pub fn stored(units: &[Vec<u8>]) -> Vec<u8> {
         .concat()
     };
     units.iter().flat_map(with_length).collect()
+}
+
+/// An access unit of these NAL units of H.264, as it is to be stored: a keyframe if it has an IDR slice.
+pub fn shot(units: &[Vec<u8>]) -> Shot {
+    let is_idr = |unit: &Vec<u8>| unit.first().is_some_and(|header| header & 0x1f == 5);
+    Shot::new(&stored(units)).keyframe(units.iter().any(is_idr))
 }
 
 /// A unit as payloads of packets: as it is, or cut into FU-A (RFC 6184 §5.8).
