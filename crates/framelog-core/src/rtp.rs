@@ -165,6 +165,17 @@ pub struct Receiver {
     made: Vec<Made>,
     counts: Counts,
     last_report: u32,
+    /// The last report of a sender that is not ours, or not yet: it often comes before its sender's first packet.
+    report_of_other: Option<SenderReport>,
+}
+
+/// A sender report, and when it arrived.
+#[derive(Clone, Copy, Debug)]
+struct SenderReport {
+    ssrc: u32,
+    ntp: u64,
+    rtp_time: u32,
+    received_us: i64,
 }
 
 impl Receiver {
@@ -188,6 +199,7 @@ impl Receiver {
             made: Vec::new(),
             counts: Counts::default(),
             last_report: 0,
+            report_of_other: None,
         }
     }
 
@@ -221,11 +233,12 @@ impl Receiver {
                     ssrc,
                     ntp,
                     rtp_time,
-                } if self.sources.is_ours(ssrc) => {
-                    self.counts.reports += 1;
-                    self.last_report = (ntp >> 16) as u32;
-                    self.timeline.report(ntp, rtp_time, now_us);
-                }
+                } => self.take_report(SenderReport {
+                    ssrc,
+                    ntp,
+                    rtp_time,
+                    received_us: now_us,
+                }),
                 rtcp::Message::Bye { ssrc } if self.sources.current() == Some(ssrc) => {
                     self.end_source();
                 }
@@ -291,10 +304,28 @@ impl Receiver {
         })
     }
 
+    fn take_report(&mut self, report: SenderReport) {
+        if self.sources.current() != Some(report.ssrc) {
+            self.report_of_other = Some(report);
+            return;
+        }
+        self.counts.reports += 1;
+        self.last_report = (report.ntp >> 16) as u32;
+        self.timeline
+            .report(report.ntp, report.rtp_time, report.received_us);
+    }
+
     fn accept(&mut self, mut packets: VecDeque<Arrived>) {
         while let Some(arrived) = packets.pop_front() {
             match self.sources.take(arrived) {
-                Verdict::Ours(arrived) => self.reorder.push(arrived),
+                Verdict::Ours(arrived) => {
+                    let ours = Some(arrived.0.ssrc);
+                    let report = &mut self.report_of_other;
+                    if let Some(report) = report.take_if(|report| Some(report.ssrc) == ours) {
+                        self.take_report(report);
+                    }
+                    self.reorder.push(arrived);
+                }
                 Verdict::Changed(held) => {
                     self.begin_source();
                     held.into_iter()

@@ -99,13 +99,6 @@ impl Sources {
         }
     }
 
-    /// Whether a report of this sender is about ours.
-    pub(super) fn is_ours(&self, ssrc: u32) -> bool {
-        self.current
-            .or(self.announced)
-            .is_none_or(|ours| ours == ssrc)
-    }
-
     fn change(&mut self, ssrc: u32) -> Verdict {
         self.current = Some(ssrc);
         self.held_bytes = 0;
@@ -148,7 +141,7 @@ mod tests {
             }
         }
         assert_eq!(sources.foreign, 499 * 5);
-        assert!(sources.is_ours(1) && !sources.is_ours(2));
+        assert_eq!(sources.current(), Some(1));
     }
 
     #[test]
