@@ -138,7 +138,7 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
         ));
     }
     let kind = match sent.shot.clock {
-        Clock::Any => return complaints,
+        Clock::Any | Clock::Now => &row.clock,
         Clock::Camera(_) | Clock::CameraSecond(_) => "camera",
         Clock::Mapped(_) | Clock::Near => "mapped",
         Clock::Arrival => "arrival",
@@ -162,7 +162,7 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
             let offset = *offsets.entry(row.path.clone()).or_insert(captured - stamp);
             captured - stamp == offset && is_near()
         }
-        Clock::Near => is_near(),
+        Clock::Near | Clock::Now => is_near(),
     };
     if !right {
         complaints.push(format!(

@@ -34,6 +34,8 @@ pub enum Clock {
     Near,
     /// The arrival.
     Arrival,
+    /// Near the arrival, wherever it comes from.
+    Now,
 }
 
 /// A frame as the camera knows it.
