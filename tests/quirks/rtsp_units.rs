@@ -80,7 +80,7 @@ fn stepping(steps: &'static [i64]) -> Plan {
             for packet in &mut packets {
                 packet[4..8].copy_from_slice(&time.to_be_bytes());
             }
-            stage.deliver((packets, shot.at(Clock::Now))).await?;
+            stage.deliver((packets, shot)).await?;
             stage.camera.wait(100).await;
         }
         stage.end().await
@@ -175,7 +175,7 @@ cases! {
             for packet in &mut packets {
                 packet[4..8].copy_from_slice(&time.to_be_bytes());
             }
-            stage.deliver((packets, shot.at(Clock::Now))).await?;
+            stage.deliver((packets, shot)).await?;
             stage.camera.wait(100).await;
         }
         stage.end().await
@@ -195,7 +195,7 @@ cases! {
                     stage.camera.send(report).await?;
                 }
                 let (packets, shot) = stage.encoder.next();
-                stage.deliver((packets, shot.at(Clock::Now))).await?;
+                stage.deliver((packets, shot)).await?;
                 stage.camera.wait(100).await;
             }
         }

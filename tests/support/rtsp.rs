@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use fastrand::Rng;
 
-use super::camera::{Connection, Request, Shot};
+use super::camera::{Clock, Connection, Request, Shot};
 
 /// Of 640 × 480 pixels; with the picture parameter set that belongs to it.
 pub const SPS: &[u8] = b"\x67\x42\xc0\x1f\xd9\x00\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x18\x32\x48";
@@ -196,10 +196,12 @@ impl Encoder {
             .collect()
     }
 
-    /// An access unit of these NAL units, as it is to be stored.
+    /// An access unit of these NAL units, as it is to be stored: taken about when it is sent, whatever RTP time says.
     pub fn shot(&self, units: &[Vec<u8>]) -> Shot {
         let is_key = |unit: &Vec<u8>| self.coding.is_random_access(unit);
-        Shot::new(&stored(units)).keyframe(units.iter().any(is_key))
+        Shot::new(&stored(units))
+            .keyframe(units.iter().any(is_key))
+            .at(Clock::Now)
     }
 
     /// A slice that is a picture of its own, of some packets.
