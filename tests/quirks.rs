@@ -13,6 +13,7 @@ mod rtsp;
 mod rtsp_answers;
 mod rtsp_dialogue;
 mod rtsp_h265;
+mod rtsp_jpeg;
 mod rtsp_login;
 mod rtsp_pictures;
 mod rtsp_streams;
@@ -119,6 +120,7 @@ impl Group {
                 rtsp_dialogue::cases(),
                 rtsp_streams::cases(),
                 rtsp_h265::cases(),
+                rtsp_jpeg::cases(),
                 rtsp_units::cases(),
             ]
             .concat(),

@@ -1,4 +1,4 @@
-//! Section 7: RTSP and RTP, over TCP. Pictures are H.264; what is made of JPEG is with the peers.
+//! Section 7: RTSP and RTP, over TCP. Pictures are H.264.
 
 use std::io;
 use std::sync::Arc;
