@@ -262,10 +262,10 @@ fn short(scenario: Scenario) {
 }
 
 /// The same on `.mp4` segments, with fewer rounds: what they don't share with others is little.
-fn short_of_h264(scenario: Scenario, rounds: u32) {
+fn short_of(codec: Codec, scenario: Scenario, rounds: u32) {
     let plan = Plan {
         rounds,
-        codec: Codec::H264,
+        codec,
         ..scenario.short(1)
     };
     hold(scenario, plan);
@@ -286,17 +286,32 @@ fn killed_recorder_has_lost_no_more_than_it_may() {
 
 #[test]
 fn killed_recorder_of_h264_has_lost_no_more_than_it_may() {
-    short_of_h264(Scenario::Kill, 2);
+    short_of(Codec::H264, Scenario::Kill, 2);
 }
 
 #[test]
 fn damaged_index_or_segment_of_h264_never_gives_a_wrong_picture() {
-    short_of_h264(Scenario::Corruption, 2);
+    short_of(Codec::H264, Scenario::Corruption, 2);
 }
 
 #[test]
 fn power_cut_leaves_no_row_of_h264_without_its_bytes() {
-    short_of_h264(Scenario::PowerCut, 2);
+    short_of(Codec::H264, Scenario::PowerCut, 2);
+}
+
+#[test]
+fn killed_recorder_of_h265_has_lost_no_more_than_it_may() {
+    short_of(Codec::H265, Scenario::Kill, 1);
+}
+
+#[test]
+fn damaged_index_or_segment_of_h265_never_gives_a_wrong_picture() {
+    short_of(Codec::H265, Scenario::Corruption, 1);
+}
+
+#[test]
+fn power_cut_leaves_no_row_of_h265_without_its_bytes() {
+    short_of(Codec::H265, Scenario::PowerCut, 1);
 }
 
 #[test]

@@ -35,6 +35,8 @@ mod recovery;
 mod reload;
 /// What goes, what stays, and full disks.
 mod retention;
+/// Real H.265 from a camera with oddities.
+mod rtsp_h265;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
 /// What systemd is told.

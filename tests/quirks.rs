@@ -11,10 +11,14 @@ mod oddities;
 mod plan;
 mod rtsp;
 mod rtsp_answers;
+mod rtsp_dialogue;
+mod rtsp_h265;
+mod rtsp_jpeg;
 mod rtsp_login;
 mod rtsp_pictures;
 mod rtsp_streams;
 mod rtsp_udp;
+mod rtsp_units;
 mod time;
 mod verdict;
 
@@ -111,7 +115,15 @@ impl Group {
                 rtsp_udp::cases(),
             ]
             .concat(),
-            Self::RtspOdd => [rtsp_answers::cases(), rtsp_streams::cases()].concat(),
+            Self::RtspOdd => [
+                rtsp_answers::cases(),
+                rtsp_dialogue::cases(),
+                rtsp_streams::cases(),
+                rtsp_h265::cases(),
+                rtsp_jpeg::cases(),
+                rtsp_units::cases(),
+            ]
+            .concat(),
         }
     }
 

@@ -179,7 +179,7 @@ impl Camera {
     pub fn section_at(&self, target: &str) -> String {
         let scheme = match self.shared.pictures.codec {
             Codec::Mjpeg => "http",
-            Codec::H264 => "rtsp",
+            Codec::H264 | Codec::H265 => "rtsp",
         };
         format!(
             "[cameras.{}]\nurl = \"{scheme}://{}{target}\"\n",

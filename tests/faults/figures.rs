@@ -88,6 +88,7 @@ impl Findings {
         let scenario = match plan.codec {
             Codec::Mjpeg => scenario.to_owned(),
             Codec::H264 => format!("{scenario}, H.264"),
+            Codec::H265 => format!("{scenario}, H.265"),
         };
         for figure in &self.figures {
             let mark = if figure.kept { "" } else { " **not kept**" };

@@ -41,7 +41,7 @@ pub fn run(plan: &Plan) -> Findings {
     let (mut lost, mut sent, mut died) = (0, none.sent, 0);
     let (kinds, (rss_max, rss_goal)) = match plan.codec {
         Codec::Mjpeg => (http::kinds(plan.seed), HTTP_RSS_MAX),
-        Codec::H264 => (rtsp::kinds(plan.seed), RTSP_RSS_MAX),
+        Codec::H264 | Codec::H265 => (rtsp::kinds(plan.seed), RTSP_RSS_MAX),
     };
     let count = kinds.len();
     for (kind, act) in kinds {
@@ -121,7 +121,7 @@ struct Found {
 fn section(codec: Codec, peer: usize, camera: &Camera) -> String {
     let scheme = match codec {
         Codec::Mjpeg => "http",
-        Codec::H264 => "rtsp",
+        Codec::H264 | Codec::H265 => "rtsp",
     };
     let address = camera.address;
     format!("[cameras.hostile-{peer}]\nurl = \"{scheme}://{address}/\"\n")

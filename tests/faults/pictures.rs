@@ -1,10 +1,10 @@
 //! Numbered pictures: each says which camera took it and as which one, in its header and behind its data, so that any frame can be told
-//! from any other, and a single wrong byte is noticed. JPEGs, or access units of H.264 as they are stored: each NAL unit behind its length.
+//! from any other, and a single wrong byte is noticed. JPEGs, or access units of H.264 or H.265 as they are stored: each NAL unit behind its length.
 
 use fastrand::Rng;
 
 use crate::support::jpeg::Jpeg;
-use crate::support::rtsp::{KEY_SLICE, PPS, SLICE, SPS, stored};
+use crate::support::rtsp::{Coding, stored};
 
 const EOI: usize = 2;
 const COMMENT: u8 = 0xfe;
@@ -13,7 +13,7 @@ const MARK: &[u8] = b"framelog faults ";
 const NUMBER: usize = 16;
 /// How many different pictures are behind the numbers.
 const VARIANTS: u64 = 8;
-/// Of H.264, every so many is a keyframe.
+/// Of H.264 and H.265, every so many is a keyframe.
 const GOP: u64 = 10;
 
 /// What pictures are coded as.
@@ -23,6 +23,19 @@ pub enum Codec {
     Mjpeg,
     /// H.264, over RTSP
     H264,
+    /// H.265, over RTSP
+    H265,
+}
+
+impl Codec {
+    /// How its access units are made, unless they are JPEGs.
+    pub fn coding(self) -> Option<Coding> {
+        match self {
+            Self::Mjpeg => None,
+            Self::H264 => Some(Coding::H264),
+            Self::H265 => Some(Coding::H265),
+        }
+    }
 }
 
 /// Which picture it is.
@@ -53,7 +66,7 @@ impl Number {
 pub struct Pictures {
     /// What they are coded as.
     pub codec: Codec,
-    /// Those that a decoder can begin with, and of H.264 as many others.
+    /// Those that a decoder can begin with, and of H.264 and H.265 as many others.
     variants: Vec<Blank>,
     /// What comes behind the number at the end.
     end: usize,
@@ -87,17 +100,16 @@ impl Blank {
         Self::new(picture)
     }
 
-    fn h264(seed: u64, bytes: usize, is_key: bool) -> Self {
+    fn access_unit(coding: Coding, seed: u64, bytes: usize, is_key: bool) -> Self {
         let mut rng = Rng::with_seed(seed);
         // Bytes of which no start code can be made.
         let body: Vec<u8> = std::iter::repeat_with(|| rng.u8(4..)).take(bytes).collect();
         let number: &[u8] = &[b'0'; NUMBER];
-        let head = if is_key { KEY_SLICE } else { SLICE };
+        let [key, other] = coding.slices();
+        let head = if is_key { key } else { other };
         let slice = [head, MARK, number, &body, number].concat();
-        Self::new(stored(&match is_key {
-            true => vec![SPS.to_vec(), PPS.to_vec(), slice],
-            false => vec![slice],
-        }))
+        let sets = if is_key { coding.sets() } else { Vec::new() };
+        Self::new(stored(&[sets, vec![slice]].concat()))
     }
 }
 
@@ -105,15 +117,16 @@ impl Pictures {
     /// Of about so many bytes.
     pub fn of(codec: Codec, bytes: usize) -> Self {
         let variants = 0..VARIANTS;
-        match codec {
-            Codec::Mjpeg => Self {
+        match codec.coding() {
+            None => Self {
                 codec,
                 variants: variants.map(|seed| Blank::jpeg(seed, bytes)).collect(),
                 end: EOI,
             },
-            Codec::H264 => {
-                let keys = variants.clone().map(|seed| Blank::h264(seed, bytes, true));
-                let others = variants.map(|seed| Blank::h264(seed, bytes, false));
+            Some(coding) => {
+                let blank = |is_key| move |seed| Blank::access_unit(coding, seed, bytes, is_key);
+                let keys = variants.clone().map(blank(true));
+                let others = variants.map(blank(false));
                 Self {
                     codec,
                     variants: keys.chain(others).collect(),
@@ -125,9 +138,9 @@ impl Pictures {
 
     /// The number, from this one on, of the first picture that a stream can begin with.
     pub fn first_from(&self, sequence: u64) -> u64 {
-        match self.codec {
-            Codec::Mjpeg => sequence,
-            Codec::H264 => sequence.next_multiple_of(GOP),
+        match self.codec.coding() {
+            None => sequence,
+            Some(_) => sequence.next_multiple_of(GOP),
         }
     }
 
@@ -160,7 +173,7 @@ impl Pictures {
 
 #[test]
 fn picture_is_told_by_its_number_and_only_when_whole() {
-    for codec in [Codec::Mjpeg, Codec::H264] {
+    for codec in [Codec::Mjpeg, Codec::H264, Codec::H265] {
         let pictures = Pictures::of(codec, 2_000);
         for sequence in [34_567, 34_570] {
             let number = Number {

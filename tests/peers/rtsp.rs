@@ -85,6 +85,7 @@ fn record_over_tcp(port: u16, path: &str, keys: &str) {
         frames.len(),
         sent.len()
     );
+    assert_keyframes(&index, path);
     assert_plays(&place, &index);
 }
 
@@ -92,7 +93,34 @@ fn record_over_tcp(port: u16, path: &str, keys: &str) {
 fn record_over_udp(port: u16, path: &str, keys: &str) {
     let url = format!("rtsp://127.0.0.1:{port}{path}");
     let place = record(&url, &format!("{keys}transport = \"udp\"\n"), 60);
-    assert_plays(&place, &place.index().expect("an index"));
+    let index = place.index().expect("an index");
+    assert_keyframes(&index, path);
+    assert_plays(&place, &index);
+}
+
+/// The index calls a frame a keyframe exactly if it is one; there are others too, but for JPEG.
+pub fn assert_keyframes(index: &Index, path: &str) {
+    let mut others = 0;
+    for (row, payload) in index.frames_of("peer") {
+        let is_key = path == "/jpeg" || has_random_access_slice(&payload, path);
+        assert_eq!(row.keyframe, is_key, "{row:?}");
+        others += usize::from(!is_key);
+    }
+    assert_eq!(others == 0, path == "/jpeg", "{others} between keyframes");
+}
+
+/// Whether a stored access unit has a slice of an IDR (H.264) or IRAP (H.265) picture.
+fn has_random_access_slice(mut units: &[u8], path: &str) -> bool {
+    let mut found = false;
+    while let Some((length, rest)) = units.split_first_chunk() {
+        let length = u32::from_be_bytes(*length) as usize;
+        found |= match path {
+            "/h265" => matches!(rest[0] >> 1 & 0x3f, 16..=23),
+            _ => rest[0] & 0x1f == 5,
+        };
+        units = &rest[length..];
+    }
+    found
 }
 
 fn assert_plays(place: &Place, index: &Index) {
@@ -145,30 +173,41 @@ fn packets(wire: &[u8]) -> Vec<&[u8]> {
     packets
 }
 
-/// The pictures that the packets hold: NAL units as they are stored, or the entropy-coded data of JPEGs.
+/// The pictures that the packets hold.
 pub fn pictures(wire: &[u8], path: &str) -> Vec<Vec<u8>> {
-    let mut pictures = Vec::new();
-    let mut units: Vec<Vec<u8>> = Vec::new();
-    for packet in packets(wire) {
+    let mut picture = Picture::default();
+    let packets = packets(wire).into_iter();
+    packets
+        .filter_map(|packet| picture.take(packet, path))
+        .collect()
+}
+
+/// What has come of a picture.
+#[derive(Default)]
+pub struct Picture(Vec<Vec<u8>>);
+
+impl Picture {
+    /// Takes a packet; of the last, gives the picture: NAL units as they are stored, or the entropy-coded data of a JPEG.
+    pub fn take(&mut self, packet: &[u8], path: &str) -> Option<Vec<u8>> {
         let payload = &packet[12..];
         match path {
-            "/jpeg" => units.push(scan(payload).to_vec()),
-            "/h264" => add_unit(&mut units, payload, payload[0] & 0x1f == 28, 1),
-            _ => add_unit(&mut units, payload, payload[0] >> 1 & 0x3f == 49, 2),
+            "/jpeg" => self.0.push(scan(payload).to_vec()),
+            "/h265" => add_unit(&mut self.0, payload, payload[0] >> 1 & 0x3f == 49, 2),
+            _ => add_unit(&mut self.0, payload, payload[0] & 0x1f == 28, 1),
         }
-        if packet[1] & 0x80 != 0 {
-            pictures.push(match path {
-                "/jpeg" => units.concat(),
-                _ => stored(&units),
-            });
-            units.clear();
-        }
+        let is_last = packet[1] & 0x80 != 0;
+        is_last.then(|| {
+            let parts = std::mem::take(&mut self.0);
+            match path {
+                "/jpeg" => parts.concat(),
+                _ => stored(&parts),
+            }
+        })
     }
-    pictures
 }
 
 /// A NAL unit, or a fragment of one (RFC 6184 §5.8, RFC 7798 §4.4.3); `head` is how long its header is.
-pub fn add_unit(units: &mut Vec<Vec<u8>>, payload: &[u8], is_fragment: bool, head: usize) {
+fn add_unit(units: &mut Vec<Vec<u8>>, payload: &[u8], is_fragment: bool, head: usize) {
     if !is_fragment {
         return units.push(payload.to_vec());
     }
@@ -196,7 +235,7 @@ fn scan(payload: &[u8]) -> &[u8] {
 }
 
 /// Whether a frame is this picture: exactly, but that of a JPEG only the data is sent as it is stored.
-fn holds(frame: &[u8], sent: &[u8], path: &str) -> bool {
+pub fn holds(frame: &[u8], sent: &[u8], path: &str) -> bool {
     match path {
         "/jpeg" => {
             let sent = sent.strip_suffix(b"\xff\xd9").unwrap_or(sent);
@@ -317,5 +356,7 @@ fn vlc_over_udp_is_recorded() {
     );
     wait_for(port);
     let place = record(&format!("rtsp://127.0.0.1:{port}/film"), "", 60);
-    assert_plays(&place, &place.index().expect("an index"));
+    let index = place.index().expect("an index");
+    assert_keyframes(&index, "/h264");
+    assert_plays(&place, &index);
 }

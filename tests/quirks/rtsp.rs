@@ -1,14 +1,14 @@
-//! Section 7: RTSP and RTP, over TCP. Pictures are H.264; what is made of JPEG is with the peers.
+//! Section 7: RTSP and RTP, over TCP. Pictures are H.264.
 
 use std::io;
 use std::sync::Arc;
 
 use super::cases;
 use super::plan::{FRAMES, Plan};
-use crate::support::camera::{Clock, Journal, Shot};
+use crate::support::camera::{Clock, Journal};
 use crate::support::index::Gap;
 use crate::support::now_us;
-use crate::support::rtsp::{PPS, SPROP, SPS, Stage, TICKS, answer, interleaved, sdp, stored};
+use crate::support::rtsp::{PPS, SPROP, SPS, Stage, TICKS, answer, interleaved, sdp};
 
 /// A camera that acts so on each connection.
 pub fn always<F, E>(act: F) -> Plan
@@ -314,7 +314,7 @@ cases! {
             let units = if number == 0 { vec![SPS.to_vec(), PPS.to_vec(), slice] } else { vec![slice] };
             let joined = units.join(&b"\0\0\0\x01"[..]);
             let (packets, _) = stage.encoder.packed(&[joined]);
-            stage.deliver((packets, Shot::new(&stored(&units)))).await?;
+            stage.deliver((packets, stage.encoder.shot(&units))).await?;
             stage.camera.wait(100).await;
         }
         stage.end().await

@@ -203,6 +203,23 @@ cases! {
     rtsp_answers_with_a_number_from_nowhere => rewritten(|text| text.replace("CSeq: ", "CSeq: 99"));
     rtsp_names_in_small_letters => rewritten(|text| text.replace("CSeq", "cseq").replace("Session", "session").replace("Transport", "transport").replace("Content-Length", "content-length"));
     rtsp_no_blank_behind_the_colon => rewritten(|text| text.replace(": ", ":"));
+    rtsp_continue_first => rewritten(|text| {
+        let number = text.lines().find(|line| line.starts_with("CSeq")).unwrap_or_default().to_owned();
+        format!("RTSP/1.0 100 Continue\r\n{number}\r\n\r\n{text}")
+    });
+    rtsp_low_on_storage_space => rewritten(|text| text.replace("200 OK", "250 Low on Storage Space"));
+    rtsp_of_another_version => rewritten(|text| text.replace("RTSP/1.0", "RTSP/2.0"));
+    rtsp_status_without_words => rewritten(|text| text.replace("200 OK", "200"));
+    rtsp_status_in_odd_letters => rewritten(|text| text.replace("RTSP/1.0 200 OK", "rtsp/1.0   200   ok"));
+    rtsp_line_ends_before_answers => rewritten(|text| format!("\r\n\n\r\n{text}"));
+    rtsp_field_on_two_lines => rewritten(|text| text.replace("Session: 4711;", "Session: 4711;\r\n\t"));
+    rtsp_length_of_nought_everywhere => rewritten(|text| match text.contains("Content-Length") {
+        true => text,
+        false => text.replacen("CSeq", "Content-Length: 0\r\nCSeq", 1),
+    });
+    rtsp_no_session_named => usual(|stage| {
+        stage.say("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n").say("PLAY", "")
+    });
     rtsp_description_without_a_length => rewritten(|text| text.replace("Content-Length", "X-Length"));
     rtsp_description_longer_than_its_length => rewritten(|text| resized(&text, -2));
     rtsp_description_shorter_than_its_length => rewritten(|text| resized(&text, 2));

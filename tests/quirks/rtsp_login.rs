@@ -11,6 +11,8 @@ use crate::support::digest::{Challenge, basic};
 use crate::support::rtsp::{Stage, answer};
 
 const USER: &str = "admin";
+/// Before the only challenge.
+const ALONE: &str = "WWW-Authenticate: ";
 
 /// What a camera takes for credentials.
 #[derive(Clone)]
@@ -19,24 +21,30 @@ enum Guard {
     Digest(Challenge),
     /// A nonce of its own for each method.
     Renewed,
+    /// Digest; what is offered before it, up to where its challenge begins.
+    Beside(&'static str, Challenge),
 }
 
 impl Guard {
     /// The field lines that ask for credentials, unless they are there and right.
     fn check(&self, request: &Request, secret: &str) -> Result<(), String> {
-        let challenge = match self {
+        let (before, challenge) = match self {
             Self::Basic => {
                 let is_right = request.field("authorization") == Some(&basic(USER, secret));
                 let wanted = "WWW-Authenticate: Basic realm=\"camera\"\r\n".to_owned();
                 return if is_right { Ok(()) } else { Err(wanted) };
             }
-            Self::Digest(challenge) => challenge.clone(),
-            Self::Renewed => Challenge::md5(&format!("nonce-{}", request.method())),
+            Self::Digest(challenge) => (ALONE, challenge.clone()),
+            Self::Beside(before, challenge) => (*before, challenge.clone()),
+            Self::Renewed => (
+                ALONE,
+                Challenge::md5(&format!("nonce-{}", request.method())),
+            ),
         };
         let field = request.field("authorization").unwrap_or_default();
         challenge
             .verify_for(request.method(), field, request.target(), USER, secret)
-            .map_err(|_| format!("WWW-Authenticate: {}\r\n", challenge.header()))
+            .map_err(|_| format!("{before}{}\r\n", challenge.header()))
     }
 }
 
@@ -84,6 +92,14 @@ cases! {
     rtsp_digest_md5 => guarded("rtsp-md5", Guard::Digest(Challenge::md5("n1")));
     rtsp_digest_sha_256 => guarded("rtsp-sha", Guard::Digest(Challenge::sha256("n1")));
     rtsp_digest_rfc_2069 => guarded("rtsp-2069", Guard::Digest(Challenge::rfc2069("n1")));
+    rtsp_several_challenges => guarded("rtsp-several", Guard::Beside(
+        "WWW-Authenticate: Negotiate\r\nWWW-Authenticate: Basic realm=\"a, b\"\r\nWWW-Authenticate: ",
+        Challenge::sha256("n1"),
+    ));
+    rtsp_several_challenges_in_a_line => guarded("rtsp-line", Guard::Beside(
+        "WWW-Authenticate: Bearer realm=\"x\", Basic realm=\"Digest nonce=1, y\", ",
+        Challenge::md5("n1"),
+    ));
     rtsp_nonce_renewed_at_each_request => guarded("rtsp-renewed", Guard::Renewed);
     rtsp_nonce_renewed_at_keep_alive => {
         let secret = "Secret-rtsp-kept-19";

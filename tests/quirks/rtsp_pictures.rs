@@ -3,9 +3,9 @@
 use super::cases;
 use super::plan::{FRAMES, Plan};
 use super::rtsp::{always, begun, every_session_is_ended, usual};
-use crate::support::camera::{Clock, Shot};
+use crate::support::camera::Clock;
 use crate::support::now_us;
-use crate::support::rtsp::{Encoder, PPS, SPS, Stage, TICKS, interleaved, stored};
+use crate::support::rtsp::{Encoder, PPS, SPS, Stage, TICKS, interleaved};
 
 /// Seconds from the epoch of NTP to that of Unix.
 const NTP_EPOCH: u32 = 2_208_988_800;
@@ -120,7 +120,7 @@ cases! {
             let aggregate: Vec<u8> = [0x78].into_iter().chain(sized).collect(); // STAP-A (RFC 6184 §5.7.1)
             stage.encoder.rtp_time = stage.encoder.rtp_time.wrapping_add(TICKS);
             let packet = stage.encoder.packet(&aggregate, true);
-            stage.deliver((vec![packet], Shot::new(&stored(&units)))).await?;
+            stage.deliver((vec![packet], stage.encoder.shot(&units))).await?;
             stage.camera.wait(100).await;
         }
         stage.end().await

@@ -3,9 +3,8 @@
 use super::cases;
 use super::plan::{FRAMES, Plan};
 use super::rtsp::{begun, every_session_is_ended, usual};
-use crate::support::camera::Shot;
 use crate::support::now_us;
-use crate::support::rtsp::{PPS, SPROP, SPS, Stage, TICKS, interleaved, stored};
+use crate::support::rtsp::{PPS, SPROP, SPS, Stage, TICKS, interleaved};
 
 /// A camera that describes its parameter sets so.
 fn described(sets: &'static str) -> Plan {
@@ -182,7 +181,7 @@ cases! {
             let aggregate: Vec<u8> = [0x78].into_iter().chain(sized).chain([0, 0]).collect();
             stage.encoder.rtp_time = stage.encoder.rtp_time.wrapping_add(TICKS);
             let packet = stage.encoder.packet(&aggregate, true);
-            stage.deliver((vec![packet], Shot::new(&stored(&units)))).await?;
+            stage.deliver((vec![packet], stage.encoder.shot(&units))).await?;
             stage.camera.wait(100).await;
         }
         stage.end().await
@@ -214,7 +213,7 @@ cases! {
                 let payload = [&[unit[0] & 0xe0 | 28, unit[0] & 0x1f | 0xc0][..], &unit[1..]].concat();
                 packets.push(stage.encoder.packet(&payload, at == last));
             }
-            stage.deliver((packets, Shot::new(&stored(&units)))).await?;
+            stage.deliver((packets, stage.encoder.shot(&units))).await?;
             stage.camera.wait(100).await;
         }
         stage.end().await

@@ -126,6 +126,9 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
     if complete.is_some_and(|complete| complete != row.complete) {
         complaints.push(format!("complete is {}", row.complete));
     }
+    if row.keyframe != sent.shot.keyframe {
+        complaints.push(format!("keyframe is {}", row.keyframe));
+    }
     if row.received_us < sent.from_us - EARLY_US
         || row.received_us > sent.to_us.saturating_add(LATE_US)
     {
@@ -135,7 +138,7 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
         ));
     }
     let kind = match sent.shot.clock {
-        Clock::Any => return complaints,
+        Clock::Any | Clock::Now => &row.clock,
         Clock::Camera(_) | Clock::CameraSecond(_) => "camera",
         Clock::Mapped(_) | Clock::Near => "mapped",
         Clock::Arrival => "arrival",
@@ -159,7 +162,7 @@ fn judge_row(sent: &Sent, row: &Row, offsets: &mut HashMap<String, i64>) -> Vec<
             let offset = *offsets.entry(row.path.clone()).or_insert(captured - stamp);
             captured - stamp == offset && is_near()
         }
-        Clock::Near => is_near(),
+        Clock::Near | Clock::Now => is_near(),
     };
     if !right {
         complaints.push(format!(

@@ -34,6 +34,8 @@ pub enum Clock {
     Near,
     /// The arrival.
     Arrival,
+    /// Near the arrival, wherever it comes from.
+    Now,
 }
 
 /// A frame as the camera knows it.
@@ -43,6 +45,8 @@ pub struct Shot {
     pub accepted: Vec<Vec<u8>>,
     /// It may be left out (a torn frame).
     pub optional: bool,
+    /// It can be shown by itself.
+    pub keyframe: bool,
     /// Its `complete` in the index, where that is certain.
     pub complete: Option<bool>,
     /// A length that is too small is announced for it: a silence in its middle may make that believable.
@@ -52,15 +56,22 @@ pub struct Shot {
 }
 
 impl Shot {
-    /// A whole frame, to be stored as it is.
+    /// A whole frame that can be shown by itself, to be stored as it is.
     pub fn new(bytes: &[u8]) -> Self {
         Self {
             accepted: vec![bytes.to_vec()],
             optional: false,
+            keyframe: true,
             complete: Some(true),
             unsure: false,
             clock: Clock::Any,
         }
+    }
+
+    /// A frame that needs others to be shown, if not `keyframe`.
+    pub fn keyframe(mut self, keyframe: bool) -> Self {
+        self.keyframe = keyframe;
+        self
     }
 
     /// These bytes would be right too.

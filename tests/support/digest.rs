@@ -194,9 +194,15 @@ fn scheme(authorization: &str) -> &str {
 
 /// The Basic answer for these credentials.
 pub fn basic(username: &str, password: &str) -> String {
+    let credentials = format!("{username}:{password}");
+    format!("Basic {}", base64(credentials.as_bytes()))
+}
+
+/// RFC 4648 §4.
+pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::from("Basic ");
-    for chunk in format!("{username}:{password}").as_bytes().chunks(3) {
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
         let group = chunk
             .iter()
             .chain(&[0; 2])

@@ -21,6 +21,8 @@ pub struct Row {
     pub received_us: i64,
     /// `camera`, `mapped` or `arrival`.
     pub clock: String,
+    /// It can be shown by itself.
+    pub keyframe: bool,
     /// Not torn.
     pub complete: bool,
     /// Relative to the storage directory.

@@ -1,11 +1,11 @@
-//! The camera's side of RTSP, for scripts: requests answered, and H.264 in RTP packets, made here and not by the program under test.
+//! The camera's side of RTSP, for scripts: requests answered, and H.264 or H.265 in RTP packets, made here and not by the program under test.
 
 use std::io;
 use std::time::Instant;
 
 use fastrand::Rng;
 
-use super::camera::{Connection, Request, Shot};
+use super::camera::{Clock, Connection, Request, Shot};
 
 /// Of 640 × 480 pixels; with the picture parameter set that belongs to it.
 pub const SPS: &[u8] = b"\x67\x42\xc0\x1f\xd9\x00\xa0\x2f\xf9\x70\x11\x00\x00\x03\x00\x01\x00\x00\x03\x00\x32\x0f\x18\x32\x48";
@@ -18,6 +18,13 @@ pub const SPROP: &str = "Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=";
 pub const KEY_SLICE: &[u8] = b"\x65\x88\x84";
 /// The same of any other picture.
 pub const SLICE: &[u8] = b"\x41\x9a\x21";
+
+/// H.265 of 642 × 358 pixels: video, sequence and picture parameter set.
+pub const SETS_H265: [&[u8]; 3] = [
+    b"\x40\x01\x0c\x01\xff\xff\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x3f\x95\x98\x09",
+    b"\x42\x01\x01\x01\x60\x00\x00\x03\x00\x90\x00\x00\x03\x00\x00\x03\x00\x3f\xa0\x05\x12\x01\x69\xc9\x59\x65\x66\x92\x4c\xaf\x01\x68\x08\x00\x00\x03\x00\x08\x00\x00\x03\x00\xc8\x40",
+    b"\x44\x01\xc1\x72\xb4\x62\x40",
+];
 
 /// Payload bytes in a packet, at most: few, because in one mode each byte is a write of its own.
 const PACKET_BYTES: usize = 90;
@@ -32,10 +39,72 @@ pub fn sdp() -> String {
     )
 }
 
-/// An encoder of pictures that nobody decodes, and what puts them into packets (RFC 6184).
+/// A description of H.265, without parameter sets.
+pub fn sdp_h265() -> String {
+    sdp().replace("H264", "H265").replace(
+        &format!("a=fmtp:96 packetization-mode=1;sprop-parameter-sets={SPROP}\r\n"),
+        "",
+    )
+}
+
+/// What pictures are coded as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// RFC 6184.
+    H264,
+    /// RFC 7798.
+    H265,
+}
+
+impl Coding {
+    /// How the slice of a keyframe begins, and that of any other picture: it is the whole picture.
+    pub fn slices(self) -> [&'static [u8]; 2] {
+        match self {
+            Self::H264 => [KEY_SLICE, SLICE],
+            Self::H265 => [b"\x26\x01\xaf\x08", b"\x02\x01\xd0\x21"],
+        }
+    }
+
+    /// Its parameter sets.
+    pub fn sets(self) -> Vec<Vec<u8>> {
+        match self {
+            Self::H264 => vec![SPS.to_vec(), PPS.to_vec()],
+            Self::H265 => SETS_H265.map(<[u8]>::to_vec).to_vec(),
+        }
+    }
+
+    /// Whether a NAL unit is a slice at which decoding may begin: IDR in H.264, IRAP in H.265.
+    fn is_random_access(self, unit: &[u8]) -> bool {
+        match self {
+            Self::H264 => unit[0] & 0x1f == 5,
+            Self::H265 => matches!(unit[0] >> 1 & 0x3f, 16..=23),
+        }
+    }
+
+    /// A unit as payloads of packets: as it is, or cut into FU-A (RFC 6184 §5.8) or FU (RFC 7798 §4.4.3).
+    fn fragments(self, unit: &[u8], packet_bytes: usize) -> Vec<Vec<u8>> {
+        if unit.len() <= packet_bytes {
+            return vec![unit.to_vec()];
+        }
+        let (header, kind) = match self {
+            Self::H264 => (vec![unit[0] & 0xe0 | 28], unit[0] & 0x1f),
+            Self::H265 => (vec![unit[0] & 0x81 | 49 << 1, unit[1]], unit[0] >> 1 & 0x3f),
+        };
+        let pieces: Vec<&[u8]> = unit[header.len()..].chunks(packet_bytes).collect();
+        let last = pieces.len() - 1;
+        let pieces = pieces.iter().enumerate().map(|(at, piece)| {
+            let fragment = kind | u8::from(at == 0) << 7 | u8::from(at == last) << 6;
+            [&header[..], &[fragment], piece].concat()
+        });
+        pieces.collect()
+    }
+}
+
+/// An encoder of pictures that nobody decodes, and what puts them into packets.
 #[derive(Debug)]
 pub struct Encoder {
     rng: Rng,
+    coding: Coding,
     /// Of the next packet.
     pub sequence: u16,
     /// Of the next picture.
@@ -56,20 +125,34 @@ pub struct Encoder {
 }
 
 impl Encoder {
-    /// With parameter sets before each keyframe.
+    /// Of H.264, with parameter sets before each keyframe.
     pub fn new(seed: u64) -> Self {
+        Self::of(Coding::H264, seed)
+    }
+
+    /// With parameter sets before each keyframe.
+    pub fn of(coding: Coding, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         Self {
             sequence: rng.u16(..),
             rtp_time: rng.u32(..),
             ssrc: rng.u32(1..),
             rng,
+            coding,
             payload_type: 96,
             packet_bytes: PACKET_BYTES,
             markers: true,
-            sets: vec![SPS.to_vec(), PPS.to_vec()],
+            sets: coding.sets(),
             count: 0,
             last: Instant::now(),
+        }
+    }
+
+    /// What DESCRIBE is answered with.
+    pub fn sdp(&self) -> String {
+        match self.coding {
+            Coding::H264 => sdp(),
+            Coding::H265 => sdp_h265(),
         }
     }
 
@@ -98,12 +181,12 @@ impl Encoder {
         let ticks = u32::try_from(elapsed).unwrap_or(1).wrapping_mul(90);
         self.rtp_time = self.rtp_time.wrapping_add(ticks);
         self.last = Instant::now();
-        (self.packets(units), Shot::new(&stored(units)))
+        (self.packets(units), self.shot(units))
     }
 
     /// The packets of a picture of these NAL units, at the present RTP time.
     pub fn packets(&mut self, units: &[Vec<u8>]) -> Vec<Vec<u8>> {
-        let cut = |unit: &Vec<u8>| fragments(unit, self.packet_bytes);
+        let cut = |unit: &Vec<u8>| self.coding.fragments(unit, self.packet_bytes);
         let payloads: Vec<Vec<u8>> = units.iter().flat_map(cut).collect();
         let last = payloads.len() - 1;
         payloads
@@ -113,9 +196,18 @@ impl Encoder {
             .collect()
     }
 
+    /// An access unit of these NAL units, as it is to be stored: taken about when it is sent, whatever RTP time says.
+    pub fn shot(&self, units: &[Vec<u8>]) -> Shot {
+        let is_key = |unit: &Vec<u8>| self.coding.is_random_access(unit);
+        Shot::new(&stored(units))
+            .keyframe(units.iter().any(is_key))
+            .at(Clock::Now)
+    }
+
     /// A slice that is a picture of its own, of some packets.
     pub fn slice(&mut self, is_key: bool) -> Vec<u8> {
-        let head = if is_key { KEY_SLICE } else { SLICE };
+        let [key, other] = self.coding.slices();
+        let head = if is_key { key } else { other };
         let length = self.rng.usize(if is_key { 300..500 } else { 60..250 });
         // Bytes of which no start code can be made.
         let body = std::iter::repeat_with(|| self.rng.u8(4..)).take(length);
@@ -159,26 +251,6 @@ pub fn stored(units: &[Vec<u8>]) -> Vec<u8> {
         .concat()
     };
     units.iter().flat_map(with_length).collect()
-}
-
-/// A unit as payloads of packets: as it is, or cut into FU-A (RFC 6184 §5.8).
-fn fragments(unit: &[u8], packet_bytes: usize) -> Vec<Vec<u8>> {
-    if unit.len() <= packet_bytes {
-        return vec![unit.to_vec()];
-    }
-    let pieces: Vec<&[u8]> = unit[1..].chunks(packet_bytes).collect();
-    let last = pieces.len() - 1;
-    let head = |at: usize| {
-        [
-            unit[0] & 0xe0 | 28,
-            unit[0] & 0x1f | u8::from(at == 0) << 7 | u8::from(at == last) << 6,
-        ]
-    };
-    pieces
-        .iter()
-        .enumerate()
-        .map(|(at, piece)| [&head(at)[..], piece].concat())
-        .collect()
 }
 
 /// A packet as it goes over the connection.

@@ -103,7 +103,8 @@ pub struct Parameters {
     pub width: u16,
     /// Of the picture as it is shown, in pixels.
     pub height: u16,
-    /// The parameter sets as NAL units, without start codes: SPS, PPS for H.264; VPS, SPS, PPS for H.265. There may be several PPS.
+    /// The parameter sets as NAL units, without start codes: SPS, PPS for H.264; VPS, SPS, PPS for H.265, the VPS made of the SPS where
+    /// the camera sends none. There may be several PPS.
     pub sets: Vec<Bytes>,
 }
 

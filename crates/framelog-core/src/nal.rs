@@ -4,6 +4,7 @@
 mod bits;
 pub mod parameters;
 pub(crate) mod sps;
+mod vps;
 
 use memchr::memmem;
 use smallvec::SmallVec;

@@ -1,4 +1,4 @@
-//! How a camera of the fleet speaks: JPEGs in parts over HTTP, or H.264 in packets over RTSP, on one connection.
+//! How a camera of the fleet speaks: JPEGs in parts over HTTP, or H.264 or H.265 in packets over RTSP, on one connection.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::camera::{HEAD, Request};
-use crate::support::rtsp::{Encoder, acceptance, interleaved, sdp, usual_lines};
+use crate::support::rtsp::{Encoder, acceptance, interleaved, usual_lines};
 use crate::support::{now_us, seconds};
 
 use super::super::pictures::{Codec, Number, Pictures};
@@ -35,7 +35,7 @@ impl Wire {
         let mut wire = Self {
             stream,
             heard: Vec::new(),
-            rtsp: (codec == Codec::H264).then(|| Encoder::new(seed)),
+            rtsp: codec.coding().map(|coding| Encoder::of(coding, seed)),
             told: false,
             ended: false,
         };
@@ -109,9 +109,9 @@ impl Wire {
     }
 
     async fn answer(&mut self, request: &Request) -> io::Result<()> {
-        let answer = match self.rtsp {
+        let answer = match &self.rtsp {
             None => HEAD.as_bytes().to_vec(),
-            Some(_) => acceptance(request, &usual_lines(), &sdp()),
+            Some(encoder) => acceptance(request, &usual_lines(), &encoder.sdp()),
         };
         self.stream.write_all(&answer).await
     }

@@ -1,4 +1,4 @@
-//! Bits of a NAL unit's body, emulation prevention taken off (ITU-T H.264 §7.4.1, §9.1). Not for what they mean.
+//! Bits of a NAL unit's body, emulation prevention taken off and put in (ITU-T H.264 §7.4.1, §9.1). Not for what they mean.
 
 /// Reads bits from the left; `None` when there are too few.
 #[derive(Clone, Debug)]
@@ -74,6 +74,21 @@ impl<'a> Bits<'a> {
     }
 }
 
+/// A unit's body with emulation prevention.
+pub(super) fn protect(body: &[u8]) -> Vec<u8> {
+    let mut protected = Vec::with_capacity(body.len());
+    let mut zeros = 0;
+    for &byte in body {
+        if zeros == 2 && byte <= 3 {
+            protected.push(3);
+            zeros = 0;
+        }
+        protected.push(byte);
+        zeros = if byte == 0 { zeros + 1 } else { 0 };
+    }
+    protected
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +114,11 @@ mod tests {
         let mut bits = Bits::new(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3, 7, 3]);
         let found: Vec<_> = std::iter::from_fn(|| bits.number(8)).collect();
         assert_eq!(found, [0, 0, 1, 0, 0, 0, 0, 7, 3]);
+    }
+
+    #[test]
+    fn emulation_prevention_is_put_in_where_it_is_needed() {
+        let protected = protect(&[0, 0, 1, 0, 0, 0, 0, 0, 4, 0, 3]);
+        assert_eq!(protected, [0, 0, 3, 1, 0, 0, 3, 0, 0, 3, 0, 4, 0, 3]);
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::bits::Bits;
 use super::sps::Sps;
-use super::{Kind, SetKind, header_bytes, kind, split_annex_b};
+use super::{Kind, SetKind, header_bytes, kind, split_annex_b, vps};
 use crate::frame::{Codec, Parameters, Payload};
 
 /// The largest set that is kept, bytes. Real ones have some tens, with scaling lists some hundreds.
@@ -100,7 +100,8 @@ pub fn read_sequence(codec: Codec, nal: &[u8]) -> Option<Sequence> {
 
 /// The parameter sets of one stream.
 ///
-/// Those within the stream win over those of the description; a set that is unreadable or too large is passed over.
+/// Those within the stream win over those of the description; a set that is unreadable or too large is passed over. A video parameter set that
+/// never comes is made of the sequence parameter set.
 #[derive(Debug)]
 pub struct ParameterSets {
     codec: Codec,
@@ -143,20 +144,22 @@ impl ParameterSets {
     /// What decoding a picture needs that uses this picture parameter set; `None` while some of it is missing.
     pub fn parameters(&self, pps_id: Option<u32>) -> Option<Parameters> {
         let of_kind = |kind| self.sets.iter().filter(move |set| set.kind == kind);
-        if self.codec == Codec::H265 {
-            of_kind(SetKind::Video).next()?;
-        }
         let picture = of_kind(SetKind::Picture)
             .find(|set| Some(set.id) == pps_id)
             .or_else(|| of_kind(SetKind::Picture).next())?;
         let sequence = of_kind(SetKind::Sequence)
             .find(|set| set.id == picture.sequence_id)
             .or_else(|| of_kind(SetKind::Sequence).next())?;
-        let facts = read_sequence(self.codec, &sequence.bytes)?;
+        let sps = Sps::read(self.codec, &sequence.bytes);
+        let (width, height) = sps.size?;
+        let needs_video_set = self.codec == Codec::H265
+            && !of_kind(SetKind::Video).any(|set| set.id == u32::from(sps.video_id));
+        let made = needs_video_set.then(|| vps::belonging_to(&sps));
+        let sets = self.sets.iter().map(|set| set.bytes.clone());
         Some(Parameters {
-            width: facts.width,
-            height: facts.height,
-            sets: self.sets.iter().map(|set| set.bytes.clone()).collect(),
+            width,
+            height,
+            sets: made.into_iter().chain(sets).collect(),
         })
     }
 

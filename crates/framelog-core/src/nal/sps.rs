@@ -20,6 +20,8 @@ pub(crate) struct Sps {
     pub chroma_format: u8,
     pub luma_depth_minus8: u8,
     pub chroma_depth_minus8: u8,
+    /// H.265: `sps_video_parameter_set_id`.
+    pub video_id: u8,
     /// H.265: profile, tier, compatibility, constraints and level, as they stand in the set.
     pub profile_tier_level: [u8; 12],
     /// H.265: `sps_max_sub_layers_minus1` + 1.
@@ -119,7 +121,7 @@ impl Sps {
     }
 
     fn read_h265(&mut self, bits: &mut Bits<'_>) -> Option<()> {
-        bits.skip(4)?;
+        self.video_id = small(bits.number(4)?);
         let layers = bits.number(3)?;
         self.layers = small(layers + 1);
         self.is_nested = bits.flag()?;

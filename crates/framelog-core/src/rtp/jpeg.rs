@@ -323,7 +323,9 @@ impl Pictures {
         for slice in open.data.slices() {
             picture.push(slice.clone());
         }
-        ended(picture).ok_or(SkipReason::Torn)
+        // The last packet of a camera that marks it was never sent, unless the data shows its end.
+        let has_ended = open.marked || !self.markers.are_trusted();
+        ended(picture, has_ended).ok_or(SkipReason::Torn)
     }
 }
 
@@ -348,8 +350,8 @@ impl Open {
     }
 }
 
-/// The picture up to its EOI, which is put there if it is missing (§3.1); `None` if its structure is broken.
-fn ended(mut picture: Payload) -> Option<Payload> {
+/// The picture up to its EOI, which is put there if it is missing (§3.1) and the picture `has_ended`; `None` if its structure is broken.
+fn ended(mut picture: Payload, has_ended: bool) -> Option<Payload> {
     let mut walker = Walker::default();
     let mut walk = Walk::More;
     for slice in picture.slices() {
@@ -362,6 +364,7 @@ fn ended(mut picture: Payload) -> Option<Payload> {
         Walk::Broken => None,
         Walk::End if picture.len() - walker.taken() > PADDING_MAX => None,
         Walk::End => Some(beginning(&picture, walker.taken())),
+        Walk::More if !has_ended => None,
         Walk::More => {
             picture.push(Bytes::from_static(&EOI));
             (walker.has_scan() && walker.take(&EOI) == Walk::End).then_some(picture)

@@ -466,6 +466,40 @@ fn another_sender_in_the_middle_loses_nothing_and_time_goes_on() {
     assert_eq!(units, all(&stream));
 }
 
+/// A time as sender reports have it.
+fn ntp(unix_us: i64) -> u64 {
+    let us = unix_us as u64;
+    ((us / 1_000_000 + 2_208_988_800) << 32) + ((us % 1_000_000) << 32) / 1_000_000
+}
+
+#[test]
+fn a_report_before_the_first_packet_counts_if_it_is_of_the_same_sender() {
+    for (ssrc, kind) in [
+        (0x1234_5678, ClockKind::Camera),
+        (0x8765_4321, ClockKind::Mapped),
+    ] {
+        for announced in [None, Some(0x1234_5678), Some(0x8765_4321)] {
+            let mut receiver = receiver(Transport::Interleaved);
+            if let Some(announced) = announced {
+                receiver.announce_ssrc(announced);
+            }
+            let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+            receiver.push_rtcp(&sender_report(ssrc, ntp(START - 80_000), 0), START);
+            for (of, bytes) in packets(&stream(10, 10, 1, 50), 500, 0) {
+                receiver.push(bytes, START + of as i64 * FRAME_US);
+            }
+            while let Some(Event::AccessUnit(unit)) = receiver.poll() {
+                let reading = clock.read(unit.stamp, unit.received_us);
+                assert_eq!(reading.kind, kind, "{ssrc:x}, {announced:x?}");
+            }
+            assert_eq!(
+                receiver.counts().reports,
+                u64::from(kind == ClockKind::Camera)
+            );
+        }
+    }
+}
+
 #[test]
 fn a_report_gives_wall_time_from_the_next_segment_on() {
     let stream = stream(100, 10, 1, 50);
@@ -476,10 +510,7 @@ fn a_report_gives_wall_time_from_the_next_segment_on() {
         let now_us = START + of as i64 * FRAME_US;
         if of == 31 {
             // What was taken at RTP time 31 frames was taken 80 ms before it arrived.
-            let wall_us = (now_us - 80_000) as u64;
-            let ntp = ((wall_us / 1_000_000 + 2_208_988_800) << 32)
-                + ((wall_us % 1_000_000) << 32) / 1_000_000;
-            let report = sender_report(0x1234_5678, ntp, 31 * FRAME_TICKS);
+            let report = sender_report(0x1234_5678, ntp(now_us - 80_000), 31 * FRAME_TICKS);
             receiver.push(report.into(), now_us);
         }
         receiver.push(bytes, now_us);

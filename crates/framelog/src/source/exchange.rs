@@ -32,7 +32,7 @@ const USER_AGENT: &str = concat!("framelog/", env!("CARGO_PKG_VERSION"));
 pub enum ExchangeError {
     /// The connection ended before the first byte.
     #[error(
-        "the camera closed the connection without an answer; check that url's port is the one for http"
+        "the camera closed the connection before it answered; check that url's port is the one for http"
     )]
     Closed,
     /// The connection broke within the head.

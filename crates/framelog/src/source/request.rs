@@ -203,10 +203,8 @@ impl<'a> Attempt<'a> {
 fn exchange_reason(error: &ExchangeError) -> GapReason {
     match error {
         ExchangeError::Silent => GapReason::Stalled,
-        ExchangeError::Broken(_) => GapReason::Disconnected,
-        ExchangeError::Closed | ExchangeError::Mend(_) | ExchangeError::Http(_) => {
-            GapReason::BadResponse
-        }
+        ExchangeError::Closed | ExchangeError::Broken(_) => GapReason::Disconnected,
+        ExchangeError::Mend(_) | ExchangeError::Http(_) => GapReason::BadResponse,
     }
 }
 

@@ -60,7 +60,7 @@ fn a_set_that_is_cut_off_says_nothing() {
 #[test]
 fn all_sets_are_waited_for() {
     let mut sets = ParameterSets::new(Codec::H265);
-    for (hex, is_enough) in [(SPS_H265, false), (PPS_H265, false), (VPS_H265, true)] {
+    for (hex, is_enough) in [(VPS_H265, false), (PPS_H265, false), (SPS_H265, true)] {
         sets.observe(&bytes(hex).into());
         assert_eq!(sets.parameters(None).is_some(), is_enough);
     }
@@ -74,6 +74,26 @@ fn all_sets_are_waited_for() {
     assert_eq!(sets.parameters(None), None);
     sets.describe(&[bytes(PPS)]);
     assert!(sets.parameters(None).is_some());
+}
+
+#[test]
+fn a_video_parameter_set_that_never_comes_is_made() {
+    let mut sets = ParameterSets::new(Codec::H265);
+    sets.describe(&[bytes(SPS_H265), bytes(PPS_H265)]);
+    // As x265 writes it, but for the bounds on decoded pictures and the timing.
+    let made = bytes("40010c01ffff01600000030090000003000003003f04021024");
+    let parameters = sets.parameters(None).unwrap();
+    assert_eq!(
+        parameters.sets,
+        [made.clone(), bytes(SPS_H265), bytes(PPS_H265)]
+    );
+    // One that belongs to another sequence parameter set is of no use.
+    sets.observe(&bytes("40011c01ffff01600000030090000003000003003f04021024").into());
+    assert_eq!(sets.parameters(None).unwrap().sets[0], made);
+    sets.observe(&bytes(VPS_H265).into());
+    let parameters = sets.parameters(None).unwrap();
+    assert_eq!(parameters.sets[0], bytes(VPS_H265));
+    assert!(!parameters.sets.contains(&made));
 }
 
 #[test]

@@ -246,6 +246,26 @@ fn wherever_a_packet_is_missing_the_picture_is_torn_and_the_others_are_whole() {
 }
 
 #[test]
+fn a_last_packet_that_was_never_sent_is_missed_where_markers_are_right() {
+    let mut sequence = 0;
+    let mut sent = Vec::new();
+    let scans: Vec<_> = (0..6).map(|n| samples::scan(1_000, n)).collect();
+    for (n, scan) in scans.iter().enumerate() {
+        let mut pieces = pieces(scan, 60, &[], 400);
+        if n == 4 {
+            pieces.pop();
+        }
+        for (payload, marker) in pieces {
+            sent.push((sequence, n as u32 * 3_600, marker, payload));
+            sequence += 1;
+        }
+    }
+    let (pictures, skipped) = run("", sent);
+    assert_eq!((pictures.len(), skipped), (5, vec![SkipReason::Torn]));
+    assert_eq!(data_of(&pictures[4]), [&scans[5][..], &EOI].concat());
+}
+
+#[test]
 fn without_markers_and_with_too_many_pictures_are_whole() {
     for marked in [false, true] {
         let mut sequence = 0;

@@ -146,6 +146,16 @@ fn of_run(report: &Report, camera: &Camera) -> String {
         (camera.dropped.disk_full, "dropped (could not be written)"),
         (camera.dropped.disk_slow, "dropped (disk slow)"),
         (camera.lost, "lost when killed"),
+        (
+            camera.skipped.torn,
+            "skipped (torn: parts of them never came)",
+        ),
+        (camera.skipped.too_large, "skipped (too large)"),
+        (
+            camera.skipped.not_picture,
+            "skipped (no picture that can be shown)",
+        ),
+        (camera.skipped.empty, "skipped (empty)"),
     ] {
         if number > 0 {
             let _ = write!(text, ", {number} {what}");
@@ -196,7 +206,7 @@ fn ago(at_us: i64, now_us: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Dropped, Frozen, Recorder, Source, Storage, Unkept};
+    use crate::report::{Dropped, Frozen, Recorder, Skipped, Source, Storage, Unkept};
 
     const NOW: i64 = 1_700_000_000_000_000;
 
@@ -267,6 +277,23 @@ mod tests {
             ]
             .concat()
         );
+    }
+
+    #[test]
+    fn what_was_skipped_is_told_with_the_reason() {
+        let gate = Camera {
+            skipped: Skipped {
+                empty: 1,
+                not_picture: 2,
+                torn: 3,
+                too_large: 4,
+            },
+            ..camera("gate", State::Recording)
+        };
+        let said = "; this run: 1200 frames (24 MB), 3 skipped (torn: parts of them never came), 4 skipped (too large), \
+                    2 skipped (no picture that can be shown), 1 skipped (empty)\n";
+        let text = text(&report(true, vec![gate]), NOW, true);
+        assert!(text.ends_with(said), "{text}");
     }
 
     #[test]

@@ -492,7 +492,14 @@ async fn statuses_have_their_reasons() {
         assert_eq!(ended.reason, reason, "{status}: {}", ended.detail);
     }
     let (_, ended, _) = run_steps(vec![(Vec::new(), Then::Close)]).await;
-    assert_eq!(ended.reason, GapReason::BadResponse);
+    assert_eq!(ended.reason, GapReason::Disconnected);
+    assert!(
+        ended
+            .detail
+            .contains("closed the connection before it answered"),
+        "{}",
+        ended.detail
+    );
     let (_, ended, _) = run_steps(vec![(text("SSH-2.0-x\r\n"), Then::Close)]).await;
     assert_eq!(ended.reason, GapReason::BadResponse);
 }

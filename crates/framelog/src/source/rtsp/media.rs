@@ -144,9 +144,9 @@ impl Media {
         matches!(packet.payload[..], [first, second, ..] if first >> 6 == 2 && second & 0x7F == self.payload_type)
     }
 
-    /// Whether the description is of another stream than this.
+    /// Whether the description is of another stream than this. One of none at all is not believed while this one comes.
     pub fn is_other(&self, description: &Description) -> bool {
-        description.video().is_none_or(|video| {
+        description.video().is_some_and(|video| {
             (video.codec, video.payload_type) != (self.video.codec, self.video.payload_type)
         })
     }

@@ -306,10 +306,7 @@ impl Playing {
                 "the camera ended the session"
             }
             b"REDIRECT" => "the camera sends its clients elsewhere",
-            b"ANNOUNCE"
-                if !request.body.is_empty()
-                    && self.media.is_other(&Description::read(&request.body)) =>
-            {
+            b"ANNOUNCE" if self.media.is_other(&Description::read(&request.body)) => {
                 "the camera announces another stream"
             }
             _ => return None,
