@@ -1,4 +1,4 @@
-//! Passwords are nowhere but in the configuration: not in logs, index, footage, or what commands print.
+//! Passwords are nowhere but in the configuration: not in logs, index, footage, what commands print, or what a webhook is told.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::support::camera::{Camera, HEAD, Listen, Script, script};
 use crate::support::daemon::{Place, program};
 use crate::support::digest::basic;
-use crate::support::free_port;
+use crate::support::{free_port, hook};
 
 /// A camera that answers only to these credentials.
 fn locked(username: &'static str, password: &'static str) -> Script {
@@ -30,9 +30,11 @@ const IN_URL: &str = "planted-url-Sesam-4";
 const WRONG: &str = "planted-wrong-Sesam-5";
 const IN_QUERY: &str = "planted-query-Sesam-6";
 const TOKEN: &str = "planted-token-Sesam-7";
+const HOOK_TOKEN: &str = "planted-hook-Sesam-8";
+const HOOK_PATH: &str = "/planted-hook-path-Sesam-9";
 
-/// Six cameras, each with its credentials in another place, and a web server with a token.
-fn place(port: u16) -> (Place, Vec<Camera>) {
+/// Six cameras, each with its credentials in another place, a web server with a token, and a webhook.
+fn place(port: u16, hook: &str) -> (Place, Vec<Camera>) {
     let open = [PLAIN, IN_FILE, IN_ENV, IN_URL, "never", "never"]
         .into_iter()
         .zip(1..);
@@ -45,8 +47,8 @@ fn place(port: u16) -> (Place, Vec<Camera>) {
     let user = "username = \"admin\"\npassword =";
     let storage = place.storage();
     place.write_config(&format!(
-        "[storage]\npath = {storage:?}\n[http]\nlisten = \"127.0.0.1:{port}\"\ntoken = {TOKEN:?}\n{}{user} {PLAIN:?}\n{}{user} {{ file = {file:?} }}\n{}{user} {{ env = \"FRAMELOG_TEST_PASSWORD\" }}\n\
-         [cameras.url]\nurl = \"http://admin:{IN_URL}@{}/\"\n{}{user} {WRONG:?}\n{}",
+        "[storage]\npath = {storage:?}\n[http]\nlisten = \"127.0.0.1:{port}\"\ntoken = {TOKEN:?}\n[webhook]\nurl = {hook:?}\ntoken = {HOOK_TOKEN:?}\n{}{user} {PLAIN:?}\n{}{user} {{ file = {file:?} }}\n{}{user} {{ env = \"FRAMELOG_TEST_PASSWORD\" }}\n\
+         [cameras.url]\nurl = \"http://admin:{IN_URL}@{}/\"\n{}{user} {WRONG:?}\nstall_timeout = \"1 s\"\n{}",
         cameras[0].section("plain", "/"),
         cameras[1].section("file", "/"),
         cameras[2].section("env", "/"),
@@ -58,7 +60,9 @@ fn place(port: u16) -> (Place, Vec<Camera>) {
 }
 
 fn assert_clean(what: &str, text: &[u8]) {
-    for secret in [PLAIN, IN_FILE, IN_ENV, IN_URL, WRONG, IN_QUERY, TOKEN] {
+    for secret in [
+        PLAIN, IN_FILE, IN_ENV, IN_URL, WRONG, IN_QUERY, TOKEN, HOOK_TOKEN, HOOK_PATH,
+    ] {
         let coded = basic("admin", secret);
         for secret in [secret, &coded["Basic ".len()..]] {
             let shown = text
@@ -81,7 +85,8 @@ fn assert_output_clean(what: &str, output: &Output) {
 #[test]
 fn no_password_is_shown_or_stored() {
     let port = free_port();
-    let (place, _cameras) = place(port);
+    let (hook, told) = hook::start(HOOK_PATH, "403 Forbidden");
+    let (place, _cameras) = place(port, &hook);
     let daemon = place.run_with("FRAMELOG_TEST_PASSWORD", IN_ENV);
     place.wait_for(
         "frames of the four that open",
@@ -93,6 +98,18 @@ fn no_password_is_shown_or_stored() {
                 .then_some(())
         },
     );
+    let (head, lost) = told
+        .recv_timeout(Duration::from_secs(30))
+        .unwrap_or_else(|_| panic!("not told:\n{}", place.log()));
+    assert!(
+        head.contains(HOOK_PATH) && head.contains(HOOK_TOKEN),
+        "{head}"
+    );
+    assert_eq!(lost["camera"], "wrong", "{lost}");
+    assert_clean("what the webhook is told", lost.to_string().as_bytes());
+    place.wait_for("its refusal in the log", Duration::from_secs(10), |_| {
+        place.log().contains("webhook was not told").then_some(())
+    });
     for arguments in [
         &["check"][..],
         &["check", "--connect"],
@@ -102,6 +119,8 @@ fn no_password_is_shown_or_stored() {
         &["status"],
         &["status", "--json"],
         &["reload"],
+        &["doctor"],
+        &["doctor", "--json"],
     ] {
         let output = program()
             .arg("--config")

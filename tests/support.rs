@@ -6,6 +6,7 @@ pub mod camera;
 pub mod daemon;
 pub mod digest;
 pub mod elementary;
+pub mod hook;
 pub mod index;
 pub mod jpeg;
 pub mod media;

@@ -1,57 +1,15 @@
 //! Somebody else is told of changes, also one that fails at first, and recording doesn't wait for one that hangs.
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{self, Receiver};
+use std::net::TcpListener;
 use std::time::Duration;
-
-use serde_json::Value;
 
 use crate::support::camera::{Camera, Listen, live};
 use crate::support::daemon::Place;
+use crate::support::hook;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TOKEN: &str = "planted-hook-Sesam-1";
 const PATH: &str = "/planted-path-Sesam-2";
-
-/// Reads one request; its head and its body.
-fn read(stream: &mut TcpStream) -> (String, Value) {
-    let mut read = Vec::new();
-    let mut piece = [0; 4096];
-    loop {
-        let text = String::from_utf8_lossy(&read).into_owned();
-        if let Some((head, body)) = text.split_once("\r\n\r\n")
-            && let Ok(body) = serde_json::from_str(body)
-        {
-            return (head.to_owned(), body);
-        }
-        let length = stream.read(&mut piece).expect("a request");
-        assert!(length > 0, "{text}");
-        read.extend_from_slice(&piece[..length]);
-    }
-}
-
-/// A server that answers 500 to the first request and 200 to all others; what it was asked, as it comes.
-fn receiver() -> (String, Receiver<(String, Value)>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let (sender, asked) = mpsc::channel();
-    std::thread::spawn(move || {
-        let mut answers = ["500 Internal Server Error"].into_iter();
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let request = read(&mut stream);
-            let status = answers.next().unwrap_or("200 OK");
-            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n");
-            // Who was told may have what it needs.
-            let _ = stream.write_all(answer.as_bytes());
-            if sender.send(request).is_err() {
-                return;
-            }
-        }
-    });
-    (format!("http://{address}{PATH}"), asked)
-}
 
 fn configure(place: &Place, url: &str, camera: &str) {
     let storage = place.storage();
@@ -64,7 +22,7 @@ fn configure(place: &Place, url: &str, camera: &str) {
 fn a_camera_is_told_lost_and_back_although_the_first_try_fails() {
     let gate = Camera::start(Listen::plainly(71), live(50));
     let section = gate.section("gate", "/");
-    let (url, asked) = receiver();
+    let (url, asked) = hook::start(PATH, "500 Internal Server Error");
     let place = Place::new("");
     configure(&place, &url, &section);
     let daemon = place.run();
@@ -119,7 +77,7 @@ fn recording_and_the_end_of_it_do_not_wait_for_one_that_hangs() {
     });
     drop(gate);
     let (mut told, _) = silent.accept().expect("a connection");
-    let (_, lost) = read(&mut told);
+    let (_, lost) = hook::read(&mut told);
     assert_eq!(lost["camera"], "gate", "{lost}");
     let known = place.index().expect("an index").rows_of("yard").len();
     place.wait_for("frames of the other", LIMIT, |index| {

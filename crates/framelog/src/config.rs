@@ -138,8 +138,21 @@ impl Config {
     /// As [`Config::load`], for the rest of the file.
     pub fn load_without_cameras(file: &Path) -> Result<Self, Vec<Problem>> {
         let text = read_text(file)?;
-        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Default::default())?;
+        let surroundings = surroundings(file);
+        let (config, _) = parse(file, &text, &surroundings, |report, top| {
+            (http(report, top, &surroundings), Vec::new(), None)
+        })?;
         Ok(config)
+    }
+
+    /// Only where the footage is, without any password: footage is found also by who may not read those, and when no recorder runs.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for `[storage]` alone.
+    pub fn load_storage(file: &Path) -> Result<Storage, Vec<Problem>> {
+        let text = read_text(file)?;
+        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Default::default())?;
+        Ok(config.storage)
     }
 
     /// Checks the text of a file, and fetches the passwords it names: [`Config::load`] without what the file itself is like.
@@ -149,8 +162,11 @@ impl Config {
     pub fn read(file: &Path, text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let surroundings = surroundings(file);
         parse(file, text, &surroundings, |report, top| {
-            let cameras = cameras(report, top, &surroundings);
-            (cameras, webhook::read(report, top, &surroundings))
+            (
+                http(report, top, &surroundings),
+                cameras(report, top, &surroundings),
+                webhook::read(report, top, &surroundings),
+            )
         })
     }
 
@@ -176,6 +192,7 @@ fn read_text(file: &Path) -> Result<String, Vec<Problem>> {
         let remedy = match e.kind() {
             std::io::ErrorKind::NotFound => "write one, or name yours with --config",
             std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            std::io::ErrorKind::PermissionDenied => "use sudo, or join the group that may read it",
             _ => "check the path and its permissions",
         };
         let message = format!("can't read the configuration: {e}; {remedy}");
@@ -209,7 +226,7 @@ fn parse(
     file: &Path,
     text: &str,
     surroundings: &Surroundings<'_>,
-    rest: impl FnOnce(&mut Report<'_>, &DeTable<'_>) -> (Vec<Camera>, Option<Webhook>),
+    rest: impl FnOnce(&mut Report<'_>, &DeTable<'_>) -> (Http, Vec<Camera>, Option<Webhook>),
 ) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
     let mut report = Report::new(file, text);
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
@@ -217,11 +234,8 @@ fn parse(
     // A table that was recovered from worse than a duplicate lacks keys that the file has.
     if syntax_errors.iter().all(syntax::is_duplicate) {
         Section::new(&mut report, "", 0, top, &TOP_KEYS);
-        let (storage, http) = (
-            storage(&mut report, top, &surroundings.base),
-            http(&mut report, top, surroundings),
-        );
-        let (cameras, webhook) = rest(&mut report, top);
+        let storage = storage(&mut report, top, &surroundings.base);
+        let (http, cameras, webhook) = rest(&mut report, top);
         let config = Config {
             storage,
             http,

@@ -300,7 +300,7 @@ async fn serve(
     });
     status.set_index_cycles(Some(store.index_cycles()));
     cameras.apply(&config.cameras).await?;
-    service::ready();
+    service::ready(status);
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");
 
     let mut checks = tokio::time::interval(CHECK);

@@ -23,10 +23,11 @@ const STUCK_MIN: Duration = Duration::from_secs(10);
 /// Recording has begun once: until then a reload is a part of the start.
 static IS_READY: AtomicBool = AtomicBool::new(false);
 
-/// Recording has begun.
-pub fn ready() {
+/// Recording has begun; whoever looks at once should not read that it starts.
+pub fn ready(status: &Status) {
     IS_READY.store(true, Relaxed);
-    notify(&[NotifyState::Ready]);
+    let summary = summary::of(status);
+    notify(&[NotifyState::Ready, NotifyState::Status(&summary)]);
 }
 
 /// The configuration is read again, until [`reloaded`].

@@ -27,9 +27,8 @@ impl<A: clap::Args> Stored<A> {
         let storage = match self.storage {
             Some(storage) => storage,
             None => {
-                let (config, _) =
-                    Config::load(config).map_err(|problems| Failure::configuration(&problems))?;
-                let storage = config.storage;
+                let storage = Config::load_storage(config)
+                    .map_err(|problems| Failure::configuration(&problems))?;
                 may_begin(&storage.path, storage.uuid).map_err(Failure::failed)?;
                 storage.path
             }

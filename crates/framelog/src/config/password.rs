@@ -13,6 +13,8 @@ use super::section::{kind, printable, string};
 
 /// The most bytes of a password file: a wrong path must not fill the memory.
 const FILE_BYTES_MAX: usize = 4096;
+/// The credentials of the service while it runs, for the commands that root types beside it.
+const SERVICE_CREDENTIALS: &str = "/run/credentials/framelog.service";
 
 /// Where a password comes from. Prints as words, never as the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,12 +69,14 @@ pub(super) fn read(
             )
         })?,
         PasswordSource::Credential(name) => {
-            let directory = (surroundings.env)("CREDENTIALS_DIRECTORY").ok_or_else(|| {
-                format!(
+            let directory = (surroundings.env)("CREDENTIALS_DIRECTORY")
+                .map_or_else(|| PathBuf::from(SERVICE_CREDENTIALS), PathBuf::from);
+            if !directory.exists() {
+                return Err(format!(
                     "no $CREDENTIALS_DIRECTORY: add LoadCredential={name}:/path/to/file to the systemd unit"
-                )
-            })?;
-            from_file(&Path::new(&directory).join(name))?
+                ));
+            }
+            from_file(&directory.join(name))?
         }
         PasswordSource::Text | PasswordSource::Url => String::new(),
     };

@@ -14,8 +14,11 @@ fn parsed(text: &str) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
         env: &env,
     };
     parse(Path::new("f.toml"), text, &surroundings, |report, top| {
-        let cameras = cameras(report, top, &surroundings);
-        (cameras, webhook::read(report, top, &surroundings))
+        (
+            http(report, top, &surroundings),
+            cameras(report, top, &surroundings),
+            webhook::read(report, top, &surroundings),
+        )
     })
 }
 
@@ -462,4 +465,17 @@ fn a_webhook_has_a_url_whose_path_is_not_shown() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn footage_is_found_without_any_password() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("framelog.toml");
+    let secret = "{ file = '/nowhere/x' }";
+    let text = format!(
+        "[storage]\npath = '/srv'\n[http]\ntoken = {secret}\n[cameras.g]\nurl = 'http://c/'\nusername = 'u'\npassword = {secret}\n"
+    );
+    std::fs::write(&file, text).unwrap();
+    assert!(Config::load(&file).is_err());
+    assert_eq!(Config::load_storage(&file).unwrap().path, Path::new("/srv"));
 }
