@@ -166,3 +166,38 @@ fn messages_that_are_explained_are_messages() {
     }
     assert!(explained > 40, "{explained}");
 }
+
+/// The text of every warning and error of the log, from the sources.
+fn logged() -> Vec<String> {
+    let sources = sources();
+    let mut found = Vec::new();
+    for level in ["tracing::warn!(", "tracing::error!("] {
+        for call in sources.split(level).skip(1) {
+            let end = call.find(");").unwrap_or(call.len());
+            let text = call[..end].rsplit('"').nth(1).unwrap_or_default();
+            found.push(text.to_owned());
+        }
+    }
+    found
+}
+
+#[test]
+fn every_warning_and_error_of_the_log_is_explained() {
+    let page = deploy().join("../docs/troubleshooting.md");
+    let page = std::fs::read_to_string(page).expect("a page of the project");
+    let explained: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let logged = logged();
+    assert!(logged.len() > 30, "{logged:?}");
+    let missing: Vec<&String> = logged
+        .iter()
+        .filter(|text| !text.starts_with("test camera"))
+        .filter(|text| {
+            let has = |message: &&str| message.len() > 10 && text.contains(*message);
+            !explained.iter().any(has)
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in troubleshooting.md: {missing:#?}"
+    );
+}

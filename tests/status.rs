@@ -123,11 +123,29 @@ fn running_recorder_tells_what_each_camera_does_and_a_stopped_one_that_it_is_dow
     assert_eq!(camera["kept_from_us"], first_us, "{camera}");
     let to_us = camera["kept_to_us"].as_i64().expect("a last frame");
     assert!((first_us + 1..=now_us()).contains(&to_us), "{camera}");
+    let (report, _) = wait_for(&place, "told how fast it goes", LIMIT, |report| {
+        report["storage"]["room"]["days_fit"].is_f64()
+    });
+    let camera = of(&report, "gate");
+    assert!(
+        camera["fps"].as_f64() > Some(1.0) && camera["bits_per_s"].as_u64() > Some(1_000),
+        "{camera}"
+    );
+    assert!(camera["lag_us"].is_i64(), "{camera}");
+    let room = &report["storage"]["room"];
+    assert!(
+        room["free_bytes"].as_u64() > Some(0) && room["footage_bytes"].as_u64() > Some(1_000),
+        "{room}"
+    );
     let found = text(&place.command(&["find", "gate"]));
     assert!(found.contains(", recording "), "{found}");
     assert_eq!(of(&report, "off")["state"], "disabled");
     let shown = text(&place.command(&["status"]));
     assert!(shown.contains("\ngate  recording  since "), "{shown}");
+    assert!(
+        shown.contains(" fps, ") && shown.contains("\ndisk: "),
+        "{shown}"
+    );
     assert!(shown.contains("\noff   disabled   since "), "{shown}");
 
     // A camera that should record and doesn't.

@@ -392,9 +392,12 @@ impl Receiver {
     fn stamp(&mut self) {
         let mut all = std::mem::take(&mut self.made);
         for made in all.drain(..) {
-            match &mut self.opening {
+            let made = match &mut self.opening {
                 Some(opening) => opening.hold(made),
-                None => self.hand_out(made, false),
+                None => Some(made),
+            };
+            if let Some(made) = made {
+                self.hand_out(made, false);
             }
         }
         self.made = all; // for its memory
@@ -410,6 +413,7 @@ impl Receiver {
         for made in held {
             self.hand_out(made, true);
         }
+        self.timeline.go_live();
     }
 
     fn hand_out(&mut self, made: Made, was_held: bool) {

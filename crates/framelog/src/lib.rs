@@ -5,6 +5,7 @@ pub mod cli;
 mod clock_watch;
 pub mod config;
 mod logging;
+mod pace;
 mod readers;
 mod recorder;
 pub mod reload;

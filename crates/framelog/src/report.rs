@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::reload::Reload;
 use crate::status::{Reason, Snapshot, Status};
 
+const DAY_S: f64 = 86_400.0;
+
 /// Everything. Times are microseconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Where this comes from.
     pub source: Source,
@@ -55,7 +57,7 @@ pub struct Recorder {
 }
 
 /// The storage directory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Storage {
     /// As configured.
     pub path: PathBuf,
@@ -65,6 +67,24 @@ pub struct Storage {
     pub detail: Option<String>,
     /// Limits that are configured and can't be kept.
     pub unkept: Vec<Unkept>,
+    /// How full it is; only a running recorder knows.
+    #[serde(default)]
+    pub room: Option<Room>,
+}
+
+/// How full the disk is, and how long it lasts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Room {
+    /// Bytes free on the disk.
+    pub free_bytes: u64,
+    /// Bytes of the disk.
+    pub disk_bytes: u64,
+    /// Bytes of footage.
+    pub footage_bytes: u64,
+    /// What is recorded of all cameras in a second, over the last half minute.
+    pub bytes_per_s: Option<u64>,
+    /// How many days of footage there is room for at this rate: until the oldest makes room for the newest.
+    pub days_fit: Option<f64>,
 }
 
 /// A limit that can't be kept.
@@ -101,7 +121,7 @@ pub enum StorageState {
 }
 
 /// One camera.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Camera {
     /// As configured.
     pub name: String,
@@ -135,6 +155,15 @@ pub struct Camera {
     pub kept_to_us: Option<i64>,
     /// Its clock minus this machine's, where it sends the time.
     pub skew_us: Option<i64>,
+    /// From the capture of its last frame to its arrival; only a running recorder knows.
+    #[serde(default)]
+    pub lag_us: Option<i64>,
+    /// Frames stored in a second, over the last half minute.
+    #[serde(default)]
+    pub fps: Option<f64>,
+    /// Bits of them.
+    #[serde(default)]
+    pub bits_per_s: Option<u64>,
     /// Connections that gave an answer; only a running recorder knows.
     pub connections: Option<u64>,
     /// What stands still although frames come.
@@ -202,6 +231,7 @@ impl Report {
             (None, Some(path)) if no_storage.is_some() => (None, path.clone(), None),
             _ => return None,
         };
+        let limits = status.limits();
         let cameras: Vec<Camera> = status
             .snapshots(Instant::now())
             .iter()
@@ -226,10 +256,12 @@ impl Report {
                     None => StorageState::of(&cameras),
                 },
                 detail: no_storage.map(|no_storage| no_storage.why),
-                unkept: status
-                    .limits()
-                    .map(|(keeping, rules)| Unkept::of(&keeping, &rules))
+                unkept: (limits.as_ref())
+                    .map(|(keeping, rules)| Unkept::of(keeping, rules))
                     .unwrap_or_default(),
+                room: limits
+                    .filter(|(keeping, _)| keeping.disk_total > 0) // not looked at yet
+                    .map(|(keeping, rules)| Room::of(&keeping, &rules, &cameras)),
             },
             cameras,
         })
@@ -262,6 +294,27 @@ impl Report {
     pub fn is_failing(&self) -> bool {
         let is_missing = |camera: &Camera| matches!(camera.state, State::Missing | State::Down);
         self.storage.state.takes_nothing() || self.cameras.iter().any(is_missing)
+    }
+}
+
+impl Room {
+    fn of(keeping: &Keeping, rules: &Rules, cameras: &[Camera]) -> Self {
+        let rates = cameras.iter().filter_map(|camera| camera.bits_per_s);
+        let bytes_per_s = rates.reduce(|sum, bits| sum + bits).map(|bits| bits / 8);
+        let min_free = rules.min_free.min(keeping.disk_total / 10);
+        let on_disk = keeping.footage_bytes + keeping.disk_free.saturating_sub(min_free);
+        let most = rules.max_size.map_or(on_disk, |most| most.min(on_disk));
+        // What is protected makes no room.
+        let passing = most.saturating_sub(keeping.protected_bytes) as f64;
+        Self {
+            free_bytes: keeping.disk_free,
+            disk_bytes: keeping.disk_total,
+            footage_bytes: keeping.footage_bytes,
+            bytes_per_s,
+            days_fit: bytes_per_s
+                .filter(|rate| *rate > 0)
+                .map(|rate| passing / (rate as f64 * DAY_S)),
+        }
     }
 }
 
@@ -387,6 +440,9 @@ impl Camera {
             last_captured_us: (snapshot.losing.as_ref())
                 .map_or(snapshot.last_captured_us, |losing| Some(losing.since_us)),
             skew_us: snapshot.skew_us,
+            lag_us: snapshot.lag_us,
+            fps: snapshot.rate.map(|rate| rate.fps),
+            bits_per_s: snapshot.rate.map(|rate| (rate.bytes_per_s * 8.0) as u64),
             connections: Some(snapshot.counts.connections),
             frozen: snapshot.still.map(|(still, since_us)| Frozen {
                 since_us,
@@ -422,6 +478,7 @@ mod tests {
             last_captured_us: Some(NOW),
             skew_us: None,
             lag_us: None,
+            rate: None,
             still: None,
             losing: None,
         }
@@ -516,6 +573,35 @@ mod tests {
             ..well
         };
         assert_eq!(told(leapt), ["retain"]);
+    }
+
+    #[test]
+    fn days_that_fit_are_those_of_the_disk_or_the_limit_without_what_is_protected() {
+        let keeping = Keeping {
+            footage_bytes: 400_000_000_000,
+            protected_bytes: 32_000_000_000,
+            disk_free: 600_000_000_000,
+            disk_total: 1_100_000_000_000,
+            ..Keeping::default()
+        };
+        let camera = Camera {
+            bits_per_s: Some(40_000_000),
+            ..Camera::default()
+        };
+        let cameras = [camera.clone(), camera, Camera::default()];
+        let days = |rules: &Rules| Room::of(&keeping, rules, &cameras).days_fit;
+        let rules = Rules {
+            min_free: 104_000_000_000,
+            ..Rules::default()
+        };
+        assert_eq!(days(&rules), Some(1.0));
+        let limited = Rules {
+            max_size: Some(464_000_000_000),
+            ..rules
+        };
+        assert_eq!(days(&limited), Some(0.5));
+        let idle = Room::of(&keeping, &limited, &[Camera::default()]);
+        assert_eq!((idle.bytes_per_s, idle.days_fit), (None, None));
     }
 
     #[test]

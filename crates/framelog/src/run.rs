@@ -315,6 +315,7 @@ async fn serve(
                 }
                 status.set_limits(store.keeping(), config.rules());
                 status.set_rows_waiting(store.rows_waiting());
+                status.sample(std::time::Instant::now());
                 continue;
             }
             _ = store.gone() => break,

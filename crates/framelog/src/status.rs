@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use framelog_core::gap::GapReason;
 use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still, wall};
 
+use crate::pace::{Pace, Rate};
 use crate::reload::Reload;
 
 /// The storage, and all cameras that were configured since it was opened.
@@ -105,6 +106,7 @@ struct Inner {
     log: Option<CameraLog>,
     stored_frames: u64,
     stored_at: Option<Instant>,
+    pace: Pace,
     was_losing: bool,
 }
 
@@ -160,6 +162,8 @@ pub struct Snapshot {
     pub skew_us: Option<i64>,
     /// From the capture of its last frame to its arrival, microseconds.
     pub lag_us: Option<i64>,
+    /// What reached the disk in each second of late.
+    pub rate: Option<Rate>,
     /// What stands still although frames come, and since when, microseconds.
     pub still: Option<(Still, i64)>,
     /// Frames come and can't be written.
@@ -285,6 +289,13 @@ impl Status {
         lock(&self.cameras).clear();
     }
 
+    /// Remembers what each camera has stored by now: its rate is taken from that.
+    pub fn sample(&self, now: Instant) {
+        lock(&self.cameras)
+            .values()
+            .for_each(|camera| camera.sample(now));
+    }
+
     /// All cameras, by name.
     pub fn snapshots(&self, now: Instant) -> Vec<Snapshot> {
         lock(&self.cameras)
@@ -352,8 +363,20 @@ impl CameraStatus {
         }
     }
 
+    fn sample(&self, now: Instant) {
+        let mut inner = lock(&self.inner);
+        if let Some(counters) = inner.log.as_ref().map(CameraLog::counters) {
+            inner.pace.sample(now, &counters);
+        }
+    }
+
     fn snapshot(&self, name: &str, now: Instant) -> Snapshot {
         let inner = lock(&self.inner);
+        let stored = inner
+            .log
+            .as_ref()
+            .map(CameraLog::counters)
+            .unwrap_or_default();
         let heard = inner
             .stored_at
             .or(inner.expected.map(|expected| expected.since));
@@ -368,11 +391,8 @@ impl CameraStatus {
                 .expected
                 .map_or(Duration::MAX, |expected| expected.silence_max),
             counts: inner.counts,
-            stored: inner
-                .log
-                .as_ref()
-                .map(CameraLog::counters)
-                .unwrap_or_default(),
+            rate: inner.pace.rate(now, &stored),
+            stored,
             last_captured_us: inner.log.as_ref().and_then(CameraLog::last_captured_us),
             skew_us: inner.skew_us,
             lag_us: inner.lag_us,

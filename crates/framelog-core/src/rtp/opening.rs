@@ -5,7 +5,7 @@ use super::rate::Rate;
 use super::{Made, Picture};
 
 /// So long after a picture that came earlier than those before, and at the least, no other is waited for.
-const QUIET_US: i64 = 300_000;
+const QUIET_US: i64 = 150_000;
 /// Nor after so long.
 const HELD_US_MAX: i64 = 2_000_000;
 /// Nor when so much is held, bytes: some seconds of a usual stream.
@@ -54,12 +54,18 @@ impl Opening {
         self.held.is_empty()
     }
 
-    pub(super) fn hold(&mut self, made: Made) {
+    /// Takes what is made; what is no picture, and has none before it, is handed back: it waits for nothing.
+    pub(super) fn hold(&mut self, made: Made) -> Option<Made> {
+        if self.held.is_empty() && matches!(made, Made::Skipped(_)) {
+            return Some(made);
+        }
+        self.bytes = self.bytes.saturating_add(size_of::<Made>());
         if let Made::Picture(picture) = &made {
             self.bytes = self.bytes.saturating_add(picture.payload.len());
             self.look_at(picture);
         }
         self.held.push(made);
+        None
     }
 
     fn look_at(&mut self, picture: &Picture) {

@@ -47,6 +47,8 @@ pub(super) struct Reorder {
     waiting: BTreeMap<u64, Arrived>,
     /// Numbers ahead that something else in the same sequence has.
     others: BTreeSet<u64>,
+    /// That something else has a sequence of its own.
+    is_apart: bool,
     /// Sequence number and RTP time of what was handed out of late, each at its place modulo the length.
     recent: Box<[Option<(u64, u32)>; BEHIND_MAX as usize]>,
     /// A packet that fits nowhere: the first of a sequence that began anew, if the next one follows on it.
@@ -66,6 +68,7 @@ impl Reorder {
             first: 0,
             waiting: BTreeMap::new(),
             others: BTreeSet::new(),
+            is_apart: false,
             recent: Box::new([None; BEHIND_MAX as usize]),
             stray: None,
             ready: VecDeque::new(),
@@ -79,6 +82,7 @@ impl Reorder {
         self.release_all();
         self.next = None;
         self.others.clear();
+        self.is_apart = false;
         self.recent.fill(None);
         self.stray = None;
     }
@@ -86,7 +90,9 @@ impl Reorder {
     /// A packet of the same sender that is none of this medium (camera-quirks row 100) has this number. Where its packets share the sequence
     /// none of ours is missing there; where they have a sequence of their own ours still comes.
     pub(super) fn pass_over(&mut self, sequence: u16) {
-        let Some(next) = self.next else { return };
+        let Some(next) = self.next.filter(|_| !self.is_apart) else {
+            return;
+        };
         let ahead = sequence.wrapping_sub(next as u16).cast_signed();
         if (0..=AHEAD_MAX).contains(&ahead) {
             self.others
@@ -111,6 +117,10 @@ impl Reorder {
         };
         let ahead = packet.sequence.wrapping_sub(reference as u16).cast_signed();
         let place = reference.saturating_add_signed(i64::from(ahead));
+        if self.others.contains(&place) {
+            self.is_apart = true;
+            self.others.clear();
+        }
         let is_next = self.next.is_some() && ahead == 0;
         let may_be_first = self.next.is_none() && ahead.unsigned_abs() <= BEHIND_MAX;
         match ahead {
@@ -165,6 +175,7 @@ impl Reorder {
         match self.stray.take().filter(follows) {
             Some(stray) => {
                 self.release_all();
+                self.others.clear();
                 self.recent.fill(None);
                 self.first = u64::from(stray.0.sequence) + (1 << 16);
                 self.hand_out(self.first, stray, true);

@@ -702,17 +702,19 @@ fn what_is_of_another_kind_or_empty_between_pieces_tears_nothing() {
 fn another_kind_with_numbers_of_its_own_hides_no_loss() {
     let stream = stream(6, 10, 1, 400);
     let mut sent = Vec::new();
-    for (n, bytes) in numbered(&pieces(&stream)).into_iter().enumerate() {
-        let mut other = packet(40_000 + n as u16, 7, false, b"another kind").to_vec();
-        other[1] = 107;
-        if n != 12 {
-            sent.push(bytes);
+    for ahead in [40_000, 3] {
+        for (n, bytes) in numbered(&pieces(&stream)).into_iter().enumerate() {
+            let mut other = packet(ahead + n as u16, 7, false, b"another kind").to_vec();
+            other[1] = 107;
+            if n != 12 {
+                sent.push(bytes);
+            }
+            sent.push(other.into());
         }
-        sent.push(other.into());
+        let out = run(Transport::Interleaved, std::mem::take(&mut sent));
+        assert_eq!(out.units.len(), 5, "{ahead}");
+        assert_eq!(out.skipped, [SkipReason::Torn]);
     }
-    let out = run(Transport::Interleaved, sent);
-    assert_eq!(out.units.len(), 5);
-    assert_eq!(out.skipped, [SkipReason::Torn]);
 }
 
 #[test]
@@ -774,8 +776,8 @@ fn only_the_senders_own_report_tells_its_time_also_before_its_packets() {
     }
 }
 
-/// By how much the capture times of a stream are off, at most, whose first `kept` pictures were kept and come at once.
-fn off_by(kept: i64, of_kept: impl Fn(i64) -> bool) -> i64 {
+/// By how much the capture times of a stream are off, at most, whose first `kept` pictures were kept and come one each `per_us`.
+fn off_by(kept: i64, per_us: i64, of_kept: impl Fn(i64) -> bool) -> i64 {
     let stream = stream(400, 400, 1, 50);
     let mut receiver = receiver(Transport::Interleaved);
     let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
@@ -791,7 +793,10 @@ fn off_by(kept: i64, of_kept: impl Fn(i64) -> bool) -> i64 {
         if taken.last() != Some(&taken_us) {
             taken.push(taken_us);
         }
-        receiver.push(renumbered(bytes, &mut count), taken_us.max(START + n * 200));
+        receiver.push(
+            renumbered(bytes, &mut count),
+            taken_us.max(START + n * per_us),
+        );
         while let Some(event) = receiver.poll() {
             let Event::AccessUnit(unit) = event else {
                 panic!("{event:?}");
@@ -815,9 +820,26 @@ fn renumbered(bytes: Bytes, count: &mut u16) -> Bytes {
 #[test]
 fn pictures_that_a_server_had_kept_get_the_times_at_which_they_were_taken() {
     for kept in [0, 1, 15, 60, 125, 300] {
-        let off_us = off_by(kept, |_| true);
+        let off_us = off_by(kept, 200, |_| true);
         assert!(off_us <= 70_000, "{kept} kept: {off_us}");
     }
-    let off_us = off_by(20, |n| n == 0);
+    let off_us = off_by(125, 10_000, |_| true);
+    assert!(off_us <= 70_000, "over a slow network: {off_us}");
+    let off_us = off_by(20, 200, |n| n == 0);
     assert!(off_us <= 5_000, "one keyframe alone: {off_us}");
+}
+
+#[test]
+fn what_comes_before_the_first_keyframe_is_told_at_once() {
+    let mut stream = stream(300, 300, 1, 50);
+    let keyframe = stream.remove(0);
+    stream.push(keyframe);
+    let mut receiver = receiver(Transport::Interleaved);
+    let mut told = 0;
+    for (n, bytes) in packets(&stream, 500, 0) {
+        receiver.push(bytes, START + n as i64 * FRAME_US);
+        told += found(&mut receiver).skipped.len();
+        assert!(told + 5 >= n, "{told} of {n}");
+    }
+    assert!(told >= 290);
 }

@@ -67,6 +67,8 @@ pub(super) struct Timeline {
     /// Arrival minus media time of the least delayed pictures, as of the last whole window.
     delay_us: i64,
     first_late_us: i64,
+    /// When pictures arrive says nothing of the rate.
+    is_kept: bool,
     window: Option<Window>,
     /// The least delayed picture of each of the last windows.
     points: VecDeque<Point>,
@@ -141,6 +143,7 @@ impl Timeline {
             },
             delay_us: 0,
             first_late_us: 0,
+            is_kept: false,
             window: None,
             points: VecDeque::new(),
             reports: Reports::default(),
@@ -156,9 +159,15 @@ impl Timeline {
         self.coarse = Coarse::default();
     }
 
-    /// The first picture will be one that came so much later than pictures usually do.
+    /// The pictures up to [`Self::go_live`] are those that a server had kept; the first came so much later than pictures usually do.
     pub(super) fn begin_late(&mut self, late_us: i64) {
         self.first_late_us = late_us;
+        self.is_kept = true;
+    }
+
+    /// From now on pictures come as they are taken.
+    pub(super) fn go_live(&mut self) {
+        self.is_kept = false;
     }
 
     /// By how much later than the least delayed ones the last picture came.
@@ -185,7 +194,9 @@ impl Timeline {
         } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival) {
             self.go_on_by_arrival(arrival);
         }
-        self.follow_rate(arrival);
+        if !self.is_kept {
+            self.follow_rate(arrival);
+        }
         self.last = Some(Last {
             rtp_time,
             ticks: arrival.ticks,

@@ -121,6 +121,7 @@ mod tests {
                 state: StorageState::Ok,
                 detail: None,
                 unkept: Vec::new(),
+                room: None,
             },
             cameras: Vec::new(),
         }

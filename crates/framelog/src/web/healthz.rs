@@ -136,6 +136,7 @@ mod tests {
             last_captured_us: None,
             skew_us: None,
             lag_us: None,
+            rate: None,
             still: None,
             losing: None,
         }

@@ -28,6 +28,7 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
             state: StorageState::Empty,
             detail: None,
             unkept: Vec::new(),
+            room: None,
         },
         cameras: Vec::new(),
     };

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::{time, words};
-use crate::report::{Camera, Report, State, StorageState};
+use crate::report::{Camera, Report, Room, State, StorageState};
 
 /// A camera whose clock is more than this off is told so.
 const SKEW_TOLD_US: i64 = 2_000_000;
@@ -11,6 +11,9 @@ const SKEW_TOLD_US: i64 = 2_000_000;
 /// The whole text, every line ended.
 pub fn text(report: &Report, now_us: i64, utc: bool) -> String {
     let mut text = head(report, now_us, utc) + "\n";
+    if let Some(room) = &report.storage.room {
+        text += &(of_disk(room) + "\n");
+    }
     let mut cameras: Vec<&Camera> = report.cameras.iter().collect();
     cameras.sort_by_key(|camera| (camera.state, &camera.name));
     let width = cameras.iter().map(|camera| camera.name.len()).max();
@@ -82,6 +85,27 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
     head
 }
 
+/// How full the disk is, and how long it lasts.
+fn of_disk(room: &Room) -> String {
+    let mut text = format!(
+        "disk: {} of {} free, {} of footage",
+        words::bytes(room.free_bytes),
+        words::bytes(room.disk_bytes),
+        words::bytes(room.footage_bytes)
+    );
+    if let Some(rate) = room.bytes_per_s {
+        let _ = write!(text, "; {}/s are recorded", words::bytes(rate));
+    }
+    if let Some(days) = room.days_fit {
+        let _ = match days {
+            ..2.0 => write!(text, ", of which {:.1} hours fit", days * 24.0),
+            2.0..10.0 => write!(text, ", of which {days:.1} days fit"),
+            _ => write!(text, ", of which {days:.0} days fit"),
+        };
+    }
+    text
+}
+
 fn name(state: State) -> &'static str {
     match state {
         State::Down => "down",
@@ -121,6 +145,19 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
     {
         remarks.push(format!("last {}", ago(last_us, now_us)));
     }
+    if let (Some(fps), Some(bits), State::Recording | State::Frozen) =
+        (camera.fps, camera.bits_per_s, camera.state)
+    {
+        remarks.push(format!("{fps:.1} fps, {}", bit_rate(bits)));
+        remarks.extend(
+            camera
+                .lag_us
+                .map(|us| format!("lag {}", words::duration(us))),
+        );
+    }
+    if let Some(connections) = camera.connections.filter(|count| *count > 1) {
+        remarks.push(format!("connected {connections} times"));
+    }
     if let Some(skew_us) = camera
         .skew_us
         .filter(|skew| skew.saturating_abs() > SKEW_TOLD_US)
@@ -132,6 +169,13 @@ fn remarks(camera: &Camera, now_us: i64, utc: bool) -> String {
         remarks.push(format!("its clock is {off} {way}"));
     }
     remarks.join(", ")
+}
+
+fn bit_rate(bits: u64) -> String {
+    match bits {
+        ..1_000_000 => format!("{} kbit/s", bits / 1_000),
+        _ => format!("{:.1} Mbit/s", bits as f64 / 1e6),
+    }
 }
 
 /// What became of its frames in this run of the recorder, or in the last.
@@ -237,6 +281,7 @@ mod tests {
                 state: StorageState::of(&cameras),
                 detail: None,
                 unkept: Vec::new(),
+                room: None,
             },
             cameras,
         }
@@ -277,6 +322,39 @@ mod tests {
             ]
             .concat()
         );
+    }
+
+    #[test]
+    fn how_fast_frames_come_and_how_long_the_disk_lasts_is_told() {
+        let gate = Camera {
+            fps: Some(24.96),
+            bits_per_s: Some(4_812_000),
+            lag_us: Some(42_000),
+            connections: Some(3),
+            ..camera("gate", State::Recording)
+        };
+        let mut report = report(true, vec![gate]);
+        let room = |days_fit| Room {
+            free_bytes: 41_000_000_000,
+            disk_bytes: 99_000_000_000,
+            footage_bytes: 12_000_000_000,
+            bytes_per_s: Some(601_500),
+            days_fit,
+        };
+        for (days_fit, says) in [
+            (None, ""),
+            (Some(0.5), ", of which 12.0 hours fit"),
+            (Some(3.456), ", of which 3.5 days fit"),
+            (Some(14.2), ", of which 14 days fit"),
+        ] {
+            report.storage.room = Some(room(days_fit));
+            let text = text(&report, NOW, true);
+            let line = text.lines().nth(1);
+            let disk = "disk: 41 GB of 99 GB free, 12 GB of footage; 602 kB/s are recorded";
+            assert_eq!(line, Some(&*format!("{disk}{says}")));
+            let camera = ", 25.0 fps, 4.8 Mbit/s, lag 42 ms, connected 3 times; this run";
+            assert!(text.contains(camera), "{text}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::wall;
 const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// How long the right answer may take behind one with the number of an earlier request.
-const SECOND_ANSWER_TIME: Duration = Duration::from_secs(1);
+const SECOND_ANSWER_TIME: Duration = Duration::from_secs(3);
 
 /// What we can be asked for.
 const PUBLIC: &[u8] = b"OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE, REDIRECT, TEARDOWN";
@@ -88,6 +88,8 @@ pub struct Dialogue {
     cseq: u32,
     /// The camera's answers do not have the numbers of what they answer.
     misnumbers: bool,
+    /// An answer with the number of an earlier request, and until when a better one may come.
+    doubtful: Option<(Response, Instant)>,
     /// Packets that came while an answer was waited for, for the caller to look at.
     pub early: Vec<Packet>,
     early_bytes: usize,
@@ -103,6 +105,7 @@ impl Dialogue {
             wire,
             cseq: 0,
             misnumbers: false,
+            doubtful: None,
             early: Vec::new(),
             early_bytes: 0,
         }
@@ -160,6 +163,7 @@ impl Dialogue {
     /// Sends a request; returns its number.
     pub fn send(&mut self, ask: Ask<'_>, authorization: Option<&HeaderValue>) -> u32 {
         self.cseq += 1;
+        self.doubtful = None;
         let cseq = self.cseq.to_string();
         let mut fields: Vec<(&str, &[u8])> =
             vec![("CSeq", cseq.as_bytes()), ("User-Agent", USER_AGENT)];
@@ -196,14 +200,17 @@ impl Dialogue {
     /// Waits for the answer to the request of this number. An answer without a number, or with a wrong one, is taken for it; with that of an
     /// earlier request, which has been answered, only if no other comes.
     pub async fn answer(&mut self, cseq: u32) -> Result<Response, NoAnswer> {
-        let mut second: Option<(Response, Instant)> = None;
         loop {
-            match self.wire.item()? {
+            let item = match self.wire.item() {
+                Ok(item) => item,
+                Err(end) => return self.take_doubtful().ok_or(end.into()),
+            };
+            match item {
                 Some(Item::Response(response)) if response.status >= 200 => {
-                    if self.misnumbers || !is_to_earlier(&response, cseq) {
+                    if !self.is_to_earlier(&response, cseq) {
                         return Ok(response);
                     }
-                    second = Some((response, Instant::now() + SECOND_ANSWER_TIME));
+                    self.doubtful = Some((response, Instant::now() + SECOND_ANSWER_TIME));
                 }
                 Some(Item::Response(_)) => {}
                 Some(Item::Request(request)) => self.reply(&request),
@@ -213,18 +220,36 @@ impl Dialogue {
                         self.early.push(packet);
                     }
                 }
-                None => match second.take() {
-                    None => self.wire.receive().await,
-                    Some((response, until)) => {
-                        if timeout_at(until, self.wire.receive()).await.is_err() {
-                            self.misnumbers = true;
-                            return Ok(response);
-                        }
-                        second = Some((response, until));
+                None => {
+                    let until = self.doubtful.as_ref().map(|(_, until)| *until);
+                    let Some(until) = until else {
+                        self.wire.receive().await;
+                        continue;
+                    };
+                    if timeout_at(until, self.wire.receive()).await.is_err()
+                        && let Some(response) = self.take_doubtful()
+                    {
+                        return Ok(response);
                     }
-                },
+                }
             }
         }
+    }
+
+    /// The answer with a wrong number: no better one comes.
+    fn take_doubtful(&mut self) -> Option<Response> {
+        let (response, _) = self.doubtful.take()?;
+        self.misnumbers = true;
+        Some(response)
+    }
+
+    /// Whether it answers a request that was made before this one, as far as the camera's numbers tell.
+    pub fn is_to_earlier(&self, response: &Response, cseq: u32) -> bool {
+        let number = response
+            .headers
+            .get("cseq")
+            .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u32>().ok());
+        !self.misnumbers && number.is_some_and(|number| number > 0 && number < cseq)
     }
 
     /// Packets that came so far while answers were waited for.
@@ -232,15 +257,6 @@ impl Dialogue {
         self.early_bytes = 0;
         std::mem::take(&mut self.early)
     }
-}
-
-/// Whether it answers a request that was made before this one.
-fn is_to_earlier(response: &Response, cseq: u32) -> bool {
-    let number = response
-        .headers
-        .get("cseq")
-        .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u32>().ok());
-    number.is_some_and(|number| number > 0 && number < cseq)
 }
 
 /// Why an answer has not come.

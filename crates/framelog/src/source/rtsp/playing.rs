@@ -122,6 +122,7 @@ pub struct Playing {
 #[derive(Debug)]
 struct Pending {
     method: &'static str,
+    cseq: u32,
     login: Login,
 }
 
@@ -273,6 +274,10 @@ impl Playing {
         memory: &mut Memory,
     ) -> Option<(GapReason, String)> {
         let mut pending = self.pending.take()?;
+        if dialogue.is_to_earlier(response, pending.cseq) {
+            self.pending = Some(pending);
+            return None;
+        }
         match response.status {
             ..200 => self.pending = Some(pending),
             200..300 => pending.login.accepted(memory),
@@ -345,6 +350,7 @@ impl Playing {
     ) {
         let pending = Pending {
             method: self.pace.keep_alive.method(),
+            cseq: 0, // until it is sent
             login: Login::default(),
         };
         self.ask(pending, dialogue, party, session, memory);
@@ -366,7 +372,7 @@ impl Playing {
         };
         match authorize(&mut pending.login, party, memory, ask) {
             Ok(authorization) => {
-                dialogue.send(ask, authorization.as_ref());
+                pending.cseq = dialogue.send(ask, authorization.as_ref());
                 self.pending = Some(pending);
             }
             Err(refused) => tracing::debug!(detail = refused.detail, "keep-alive not sent"),
