@@ -165,10 +165,10 @@ fn running_recorder_tells_what_each_camera_does_and_a_stopped_one_that_it_is_dow
         "{report}"
     );
     let shown = text(&place.command(&["status"]));
-    let first = shown.lines().nth(1).expect("a line for each camera");
+    let first = shown.lines().nth(2).expect("a line for each camera");
     assert!(
         first.starts_with("away  missing "),
-        "what is wrong comes first: {shown}"
+        "behind recorder and disk, what is wrong comes first: {shown}"
     );
 
     assert!(
