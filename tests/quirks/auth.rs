@@ -295,7 +295,7 @@ cases! {
         })
         .url(|address| format!("http://{address}/x?pwd=Secret-78-e"))
         .frames(0)
-        .must(&["bad_response"]);
+        .must(&["disconnected"]);
         plan.secrets = vec!["Secret-78-e".to_owned(), "Secret-78-f".to_owned()];
         plan
     };
