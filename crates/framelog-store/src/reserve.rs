@@ -18,7 +18,7 @@ use crate::layout;
 /// The most that is kept in each way, bytes: what the removal of some hundred segments writes.
 const BYTES_MAX: u64 = 8 << 20;
 /// At most this part of the file system, in each way.
-const SHARE: u64 = 64;
+const SHARE: u64 = 128;
 
 /// A file of no meaning that is there to be given up.
 #[derive(Clone, Debug)]

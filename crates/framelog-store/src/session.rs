@@ -152,6 +152,9 @@ async fn begin_on(
             )?;
             tracing::warn!(path = %storage.display(), "there is footage and no index; one is being made from it");
         }
+        // The database grows to what it begins with here and now, and not by the reserve of a small disk that is full. No row of footage is in
+        // the log yet; what can't be brought in stays in it.
+        let _ = rows::execute(connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
     }
     let uuid = agree_on_identity(storage, connection, now_us).await?;
     let mark = lost_index::mark(storage)?;
