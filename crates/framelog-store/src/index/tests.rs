@@ -38,6 +38,31 @@ fn written(segment_id: i64, frames: std::ops::Range<i64>) -> Change {
     })
 }
 
+/// An index in this directory, and what is reported to it.
+async fn begun(
+    storage: &Path,
+    disk: &Disk,
+    budget: Arc<Budget>,
+    sync: Duration,
+) -> (Index, Changes) {
+    let session = session::begin(storage, disk, Duration::ZERO, 0)
+        .await
+        .unwrap();
+    let (changes, reported) = Changes::channel();
+    let guard = Guard::new(storage, disk, session.known.uuid).unwrap();
+    let retention = Retention::new(disk.clone(), Rules::default());
+    let index = Index::new(
+        session,
+        guard,
+        disk.clone(),
+        budget,
+        sync,
+        reported,
+        retention,
+    );
+    (index, changes)
+}
+
 async fn count(index: &mut Index) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM frames")
         .fetch_one(&mut index.connection)
@@ -48,30 +73,12 @@ async fn count(index: &mut Index) -> i64 {
 #[tokio::test]
 async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
     let dir = tempfile::tempdir().unwrap();
-    let session = session::begin(
-        dir.path(),
-        &Disk::open(dir.path()).unwrap(),
-        std::time::Duration::ZERO,
-        0,
-    )
-    .await
-    .unwrap();
-    let (changes, reported) = Changes::channel();
     let budget = Arc::new(Budget::new(Limits {
         rows_max: FRAMES as usize,
         ..Limits::default()
     }));
     let disk = Disk::open(dir.path()).unwrap();
-    let guard = Guard::new(dir.path(), &disk, session.known.uuid).unwrap();
-    let mut index = Index::new(
-        session,
-        guard,
-        disk,
-        budget.clone(),
-        Duration::ZERO,
-        reported,
-        Retention::new(Disk::open(dir.path()).unwrap(), Rules::default()),
-    );
+    let (mut index, changes) = begun(dir.path(), &disk, budget.clone(), Duration::ZERO).await;
 
     index.execute("PRAGMA max_page_count = 40").await.unwrap();
     budget.rows_wait(FRAMES as usize);
@@ -99,29 +106,12 @@ async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
 #[tokio::test]
 async fn footage_is_synced_before_every_durable_commit_only() {
     let dir = tempfile::tempdir().unwrap();
-    let session = session::begin(
-        dir.path(),
-        &Disk::open(dir.path()).unwrap(),
-        std::time::Duration::ZERO,
-        0,
-    )
-    .await
-    .unwrap();
-    let (changes, reported) = Changes::channel();
     let disk = Disk::open(dir.path()).unwrap();
+    let sync = Duration::from_secs(60);
+    let (mut index, changes) = begun(dir.path(), &disk, Arc::default(), sync).await;
     disk.faults
         .sync_fails
         .store(true, std::sync::atomic::Ordering::SeqCst);
-    let guard = Guard::new(dir.path(), &disk, session.known.uuid).unwrap();
-    let mut index = Index::new(
-        session,
-        guard,
-        disk,
-        Arc::default(),
-        Duration::from_secs(60),
-        reported,
-        Retention::new(Disk::open(dir.path()).unwrap(), Rules::default()),
-    );
     index.budget.rows_wait(20);
     changes.send(written(1, 0..10));
     index.take_changes();
@@ -139,22 +129,11 @@ async fn footage_is_synced_before_every_durable_commit_only() {
 async fn rows_ahead_of_a_sync_that_failed_are_withdrawn_if_their_bytes_are_gone() {
     let dir = tempfile::tempdir().unwrap();
     let disk = Disk::open(dir.path()).unwrap();
-    let session = session::begin(dir.path(), &disk, Duration::ZERO, 0)
-        .await
-        .unwrap();
-    let (changes, reported) = Changes::channel();
+    let sync = Duration::from_secs(60);
+    let (mut index, changes) = begun(dir.path(), &disk, Arc::default(), sync).await;
     disk.faults
         .sync_fails
         .store(true, std::sync::atomic::Ordering::SeqCst);
-    let mut index = Index::new(
-        session,
-        Guard::new(dir.path(), &disk, uuid::Uuid::nil()).unwrap(),
-        disk.clone(),
-        Arc::default(),
-        Duration::from_secs(60),
-        reported,
-        Retention::new(disk.clone(), Rules::default()),
-    );
     index.budget.rows_wait(20);
     // Of one segment there is no file, of the other one, in which two pictures have no end.
     let mut footage = [b"\xff\xd8", &[0; 86][..], b"\xff\xd9", &[0; 10]]
