@@ -6,6 +6,8 @@ pub mod parameters;
 pub(crate) mod sps;
 mod vps;
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 use smallvec::SmallVec;
 
@@ -19,7 +21,7 @@ const UNITS_MAX: usize = 1024;
 /// Where a unit begins in Annex B.
 const START_CODE: [u8; 3] = [0, 0, 1];
 /// H.264 §D.1.8.
-const SEI_RECOVERY_POINT: usize = 6;
+const SEI_RECOVERY_POINT: u32 = 6;
 
 /// What a NAL unit is to someone who puts access units together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +99,14 @@ fn beginning(nal: &Payload) -> SmallVec<[u8; BEGINNING_BYTES]> {
     bytes.copied().take(BEGINNING_BYTES).collect()
 }
 
+/// All of a unit, copied only if it came in pieces.
+fn whole(nal: &Payload) -> Cow<'_, [u8]> {
+    match nal.slices() {
+        [one] => Cow::Borrowed(one),
+        _ => Cow::Owned(nal.to_vec()),
+    }
+}
+
 /// H.264 Table 7-1.
 fn kind_h264(beginning: &[u8], nal: &Payload) -> Kind {
     let Some((first, body)) = beginning.split_first() else {
@@ -122,7 +132,7 @@ fn kind_h264(beginning: &[u8], nal: &Payload) -> Kind {
             pps_id: None,
         }),
         6 => Kind::Information {
-            is_recovery_point: is_recovery_point(rbsp(nal).skip(1)),
+            is_recovery_point: is_recovery_point(whole(nal).get(1..).unwrap_or_default()),
         },
         7 => Kind::Set(SetKind::Sequence),
         8 => Kind::Set(SetKind::Picture),
@@ -167,36 +177,24 @@ fn kind_h265(nal: &[u8]) -> Kind {
     }
 }
 
-/// The bytes of a unit without those that keep start codes out of it (H.264 §7.4.1).
-fn rbsp(nal: &Payload) -> impl Iterator<Item = u8> {
-    let bytes = nal.slices().iter().flat_map(|slice| slice.iter().copied());
-    bytes
-        .scan(0, |zeros, byte| {
-            let is_kept = *zeros < 2 || byte != 3;
-            *zeros = if is_kept && byte == 0 { *zeros + 1 } else { 0 };
-            Some(is_kept.then_some(byte))
-        })
-        .flatten()
-}
-
 /// Whether there is a recovery point among the messages (H.264 §7.3.2.3) from which the very next picture is right.
-fn is_recovery_point(mut sei: impl Iterator<Item = u8>) -> bool {
-    let number = |sei: &mut dyn Iterator<Item = u8>| {
-        let mut sum = 0;
+fn is_recovery_point(sei: &[u8]) -> bool {
+    let mut bits = Bits::new(sei);
+    let number = |bits: &mut Bits<'_>| {
+        let mut sum = 0_u32;
         loop {
-            let byte = sei.next()?;
-            sum += usize::from(byte);
+            let byte = bits.number(8)?;
+            sum = sum.saturating_add(byte);
             if byte != 0xFF {
                 return Some(sum);
             }
         }
     };
-    while let (Some(kind), Some(len)) = (number(&mut sei), number(&mut sei)) {
+    while let (Some(kind), Some(len)) = (number(&mut bits), number(&mut bits)) {
         if kind == SEI_RECOVERY_POINT {
-            // recovery_frame_cnt, ue(v): 0 is a single 1.
-            return sei.next().is_some_and(|byte| byte & 0x80 != 0);
+            return bits.exp_golomb() == Some(0);
         }
-        if len > 0 && sei.nth(len - 1).is_none() {
+        if bits.skip(len.saturating_mul(8)).is_none() {
             break;
         }
     }

@@ -170,12 +170,7 @@ pub struct Receiver {
     made: Vec<Made>,
     counts: Counts,
     last_report: u32,
-    /// The last reports of senders whose packets are not taken, or not yet, and when they came.
-    others_reports: Vec<(SenderReport, i64)>,
 }
-
-/// Of so many others a report is remembered. No camera has as many.
-const REPORTS_MAX: usize = 8;
 
 impl Receiver {
     /// A receiver for what a camera describes as `video`.
@@ -199,7 +194,6 @@ impl Receiver {
             made: Vec::new(),
             counts: Counts::default(),
             last_report: 0,
-            others_reports: Vec::new(),
         }
     }
 
@@ -236,7 +230,12 @@ impl Receiver {
     pub fn push_rtcp(&mut self, compound: &[u8], now_us: i64) {
         for message in rtcp::read(compound) {
             match message {
-                rtcp::Message::SenderReport(report) => self.take_report(report, now_us),
+                rtcp::Message::SenderReport(report)
+                    if self.sources.current() == Some(report.ssrc) =>
+                {
+                    self.believe(report, now_us);
+                }
+                rtcp::Message::SenderReport(report) => self.sources.keep_report(report, now_us),
                 rtcp::Message::Bye { ssrc } if self.sources.current() == Some(ssrc) => {
                     self.end_source();
                 }
@@ -307,27 +306,16 @@ impl Receiver {
         })
     }
 
-    fn take_report(&mut self, report: SenderReport, now_us: i64) {
-        if self.sources.current() == Some(report.ssrc) {
-            self.counts.reports += 1;
-            self.last_report = (report.ntp >> 16) as u32;
-            self.timeline.report(report.ntp, report.rtp_time, now_us);
-            return;
-        }
-        self.others_reports
-            .retain(|(other, _)| other.ssrc != report.ssrc);
-        if self.others_reports.len() == REPORTS_MAX {
-            self.others_reports.remove(0);
-        }
-        self.others_reports.push((report, now_us));
+    fn believe(&mut self, report: SenderReport, came_us: i64) {
+        self.counts.reports += 1;
+        self.last_report = (report.ntp >> 16) as u32;
+        self.timeline.report(report.ntp, report.rtp_time, came_us);
     }
 
     /// The report that came before the sender's first packet.
     fn take_early_report(&mut self) {
-        let ours = |(report, _): &(SenderReport, i64)| Some(report.ssrc) == self.sources.current();
-        if let Some(early) = self.others_reports.iter().position(ours) {
-            let (report, came_us) = self.others_reports.remove(early);
-            self.take_report(report, came_us);
+        if let Some((report, came_us)) = self.sources.early_report() {
+            self.believe(report, came_us);
         }
     }
 
@@ -397,7 +385,7 @@ impl Receiver {
                 None => Some(made),
             };
             if let Some(made) = made {
-                self.hand_out(made, false);
+                self.hand_out(made);
             }
         }
         self.made = all; // for its memory
@@ -411,31 +399,24 @@ impl Receiver {
         let (held, late_us) = opening.end();
         self.timeline.begin_late(late_us);
         for made in held {
-            self.hand_out(made, true);
+            self.hand_out(made);
         }
         self.timeline.go_live();
     }
 
-    fn hand_out(&mut self, made: Made, was_held: bool) {
+    fn hand_out(&mut self, made: Made) {
         self.events.push_back(match made {
             Made::Skipped(reason) => Event::Skipped(reason),
-            Made::Picture(picture) => {
-                let received_us = picture.received_us;
-                let mut stamp =
-                    self.timeline
-                        .stamp(picture.rtp_time, received_us, picture.keyframe);
-                if was_held {
-                    stamp.late_us = self.timeline.late_us();
-                }
-                Event::AccessUnit(AccessUnit {
-                    stamp,
-                    payload: picture.payload,
-                    codec: self.codec,
-                    keyframe: picture.keyframe,
-                    parameters: picture.parameters,
-                    received_us,
-                })
-            }
+            Made::Picture(picture) => Event::AccessUnit(AccessUnit {
+                stamp: self
+                    .timeline
+                    .stamp(picture.rtp_time, picture.received_us, picture.keyframe),
+                payload: picture.payload,
+                codec: self.codec,
+                keyframe: picture.keyframe,
+                parameters: picture.parameters,
+                received_us: picture.received_us,
+            }),
         });
     }
 }

@@ -37,7 +37,10 @@ impl<'a> Bits<'a> {
     }
 
     pub(super) fn skip(&mut self, bits: u32) -> Option<()> {
-        (0..bits).try_for_each(|_| self.flag().map(|_| ()))
+        for _ in 0..bits / 8 {
+            self.byte = self.next_byte()?; // as many of its bits are left as of the one before
+        }
+        (0..bits % 8).try_for_each(|_| self.flag().map(|_| ()))
     }
 
     /// `ue(v)`.
@@ -114,6 +117,25 @@ mod tests {
         let mut bits = Bits::new(&[0, 0, 3, 1, 0, 0, 3, 0, 0, 3, 7, 3]);
         let found: Vec<_> = std::iter::from_fn(|| bits.number(8)).collect();
         assert_eq!(found, [0, 0, 1, 0, 0, 0, 0, 7, 3]);
+    }
+
+    #[test]
+    fn bits_are_skipped_from_anywhere_to_anywhere() {
+        let bytes = [0b1010_0110, 0b0101_1001, 0, 0, 3, 1, 0xF0, 0x0F];
+        for from in 0..20 {
+            for by in 0..45 {
+                let (mut skipped, mut read) = (Bits::new(&bytes), Bits::new(&bytes));
+                for bits in [&mut skipped, &mut read] {
+                    bits.number(from);
+                }
+                let done = skipped.skip(by).is_some();
+                assert_eq!((0..by).all(|_| read.flag().is_some()), done);
+                if done {
+                    assert_eq!(skipped.number(3), read.number(3), "{by} from {from}");
+                }
+            }
+        }
+        assert_eq!(Bits::new(&bytes).skip(64), None);
     }
 
     #[test]

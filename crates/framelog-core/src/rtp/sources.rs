@@ -5,6 +5,7 @@
 //! known: nothing of a stream that changes its SSRC is lost, and nothing of a foreign one gets in.
 
 use super::packet::Packet;
+use super::rtcp::SenderReport;
 
 /// For how long another sender must go on alone to be the camera's new one.
 const ALONE_US: i64 = 2_000_000;
@@ -39,6 +40,8 @@ pub(super) struct Sources {
     held_bytes: usize,
     /// Whose they are.
     senders: Vec<u32>,
+    /// The last report of each of those whose packets are not ours, or not yet, and when it came.
+    reports: Vec<(SenderReport, i64)>,
     /// Packets of others that were passed over.
     pub(super) foreign: u64,
 }
@@ -97,6 +100,25 @@ impl Sources {
             Verdict::Changed(held) => Some(held),
             _ => None,
         }
+    }
+
+    /// Keeps the report of a sender whose packets are not ours: it often comes before the first of them.
+    pub(super) fn keep_report(&mut self, report: SenderReport, now_us: i64) {
+        self.reports.retain(|(other, _)| other.ssrc != report.ssrc);
+        if self.reports.len() == SENDERS_MAX {
+            self.reports.remove(0);
+        }
+        self.reports.push((report, now_us));
+    }
+
+    /// The report that was kept of the sender that is ours now, and when it came.
+    pub(super) fn early_report(&mut self) -> Option<(SenderReport, i64)> {
+        let ours = self.current?;
+        let at = self
+            .reports
+            .iter()
+            .position(|(report, _)| report.ssrc == ours)?;
+        Some(self.reports.remove(at))
     }
 
     fn change(&mut self, ssrc: u32) -> Verdict {

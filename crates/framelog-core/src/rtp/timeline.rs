@@ -66,8 +66,9 @@ pub(super) struct Timeline {
     origin: Point,
     /// Arrival minus media time of the least delayed pictures, as of the last whole window.
     delay_us: i64,
+    /// By how much the first picture came late.
     first_late_us: i64,
-    /// When pictures arrive says nothing of the rate.
+    /// The pictures are those that a server had kept: when they arrive says nothing of the rate.
     is_kept: bool,
     window: Option<Window>,
     /// The least delayed picture of each of the last windows.
@@ -170,16 +171,6 @@ impl Timeline {
         self.is_kept = false;
     }
 
-    /// By how much later than the least delayed ones the last picture came.
-    pub(super) fn late_us(&self) -> i64 {
-        let arrival = |last: Last| Point {
-            ticks: last.ticks,
-            us: last.received_us,
-        };
-        let delay_us = self.last.map(|last| self.delay_at(&arrival(last)));
-        delay_us.map_or(0, |us| us.saturating_sub(self.delay_us).max(0))
-    }
-
     /// The stamp of a picture with this RTP time. To be called once for each picture, in order of arrival.
     pub(super) fn stamp(&mut self, rtp_time: u32, received_us: i64, keyframe: bool) -> Stamp {
         let arrival = Point {
@@ -207,7 +198,14 @@ impl Timeline {
         if let Some(early) = self.early.take() {
             self.place_report(early);
         }
-        self.stamp_at(arrival.ticks, keyframe)
+        let late_us = match self.is_kept {
+            true => self.delay_at(&arrival).saturating_sub(self.delay_us).max(0),
+            false => 0,
+        };
+        Stamp {
+            late_us,
+            ..self.stamp_at(arrival.ticks, keyframe)
+        }
     }
 
     /// Takes a sender report (RFC 3550 §6.4.1) that arrived at `received_us`. One that is not plausible is passed over.
