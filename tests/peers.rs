@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::support::daemon::Place;
 use crate::support::index::Index;
-use crate::support::media::{assert_decodes, probed_frames};
+use crate::support::media::assert_segments_play;
 use crate::support::proxy::Proxy;
 
 mod rtsp;
@@ -139,15 +139,7 @@ fn record(port: u16, target: &str, frames: usize) {
         .flat_map(|wire| pictures(&body(wire)))
         .collect();
     assert_stored(&sent, &index);
-    for segment in index.segments().expect("segments") {
-        let path = place.storage().join(&segment.path);
-        assert_eq!(
-            i64::try_from(probed_frames(&path)),
-            Ok(segment.frames),
-            "{segment:?}"
-        );
-        assert_decodes(&path);
-    }
+    assert_segments_play(&place.storage(), &index);
 }
 
 /// Every picture in order, padding behind it kept or not; only the last few, on their way at the stop, may be missing.

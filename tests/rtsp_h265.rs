@@ -9,22 +9,11 @@ use crate::support::camera::{Camera, Listen, Shot, script};
 use crate::support::daemon::Place;
 use crate::support::digest::base64;
 use crate::support::elementary::frames;
-use crate::support::media::{assert_decodes, probed_frames};
+use crate::support::media::assert_segments_play;
 use crate::support::now_us;
-use crate::support::rtsp::{Stage, stored};
+use crate::support::rtsp::{Stage, stored, units};
 
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// The NAL units of a stored access unit.
-fn units(mut stored: &[u8]) -> Vec<Vec<u8>> {
-    let mut units = Vec::new();
-    while let Some((length, rest)) = stored.split_first_chunk() {
-        let (unit, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
-        units.push(unit.to_vec());
-        stored = rest;
-    }
-    units
-}
 
 /// Records a camera that describes sequence and picture parameter sets, or sends them before each keyframe, but never a video parameter set.
 fn record_without_a_video_parameter_set(described: bool) {
@@ -88,15 +77,7 @@ fn record_without_a_video_parameter_set(described: bool) {
         assert!(sent.shot.accepted.contains(payload), "{row:?}");
         assert_eq!(row.keyframe, sent.shot.keyframe, "{row:?}");
     }
-    for segment in index.segments().expect("segments") {
-        let path = place.storage().join(&segment.path);
-        assert_eq!(
-            i64::try_from(probed_frames(&path)),
-            Ok(segment.frames),
-            "{segment:?}"
-        );
-        assert_decodes(&path);
-    }
+    assert_segments_play(&place.storage(), &index);
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use super::{Peer, free_port};
 use crate::support::daemon::{Place, program};
 use crate::support::index::Index;
-use crate::support::media::{assert_decodes, probed_frames};
+use crate::support::media::assert_segments_play;
 use crate::support::proxy::Proxy;
-use crate::support::rtsp::stored;
+use crate::support::rtsp::{stored, units};
 
 /// GStreamer's server, asking for credentials in this way; its port.
 pub fn gstreamer(auth: &str) -> (Peer, u16) {
@@ -110,17 +110,11 @@ pub fn assert_keyframes(index: &Index, path: &str) {
 }
 
 /// Whether a stored access unit has a slice of an IDR (H.264) or IRAP (H.265) picture.
-fn has_random_access_slice(mut units: &[u8], path: &str) -> bool {
-    let mut found = false;
-    while let Some((length, rest)) = units.split_first_chunk() {
-        let length = u32::from_be_bytes(*length) as usize;
-        found |= match path {
-            "/h265" => matches!(rest[0] >> 1 & 0x3f, 16..=23),
-            _ => rest[0] & 0x1f == 5,
-        };
-        units = &rest[length..];
-    }
-    found
+fn has_random_access_slice(access_unit: &[u8], path: &str) -> bool {
+    units(access_unit).iter().any(|unit| match path {
+        "/h265" => matches!(unit[0] >> 1 & 0x3f, 16..=23),
+        _ => unit[0] & 0x1f == 5,
+    })
 }
 
 fn assert_plays(place: &Place, index: &Index) {
@@ -131,15 +125,7 @@ fn assert_plays(place: &Place, index: &Index) {
             place.log()
         );
     }
-    for segment in index.segments().expect("segments") {
-        let path = place.storage().join(&segment.path);
-        assert_eq!(
-            i64::try_from(probed_frames(&path)),
-            Ok(segment.frames),
-            "{segment:?}"
-        );
-        assert_decodes(&path);
-    }
+    assert_segments_play(&place.storage(), index);
 }
 
 /// The packets of channel 0 in what a server said.

@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
+use super::index::Index;
+
 /// How many frames ffprobe finds in a file.
 pub fn probed_frames(path: &Path) -> usize {
     let output = Command::new("ffprobe")
@@ -26,6 +28,19 @@ pub fn probed_frames(path: &Path) -> usize {
         .trim_end_matches(',')
         .parse()
         .unwrap_or_else(|_| panic!("ffprobe {}: {text}{errors}", path.display()))
+}
+
+/// Panics unless each segment has as many frames as its row says, and ffmpeg decodes it without a complaint.
+pub fn assert_segments_play(storage: &Path, index: &Index) {
+    for segment in index.segments().expect("segments") {
+        let path = storage.join(&segment.path);
+        assert_eq!(
+            i64::try_from(probed_frames(&path)),
+            Ok(segment.frames),
+            "{segment:?}"
+        );
+        assert_decodes(&path);
+    }
 }
 
 /// Panics unless ffmpeg decodes the file without a complaint.

@@ -239,6 +239,17 @@ impl Encoder {
     }
 }
 
+/// The NAL units of an access unit as it is stored: the reverse of [`stored`].
+pub fn units(mut stored: &[u8]) -> Vec<Vec<u8>> {
+    let mut units = Vec::new();
+    while let Some((length, rest)) = stored.split_first_chunk() {
+        let (unit, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
+        units.push(unit.to_vec());
+        stored = rest;
+    }
+    units
+}
+
 /// Each unit behind its length.
 pub fn stored(units: &[Vec<u8>]) -> Vec<u8> {
     let with_length = |unit: &Vec<u8>| {

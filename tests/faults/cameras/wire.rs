@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::support::camera::{HEAD, Request};
-use crate::support::rtsp::{Encoder, acceptance, interleaved, usual_lines};
+use crate::support::rtsp::{Encoder, acceptance, interleaved, units, usual_lines};
 use crate::support::{now_us, seconds};
 
 use super::super::pictures::{Codec, Number, Pictures};
@@ -146,15 +146,4 @@ fn part(picture: &[u8], stamp_us: i64) -> Vec<u8> {
 /// The RTP time of a time in whole milliseconds; it wraps.
 fn rtp_time(us: i64) -> u32 {
     (us / 1_000 * TICKS) as u32
-}
-
-/// The NAL units of an access unit as it is stored.
-fn units(mut stored: &[u8]) -> Vec<Vec<u8>> {
-    let mut units = Vec::new();
-    while let Some((length, rest)) = stored.split_first_chunk() {
-        let (unit, rest) = rest.split_at(u32::from_be_bytes(*length) as usize);
-        units.push(unit.to_vec());
-        stored = rest;
-    }
-    units
 }
