@@ -18,7 +18,7 @@ use crate::rebuild::Progress;
 use crate::reserve::Reserve;
 use crate::room::{self, Room};
 use crate::rows::{self, execute};
-use crate::rules::{Rule, Rules};
+use crate::rules::{Rule, Rules, effective_min_free};
 use crate::{error, layout};
 
 mod alarm;
@@ -49,8 +49,6 @@ const SETTLING: Duration = Duration::from_secs(1);
 const RETRY_EVERY: Duration = Duration::from_secs(60);
 /// Brings the log into the database, as far as readers let it.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
-/// `min_free` counts up to this part of the file system: on a small disk more would leave no footage.
-const MIN_FREE_SHARE: u64 = 10;
 
 /// How much footage there is, and how much room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -675,11 +673,11 @@ impl Retention {
 
     /// `min_free` as far as it counts here.
     fn min_free(&mut self) -> u64 {
-        let most = self.now.disk_total / MIN_FREE_SHARE;
-        if self.rules.min_free > most && self.now.disk_total > 0 {
-            self.alarm.min_free(self.rules.min_free, most);
+        let counts = effective_min_free(self.rules.min_free, self.now.disk_total);
+        if counts < self.rules.min_free && self.now.disk_total > 0 {
+            self.alarm.min_free(self.rules.min_free, counts);
         }
-        self.rules.min_free.min(most)
+        counts
     }
 
     fn say(&mut self, is_full: bool, removal: &Removal) {

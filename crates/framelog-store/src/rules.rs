@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// `min_free` counts up to this part of the file system.
+const MIN_FREE_PART: u64 = 10;
+
 /// Which footage may be removed. Always the oldest first, in whole segments, and never what is protected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
@@ -14,6 +17,11 @@ pub struct Rules {
     pub min_free: u64,
     /// Cameras with rules of their own, by name.
     pub cameras: BTreeMap<String, CameraRules>,
+}
+
+/// `min_free` as far as it counts on a file system of this size: on a small one more would leave no footage.
+pub fn effective_min_free(min_free: u64, disk_total: u64) -> u64 {
+    min_free.min(disk_total / MIN_FREE_PART)
 }
 
 /// One camera's own rules.

@@ -6,13 +6,15 @@ use std::time::Instant;
 
 use framelog_core::gap::GapReason;
 use framelog_store::query::KeptRow;
-use framelog_store::{Counters, Keeping, Rules, wall};
+use framelog_store::{Counters, Keeping, Rules, effective_min_free, wall};
 use serde::{Deserialize, Serialize};
 
 use crate::reload::Reload;
 use crate::status::{Reason, Snapshot, Status};
 
-const DAY_S: f64 = 86_400.0;
+mod room;
+
+pub use room::Room;
 
 /// Everything. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,21 +72,6 @@ pub struct Storage {
     /// How full it is; only a running recorder knows.
     #[serde(default)]
     pub room: Option<Room>,
-}
-
-/// How full the disk is, and how long it lasts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Room {
-    /// Bytes free on the disk.
-    pub free_bytes: u64,
-    /// Bytes of the disk.
-    pub disk_bytes: u64,
-    /// Bytes of footage.
-    pub footage_bytes: u64,
-    /// What is recorded of all cameras in a second, over the last half minute.
-    pub bytes_per_s: Option<u64>,
-    /// How many days of footage there is room for at this rate: until the oldest makes room for the newest.
-    pub days_fit: Option<f64>,
 }
 
 /// A limit that can't be kept.
@@ -297,27 +284,6 @@ impl Report {
     }
 }
 
-impl Room {
-    fn of(keeping: &Keeping, rules: &Rules, cameras: &[Camera]) -> Self {
-        let rates = cameras.iter().filter_map(|camera| camera.bits_per_s);
-        let bytes_per_s = rates.reduce(|sum, bits| sum + bits).map(|bits| bits / 8);
-        let min_free = rules.min_free.min(keeping.disk_total / 10);
-        let on_disk = keeping.footage_bytes + keeping.disk_free.saturating_sub(min_free);
-        let most = rules.max_size.map_or(on_disk, |most| most.min(on_disk));
-        // What is protected makes no room.
-        let passing = most.saturating_sub(keeping.protected_bytes) as f64;
-        Self {
-            free_bytes: keeping.disk_free,
-            disk_bytes: keeping.disk_total,
-            footage_bytes: keeping.footage_bytes,
-            bytes_per_s,
-            days_fit: bytes_per_s
-                .filter(|rate| *rate > 0)
-                .map(|rate| passing / (rate as f64 * DAY_S)),
-        }
-    }
-}
-
 impl Unkept {
     /// The limits on size that can't be kept, because nothing more may go.
     fn of(keeping: &Keeping, rules: &Rules) -> Vec<Self> {
@@ -338,8 +304,7 @@ impl Unkept {
         }
         const STARVED: &str = "all footage that is left is protected or still being written";
         let is_over = |max_size: u64| keeping.footage_bytes > max_size;
-        // As retention has it: on a small disk a tenth.
-        let min_free = rules.min_free.min(keeping.disk_total / 10);
+        let min_free = effective_min_free(rules.min_free, keeping.disk_total);
         let of_size = found.len();
         if rules.max_size.is_some_and(is_over) {
             found.push(unkept("max_size", STARVED));
@@ -573,35 +538,6 @@ mod tests {
             ..well
         };
         assert_eq!(told(leapt), ["retain"]);
-    }
-
-    #[test]
-    fn days_that_fit_are_those_of_the_disk_or_the_limit_without_what_is_protected() {
-        let keeping = Keeping {
-            footage_bytes: 400_000_000_000,
-            protected_bytes: 32_000_000_000,
-            disk_free: 600_000_000_000,
-            disk_total: 1_100_000_000_000,
-            ..Keeping::default()
-        };
-        let camera = Camera {
-            bits_per_s: Some(40_000_000),
-            ..Camera::default()
-        };
-        let cameras = [camera.clone(), camera, Camera::default()];
-        let days = |rules: &Rules| Room::of(&keeping, rules, &cameras).days_fit;
-        let rules = Rules {
-            min_free: 104_000_000_000,
-            ..Rules::default()
-        };
-        assert_eq!(days(&rules), Some(1.0));
-        let limited = Rules {
-            max_size: Some(464_000_000_000),
-            ..rules
-        };
-        assert_eq!(days(&limited), Some(0.5));
-        let idle = Room::of(&keeping, &limited, &[Camera::default()]);
-        assert_eq!((idle.bytes_per_s, idle.days_fit), (None, None));
     }
 
     #[test]

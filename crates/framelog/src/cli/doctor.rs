@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use framelog_store::{Layout, Reader, identity, wall};
+use framelog_store::{Layout, Reader, effective_min_free, identity, wall};
 use rustix::fs::{StatVfs, statvfs};
 use rustix::process::{Resource, getegid, geteuid, getrlimit};
 
@@ -172,8 +172,7 @@ fn space_of(storage: &Storage, space: &StatVfs, footage: &Footage, cameras: usiz
     let total = space.f_blocks.saturating_mul(space.f_frsize);
     let room = retention::Room {
         free: space.f_bavail.saturating_mul(space.f_frsize),
-        // As the store has it: on a small disk a tenth.
-        min_free: storage.min_free.min(total / 10),
+        min_free: effective_min_free(storage.min_free, total),
         max_size: storage.max_size,
         retain: storage.retain,
         kept: footage.kept,

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use framelog_store::look_at_storage;
+use framelog_store::{effective_min_free, look_at_storage};
 use rustix::fs::{Access, access, statvfs};
 use rustix::io::Errno;
 
@@ -95,8 +95,7 @@ fn room(storage: &Storage, there: &Path) -> String {
 }
 
 fn told(path: &str, free: u64, total: u64, min_free: u64) -> String {
-    // As retention has it: on a small disk a tenth.
-    let min_free = min_free.min(total / 10);
+    let min_free = effective_min_free(min_free, total);
     let (has, wants) = (
         format!("{} free of {}", words::bytes(free), words::bytes(total)),
         words::bytes(min_free),
