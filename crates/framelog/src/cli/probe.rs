@@ -3,7 +3,6 @@
 mod coding;
 mod observation;
 mod paths;
-mod protocol;
 mod report;
 mod target;
 
@@ -19,7 +18,7 @@ use crate::config::secret::Password;
 use crate::config::url::CameraUrl;
 use crate::config::{Camera, Tls};
 use crate::source::memory::Memory;
-use crate::source::{Delivery, Ended, Source};
+use crate::source::{Delivery, Ended, Source, rtsp};
 use observation::Observation;
 use report::{Report, Said};
 use target::Target;
@@ -71,7 +70,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         .map_err(|error| Failure::usage(format!("{}: {error}", words::plain(&args.target))))?;
     let mut probe = Probe::new(&args, target.login)?;
     let candidates = match target.over_rtsp.first() {
-        Some(url) if protocol::is_rtsp(url).await => &target.over_rtsp,
+        Some(url) if rtsp::is_spoken(url, &probe.tls).await => &target.over_rtsp,
         _ => &target.candidates,
     };
     let report = probe.first_with_pictures(candidates).await?;

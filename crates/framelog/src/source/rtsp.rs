@@ -17,19 +17,42 @@ mod playing;
 mod udp;
 mod wire;
 
-use crate::config::Camera;
 use crate::config::url::CameraUrl;
+use crate::config::{Camera, Tls};
+use crate::source::dial::Stream;
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::{Delivery, Ended};
 use dialogue::{Ask, Dialogue, Fault, Party};
 use playing::Playing;
+use wire::Wire;
 
 /// The most redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 
 /// How long the camera may take to end a session. One that has gone away never does.
 const TEARDOWN_TIME: Duration = Duration::from_millis(1500);
+
+/// A server that says nothing for so long speaks something else.
+const SPOKEN_TIME: Duration = Duration::from_secs(2);
+
+/// Whether there is a server of RTSP: asked for its methods, which none wants a login for (RFC 2326 §10.1), it answers, and not in HTTP. The
+/// connection is closed again.
+pub async fn is_spoken(url: &CameraUrl, tls: &Tls) -> bool {
+    let Ok(stream) = Stream::dial(url, tls).await else {
+        return false;
+    };
+    let mut dialogue = Dialogue::new(Wire::new(stream));
+    let ask = Ask {
+        method: "OPTIONS",
+        target: &format!("rtsp://{}/", url.authority()),
+        fields: &[],
+    };
+    let cseq = dialogue.send(ask, None);
+    let answer = timeout(SPOKEN_TIME, dialogue.answer(cseq)).await;
+    dialogue.wire.into_stream().close().await;
+    matches!(answer, Ok(Ok(response)) if !dialogue::is_http(&response))
+}
 
 /// What was agreed on before the first packet, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
