@@ -45,7 +45,7 @@ pub(super) enum PageError {
     Query(#[from] rusqlite::Error),
 }
 
-/// The frames of the page. Takes the calling thread for 0.3 µs a row.
+/// The frames of the page. The calling thread is SQLite's for as long as that takes: not for a worker that others wait for.
 pub(super) async fn frames(
     connection: &mut SqliteConnection,
     page: Page<'_>,
