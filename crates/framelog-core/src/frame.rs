@@ -1,19 +1,21 @@
 //! A frame: what everything downstream of the parser carries. Not for how it was received or where it is stored.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::clock::ClockKind;
+use crate::digest::Digest;
 
 /// The bytes of one picture, as slices of the buffers they were received in.
 ///
 /// Cloning and slicing share the buffers; nothing here copies a byte except [`Payload::to_vec`].
 #[derive(Clone, Debug, Default)]
 pub struct Payload {
-    slices: SmallVec<[Bytes; 4]>,
+    slices: SmallVec<[Bytes; 3]>,
     len: usize,
+    digest: OnceLock<Digest>,
 }
 
 impl Payload {
@@ -22,6 +24,7 @@ impl Payload {
         if !slice.is_empty() {
             self.len += slice.len();
             self.slices.push(slice);
+            self.digest = OnceLock::new();
         }
     }
 
@@ -38,6 +41,11 @@ impl Payload {
     /// The slices, in order; none is empty.
     pub fn slices(&self) -> &[Bytes] {
         &self.slices
+    }
+
+    /// Its checksums. The first call reads all bytes, which is cheapest while they are in the processor's cache.
+    pub fn digest(&self) -> Digest {
+        *(self.digest).get_or_init(|| Digest::of(self.slices.iter().map(AsRef::as_ref)))
     }
 
     /// All bytes in one piece: a copy.

@@ -42,6 +42,7 @@ pub mod chunked;
 pub mod clock;
 pub mod container;
 mod delimiter;
+pub mod digest;
 pub mod frame;
 pub mod frozen;
 pub mod gap;

@@ -138,6 +138,8 @@ impl CameraLog {
         if self.budget.index_is_behind() {
             return Err(GapReason::DiskFull);
         }
+        // Here its bytes are in the processor's cache, because they have just come; when it is written, they no longer are.
+        frame.payload.digest();
         let bytes = frame.payload.len() + FRAME_OVERHEAD;
         self.push(Command::Append { frame, new_segment }, bytes)
     }

@@ -206,14 +206,14 @@ impl Writer {
 }
 
 impl Recording {
-    /// Looks whether the pictures still change: they have just been written, so their bytes are in the processor's cache.
+    /// Looks whether the pictures still change.
     fn watch(&mut self, camera: &Camera, entries: &[Entry]) {
         let now = Instant::now();
         for entry in entries {
             let Command::Append { frame, .. } = &entry.command else {
                 continue;
             };
-            let fingerprint = Fingerprint::of(&frame.payload);
+            let fingerprint = Fingerprint::of(frame.payload.digest());
             let since_us = self.frozen.observe(fingerprint, frame.received_us, now);
             match (camera.set_still(Still::Picture, since_us), since_us) {
                 (None, Some(_)) => {

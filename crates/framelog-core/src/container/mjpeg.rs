@@ -52,12 +52,10 @@ pub fn write_head(frame: &Frame, out: &mut Vec<u8>) {
     if !frame.complete {
         let _ = write!(out, "X-Complete: no\r\n");
     }
-    let mut crc = Hasher::new();
-    crc.update(out.get(start..).unwrap_or_default());
-    for slice in frame.payload.slices() {
-        crc.update(slice);
-    }
-    let _ = write!(out, "X-Crc: {:08x}\r\n\r\n", crc.finalize());
+    let mut head = Hasher::new();
+    head.update(out.get(start..).unwrap_or_default());
+    let crc = frame.payload.digest().behind(head);
+    let _ = write!(out, "X-Crc: {crc:08x}\r\n\r\n");
 }
 
 /// Reads the head that `bytes` begin with; `None` if they don't begin with one, or not with all of it. Only what [`write_head`] writes is

@@ -85,8 +85,7 @@ impl Position {
             length: u32::try_from(frame.payload.len()).unwrap_or(u32::MAX),
             stored: Stored::from(frame),
         };
-        let slices = frame.payload.slices().iter().map(|slice| &slice[..]);
-        fragment.write(slices, out);
+        fragment.write(frame.payload.digest(), out);
         place
     }
 

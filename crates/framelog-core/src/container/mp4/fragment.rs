@@ -6,6 +6,7 @@ use crc32fast::Hasher;
 use super::timeline::Place;
 use crate::clock::ClockKind;
 use crate::container::{Head, Stored};
+use crate::digest::Digest;
 use crate::frame::Codec;
 
 /// Lengths of boxes, bytes.
@@ -70,14 +71,13 @@ pub(super) struct Fragment {
 impl Fragment {
     /// Appends the head of a frame. The record's last field is the CRC-32 (IEEE 802.3) of all before it and the payload; what follows it is
     /// determined by that.
-    pub fn write<'p>(&self, payload: impl IntoIterator<Item = &'p [u8]>, out: &mut Vec<u8>) {
+    pub fn write(&self, payload: Digest, out: &mut Vec<u8>) {
         let start = out.len();
         self.write_moof(out);
         self.write_record(out);
-        let mut crc = Hasher::new();
-        crc.update(out.get(start..).unwrap_or_default());
-        payload.into_iter().for_each(|slice| crc.update(slice));
-        put(out, &[&crc.finalize().to_be_bytes()]);
+        let mut head = Hasher::new();
+        head.update(out.get(start..).unwrap_or_default());
+        put(out, &[&payload.behind(head).to_be_bytes()]);
         self.write_mdat_header(out);
     }
 
@@ -283,7 +283,7 @@ mod tests {
 
     fn written(fragment: &Fragment, payload: &[u8]) -> Vec<u8> {
         let mut bytes = Vec::new();
-        fragment.write([payload], &mut bytes);
+        fragment.write(Digest::of([payload]), &mut bytes);
         bytes.extend_from_slice(payload);
         bytes
     }
