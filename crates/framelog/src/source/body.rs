@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use framelog_core::chunked::{self, Decoder};
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
@@ -16,9 +16,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::source::buffers;
 use crate::source::dial::Stream;
 use crate::source::exchange::Answer;
-
-/// Less room than this is not worth a read.
-const ROOM_BYTES_MIN: usize = 4 << 10;
 
 /// The most that is read at a time, so that one camera can't keep others waiting.
 const ROUND_BYTES_MAX: usize = 256 << 10;
@@ -48,7 +45,7 @@ pub enum BodyEnd {
 #[derive(Debug)]
 pub struct Body {
     stream: Stream,
-    buffer: BytesMut,
+    /// What has been read, with the chunk layer on it.
     pieces: Vec<Bytes>,
     /// Whether the connection had no more to give when last asked: only then is its socket's readiness the whole truth.
     drained: bool,
@@ -71,14 +68,11 @@ impl Body {
             mended,
             ..
         } = answer;
-        let mut buffer = buffers::take();
-        buffer.extend_from_slice(&early);
         // Row 8's servers and their imitators: some say chunked and are not.
         let bare = early.starts_with(b"--") || early.starts_with(b"\xff\xd8");
         Self {
             stream,
-            buffer,
-            pieces: Vec::new(),
+            pieces: Vec::from_iter((!early.is_empty()).then(|| early.freeze())),
             drained: false,
             sated: false,
             end: None,
@@ -97,7 +91,7 @@ impl Body {
     pub async fn read(&mut self, out: &mut Vec<Bytes>) -> Result<(), BodyEnd> {
         let before = out.len();
         loop {
-            if self.buffer.is_empty() && self.pieces.is_empty() {
+            if self.pieces.is_empty() {
                 if let Some(end) = self.end.take() {
                     return Err(end);
                 }
@@ -107,7 +101,6 @@ impl Body {
                 }
                 poll_fn(|cx| self.poll_round(cx)).await;
             }
-            self.take_buffer();
             self.unwrap_pieces(out);
             if out.len() > before {
                 return Ok(());
@@ -150,9 +143,10 @@ impl Body {
     fn is_complete(&self) -> bool {
         match &self.chunks {
             Some(chunks) => chunks.is_done(),
-            None => self
-                .content_length
-                .is_some_and(|length| self.received + self.buffer.len() as u64 == length),
+            None => {
+                let waiting: usize = self.pieces.iter().map(Bytes::len).sum();
+                (self.content_length).is_some_and(|length| self.received + waiting as u64 == length)
+            }
         }
     }
 
@@ -168,13 +162,12 @@ impl Body {
         }
         let mut got = 0;
         while got < ROUND_BYTES_MAX && self.end.is_none() {
-            if self.buffer.capacity() - self.buffer.len() < ROOM_BYTES_MIN {
-                self.take_buffer();
-                buffers::give_back(std::mem::replace(&mut self.buffer, buffers::take()));
-            }
-            match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
-                Poll::Ready(Ok(0)) => self.end = Some(BodyEnd::Closed),
-                Poll::Ready(Ok(count)) => got += count,
+            match buffers::read(|buffer| pin!(self.stream.read_buf(buffer)).poll(cx)) {
+                Poll::Ready(Ok(piece)) if piece.is_empty() => self.end = Some(BodyEnd::Closed),
+                Poll::Ready(Ok(piece)) => {
+                    got += piece.len();
+                    self.pieces.push(piece);
+                }
                 Poll::Ready(Err(error)) => self.end = Some(closed_or_broken(error)),
                 Poll::Pending => {
                     self.drained = true;
@@ -187,12 +180,6 @@ impl Body {
         }
         self.sated = got >= ROUND_BYTES_MAX;
         Poll::Ready(())
-    }
-
-    fn take_buffer(&mut self) {
-        if !self.buffer.is_empty() {
-            self.pieces.push(self.buffer.split().freeze());
-        }
     }
 
     fn unwrap_pieces(&mut self, out: &mut Vec<Bytes>) {
