@@ -118,7 +118,7 @@ fn segments_of_h26x_are_a_fragment_a_frame_and_play() {
                     .expect("a row");
                 assert_eq!((row.offset, row.length), (*at as u64 + 8, *size as u64 - 8));
                 assert_eq!(
-                    (row.keyframe, row.codec.as_str()),
+                    (row.keyframe, row.codec.name()),
                     (frame.keyframe, codec.name())
                 );
             }

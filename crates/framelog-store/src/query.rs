@@ -1,9 +1,11 @@
 //! Reading: cameras, frames, segments and gaps by time. Read-only, beside a running recorder or without one.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use framelog_core::frame::Parameters;
+use framelog_core::clock::ClockKind;
+use framelog_core::frame::{Codec, Parameters};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, FromRow, Row as _};
 
@@ -14,27 +16,21 @@ use crate::layout::{self, SegmentName};
 use crate::scan::{self, frame_at};
 use crate::session;
 
+mod frames;
 mod kept;
 mod last_run;
-mod pages;
 mod stretches;
 
 pub use kept::KeptRow;
 pub use last_run::{AccountRow, SessionRow};
 pub use stretches::StretchRow;
 
-use pages::{Page, PageError};
+use frames::{FramesError, Page};
 
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
 /// How long a query waits for a checkpoint to finish.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a [`FrameRow`] is made of; the conditions follow.
-const FRAMES: &str = "SELECT c.name AS camera, f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us, \
-        s.path, s.codec, s.offset_us \
-     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id CROSS JOIN segments s ON s.id = f.segment_id \
-     WHERE c.name = ?1 AND ";
 
 /// Columns of [`SegmentRow`]; the conditions follow.
 const SEGMENTS: &str = "SELECT s.id, c.name AS camera, s.path, s.codec, s.started_us, s.ended_us, s.frames, s.bytes, \
@@ -65,23 +61,23 @@ pub struct Reader {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FrameRow {
     /// Camera name.
-    pub camera: String,
+    pub camera: Arc<str>,
     /// When it was taken, microseconds since the Unix epoch, UTC.
     pub captured_us: i64,
     /// When its last byte arrived.
     pub received_us: i64,
-    /// `camera`, `mapped` or `arrival`.
-    pub clock: String,
+    /// Where `captured_us` comes from.
+    pub clock: ClockKind,
     /// What was added to the camera's stamp to get `captured_us`; 0 unless `clock` is `mapped`.
     pub clock_offset_us: i64,
-    /// `mjpeg`, `h264` or `h265`.
-    pub codec: String,
+    /// How it is coded.
+    pub codec: Codec,
     /// Can be shown by itself.
     pub keyframe: bool,
     /// Not torn.
     pub complete: bool,
     /// Relative to the storage directory.
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     /// Where the payload begins in that file, bytes.
     pub offset: u64,
     /// Its length, bytes.
@@ -210,12 +206,10 @@ impl Reader {
     /// The frame captured nearest to `at_us`: of two equally near the earlier, of several at the same time the one that arrived
     /// first.
     pub async fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {
-        let found: Vec<FrameRow> = sqlx::query_as(AssertSqlSafe(nearest_sql()))
-            .bind(camera)
-            .bind(at_us)
-            .fetch_all(&self.pool)
+        let mut connection = self.pool.acquire().await.map_err(self.failed())?;
+        let found = frames::beside(&mut connection, camera, at_us)
             .await
-            .map_err(self.failed())?;
+            .map_err(|error| self.failed_frames(error))?;
         Ok(found
             .into_iter()
             .min_by_key(|frame| (frame.captured_us.abs_diff(at_us), frame.captured_us)))
@@ -248,9 +242,9 @@ impl Reader {
             limit,
         };
         let mut connection = self.pool.acquire().await.map_err(self.failed())?;
-        pages::frames(&mut connection, page)
+        frames::page(&mut connection, page)
             .await
-            .map_err(|error| self.failed_page(error))
+            .map_err(|error| self.failed_frames(error))
     }
 
     /// Segments that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`.
@@ -323,7 +317,7 @@ impl Reader {
     /// [`Error::Io`] if the file is gone; [`Error::Damaged`] if the frame isn't there as it was written.
     pub fn payload(&self, frame: &FrameRow) -> Result<Vec<u8>, Error> {
         let damaged = || Error::Damaged {
-            path: frame.path.clone(),
+            path: frame.path.to_path_buf(),
             offset: frame.offset,
         };
         let name = frame.path.to_str().and_then(SegmentName::parse);
@@ -333,7 +327,7 @@ impl Reader {
                     .disk
                     .open_file(&frame.path)
                     .and_then(|file| frame_at(&file, format, frame.offset, frame.length))
-                    .map_err(Error::io(&frame.path, "read"))?;
+                    .map_err(Error::io(&*frame.path, "read"))?;
                 match found {
                     Some((stored, payload)) if stored.captured_us == frame.captured_us => {
                         Ok(payload)
@@ -344,7 +338,7 @@ impl Reader {
             Some(None) => self
                 .disk
                 .read(&frame.path, frame.offset, frame.length)
-                .map_err(Error::io(&frame.path, "read")),
+                .map_err(Error::io(&*frame.path, "read")),
             // Not a name of ours, so not a row of ours: it could lead anywhere.
             None => Err(damaged()),
         }
@@ -361,11 +355,11 @@ impl Reader {
                 .disk
                 .open_file(&frame.path)
                 .and_then(|file| scan::parameters(&file))
-                .map_err(Error::io(&frame.path, "read"))?,
+                .map_err(Error::io(&*frame.path, "read"))?,
             _ => None,
         };
         found.ok_or_else(|| Error::Damaged {
-            path: frame.path.clone(),
+            path: frame.path.to_path_buf(),
             offset: 0,
         })
     }
@@ -374,13 +368,13 @@ impl Reader {
         Error::index_for_reading(&self.index, "read")
     }
 
-    fn failed_page(&self, error: PageError) -> Error {
+    fn failed_frames(&self, error: FramesError) -> Error {
         match error {
-            PageError::Connection(error) => self.failed()(error),
-            PageError::Query(error) if pages::is_damage(&error) => Error::MalformedIndex {
+            FramesError::Connection(error) => self.failed()(error),
+            FramesError::Query(error) if frames::is_damage(&error) => Error::MalformedIndex {
                 path: self.index.clone(),
             },
-            PageError::Query(error) => self.failed()(sqlx::Error::Decode(error.into())),
+            FramesError::Query(error) => self.failed()(sqlx::Error::Decode(error.into())),
         }
     }
 }
@@ -396,16 +390,6 @@ async fn connect(options: SqliteConnectOptions) -> sqlx::Result<(SqlitePool, i64
         .fetch_one(&pool)
         .await?;
     Ok((pool, version))
-}
-
-/// Two seeks: the last frame up to ?2 and the first from there on.
-fn nearest_sql() -> String {
-    format!(
-        "SELECT * FROM ({FRAMES} f.captured_us = (SELECT max(captured_us) FROM frames WHERE camera_id = c.id AND captured_us < ?2) \
-             ORDER BY f.segment_id, f.offset LIMIT 1) \
-         UNION ALL \
-         SELECT * FROM ({FRAMES} f.captured_us >= ?2 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT 1)"
-    )
 }
 
 /// A segment that overlaps the span begins before its end, and at most the camera's longest segment before its start.
@@ -442,21 +426,6 @@ fn camera_condition(one_camera: bool) -> &'static str {
         "c.name = ?1"
     } else {
         "?1 IS NULL"
-    }
-}
-
-impl FromRow<'_, SqliteRow> for FrameRow {
-    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
-        let frame = (
-            row.try_get("captured_us")?,
-            row.try_get("segment_id")?,
-            row.try_get("offset")?,
-            row.try_get("length")?,
-            row.try_get("flags")?,
-            row.try_get("lag_us")?,
-        );
-        let segment = pages::Segment::from_row(row)?;
-        Ok(pages::row(row.try_get("camera")?, frame, &segment))
     }
 }
 

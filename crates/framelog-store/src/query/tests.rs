@@ -277,13 +277,13 @@ async fn payload_of_a_row_that_lies_is_an_error() {
             ..row.clone()
         },
         FrameRow {
-            path: "footage/../secret".into(),
+            path: Path::new("footage/../secret").into(),
             offset: 0,
             length: 1,
             ..row.clone()
         },
         FrameRow {
-            path: dir.path().join("secret"),
+            path: dir.path().join("secret").into(),
             offset: 0,
             length: 1,
             ..row.clone()
@@ -361,8 +361,9 @@ async fn plan(reader: &Reader, sql: &str) -> Vec<String> {
 async fn every_query_of_one_camera_is_seeks_alone() {
     let (_dir, reader) = recorded(&[("a", &[&[0]])]).await;
     for sql in [
-        nearest_sql(),
-        pages::FRAMES.to_owned(),
+        frames::LAST_BEFORE.to_owned(),
+        frames::FIRST_FROM.to_owned(),
+        frames::PAGE.to_owned(),
         stretches::STRETCHES.to_owned(),
         segments_sql(true),
         segments_since_sql(),

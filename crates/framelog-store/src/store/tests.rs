@@ -1,7 +1,7 @@
 //! The store as a whole: what is appended is found again, or counted.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 
 use bytes::Bytes;
@@ -209,7 +209,7 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
     let rows = frames(&reader, "front-door").await;
     let kinds: Vec<_> = rows
         .iter()
-        .map(|row| (row.clock.as_str(), row.complete, row.received_us - T))
+        .map(|row| (row.clock.name(), row.complete, row.received_us - T))
         .collect();
     assert_eq!(
         kinds,

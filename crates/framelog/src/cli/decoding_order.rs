@@ -66,7 +66,10 @@ pub async fn up_to(reader: &Reader, frame: &FrameRow) -> Result<Vec<FrameRow>, E
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
+
+    use framelog_core::clock::ClockKind;
+    use framelog_core::frame::Codec;
 
     use super::*;
 
@@ -76,12 +79,12 @@ mod tests {
             camera: "gate".into(),
             captured_us: *captured_us,
             received_us: 0,
-            clock: "camera".into(),
+            clock: ClockKind::Camera,
             clock_offset_us: 0,
-            codec: "h264".into(),
+            codec: Codec::H264,
             keyframe: n % 5 == 0,
             complete: true,
-            path: PathBuf::new(),
+            path: Path::new("").into(),
             offset: n as u64,
             length: 1,
             segment_id: 1,

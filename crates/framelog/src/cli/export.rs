@@ -193,7 +193,7 @@ impl Export<'_> {
     }
 
     fn copy_frame(&mut self, frame: &FrameRow, progress: &Progress) -> Result<(), Failure> {
-        let is_jpeg = frame.codec == Codec::Mjpeg.name();
+        let is_jpeg = frame.codec == Codec::Mjpeg;
         match self
             .reader
             .payload(frame)
@@ -262,7 +262,7 @@ impl Damaged {
     /// Counts a frame; whether it is the first of its file.
     fn add(&mut self, frame: &FrameRow) -> bool {
         self.frames += 1;
-        self.files.insert(frame.path.clone())
+        self.files.insert(frame.path.to_path_buf())
     }
 
     fn verdict(self) -> Result<(), Failure> {

@@ -395,7 +395,7 @@ fn frame_line(frame: &FrameRow, width: usize, utc: bool) -> String {
         "{:width$}  {}  {:7}  {:>8}  {}:{}{}",
         frame.camera,
         time::format(frame.captured_us, utc),
-        frame.clock,
+        frame.clock.name(),
         words::bytes(frame.length),
         frame.path.display(),
         frame.offset,
@@ -451,12 +451,12 @@ fn item_json(item: &Item) -> Value {
 fn frame_json(frame: &FrameRow) -> Value {
     json!({
         "kind": "frame",
-        "camera": frame.camera,
+        "camera": &*frame.camera,
         "captured": time::format(frame.captured_us, true),
         "captured_us": frame.captured_us,
         "received_us": frame.received_us,
-        "clock": frame.clock,
-        "codec": frame.codec,
+        "clock": frame.clock.name(),
+        "codec": frame.codec.name(),
         "keyframe": frame.keyframe,
         "complete": frame.complete,
         "path": frame.path.to_string_lossy(),
@@ -471,6 +471,9 @@ fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use framelog_core::clock::ClockKind;
+    use framelog_core::frame::Codec;
+
     use super::*;
 
     fn gap(ended_us: Option<i64>, detail: &str) -> GapRow {
@@ -495,15 +498,15 @@ mod tests {
 
     fn frame(camera: &str, captured_us: i64) -> FrameRow {
         FrameRow {
-            camera: camera.to_owned(),
+            camera: camera.into(),
             captured_us,
             received_us: captured_us,
-            clock: "camera".to_owned(),
+            clock: ClockKind::Camera,
             clock_offset_us: 0,
-            codec: "mjpeg".to_owned(),
+            codec: Codec::Mjpeg,
             keyframe: true,
             complete: true,
-            path: "a.mjpeg".into(),
+            path: Path::new("a.mjpeg").into(),
             offset: 0,
             length: 1,
             segment_id: 1,

@@ -91,8 +91,7 @@ async fn no_footage(reader: &Reader, args: &Args) -> Failure {
 
 /// What is written of the frame.
 async fn picture(reader: &Reader, args: &Args, frame: &FrameRow) -> Result<Vec<u8>, Failure> {
-    let codec = Codec::from_name(&frame.codec).filter(|_| !args.raw);
-    match codec {
+    match (!args.raw).then_some(frame.codec) {
         Some(codec @ (Codec::H264 | Codec::H265)) => {
             let gop = gop::up_to(reader, codec, frame).await?;
             match wants_jpeg(args) {
@@ -124,7 +123,7 @@ fn destination(args: &Args, frame: &FrameRow) -> Option<PathBuf> {
             "{}-{}.{}",
             frame.camera,
             time::format_for_name(frame.captured_us),
-            if frame.codec == Codec::Mjpeg.name() {
+            if frame.codec == Codec::Mjpeg {
                 "jpg"
             } else {
                 "mp4"
@@ -162,7 +161,7 @@ fn which(frame: &FrameRow, asked_us: i64, utc: bool) -> String {
         "{}: frame of {} ({off}; clock: {}{torn})",
         frame.camera,
         time::format(frame.captured_us, utc),
-        frame.clock
+        frame.clock.name()
     )
 }
 
@@ -185,6 +184,8 @@ fn in_gap(gap: &GapRow, utc: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use framelog_core::clock::ClockKind;
+
     use super::*;
 
     #[test]
@@ -193,12 +194,12 @@ mod tests {
             camera: "gate".into(),
             captured_us: 1_500_000,
             received_us: 0,
-            clock: "camera".into(),
+            clock: ClockKind::Camera,
             clock_offset_us: 0,
-            codec: "mjpeg".into(),
+            codec: Codec::Mjpeg,
             keyframe: true,
             complete: true,
-            path: PathBuf::new(),
+            path: Path::new("").into(),
             offset: 0,
             length: 0,
             segment_id: 1,

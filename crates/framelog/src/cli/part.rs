@@ -3,20 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use framelog_core::clock::ClockKind;
 use framelog_core::container::mjpeg;
-use framelog_core::frame::{Codec, Frame, Parameters};
+use framelog_core::frame::{Frame, Parameters};
 use framelog_store::query::FrameRow;
 
 /// The frame as it was stored.
 pub fn frame(row: &FrameRow, payload: Vec<u8>, parameters: Option<Arc<Parameters>>) -> Frame {
     Frame {
         payload: Bytes::from(payload).into(),
-        codec: Codec::from_name(&row.codec).unwrap_or(Codec::Mjpeg),
+        codec: row.codec,
         parameters,
         captured_us: row.captured_us,
         received_us: row.received_us,
-        clock: ClockKind::from_name(&row.clock).unwrap_or(ClockKind::Arrival),
+        clock: row.clock,
         offset_us: row.clock_offset_us,
         keyframe: row.keyframe,
         complete: row.complete,

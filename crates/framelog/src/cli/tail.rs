@@ -2,10 +2,9 @@
 //! fragmented MP4.
 
 use std::io::{self, IsTerminal as _, Write};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use framelog_core::container::mp4;
 use framelog_core::frame::{Codec, Parameters};
@@ -111,7 +110,7 @@ struct Position {
     /// Frames captured before are not wanted.
     from_us: i64,
     /// The last file that could not be read, so that it is reported once.
-    unreadable: Option<PathBuf>,
+    unreadable: Option<Arc<Path>>,
     /// What was begun.
     stream: Option<Stream>,
 }
@@ -248,8 +247,7 @@ impl Position {
         reader: &Reader,
         row: &FrameRow,
     ) -> Result<Result<Vec<u8>, Interrupted>, framelog_store::Error> {
-        let codec = Codec::from_name(&row.codec).unwrap_or(Codec::Mjpeg);
-        if codec == Codec::Mjpeg {
+        if row.codec == Codec::Mjpeg {
             let part = part::bytes(row, reader.payload(row)?);
             return Ok(match self.stream.get_or_insert(Stream::Multipart) {
                 Stream::Multipart => Ok(part),
@@ -265,7 +263,7 @@ impl Position {
         };
         let frame = part::frame(row, reader.payload(row)?, Some(parameters.clone()));
         let stream = self.stream.get_or_insert_with(|| Stream::Film {
-            codec,
+            codec: row.codec,
             parameters: parameters.clone(),
             position: mp4::Position::begin(&frame, mp4::Pace::default()),
         });
@@ -275,7 +273,7 @@ impl Position {
                 codec: same,
                 parameters: before,
                 position,
-            } if *same == codec && *before == parameters => {
+            } if *same == row.codec && *before == parameters => {
                 position.write_head(&frame, &mut bytes);
             }
             _ => return Ok(Err(Interrupted::Changed)),

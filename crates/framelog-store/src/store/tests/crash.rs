@@ -104,10 +104,10 @@ async fn frames_beyond_the_index_are_found_with_all_they_had() {
     assert_eq!(
         found,
         [
-            (-5, 40_000, "mapped".into(), -7, true),
-            (0, 40_000, "camera".into(), 0, true),
-            (1, 40_000, "camera".into(), 0, true),
-            (2, 0, "arrival".into(), 0, false),
+            (-5, 40_000, ClockKind::Mapped, -7, true),
+            (0, 40_000, ClockKind::Camera, 0, true),
+            (1, 40_000, ClockKind::Camera, 0, true),
+            (2, 0, ClockKind::Arrival, 0, false),
         ]
     );
     assert_eq!(

@@ -56,7 +56,7 @@ impl<W: Write + Seek> Sink for Mp4<W> {
     }
 
     fn put(&mut self, frame: &FrameRow, payload: Vec<u8>) -> io::Result<()> {
-        if frame.codec != Codec::Mjpeg.name() {
+        if frame.codec != Codec::Mjpeg {
             return self.add(frame, &payload);
         }
         let (width, height) = size(&payload);

@@ -1,0 +1,207 @@
+//! Frames, by the thousand or one at a time. To fetch a row through sqlx costs ten times what finding it does, because each goes from one
+//! thread to another; so SQLite is called right here, on sqlx's own connection. Not for other tables, of which few rows are read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use framelog_core::clock::ClockKind;
+use framelog_core::frame::Codec;
+use rusqlite::ffi::ErrorCode;
+use rusqlite::{Connection, OptionalExtension as _, Params, Statement, params};
+use sqlx::SqliteConnection;
+
+use super::FrameRow;
+use crate::rows::{NOT_KEYFRAME, TORN};
+
+/// The frames of a page, in the order of their key.
+pub(super) const PAGE: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
+     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
+     WHERE c.name = ?1 AND (f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
+     ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6";
+
+/// The last frame before a time: of several at that time the first that arrived.
+pub(super) const LAST_BEFORE: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
+     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
+     WHERE c.name = ?1 AND f.captured_us = (SELECT max(captured_us) FROM frames WHERE camera_id = c.id AND captured_us < ?2) \
+     ORDER BY f.segment_id, f.offset LIMIT 1";
+
+/// The first frame from a time on.
+pub(super) const FIRST_FROM: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
+     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
+     WHERE c.name = ?1 AND f.captured_us >= ?2 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT 1";
+
+const SEGMENT: &str = "SELECT path, codec, offset_us FROM segments WHERE id = ?";
+
+/// A row of `frames`: captured, segment, offset, length, flags, lag.
+type Frame = (i64, i64, i64, i64, i64, i64);
+
+/// What all frames of a segment share.
+struct Segment {
+    path: Arc<Path>,
+    codec: Codec,
+    offset_us: i64,
+}
+
+/// Which frames: the next `limit` behind the key `from` (captured, segment, offset) and before `to_us`.
+#[derive(Clone, Copy)]
+pub(super) struct Page<'a> {
+    pub camera: &'a str,
+    pub from: (i64, i64, i64),
+    pub to_us: i64,
+    pub limit: u32,
+}
+
+/// Why there are no frames.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FramesError {
+    #[error(transparent)]
+    Connection(#[from] sqlx::Error),
+    #[error(transparent)]
+    Query(#[from] rusqlite::Error),
+}
+
+/// The frames of the page.
+pub(super) async fn page(
+    connection: &mut SqliteConnection,
+    page: Page<'_>,
+) -> Result<Vec<FrameRow>, FramesError> {
+    directly(connection, |connection| read_page(connection, page)).await
+}
+
+/// The last frame before `at_us` and the first from then on, as far as there are such.
+pub(super) async fn beside(
+    connection: &mut SqliteConnection,
+    camera: &str,
+    at_us: i64,
+) -> Result<Vec<FrameRow>, FramesError> {
+    directly(connection, |connection| {
+        read_beside(connection, camera, at_us)
+    })
+    .await
+}
+
+/// Asks SQLite without going through sqlx. The calling thread is SQLite's for as long as that takes: not for a worker that others wait for.
+async fn directly<T>(
+    connection: &mut SqliteConnection,
+    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> Result<T, FramesError> {
+    let mut locked = connection.lock_handle().await?;
+    let handle = locked.as_raw_handle().as_ptr();
+    // SAFETY: it is the handle of an open database of the SQLite that rusqlite calls too, because cargo lets only one package of a build link
+    // `sqlite3`. For as long as `locked` lives, which is declared first and so dropped last, sqlx neither uses nor closes it. `borrowed` does
+    // not close it either, having only borrowed it, and takes its statements with it.
+    #[expect(unsafe_code, reason = "sqlx hands its connection out in no other way")]
+    let borrowed = unsafe { Connection::from_handle(handle) }?;
+    Ok(read(&borrowed)?)
+}
+
+fn read_page(connection: &Connection, page: Page<'_>) -> rusqlite::Result<Vec<FrameRow>> {
+    let (captured_us, segment_id, offset) = page.from;
+    let key = params![
+        page.camera,
+        captured_us,
+        segment_id,
+        offset,
+        page.to_us,
+        page.limit
+    ];
+    // Frames and segments as they were at one moment: footage may go in between.
+    let transaction = connection.unchecked_transaction()?;
+    let mut rows = Rows::of(&transaction, page.camera)?;
+    rows.read(PAGE, key)?;
+    Ok(rows.read)
+}
+
+fn read_beside(
+    connection: &Connection,
+    camera: &str,
+    at_us: i64,
+) -> rusqlite::Result<Vec<FrameRow>> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut rows = Rows::of(&transaction, camera)?;
+    rows.read(LAST_BEFORE, params![camera, at_us])?;
+    rows.read(FIRST_FROM, params![camera, at_us])?;
+    Ok(rows.read)
+}
+
+/// Frames of a camera, each with what it shares with its segment.
+struct Rows<'c> {
+    connection: &'c Connection,
+    camera: Arc<str>,
+    segments: Statement<'c>,
+    /// The segment of the frame before.
+    known: Option<(i64, Segment)>,
+    read: Vec<FrameRow>,
+}
+
+impl<'c> Rows<'c> {
+    fn of(connection: &'c Connection, camera: &str) -> rusqlite::Result<Self> {
+        Ok(Self {
+            connection,
+            camera: camera.into(),
+            segments: connection.prepare(SEGMENT)?,
+            known: None,
+            read: Vec::new(),
+        })
+    }
+
+    fn read(&mut self, sql: &str, parameters: impl Params) -> rusqlite::Result<()> {
+        let mut frames = self.connection.prepare(sql)?;
+        let mut found = frames.query(parameters)?;
+        while let Some(row) = found.next()? {
+            let frame = Frame::try_from(row)?;
+            let id = frame.1;
+            if self.known.as_ref().is_none_or(|(known, _)| *known != id) {
+                let segment = self.segments.query_row([id], Segment::read).optional()?;
+                self.known = segment.map(|segment| (id, segment));
+            }
+            // A frame without its segment, which only damage makes, has no bytes to be found.
+            let segment = self.known.iter().map(|(_, segment)| segment);
+            (self.read).extend(segment.map(|segment| row_of(&self.camera, frame, segment)));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the index is no sound database any more.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+impl Segment {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            path: Path::new(row.get_ref(0)?.as_str()?).into(),
+            // The index knows no others.
+            codec: Codec::from_name(row.get_ref(1)?.as_str()?).unwrap_or(Codec::Mjpeg),
+            offset_us: row.get(2)?,
+        })
+    }
+}
+
+/// A frame of a camera.
+fn row_of(camera: &Arc<str>, frame: Frame, segment: &Segment) -> FrameRow {
+    let (captured_us, segment_id, offset, length, flags, lag_us) = frame;
+    let (clock, clock_offset_us) = match flags & 3 {
+        0 => (ClockKind::Camera, 0),
+        1 => (ClockKind::Mapped, segment.offset_us),
+        _ => (ClockKind::Arrival, 0),
+    };
+    FrameRow {
+        camera: camera.clone(),
+        captured_us,
+        received_us: captured_us.saturating_add(lag_us),
+        clock,
+        clock_offset_us,
+        codec: segment.codec,
+        keyframe: flags & NOT_KEYFRAME == 0,
+        complete: flags & TORN == 0,
+        path: segment.path.clone(),
+        offset: offset.cast_unsigned(),
+        length: length.cast_unsigned(),
+        segment_id,
+    }
+}
