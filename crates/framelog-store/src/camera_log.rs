@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use framelog_core::frame::Frame;
 use framelog_core::gap::GapReason;
@@ -151,6 +151,7 @@ impl CameraLog {
         if !self.queue.push(Entry {
             camera: self.camera.clone(),
             command,
+            came: Instant::now(),
             bytes,
         }) {
             self.budget.give_back(&self.camera.waiting_bytes, bytes);

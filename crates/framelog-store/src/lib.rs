@@ -24,6 +24,7 @@
 
 mod accounts;
 mod admission;
+mod blocks;
 mod budget;
 mod camera;
 mod camera_log;
@@ -35,6 +36,7 @@ mod error;
 mod fingerprint;
 mod gaps;
 mod guard;
+mod held;
 pub mod identity;
 mod index;
 mod integrity;

@@ -8,9 +8,9 @@ use framelog_core::frame::Frame;
 
 use crate::camera::Camera;
 
-/// How long frames are gathered before they are written. The bytes are in the file within 250 ms of their arrival.
-const GATHER: Duration = Duration::from_millis(150);
-/// So many bytes are written at once: more in one call gains nothing, and the processor's cache forgets them.
+/// How long frames are gathered before the thread looks at them.
+const GATHER: Duration = Duration::from_millis(100);
+/// So many bytes are taken at once: more gains nothing, and the processor's cache forgets them.
 const GATHER_BYTES: usize = 1 << 20;
 
 /// What a writer thread is asked to do.
@@ -32,6 +32,7 @@ pub(crate) enum Command {
 pub(crate) struct Entry {
     pub camera: Arc<Camera>,
     pub command: Command,
+    pub came: Instant,
     /// What it counts against the budget.
     pub bytes: usize,
 }
@@ -47,7 +48,8 @@ pub(crate) struct Queue {
 struct Waiting {
     entries: Vec<Entry>,
     bytes: usize,
-    since: Option<Instant>,
+    /// When the thread looks at them, or at what it holds already.
+    due: Option<Instant>,
     closed: bool,
 }
 
@@ -61,13 +63,15 @@ impl Queue {
         let before = waiting.bytes;
         waiting.bytes += entry.bytes;
         let many = before < GATHER_BYTES && waiting.bytes >= GATHER_BYTES;
-        let first = waiting.entries.is_empty();
-        if first {
-            waiting.since = Some(Instant::now());
+        let due = entry.came + GATHER;
+        // A thread that wakes before then by itself is left to sleep.
+        let sooner = waiting.due.is_none_or(|wakes| due < wakes);
+        if sooner {
+            waiting.due = Some(due);
         }
         waiting.entries.push(entry);
         drop(waiting);
-        if first || many {
+        if sooner || many {
             self.changed.notify_one();
         }
         true
@@ -79,32 +83,30 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for entries, gathers for a while, and takes all in the order in which they were pushed; `None` when the queue
-    /// is closed and empty.
-    pub fn take(&self) -> Option<Vec<Entry>> {
+    /// Waits for entries, gathers for a while, but not longer than until `due`, and takes all in the order in which they were pushed; `None`
+    /// when the queue is closed and empty.
+    pub fn take(&self, due: Option<Instant>) -> Option<Vec<Entry>> {
         let mut waiting = self.lock();
-        while waiting.entries.is_empty() {
-            if waiting.closed {
-                return None;
-            }
-            waiting = self
-                .changed
-                .wait(waiting)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        waiting.due = (waiting.due.into_iter()).chain(due).min();
         while !waiting.closed && waiting.bytes < GATHER_BYTES {
-            let left = GATHER.saturating_sub(waiting.since.map_or(GATHER, |since| since.elapsed()));
-            if left.is_zero() {
-                break;
-            }
-            waiting = self
-                .changed
-                .wait_timeout(waiting, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            waiting = match waiting.due {
+                None => (self.changed.wait(waiting)).unwrap_or_else(PoisonError::into_inner),
+                Some(due) => {
+                    let left = due.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        break;
+                    }
+                    (self.changed.wait_timeout(waiting, left))
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .0
+                }
+            };
+        }
+        if waiting.closed && waiting.entries.is_empty() {
+            return None;
         }
         waiting.bytes = 0;
-        waiting.since = None;
+        waiting.due = None;
         Some(std::mem::take(&mut waiting.entries))
     }
 

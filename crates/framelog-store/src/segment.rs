@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 
 use framelog_core::clock::ClockKind;
@@ -9,6 +10,7 @@ use framelog_core::container::mp4::{HEAD_LEN, Keyframes, Pace};
 use framelog_core::frame::{Frame, Parameters};
 use rustix::io::Errno;
 
+use crate::blocks;
 use crate::container::{Container, Position};
 use crate::disk::Disk;
 use crate::layout::SegmentName;
@@ -29,6 +31,8 @@ pub(crate) struct OpenSegment {
     is_linked: bool,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
+    /// So many bytes of the next frame are there already.
+    begun: u64,
     /// As of there.
     position: Position,
     keyframes: Keyframes,
@@ -36,14 +40,28 @@ pub(crate) struct OpenSegment {
     is_torn: bool,
 }
 
-/// A frame whose head has been made.
-struct Written {
-    /// Where the head ends among all that were made.
-    head_end: usize,
+/// A frame whose head has been made, and its place in the file.
+struct Placed {
+    /// The head among all that were made.
+    head: Range<usize>,
+    /// Where the payload begins.
+    offset: u64,
+    /// Where the frame ends, and the next begins.
+    end: u64,
     /// When the frame is shown, where there is a track.
     shown_us: Option<u64>,
     /// How far the writing is behind it.
     position: Position,
+}
+
+/// How much of the frames given is appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    All,
+    /// So many of them, and then up to where a block ends, be it within a frame: that one must come first the next time.
+    Blocks {
+        at_least: usize,
+    },
 }
 
 /// What became of frames that were appended.
@@ -105,6 +123,7 @@ impl OpenSegment {
             is_linked: links(&file) > 0,
             file: Arc::new(file),
             end: 0,
+            begun: 0,
             position: Position::begin(container, first, pace),
             keyframes: Keyframes::default(),
             is_torn: false,
@@ -146,61 +165,65 @@ impl OpenSegment {
     /// Appends frames, as few calls as the system allows; `heads` is scratch space, reused.
     ///
     /// After a failure the file ends behind the last whole frame, if the disk lets it be cut.
-    pub fn append(&mut self, disk: &Disk, frames: &[&Frame], heads: &mut Vec<u8>) -> Appended {
+    pub fn append(
+        &mut self,
+        disk: &Disk,
+        frames: &[Frame],
+        extent: Extent,
+        heads: &mut Vec<u8>,
+    ) -> Appended {
         heads.clear();
+        let tail = self.container.tail();
         let mut position = self.position;
-        let written: Vec<Written> = frames
+        let mut end = self.end;
+        let placed: Vec<Placed> = frames
             .iter()
             .map(|frame| {
+                let head_start = heads.len();
                 let shown_us = position.write_head(frame, heads);
-                Written {
-                    head_end: heads.len(),
+                let offset = end + (heads.len() - head_start) as u64;
+                end = offset + (frame.payload.len() + tail.len()) as u64;
+                Placed {
+                    head: head_start..heads.len(),
+                    offset,
+                    end,
                     shown_us,
                     position,
                 }
             })
             .collect();
-        let tail = self.container.tail();
-        let mut slices = Vec::with_capacity(frames.len() * 4);
-        let mut locations = Vec::with_capacity(frames.len());
-        let (mut end, mut head_start) = (self.end, 0);
-        for (frame, written) in frames.iter().zip(&written) {
-            let head = heads.get(head_start..written.head_end).unwrap_or_default();
-            head_start = written.head_end;
-            slices.push(IoSlice::new(head));
-            slices.extend(
-                frame
-                    .payload
-                    .slices()
-                    .iter()
-                    .map(|slice| IoSlice::new(slice)),
-            );
-            slices.push(IoSlice::new(tail));
-            let offset = end + head.len() as u64;
-            end = offset + (frame.payload.len() + tail.len()) as u64;
-            locations.push((self.location(frame, offset), end));
-        }
+        let from = self.end + self.begun;
+        let stop = match extent {
+            Extent::All => end,
+            Extent::Blocks { at_least } => {
+                let least = at_least.checked_sub(1).and_then(|last| placed.get(last));
+                blocks::stop(least.map_or(from + 1, |last| last.end).min(end), end)
+            }
+        };
+        let pieces = frames.iter().zip(&placed).flat_map(|(frame, placed)| {
+            let head = heads.get(placed.head.clone()).unwrap_or_default();
+            let payload = frame.payload.slices().iter().map(|slice| &slice[..]);
+            std::iter::once(head).chain(payload).chain([tail])
+        });
+        let mut slices = section(pieces, self.begun, stop - from);
         let (bytes, failure) = write_all(disk, &self.file, &mut slices);
-        let limit = self.end + bytes;
-        locations.retain(|(_, end)| *end <= limit);
-        for (((location, end), frame), written) in locations.iter().zip(frames).zip(&written) {
-            self.count(frame, *end);
-            self.position = written.position;
-            if let Some(shown_us) = written.shown_us.filter(|_| frame.keyframe) {
-                let moof = location.offset.cast_unsigned() - HEAD_LEN as u64;
-                self.keyframes.push(shown_us, moof);
+        let limit = from + bytes;
+        let whole = placed.partition_point(|placed| placed.end <= limit);
+        let mut locations = Vec::with_capacity(whole);
+        for (frame, placed) in frames.iter().zip(placed).take(whole) {
+            locations.push(self.location(frame, placed.offset));
+            self.count(frame, placed.end);
+            self.position = placed.position;
+            if let Some(shown_us) = placed.shown_us.filter(|_| frame.keyframe) {
+                self.keyframes
+                    .push(shown_us, placed.offset - HEAD_LEN as u64);
             }
         }
+        self.begun = limit - self.end;
         if failure.is_some() {
             self.cut_torn_end(disk);
         }
-        Appended {
-            locations: locations
-                .into_iter()
-                .map(|(location, _)| location)
-                .collect(),
-            failure,
-        }
+        Appended { locations, failure }
     }
 
     fn location(&self, frame: &Frame, offset: u64) -> rows::Frame {
@@ -231,15 +254,19 @@ impl OpenSegment {
         } else {
             disk.cut(&self.file, self.end)
         };
+        self.begun = 0;
         if let Err(error) = cut {
             self.is_torn = true;
             tracing::warn!(path = %self.row.path, end = self.end, %error, "torn end of a segment could not be cut");
         }
     }
 
-    /// Ends the segment: no more frames. Whether something was written.
+    /// Ends the segment: no more frames, and what has begun of one is cut off. Whether something was written.
     pub fn close(&mut self, disk: &Disk) -> bool {
         self.row.open = false;
+        if self.begun > 0 {
+            self.cut_torn_end(disk);
+        }
         let is_mp4 = self.container == Container::Mp4;
         if !is_mp4 || self.is_torn || self.row.frames == 0 {
             return false;
@@ -294,10 +321,34 @@ fn unless_unsupported(error: io::Error) -> io::Result<()> {
     }
 }
 
+/// So many bytes of the pieces, from the `skip`th on, without empty ones.
+fn section<'p>(
+    pieces: impl Iterator<Item = &'p [u8]>,
+    mut skip: u64,
+    mut bytes: u64,
+) -> Vec<IoSlice<'p>> {
+    let mut slices = Vec::with_capacity(pieces.size_hint().0);
+    for piece in pieces {
+        let start = skip.min(piece.len() as u64);
+        skip -= start;
+        let length = bytes.min(piece.len() as u64 - start);
+        bytes -= length;
+        // Both are no longer than the piece.
+        let range = start as usize..(start + length) as usize;
+        let slice = piece.get(range).unwrap_or_default();
+        if !slice.is_empty() {
+            slices.push(IoSlice::new(slice));
+        }
+        if bytes == 0 {
+            break;
+        }
+    }
+    slices
+}
+
 /// Writes until all is written or the system refuses: the number of bytes that went in, and why no more did.
 fn write_all(disk: &Disk, file: &File, mut slices: &mut [IoSlice<'_>]) -> (u64, Option<io::Error>) {
     let mut written = 0;
-    IoSlice::advance_slices(&mut slices, 0); // empty slices away
     while !slices.is_empty() {
         match disk.write(file, slices) {
             Ok(0) => return (written, Some(io::ErrorKind::WriteZero.into())),
@@ -366,7 +417,7 @@ mod tests {
         disk.faults.room.store(room, SeqCst);
         let mut heads = Vec::new();
         for batch in &frames {
-            let appended = segment.append(&disk, &batch.iter().collect::<Vec<_>>(), &mut heads);
+            let appended = segment.append(&disk, batch, Extent::All, &mut heads);
             let (kept, whole) = (appended.locations.len(), appended.failure.is_none());
             prop_assert_eq!(kept == batch.len(), whole);
             let file = std::fs::read(dir.path().join(&*segment.row().path)).unwrap_or_default();

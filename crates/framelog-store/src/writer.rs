@@ -20,10 +20,11 @@ use crate::container::Container;
 use crate::disk::Disk;
 use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
+use crate::held::Held;
 use crate::outage::Outage;
 use crate::queue::{Command, Entry, Queue};
 use crate::room::{self, Room};
-use crate::segment::OpenSegment;
+use crate::segment::{Extent, OpenSegment};
 use crate::store::Layout;
 use crate::suspects::SegmentIds;
 
@@ -72,7 +73,7 @@ impl Writers {
             let thread = thread::Builder::new()
                 .name(format!("writer-{n}"))
                 .spawn(move || {
-                    while let Some(entries) = queue.take() {
+                    while let Some(entries) = queue.take(writer.due()) {
                         writer.write(entries);
                     }
                     writer.end_all();
@@ -120,9 +121,11 @@ struct Writer {
 }
 
 /// What is being written of one camera.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Recording {
+    camera: Arc<Camera>,
     open: Option<OpenSegment>,
+    held: Held,
     /// The last write failed: a gap may be open.
     failed: bool,
     /// What the last segment taught about the next.
@@ -144,94 +147,101 @@ impl Writer {
         }
     }
 
-    /// Writes everything, camera by camera; buffers and their budget are free as soon as their camera is done.
+    /// When something must be written, whether or not more comes.
+    fn due(&self) -> Option<Instant> {
+        let held = self.recordings.values().map(|recording| &recording.held);
+        held.filter_map(Held::due).min()
+    }
+
+    /// Takes what came, and writes camera by camera what fills a block or is due; buffers and their budget are free as soon as their camera
+    /// is done.
     fn write(&mut self, mut entries: Vec<Entry>) {
         entries.sort_by_key(|entry| entry.camera.id); // stable: within a camera the order is that of arrival
+        let now = Instant::now();
         let mut changes = Vec::new();
         let mut entries = entries.into_iter().peekable();
-        while let Some(first) = entries.next() {
-            let camera = first.camera.clone();
-            let mut commands = vec![first];
-            while let Some(next) = entries.next_if(|next| next.camera.id == camera.id) {
-                commands.push(next);
+        while let Some(camera) = entries.peek().map(|first| first.camera.clone()) {
+            let mut run = self.run(&camera, &mut changes);
+            while let Some(entry) = entries.next_if(|next| next.camera.id == camera.id) {
+                run.take(entry);
             }
-            self.write_camera(&camera, &commands, &mut changes);
-            let bytes = commands.iter().map(|entry| entry.bytes).sum();
-            drop(commands);
-            self.shared.budget.give_back(&camera.waiting_bytes, bytes);
+            run.write_some(now);
         }
+        for camera in self.due_cameras(now) {
+            self.run(&camera, &mut changes).write_some(now);
+        }
+        self.send(changes);
+    }
+
+    fn due_cameras(&self, now: Instant) -> Vec<Arc<Camera>> {
+        (self.recordings.values())
+            .filter(|recording| recording.held.due_now(now) > 0)
+            .map(|recording| recording.camera.clone())
+            .collect()
+    }
+
+    fn end_all(&mut self) {
+        let cameras: Vec<Arc<Camera>> = (self.recordings.values())
+            .map(|recording| recording.camera.clone())
+            .collect();
+        let mut changes = Vec::new();
+        for camera in cameras {
+            self.run(&camera, &mut changes).end_segment();
+        }
+        self.send(changes);
+    }
+
+    fn run<'a>(&'a mut self, camera: &Arc<Camera>, changes: &'a mut Vec<Change>) -> Run<'a> {
+        let recording =
+            (self.recordings.entry(camera.id)).or_insert_with(|| Recording::new(camera.clone()));
+        Run {
+            shared: &self.shared,
+            recording,
+            heads: &mut self.heads,
+            failures: &mut self.failures,
+            changes,
+        }
+    }
+
+    fn send(&self, changes: Vec<Change>) {
         changes
             .into_iter()
             .for_each(|change| self.shared.changes.send(change));
     }
-
-    fn write_camera(&mut self, camera: &Camera, entries: &[Entry], changes: &mut Vec<Change>) {
-        let recording = self.recordings.entry(camera.id).or_default();
-        let mut run = Run {
-            shared: &self.shared,
-            camera,
-            recording,
-            heads: &mut self.heads,
-            changes,
-        };
-        run.leave_deleted();
-        let mut frames: Vec<&Frame> = Vec::new();
-        for entry in entries {
-            let ends = match &entry.command {
-                Command::EndSegment => true,
-                Command::Append { frame, new_segment } => {
-                    *new_segment || !run.takes(frames.last(), frame)
-                }
-            };
-            if ends {
-                run.append(&frames, &mut self.failures);
-                frames.clear();
-                run.end_segment();
-            }
-            if let Command::Append { frame, .. } = &entry.command {
-                frames.push(frame);
-            }
-        }
-        run.append(&frames, &mut self.failures);
-        recording.watch(camera, entries);
-    }
-
-    fn end_all(&mut self) {
-        for recording in self.recordings.values_mut() {
-            if let Some(change) = recording.end(&self.shared.disk) {
-                self.shared.changes.send(change);
-            }
-        }
-    }
 }
 
 impl Recording {
+    fn new(camera: Arc<Camera>) -> Self {
+        Self {
+            camera,
+            open: None,
+            held: Held::default(),
+            failed: false,
+            pace: Pace::default(),
+            frozen: Frozen::default(),
+        }
+    }
+
     /// Looks whether the pictures still change.
-    fn watch(&mut self, camera: &Camera, entries: &[Entry]) {
-        let now = Instant::now();
-        for entry in entries {
-            let Command::Append { frame, .. } = &entry.command else {
-                continue;
-            };
-            let fingerprint = Fingerprint::of(frame.payload.digest());
-            let since_us = self.frozen.observe(fingerprint, frame.received_us, now);
-            match (camera.set_still(Still::Picture, since_us), since_us) {
-                (None, Some(_)) => {
-                    tracing::warn!(
-                        camera = &*camera.name,
-                        "camera sends the same picture again and again; restart it"
-                    );
-                }
-                (Some(_), None) => {
-                    tracing::info!(camera = &*camera.name, "camera's picture moves again")
-                }
-                _ => {}
+    fn watch(&mut self, frame: &Frame, came: Instant) {
+        let fingerprint = Fingerprint::of(frame.payload.digest());
+        let since_us = self.frozen.observe(fingerprint, frame.received_us, came);
+        match (self.camera.set_still(Still::Picture, since_us), since_us) {
+            (None, Some(_)) => {
+                tracing::warn!(
+                    camera = &*self.camera.name,
+                    "camera sends the same picture again and again; restart it"
+                );
             }
+            (Some(_), None) => {
+                tracing::info!(camera = &*self.camera.name, "camera's picture moves again")
+            }
+            _ => {}
         }
     }
 
     /// Closes the open segment, if there is one.
-    fn end(&mut self, disk: &Disk) -> Option<Change> {
+    fn close(&mut self, disk: &Disk) -> Option<Change> {
         let mut segment = self.open.take()?;
         self.pace = segment.pace().unwrap_or(self.pace);
         let grew = segment.close(disk);
@@ -249,16 +259,34 @@ impl Recording {
 /// One camera's turn.
 struct Run<'a> {
     shared: &'a Shared,
-    camera: &'a Camera,
     recording: &'a mut Recording,
     heads: &'a mut Vec<u8>,
+    failures: &'a mut Failures,
     changes: &'a mut Vec<Change>,
 }
 
 impl Run<'_> {
-    /// Whether the frame goes into the same segment as the one before it in this turn, or into the open segment.
-    fn takes(&self, before: Option<&&Frame>, frame: &Frame) -> bool {
-        match (before, &self.recording.open) {
+    /// Does what was asked, except that a frame only waits to be written from now on.
+    fn take(&mut self, entry: Entry) {
+        let ends = match &entry.command {
+            Command::EndSegment => true,
+            Command::Append { frame, new_segment } => *new_segment || !self.takes(frame),
+        };
+        if ends {
+            self.end_segment();
+        }
+        match entry.command {
+            Command::Append { frame, .. } => {
+                self.recording.watch(&frame, entry.came);
+                self.recording.held.push(frame, entry.came, entry.bytes);
+            }
+            Command::EndSegment => self.give_back(entry.bytes),
+        }
+    }
+
+    /// Whether the frame goes into the same segment as the one that came before it, or into the open segment.
+    fn takes(&self, frame: &Frame) -> bool {
+        match (self.recording.held.frames().last(), &self.recording.open) {
             (Some(before), open) => {
                 let is_outgrown = open.as_ref().is_some_and(OpenSegment::is_outgrown);
                 !Container::of(before.codec, self.shared.layout).holds_one()
@@ -267,99 +295,126 @@ impl Run<'_> {
                     && before.parameters == frame.parameters
                     && !(frame.keyframe && is_outgrown)
             }
-            (None, Some(open)) => {
-                open.takes(frame) && !self.shared.segment_ids.is_abandoned(open.row().id)
-            }
+            (None, Some(open)) => open.takes(frame),
             (None, None) => true, // nothing to end
+        }
+    }
+
+    /// Writes what is due, and what fills a block.
+    fn write_some(&mut self, now: Instant) {
+        let recording = &self.recording;
+        let held = &recording.held;
+        let Some(first) = held.frames().first() else {
+            return;
+        };
+        let due = held.due_now(now);
+        let holds_one = Container::of(first.codec, self.shared.layout).holds_one();
+        if holds_one || held.is_slow() {
+            self.append(Extent::All);
+        } else if due > 0 || held.are_many() {
+            self.append(Extent::Blocks { at_least: due });
+        }
+    }
+
+    /// Goes on in a new segment if nothing may be written to the open one any more.
+    fn leave_abandoned(&mut self) {
+        let segment_ids = &self.shared.segment_ids;
+        let is_abandoned = |open: &OpenSegment| segment_ids.is_abandoned(open.row().id);
+        if self.recording.open.as_ref().is_some_and(is_abandoned) {
+            self.close_segment();
         }
     }
 
     /// Goes on in a new segment if somebody has deleted the file of the open one. Its rows stay: `verify` and retention tell that it is gone.
     fn leave_deleted(&mut self) {
-        let Some(deleted) = self
-            .recording
-            .open
-            .as_ref()
-            .filter(|open| open.is_deleted())
-        else {
+        let recording = &*self.recording;
+        let Some(deleted) = recording.open.as_ref().filter(|open| open.is_deleted()) else {
             return;
         };
         tracing::error!(
-            camera = &*self.camera.name,
+            camera = &*recording.camera.name,
             path = &*deleted.row().path,
             frames = deleted.row().frames,
             "footage was deleted while it was recorded and is lost; recording goes on in a new file"
         );
-        self.end_segment();
+        self.close_segment();
     }
 
-    /// Appends frames that share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is possible, once
-    /// older footage has made room.
-    fn append(&mut self, frames: &[&Frame], failures: &mut Failures) {
+    /// Appends the frames that wait: they share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is
+    /// possible, once older footage has made room.
+    fn append(&mut self, extent: Extent) {
+        self.leave_deleted();
+        self.leave_abandoned();
         let shared = self.shared;
-        let mut left = frames;
         let mut tries = 0;
-        while let Some(&first) = left.first() {
+        while !self.recording.held.frames().is_empty() {
             let writing = shared.room.writing();
-            let appended = self.try_append(first, left);
+            let appended = self.try_append(extent);
             drop(writing);
-            let Err((error, lost)) = appended else {
-                self.camera.stores();
-                failures.recovered();
+            let Err(error) = appended else {
+                self.recording.camera.stores();
+                self.failures.recovered();
                 return;
             };
-            left = lost;
             tries += 1;
-            let bytes = left.iter().map(|frame| frame.payload.len() as u64).sum();
+            let bytes = self.recording.held.bytes();
             let may_try =
                 tries < ROOM_TRIES && room::is_full(&error) && self.shared.room.ask(bytes);
             if !may_try {
-                self.lose(left, &error, failures);
+                self.lose(&error);
                 return;
             }
             if !(self.recording.open.as_ref()).is_some_and(OpenSegment::may_go_on) {
-                self.end_segment();
+                self.close_segment();
             }
         }
     }
 
-    /// Drops frames that can't be written, counted, with a gap.
-    fn lose(&mut self, lost: &[&Frame], error: &io::Error, failures: &mut Failures) {
-        self.camera
-            .count_dropped(GapReason::DiskFull, lost.len() as u64);
-        if let Some(first) = lost.first() {
-            self.camera.loses(first.captured_us, error);
+    /// Drops the frames that wait and can't be written, counted, with a gap.
+    fn lose(&mut self, error: &io::Error) {
+        let recording = &mut *self.recording;
+        let camera = &recording.camera;
+        let lost = recording.held.frames();
+        let (count, span) = (lost.len(), lost.first().zip(lost.last()));
+        let span = span.map(|(first, last)| (first.captured_us, last.captured_us));
+        camera.count_dropped(GapReason::DiskFull, count as u64);
+        if let Some((first_us, _)) = span {
+            camera.loses(first_us, error);
         }
-        failures.warn(&self.camera.name, error, lost.len());
+        self.failures.warn(&camera.name, error, count);
         self.shared.doubt.notify_one();
-        self.end_segment();
-        self.recording.failed = true;
+        recording.failed = true;
+        let bytes = recording.held.release(count);
+        self.give_back(bytes);
+        self.close_segment();
         // Each time: the camera's own gaps may have ended the one before.
-        if let (Some(first), Some(last)) = (lost.first(), lost.last()) {
+        if let Some((started_us, ended_us)) = span {
             self.change_gap(GapChange::Lost {
-                started_us: first.captured_us,
-                ended_us: last.captured_us,
+                started_us,
+                ended_us,
                 reason: GapReason::DiskFull,
                 detail: format!("write failed: {error}").into(),
             });
         }
     }
 
-    /// Appends the frames to the open segment or a new one; the frames that were lost, if any.
-    fn try_append<'f>(
-        &mut self,
-        first: &Frame,
-        frames: &'f [&'f Frame],
-    ) -> Result<(), (io::Error, &'f [&'f Frame])> {
+    /// Appends frames that wait to the open segment or a new one. Those that were written wait no more.
+    fn try_append(&mut self, extent: Extent) -> io::Result<()> {
+        let Some(first) = self.recording.held.frames().first() else {
+            return Ok(());
+        };
+        let (codec, first_us) = (first.codec, first.captured_us);
+        let holds_one = Container::of(codec, self.shared.layout).holds_one();
         let open = match self.recording.open.take() {
             Some(open) => open,
-            None => self.create(first).map_err(|error| (error, frames))?,
+            None => self.create(first)?,
         };
-        let segment = self.recording.open.insert(open);
-        let appended = segment.append(&self.shared.disk, frames, self.heads);
+        let recording = &mut *self.recording;
+        let segment = recording.open.insert(open);
+        let frames = recording.held.frames();
+        let appended = segment.append(&self.shared.disk, frames, extent, self.heads);
         let stored = appended.locations.len();
-        let holds_one = Container::of(first.codec, self.shared.layout).holds_one();
-        if holds_one && stored > 0 {
+        if let Some(first) = frames.first().filter(|_| holds_one && stored > 0) {
             segment.seal(&self.shared.disk, first);
         }
         if stored > 0 {
@@ -368,7 +423,7 @@ impl Run<'_> {
                 .iter()
                 .map(|location| location.length.cast_unsigned())
                 .sum();
-            self.camera.count_stored(stored as u64, bytes);
+            recording.camera.count_stored(stored as u64, bytes);
             self.shared.budget.rows_wait(stored);
             self.changes.push(Change::Written(Written {
                 segment: segment.row().clone(),
@@ -376,9 +431,11 @@ impl Run<'_> {
                 file: (!holds_one).then(|| segment.file().clone()),
                 grew: true,
             }));
+            let budget = recording.held.release(stored);
+            self.give_back(budget);
             if std::mem::take(&mut self.recording.failed) {
                 self.change_gap(GapChange::Close {
-                    ended_us: first.captured_us,
+                    ended_us: first_us,
                     only: Some(GapReason::DiskFull),
                 });
             }
@@ -386,28 +443,37 @@ impl Run<'_> {
         if holds_one {
             self.recording.open = None;
         }
-        match appended.failure {
-            Some(error) => Err((error, frames.get(stored..).unwrap_or_default())),
-            None => Ok(()),
-        }
+        appended.failure.map_or(Ok(()), Err)
+    }
+
+    fn give_back(&self, bytes: usize) {
+        let waiting = &self.recording.camera.waiting_bytes;
+        self.shared.budget.give_back(waiting, bytes);
     }
 
     fn create(&self, first: &Frame) -> io::Result<OpenSegment> {
         let id = self.shared.segment_ids.next();
-        let camera = (self.camera.id, &*self.camera.name);
+        let camera = &self.recording.camera;
+        let camera = (camera.id, &*camera.name);
         let container = Container::of(first.codec, self.shared.layout);
         let pace = self.recording.pace;
         OpenSegment::create(&self.shared.disk, camera, id, container, pace, first)
     }
 
+    /// Writes all that waits, and ends the segment.
     fn end_segment(&mut self) {
-        let ended = self.recording.end(&self.shared.disk);
+        self.append(Extent::All);
+        self.close_segment();
+    }
+
+    fn close_segment(&mut self) {
+        let ended = self.recording.close(&self.shared.disk);
         self.changes.extend(ended);
     }
 
     fn change_gap(&mut self, change: GapChange) {
         self.changes.push(Change::Gap {
-            camera_id: self.camera.id,
+            camera_id: self.recording.camera.id,
             change,
         });
     }

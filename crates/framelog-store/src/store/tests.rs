@@ -220,10 +220,7 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
             ("mapped", true, 40_003)
         ]
     );
-    assert!(
-        rows.iter()
-            .all(|row| row.keyframe && row.codec == codec().name())
-    );
+    assert!(rows.iter().all(|row| row.keyframe && row.codec == codec()));
 
     let segments = all_segments(&reader).await;
     let counts: Vec<_> = segments
@@ -909,7 +906,8 @@ async fn rows_wait_for_a_failing_sync_and_are_committed_after_it() {
 
 #[tokio::test]
 async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_a_new_file() {
-    for lost in [0, 1, 2, 3] {
+    let mut lost_in_all = 0;
+    for loses in [0, 1, 2, 3] {
         let dir = tempfile::tempdir().unwrap();
         let disk = Disk::open(dir.path()).unwrap();
         let faults = disk.faults.clone();
@@ -925,16 +923,17 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         let reader = Reader::open(dir.path()).await.unwrap();
         log.append(picture(T, 5000), true).unwrap();
         wait_for(async || frames(&reader, "a").await.len() == 1).await;
-        // Each frame is some 5,200 bytes: the last `lost` of four are not on the disk.
-        loses_from.store(opening_len() + 5300 * (4 - lost), SeqCst);
+        // Each frame is some 5,200 bytes: the last of four are not on the disk.
+        loses_from.store(opening_len() + 5300 * (4 - loses), SeqCst);
         sync_fails.store(true, SeqCst);
         for n in 1..4 {
             log.append(picture(T + n, 5000), false).unwrap();
         }
         let files = || {
-            fs::read_dir(dir.path().join("footage/a/2023-11-14"))
-                .unwrap()
-                .count()
+            let dir = fs::read_dir(dir.path().join("footage/a/2023-11-14")).unwrap();
+            let mut files: Vec<PathBuf> = dir.map(|entry| entry.unwrap().path()).collect();
+            files.sort();
+            files
         };
         wait_for(async || log.counters().stored_frames == 4).await;
         let failed = failed_syncs.load(SeqCst);
@@ -943,9 +942,16 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         wait_for(async || {
             log.append(picture(T + n, 5000), false).unwrap();
             n += 1;
-            files() > 1
+            files().len() > 1
         })
         .await;
+        // What the sync came before is in the next file, and not lost.
+        let first_len = fs::metadata(&files()[0]).unwrap().len();
+        let in_first = (1..=4)
+            .take_while(|n| opening_len() + 5150 * n <= first_len)
+            .count() as u64;
+        let lost = in_first.saturating_sub(4 - loses);
+        lost_in_all += lost;
         loses_from.store(u64::MAX, SeqCst);
         sync_fails.store(false, SeqCst);
         store.close().await.unwrap();
@@ -956,7 +962,7 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
             .map(|row| row.captured_us)
             .collect();
         let expected: Vec<i64> = (0..n)
-            .filter(|n| !(4 - lost as i64..4).contains(n))
+            .filter(|n| !(4 - loses as i64..in_first as i64).contains(n))
             .map(|n| T + n)
             .collect();
         assert_eq!(found, expected, "{lost} lost");
@@ -969,10 +975,12 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         let frames: u64 = segments.iter().map(|segment| segment.frames).sum();
         assert_eq!(frames, counters.stored_frames);
         assert!(segments.iter().all(|segment| !segment.open));
-        let gap = (T + 4 - lost as i64, Some(T + 3), "disk_full");
+        let last_us = T + in_first as i64 - 1;
+        let gap = (T + 4 - loses as i64, Some(last_us), "disk_full");
         let gaps = gaps(dir.path(), "a").await;
         assert_eq!(spans(&gaps), if lost > 0 { vec![gap] } else { vec![] });
     }
+    assert!(lost_in_all > 0);
 }
 
 #[tokio::test]
