@@ -61,20 +61,21 @@ type Fallible<T> = Result<T, Box<dyn Error>>;
 #[tokio::main]
 async fn main() -> Fallible<()> {
     let arguments = Arguments::parse();
-    write(&arguments.dir).await?;
+    let new = tempfile::tempdir_in(&arguments.dir)?;
+    write(new.path(), "new").await?;
     let dir = tempfile::tempdir_in(&arguments.dir)?;
     let made = Made::make(dir.path(), arguments.rows).await?;
+    write(dir.path(), "large").await?;
     println!("| rows | what | p50 | p99 | max |\n|--:|---|--:|--:|--:|");
     read(dir.path(), &made, &arguments).await?;
     remove(dir.path(), &made).await
 }
 
-/// Records many cameras into an index that is new: what a row costs.
-async fn write(parent: &Path) -> Fallible<()> {
-    let dir = tempfile::tempdir_in(parent)?;
-    let store = Store::open(Options::new(dir.path().to_owned())).await?;
+/// Records many cameras: what a row costs in this index.
+async fn write(dir: &Path, which: &str) -> Fallible<()> {
+    let store = Store::open(Options::new(dir.to_owned())).await?;
     let live = Live::start(&store, CAMERAS_WRITTEN, FRAME_BYTES_WRITTEN).await?;
-    let reader = Reader::open(dir.path()).await?;
+    let reader = Reader::open(dir).await?;
     sleep(START).await;
     let (rows_before, footage_before) = kept(&reader).await?;
     let before = Usage::now()?;
@@ -85,7 +86,7 @@ async fn write(parent: &Path) -> Fallible<()> {
     store.close().await?;
     let rows = rows - rows_before;
     println!(
-        "index written at {CAMERAS_WRITTEN} cameras, 10 fps: {:.2} µs CPU and {} bytes a row ({rows} rows)",
+        "{which} index written at {CAMERAS_WRITTEN} cameras, 10 fps: {:.2} µs CPU and {} bytes a row ({rows} rows)",
         used.index_cpu.as_secs_f64() * 1e6 / rows as f64,
         used.written.saturating_sub(footage - footage_before) / rows,
     );

@@ -2,6 +2,7 @@
 //!
 //!     cargo bench -p framelog-tests --bench recorder -- --load a
 //!     cargo bench -p framelog-tests --bench recorder -- --load h264
+//!     cargo bench -p framelog-tests --bench recorder -- --growth
 //!     cargo bench -p framelog-tests --bench recorder -- --cameras 64 --fps 15 --frame-bytes 97000 --seconds 20
 
 use std::io;
@@ -13,6 +14,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 mod contender;
 mod floor;
 mod generator;
+mod growth;
 mod load;
 #[path = "../../../crates/framelog-core/benches/parser/picture.rs"]
 mod picture;
@@ -33,6 +35,9 @@ struct Arguments {
     load: Option<Preset>,
     #[command(flatten)]
     own_load: Load,
+    /// The same camera 16, 64, 256 and 1,000 times, in place of one load
+    #[arg(long, conflicts_with_all = ["load", "cameras", "fps", "seconds", "h264"])]
+    growth: bool,
     /// Where the footage goes while it is measured
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     dir: PathBuf,
@@ -69,6 +74,7 @@ fn main() -> io::Result<()> {
                 Part::Floor { port, dir, load } => floor::run(port, load, &dir),
             }
         }
+        None if arguments.growth => growth::measure(&arguments),
         None => compare(&arguments),
     }
 }
