@@ -1,5 +1,8 @@
-//! What systemd is told over its socket, as it would hear it: started, reloading, how it goes, alive, stuck.
+//! What systemd is told over its socket, as it would hear it: started, reloading, how it goes, alive, stuck; and what it reads on
+//! standard error.
 
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -188,4 +191,31 @@ fn watchdog_is_fed_only_while_frames_reach_the_disk() {
     manager.wait_for("WATCHDOG=1", &place);
     let status = daemon.stop(LIMIT).expect("a stop in time");
     assert!(status.success(), "{}", place.log());
+}
+
+/// Runs a recorder with a broken configuration, whose standard error is what `JOURNAL_STREAM` names, or not; what it says.
+fn refusal(is_journal: bool) -> String {
+    let place = Place::new("urk = 1\n");
+    File::create(place.path("log")).expect("a writable temporary directory");
+    let log = fs::metadata(place.path("log")).expect("a file");
+    let inode = log.ino() + u64::from(!is_journal);
+    let stream = format!("{}:{inode}", log.dev());
+    let mut daemon = place.run_with("JOURNAL_STREAM", &stream);
+    let status = daemon.wait(LIMIT).expect("an end");
+    assert_eq!(status.code(), Some(2));
+    place.log()
+}
+
+#[test]
+fn why_it_ends_is_an_error_of_the_journal_where_stderr_leads_there() {
+    let said = refusal(true);
+    assert!(
+        said.lines().all(|line| line.starts_with("<3>framelog: ")),
+        "{said}"
+    );
+    let said = refusal(false);
+    assert!(
+        said.lines().all(|line| line.starts_with("framelog: ")),
+        "{said}"
+    );
 }

@@ -46,9 +46,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            for line in &failure.lines {
-                eprintln!("framelog: {line}");
-            }
+            logging::say_why_it_ends(&failure.lines);
             ExitCode::from(failure.code)
         }
     }

@@ -1,13 +1,22 @@
-//! The log on standard error: what is logged at all, how a line looks, and that nothing from outside can forge one.
+//! The log, on standard error or in the journal behind it: what is logged at all, how a line looks, and that nothing from outside can forge one.
 //! Not for which repeats are left out: who logs decides that.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal as _};
 
+use tracing::Subscriber;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+mod journal;
+
+use journal::Journal;
 
 /// The variable that says what is logged, as `info` or `warn,framelog::camera=debug`.
 pub const FILTER_VARIABLE: &str = "FRAMELOG_LOG";
@@ -23,21 +32,41 @@ pub fn start() -> Result<(), String> {
         })?,
         _ => EnvFilter::new("info"),
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false)
-        .fmt_fields(debug_fn(write_field).delimited(" "));
-    // systemd's journal has times of its own.
-    let started = match std::env::var_os("JOURNAL_STREAM") {
-        Some(_) => subscriber.without_time().try_init(),
-        None => subscriber.try_init(),
+    let logged = tracing_subscriber::registry().with(filter);
+    let started = match journal::is_behind_stderr().then(Journal::new) {
+        Some(Ok(journal)) => logged.with(journal::layer(journal)).try_init(),
+        _ => {
+            let lines = lines()
+                .with_ansi(io::stderr().is_terminal())
+                .with_writer(io::stderr);
+            logged.with(lines).try_init()
+        }
     };
     if started.is_ok() {
         log_panics();
     }
     Ok(())
+}
+
+/// Says why the program ends. In the journal that is an error: systemd reads so from the first characters.
+pub fn say_why_it_ends(lines: &[String]) {
+    let mark = match journal::is_behind_stderr() {
+        true => "<3>",
+        false => "",
+    };
+    for line in lines {
+        eprintln!("{mark}framelog: {line}");
+    }
+}
+
+/// Events as lines: time, level, span, message, fields.
+fn lines<S>() -> tracing_subscriber::fmt::Layer<S, impl for<'w> FormatFields<'w> + 'static>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+{
+    tracing_subscriber::fmt::layer()
+        .with_target(false)
+        .fmt_fields(debug_fn(write_field).delimited(" "))
 }
 
 /// A panic is a line like any other, in the span of the camera that it struck.
