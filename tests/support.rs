@@ -11,6 +11,7 @@ pub mod index;
 pub mod jpeg;
 pub mod media;
 pub mod mount;
+pub mod planted;
 pub mod proxy;
 pub mod rtsp;
 pub mod tls;

@@ -43,10 +43,10 @@ if AUTH != "none":
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")
     if AUTH == "basic":
-        auth.add_basic(GstRtspServer.RTSPAuth.make_basic("viewer", "look"), token)
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic("viewer", "planted-look-1"), token)
     else:
         auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
-        auth.add_digest("viewer", "look", token)
+        auth.add_digest("viewer", "planted-look-1", token)
     server.set_auth(auth)
 for path, encoder in STREAMS.items():
     factory = GstRtspServer.RTSPMediaFactory.new()

@@ -235,7 +235,7 @@ pub fn holds(frame: &[u8], sent: &[u8], path: &str) -> bool {
 }
 
 /// As the server knows it.
-pub const LOGIN: &str = "username = \"viewer\"\npassword = \"look\"\n";
+pub const LOGIN: &str = "username = \"viewer\"\npassword = \"planted-look-1\"\n";
 
 #[test]
 fn gstreamer_jpeg_over_rtsp_is_recorded() {

@@ -40,7 +40,7 @@ pub struct Plan {
     pub may: Vec<&'static str>,
     /// Further conditions.
     pub checks: Vec<Check>,
-    /// What may be nowhere in log, index or footage.
+    /// What may show nowhere either, besides the secrets that its section holds.
     pub secrets: Vec<String>,
     /// A second server, which frames may come from too.
     pub companion: Option<Arc<Camera>>,
@@ -85,11 +85,8 @@ impl Plan {
         self
     }
 
-    /// With credentials; neither the password nor its Basic form may show anywhere.
-    pub fn login(mut self, username: &str, password: &str) -> Self {
-        self.secrets.push(password.to_owned());
-        self.secrets
-            .push(crate::support::digest::basic(username, password)["Basic ".len()..].to_owned());
+    /// With credentials.
+    pub fn login(self, username: &str, password: &str) -> Self {
         self.key("username", &format!("{username:?}"))
             .key("password", &format!("{password:?}"))
     }

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 
 use super::account::assert_adds_up;
 use super::index::Index;
+use super::planted::Planted;
 
 /// A program that a test may run.
 pub fn program() -> Command {
@@ -23,10 +25,12 @@ pub fn program() -> Command {
     command
 }
 
-/// A directory with a configuration, a storage directory, and what the recorder says.
+/// A directory with a configuration, a storage directory, and what the recorder says. Whatever the test is about, it fails if a secret of
+/// the configuration is in what was logged, printed, answered or stored here.
 #[derive(Debug)]
 pub struct Place {
     directory: TempDir,
+    planted: Mutex<Planted>,
 }
 
 impl Place {
@@ -34,6 +38,7 @@ impl Place {
     pub fn new(cameras: &str) -> Self {
         let place = Self {
             directory: TempDir::new().expect("a temporary directory"),
+            planted: Mutex::default(),
         };
         place.configure(cameras);
         place
@@ -51,6 +56,45 @@ impl Place {
     /// Replaces the whole file.
     pub fn write_config(&self, text: &str) {
         fs::write(self.config(), text).expect("a writable temporary directory");
+        self.plant_of_config(&[]);
+    }
+
+    /// What must show nowhere either: a secret that stands elsewhere in the configuration, or is sent to the recorder.
+    pub fn plant(&self, secret: &str) {
+        self.planted().add("admin", secret);
+    }
+
+    /// The secrets of the file as it is now; it may be replaced.
+    fn plant_of_config(&self, environment: &[(&str, &str)]) {
+        self.planted().add_of(&self.config(), environment);
+    }
+
+    fn planted(&self) -> MutexGuard<'_, Planted> {
+        // One who found a secret has panicked, and is heard already.
+        self.planted
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Fails if a secret is in this.
+    pub fn assert_clean(&self, what: &str, bytes: &[u8]) {
+        let leaks = self.planted().found_in(what, bytes);
+        assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    }
+
+    /// Where secrets are in what was logged and stored, in words. The end of the test asks too, unless it was asked for.
+    pub fn leaks(&self) -> Vec<String> {
+        let planted = std::mem::take(&mut *self.planted());
+        if planted.is_empty() {
+            return Vec::new();
+        }
+        let stored = self.files().into_iter().flat_map(|file| {
+            // Some tests take away the disk, or the right to read it.
+            let bytes = fs::read(&file).unwrap_or_default();
+            planted.found_in(&file.display().to_string(), &bytes)
+        });
+        let logged = planted.found_in("the log", self.log().as_bytes());
+        logged.into_iter().chain(stored).collect()
     }
 
     /// The configuration file.
@@ -87,6 +131,7 @@ impl Place {
 
     /// Starts a recorder with all of this in its environment.
     pub fn run_in(&self, environment: &[(&str, &str)]) -> Daemon {
+        self.plant_of_config(environment);
         let log = File::options()
             .create(true)
             .append(true)
@@ -108,13 +153,24 @@ impl Place {
 
     /// Runs another command of the program to its end.
     pub fn command(&self, arguments: &[&str]) -> Output {
-        program()
+        self.command_in(&[], arguments)
+    }
+
+    /// Runs another command with this in its environment.
+    pub fn command_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
+        self.plant_of_config(environment);
+        let output = program()
             .arg("--config")
             .arg(self.config())
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(self.directory.path())
             .output()
-            .expect("the program starts")
+            .expect("the program starts");
+        let what = format!("what {} prints", arguments.join(" "));
+        self.assert_clean(&what, &output.stdout);
+        self.assert_clean(&what, &output.stderr);
+        output
     }
 
     /// What the recorder answers to GET /healthz; empty if it doesn't.
@@ -137,6 +193,7 @@ impl Place {
             let _ = stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
             let _ = stream.read_to_string(&mut answer);
         }
+        self.assert_clean(path, answer.as_bytes());
         answer
     }
 
@@ -165,6 +222,15 @@ impl Place {
     /// Every file below the storage directory.
     pub fn files(&self) -> Vec<PathBuf> {
         files_below(&self.storage())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let leaks = self.leaks();
+            assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+        }
     }
 }
 
