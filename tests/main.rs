@@ -37,6 +37,8 @@ mod reload;
 mod retention;
 /// Real H.265 from a camera with oddities.
 mod rtsp_h265;
+/// The scripts, where something is missing.
+mod scripts;
 /// Passwords are nowhere but in the configuration.
 mod secrets;
 /// What systemd is told.
