@@ -76,3 +76,63 @@ impl Held {
         self.came.drain(..count).map(|(_, budget)| budget).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use framelog_core::clock::ClockKind;
+    use framelog_core::frame::Codec;
+
+    use super::*;
+
+    fn push(held: &mut Held, came: Instant, bytes: usize) {
+        let frame = Frame {
+            payload: Bytes::from(vec![0; bytes]).into(),
+            codec: Codec::Mjpeg,
+            parameters: None,
+            captured_us: 0,
+            received_us: 0,
+            clock: ClockKind::Arrival,
+            offset_us: 0,
+            keyframe: true,
+            complete: true,
+        };
+        held.push(frame, came, bytes + 1);
+    }
+
+    #[test]
+    fn the_oldest_is_due_first_and_takes_others_with_it() {
+        let (mut held, begun) = (Held::default(), Instant::now());
+        assert_eq!(held.due(), None);
+        for ms in [0, 10, 100] {
+            push(&mut held, begun + Duration::from_millis(ms), 1000);
+        }
+        assert_eq!(held.due(), Some(begun + HOLD_MAX));
+        assert_eq!(held.due_now(begun + HOLD_MIN - Duration::from_millis(1)), 0);
+        assert_eq!(held.due_now(begun + HOLD_MAX), 2);
+        assert_eq!(held.release(2), 2 * 1001);
+        assert_eq!((held.frames().len(), held.bytes()), (1, 1000));
+        let last = begun + Duration::from_millis(100);
+        assert_eq!(held.due(), Some(last + HOLD_MAX));
+    }
+
+    #[test]
+    fn a_camera_whose_next_frame_comes_too_late_for_this_one_is_slow() {
+        let (mut held, begun) = (Held::default(), Instant::now());
+        push(&mut held, begun, 1);
+        assert!(held.is_slow(), "the first, of which nothing is known");
+        push(&mut held, begun + HOLD_MAX / 2, 1);
+        assert!(!held.is_slow());
+        push(&mut held, begun + 2 * HOLD_MAX, 1);
+        assert!(held.is_slow());
+    }
+
+    #[test]
+    fn many_bytes_wait_no_longer() {
+        let (mut held, now) = (Held::default(), Instant::now());
+        push(&mut held, now, BYTES_MAX as usize - 1);
+        assert!(!held.are_many());
+        push(&mut held, now, 1);
+        assert!(held.are_many());
+    }
+}
