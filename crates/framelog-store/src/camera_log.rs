@@ -138,8 +138,6 @@ impl CameraLog {
         if self.budget.index_is_behind() {
             return Err(GapReason::DiskFull);
         }
-        // Here its bytes are in the processor's cache, because they have just come; when it is written, they no longer are.
-        frame.payload.digest();
         let bytes = frame.payload.len() + FRAME_OVERHEAD;
         self.push(Command::Append { frame, new_segment }, bytes)
     }
@@ -147,6 +145,10 @@ impl CameraLog {
     fn push(&self, command: Command, bytes: usize) -> Result<(), GapReason> {
         if !self.budget.take(&self.camera.waiting_bytes, bytes) {
             return Err(GapReason::DiskSlow);
+        }
+        if let Command::Append { frame, .. } = &command {
+            // Here its bytes are in the processor's cache, because they have just come; when it is written, they no longer are.
+            frame.payload.digest();
         }
         if !self.queue.push(Entry {
             camera: self.camera.clone(),

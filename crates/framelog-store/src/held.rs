@@ -6,12 +6,14 @@ use framelog_core::frame::Frame;
 
 use crate::blocks::BLOCK;
 
-/// A frame waits at most so long, counted from its arrival: then the bytes are in the file within 250 ms of it.
+/// A frame waits at most so long, counted from its arrival: then the bytes are in the file within 250 ms of it, unless the disk is full or slow.
 const HOLD_MAX: Duration = Duration::from_millis(150);
 /// When the writer is awake anyway, what has waited so long goes, so that it wakes for many cameras together.
 const HOLD_MIN: Duration = Duration::from_millis(130);
-/// So many bytes don't wait any longer: writing more at once gains nothing.
+/// So many bytes don't wait any longer: writing more blocks at once gains nothing.
 const BYTES_MAX: u64 = 2 * BLOCK;
+/// Of so many nothing waits, not even the end: they count against what the camera may send.
+const BYTES_LARGE: u64 = 16 * BLOCK;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -41,9 +43,9 @@ impl Held {
         &self.frames
     }
 
-    /// Whether they are so many that full blocks of them should be written.
-    pub fn are_many(&self) -> bool {
-        self.bytes >= BYTES_MAX
+    /// Whether they are so many that full blocks of them should be written, where so many bytes of the first have been.
+    pub fn are_many(&self, begun: u64) -> bool {
+        self.bytes.saturating_sub(begun) >= BYTES_MAX
     }
 
     /// Bytes of their payloads.
@@ -62,8 +64,8 @@ impl Held {
     }
 
     /// Whether waiting gains nothing.
-    pub fn is_slow(&self) -> bool {
-        self.is_slow
+    pub fn is_in_vain(&self) -> bool {
+        self.is_slow || self.bytes >= BYTES_LARGE
     }
 
     /// The first `count` wait no more; what they counted against the budget.
@@ -120,19 +122,21 @@ mod tests {
     fn a_camera_whose_next_frame_comes_too_late_for_this_one_is_slow() {
         let (mut held, begun) = (Held::default(), Instant::now());
         push(&mut held, begun, 1);
-        assert!(held.is_slow(), "the first, of which nothing is known");
+        assert!(held.is_in_vain(), "the first, of which nothing is known");
         push(&mut held, begun + HOLD_MAX / 2, 1);
-        assert!(!held.is_slow());
+        assert!(!held.is_in_vain());
         push(&mut held, begun + 2 * HOLD_MAX, 1);
-        assert!(held.is_slow());
+        assert!(held.is_in_vain());
     }
 
     #[test]
     fn many_bytes_wait_no_longer() {
         let (mut held, now) = (Held::default(), Instant::now());
         push(&mut held, now, BYTES_MAX as usize - 1);
-        assert!(!held.are_many());
+        assert!(!held.are_many(0));
         push(&mut held, now, 1);
-        assert!(held.are_many());
+        assert!(held.are_many(0) && !held.are_many(1) && !held.is_in_vain());
+        push(&mut held, now, (BYTES_LARGE - BYTES_MAX) as usize);
+        assert!(held.is_in_vain());
     }
 }

@@ -9,7 +9,8 @@
 //! 3. **Order of arrival is kept.** Of two frames of a camera the later one has the greater (segment id, offset),
 //!    whatever their stamps say; equal and backward stamps are stored like any other.
 //! 4. **Footage is written once.** A segment's file is new when it is opened, only grows, and is never written again
-//!    after it is closed; the one thing cut off is the torn end of a failed write. It goes only as a whole.
+//!    after it is closed; the one thing cut off is a frame of which only a part is there, because a write failed or nothing more may
+//!    be written to the segment. While it is open it may end within a frame. It goes only as a whole.
 //! 5. **One gap at a time.** A camera has at most one open gap, and `ended_us >= started_us` in every row.
 //! 6. **Memory is bounded.** Frames wait in queues that are bounded in bytes, per camera and in all; locations that wait
 //!    for the index are bounded in number. Past the bounds frames are dropped, and gaps folded into one.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock, RwLockReadGuard};
 
-/// How long a writer waits for an answer. Its other cameras' frames wait as long, in their queue.
+/// How long a writer waits for an answer. Its other cameras' frames wait as long.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After a refusal nobody asks for so long.
 const REFUSED_FOR: Duration = Duration::from_secs(1);

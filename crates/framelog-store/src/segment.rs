@@ -33,7 +33,7 @@ pub(crate) struct OpenSegment {
     end: u64,
     /// So many bytes of the next frame are there already.
     begun: u64,
-    /// As of there.
+    /// As of `end`: the head of the frame that is begun is made again from it.
     position: Position,
     keyframes: Keyframes,
     /// Something torn follows them: nothing may be appended.
@@ -144,6 +144,11 @@ impl OpenSegment {
             && !(frame.keyframe && self.is_outgrown())
     }
 
+    /// So many bytes of the frame that must come next are there already.
+    pub fn begun(&self) -> u64 {
+        self.begun
+    }
+
     /// Whether somebody has deleted the file: what is appended goes nowhere.
     pub fn is_deleted(&self) -> bool {
         self.is_linked && links(&self.file) == 0
@@ -250,7 +255,7 @@ impl OpenSegment {
     /// Nothing follows the last whole frame; a file without any is removed.
     fn cut_torn_end(&mut self, disk: &Disk) {
         let cut = if self.row.frames == 0 {
-            disk.remove(&self.row.path)
+            disk.remove(&self.row.path).or_else(unless_gone)
         } else {
             disk.cut(&self.file, self.end)
         };
@@ -311,6 +316,13 @@ impl OpenSegment {
     /// The file, for syncing it later.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+}
+
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
     }
 }
 

@@ -288,6 +288,7 @@ impl Run<'_> {
     fn takes(&self, frame: &Frame) -> bool {
         match (self.recording.held.frames().last(), &self.recording.open) {
             (Some(before), open) => {
+                // As of what is written: that may be one keyframe too late.
                 let is_outgrown = open.as_ref().is_some_and(OpenSegment::is_outgrown);
                 !Container::of(before.codec, self.shared.layout).holds_one()
                     && before.codec == frame.codec
@@ -309,9 +310,10 @@ impl Run<'_> {
         };
         let due = held.due_now(now);
         let holds_one = Container::of(first.codec, self.shared.layout).holds_one();
-        if holds_one || held.is_slow() {
+        let begun = recording.open.as_ref().map_or(0, OpenSegment::begun);
+        if holds_one || held.is_in_vain() {
             self.append(Extent::All);
-        } else if due > 0 || held.are_many() {
+        } else if due > 0 || held.are_many(begun) {
             self.append(Extent::Blocks { at_least: due });
         }
     }
@@ -331,23 +333,26 @@ impl Run<'_> {
         let Some(deleted) = recording.open.as_ref().filter(|open| open.is_deleted()) else {
             return;
         };
-        tracing::error!(
-            camera = &*recording.camera.name,
-            path = &*deleted.row().path,
-            frames = deleted.row().frames,
-            "footage was deleted while it was recorded and is lost; recording goes on in a new file"
-        );
+        if deleted.row().frames > 0 {
+            tracing::error!(
+                camera = &*recording.camera.name,
+                path = &*deleted.row().path,
+                frames = deleted.row().frames,
+                "footage was deleted while it was recorded and is lost; recording goes on in a new file"
+            );
+        }
         self.close_segment();
     }
 
     /// Appends the frames that wait: they share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is
     /// possible, once older footage has made room.
     fn append(&mut self, extent: Extent) {
-        self.leave_deleted();
-        self.leave_abandoned();
         let shared = self.shared;
         let mut tries = 0;
         while !self.recording.held.frames().is_empty() {
+            // Each time: making room takes seconds.
+            self.leave_deleted();
+            self.leave_abandoned();
             let writing = shared.room.writing();
             let appended = self.try_append(extent);
             drop(writing);

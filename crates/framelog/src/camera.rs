@@ -35,7 +35,8 @@ impl Task {
     /// Starts it on this runtime.
     pub fn start(camera: Camera, recorder: Recorder, runtime: &Handle) -> Self {
         let stop = CancellationToken::new();
-        let span = tracing::info_span!("camera", name = camera.name);
+        // Of the highest level, so that whatever is logged at all says of which camera it is.
+        let span = tracing::error_span!("camera", name = camera.name);
         let task = supervise(camera, recorder, stop.clone()).instrument(span);
         Self {
             stop,

@@ -11,22 +11,26 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 
 /// Several frames share one.
-const BUFFER_BYTES: usize = 128 << 10;
+const BUFFER_BYTES: usize = 64 << 10;
 /// Less room than this is not worth a read.
 const ROOM_BYTES_MIN: usize = 8 << 10;
-/// Fewer bytes are copied out: a picture that trickles in must not hold many buffers for the little it has in each.
-const SHARED_BYTES_MIN: usize = 8 << 10;
+/// Fewer bytes are copied out: a picture that trickles in must not hold many buffers for the little it has in each. So what waits holds at
+/// most four times its bytes of memory.
+const SHARED_BYTES_MIN: usize = BUFFER_BYTES / 4;
 /// So many are remembered, 32 MiB: what some 150 MB/s have on their way to the disk. Others are freed when they have been written.
-const REMEMBERED_MAX: usize = 256;
+const REMEMBERED_MAX: usize = 512;
 /// So many are looked at before fresh memory is taken: one may be held for long.
 const LOOKS: usize = 4;
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::default();
+    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
+        current: BytesMut::with_capacity(BUFFER_BYTES),
+        used: VecDeque::new(),
+    });
 }
 
 /// Those of one thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Buffers {
     /// What is read into now.
     current: BytesMut,
