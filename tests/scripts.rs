@@ -1,25 +1,32 @@
 //! The scripts in `scripts/`, where something that they need is missing.
 
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// Runs a script where only these programs are to be found; `None`, which is said, where one of them isn't.
-fn run(script: &str, programs: &[&str]) -> Option<Output> {
+/// What every script may rely on.
+const ALWAYS: [&str; 6] = ["cut", "dirname", "head", "sed", "sort", "uname"];
+
+/// Runs a script where little else is to be found than a cargo that says this of itself, if any.
+fn run(script: &str, cargo: Option<&str>) -> Output {
     let directory = TempDir::new().expect("a temporary directory");
-    for program in programs {
-        let Some(found) = which(program) else {
-            eprintln!("skipped: {program} is not installed");
-            return None;
-        };
+    for program in ALWAYS {
+        let found = which(program).expect("coreutils and sed");
         symlink(found, directory.path().join(program)).expect("a writable temporary directory");
     }
-    let output = Command::new(scripts().join(script))
+    if let Some(version) = cargo {
+        let cargo = directory.path().join("cargo");
+        fs::write(&cargo, format!("#!/bin/bash\necho '{version}'\n"))
+            .and_then(|()| fs::set_permissions(&cargo, Permissions::from_mode(0o755)))
+            .expect("a writable temporary directory");
+    }
+    Command::new(scripts().join(script))
         .env("PATH", directory.path())
-        .output();
-    Some(output.expect("a script of this project"))
+        .output()
+        .expect("a script of this project")
 }
 
 fn scripts() -> PathBuf {
@@ -35,11 +42,26 @@ fn which(program: &str) -> Option<PathBuf> {
 #[test]
 fn what_could_not_be_tried_is_neither_good_nor_silent() {
     for script in ["test-package", "test-container"] {
-        let Some(output) = run(script, &["dirname"]) else {
-            return;
-        };
+        let output = run(script, None);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(77), "{script}: {said}");
         assert!(said.starts_with("skipped: "), "{script}: {said}");
+    }
+}
+
+#[test]
+fn who_has_no_rust_or_an_old_one_is_told_in_one_line_what_to_do() {
+    for script in ["demo", "test", "package", "static", "faults"] {
+        for (cargo, found) in [
+            (None, "not found"),
+            (Some("cargo 1.63.0"), "1.63.0"),
+            (Some("cargo 1.9.0 (a1b2c3d4e 2026-01-01)"), "1.9.0"),
+        ] {
+            let output = run(script, cargo);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{script}: {said}");
+            assert_eq!(said.lines().count(), 1, "{script}: {said}");
+            assert!(said.contains("rustup.rs") && said.contains(found), "{said}");
+        }
     }
 }
