@@ -3,9 +3,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::support::camera::{Camera, Listen, live};
 use crate::support::daemon::Place;
 use crate::support::hook;
+use crate::support::mount::Mount;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const TOKEN: &str = "planted-hook-Sesam-1";
@@ -58,6 +61,58 @@ fn a_camera_is_told_lost_and_back_although_the_first_try_fails() {
     for secret in [TOKEN, PATH] {
         assert!(!place.log().contains(secret), "{}", place.log());
     }
+}
+
+#[test]
+fn a_disk_that_is_gone_and_back_is_told_once_for_all_its_cameras() {
+    let cameras = [("yard", 74), ("gate", 75)]
+        .map(|(name, seed)| (name, Camera::start(Listen::plainly(seed), live(50))));
+    let sections = cameras
+        .each_ref()
+        .map(|(name, camera)| camera.section(name, "/"))
+        .concat();
+    let (url, asked) = hook::start(PATH, "200 OK");
+    let place = Place::new("");
+    let Some(disk) = Mount::tmpfs(&place.path("disk"), "64m") else {
+        return;
+    };
+    let mount = || Mount::bind(disk.at(), &place.storage());
+    let mounted = mount();
+    configure(&place, &url, &sections);
+    let daemon = place.run();
+    let frames = |more_than: [usize; 2]| {
+        place.wait_for("frames", LIMIT, |index| {
+            let rows = ["gate", "yard"].map(|name| index.rows_of(name).len());
+            (rows[0] > more_than[0] && rows[1] > more_than[1]).then_some(rows)
+        })
+    };
+    let next = || {
+        let (_, event) = asked
+            .recv_timeout(LIMIT)
+            .unwrap_or_else(|_| panic!("not told:\n{}", place.log()));
+        event
+    };
+    let known = frames([10; 2]);
+    mounted.unmount();
+    let lost = next();
+    assert_eq!(lost["event"], "storage_lost", "{lost}");
+    assert_eq!(lost["camera"], Value::Null, "{lost}");
+    assert_eq!(lost["reason"], "no_storage", "{lost}");
+    for field in ["detail", "text"] {
+        let said = lost[field].as_str().unwrap_or_default();
+        assert!(said.contains("is not mounted"), "{lost}");
+    }
+    // Longer than the last of them may be silent.
+    std::thread::sleep(Duration::from_secs(8));
+    let _mounted = mount();
+    let back = next();
+    assert_eq!(back["event"], "storage_back", "{back}");
+    assert_eq!(back["recorder"], lost["recorder"], "{back}");
+    assert!(back["recorder"].is_string(), "{back}");
+    frames(known);
+    assert!(daemon.stop(LIMIT).expect("a stop in time").success());
+    let more = asked.try_recv();
+    assert!(more.is_err(), "told besides: {more:?}");
 }
 
 #[test]

@@ -32,6 +32,11 @@ impl Mount {
         mount(arguments, at).then(|| Self { at: at.to_owned() })
     }
 
+    /// Where it is mounted.
+    pub fn at(&self) -> &Path {
+        &self.at
+    }
+
     /// Changes how it is mounted: `ro`, `rw`.
     pub fn remount(&self, how: &str) {
         let options = format!("remount,bind,{how}");
