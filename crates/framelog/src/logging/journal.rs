@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn an_entry_has_the_whole_line_and_each_field() {
         let (entries, stderr) = logged(true, || {
-            let span = tracing::info_span!("camera", name = "gate");
+            let span = tracing::error_span!("camera", name = "gate");
             let _entered = span.enter();
             let waited = Duration::from_millis(1500);
             tracing::warn!(
