@@ -124,8 +124,8 @@ fn dashboard_is_whole() {
     }
 }
 
-/// All that the program is made of, without its tests, with every run of spaces and line ends as one space.
-fn sources() -> String {
+/// All that the program is made of, this part of each file, with every run of spaces and line ends as one space.
+fn sources(part: fn(&str) -> &str) -> String {
     let mut directories = vec![deploy().join("../crates")];
     let mut text = String::new();
     while let Some(directory) = directories.pop() {
@@ -134,11 +134,7 @@ fn sources() -> String {
             if path.is_dir() {
                 directories.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let source = std::fs::read_to_string(path).expect("text");
-                text += source
-                    .split("#[cfg(test)]\nmod tests {")
-                    .next()
-                    .unwrap_or_default();
+                text += part(&std::fs::read_to_string(path).expect("text"));
             }
         }
     }
@@ -149,11 +145,17 @@ fn sources() -> String {
     words.join(" ").replace("\\\"", "\"")
 }
 
+/// What tests log is not the program's.
+fn without_tests(source: &str) -> &str {
+    let tests = source.find("#[cfg(test)]\nmod tests {");
+    tests.map_or(source, |tests| &source[..tests])
+}
+
 #[test]
 fn messages_that_are_explained_are_messages() {
     let page = deploy().join("../docs/troubleshooting.md");
     let page = std::fs::read_to_string(page).expect("a page of the project");
-    let sources = sources();
+    let sources = sources(|source| source);
     let mut explained = 0;
     for row in page.lines().filter(|line| line.starts_with("| `")) {
         let first = row.split('|').nth(1).expect("a first column");
@@ -173,7 +175,7 @@ fn messages_that_are_explained_are_messages() {
 
 /// The text of every warning and error of the log, from the sources.
 fn logged() -> Vec<String> {
-    let sources = sources();
+    let sources = sources(without_tests);
     let mut found = Vec::new();
     for level in ["tracing::warn!(", "tracing::error!("] {
         for call in sources.split(level).skip(1) {
