@@ -11,14 +11,14 @@ use std::task::Poll;
 use bytes::{Bytes, BytesMut};
 
 /// Several frames share one.
-const BUFFER_BYTES: usize = 64 << 10;
+const BUFFER_BYTES: usize = 128 << 10;
 /// Less room than this is not worth a read.
-const ROOM_BYTES_MIN: usize = 8 << 10;
+const ROOM_BYTES_MIN: usize = SHARED_BYTES_MIN;
 /// Fewer bytes are copied out: a picture that trickles in must not hold many buffers for the little it has in each. So what waits holds at
-/// most four times its bytes of memory.
-const SHARED_BYTES_MIN: usize = BUFFER_BYTES / 4;
+/// most eight times its bytes of memory.
+const SHARED_BYTES_MIN: usize = BUFFER_BYTES / 8;
 /// So many are remembered, 32 MiB: what some 150 MB/s have on their way to the disk. Others are freed when they have been written.
-const REMEMBERED_MAX: usize = 512;
+const REMEMBERED_MAX: usize = 256;
 /// So many are looked at before fresh memory is taken: one may be held for long.
 const LOOKS: usize = 4;
 
