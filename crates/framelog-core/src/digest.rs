@@ -8,7 +8,7 @@ pub const HEADER_BYTES: usize = 1_024;
 /// CRC-32 (IEEE 802.3) of the first [`HEADER_BYTES`] of a payload and of all behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Digest {
-    len: usize,
+    bytes: usize,
     header: u32,
     rest: u32,
 }
@@ -17,29 +17,24 @@ impl Digest {
     /// Reads all slices of a payload.
     pub fn of<'p>(slices: impl IntoIterator<Item = &'p [u8]>) -> Self {
         let (mut header, mut rest) = (Hasher::new(), Hasher::new());
-        let mut len: usize = 0;
+        let mut bytes: usize = 0;
         for slice in slices {
-            let in_header = HEADER_BYTES.saturating_sub(len).min(slice.len());
+            let in_header = HEADER_BYTES.saturating_sub(bytes).min(slice.len());
             let (first, second) = slice.split_at(in_header);
             header.update(first);
             rest.update(second);
-            len += slice.len();
+            bytes += slice.len();
         }
         Self {
-            len,
+            bytes,
             header: header.finalize(),
             rest: rest.finalize(),
         }
     }
 
-    /// Of the payload, bytes.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there was no byte.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+    /// How many bytes the payload has.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The checksum of the first [`HEADER_BYTES`].
@@ -54,8 +49,8 @@ impl Digest {
 
     /// The checksum of what `before` has read and the payload behind it.
     pub fn behind(&self, mut before: Hasher) -> u32 {
-        let header = self.len.min(HEADER_BYTES);
-        for (crc, len) in [(self.header, header), (self.rest, self.len - header)] {
+        let header = self.bytes.min(HEADER_BYTES);
+        for (crc, len) in [(self.header, header), (self.rest, self.bytes - header)] {
             before.combine(&Hasher::new_with_initial_len(crc, len as u64));
         }
         before.finalize()
@@ -77,7 +72,7 @@ mod tests {
         ) {
             let digest = Digest::of(payload.chunks(size));
             prop_assert_eq!(digest, Digest::of([&payload[..]]));
-            prop_assert_eq!(digest.len(), payload.len());
+            prop_assert_eq!(digest.bytes(), payload.len());
             let (header, rest) = payload.split_at(payload.len().min(HEADER_BYTES));
             prop_assert_eq!(digest.header(), crc32fast::hash(header));
             prop_assert_eq!(digest.rest(), crc32fast::hash(rest));

@@ -18,8 +18,8 @@ impl Fingerprint {
     /// That of the picture with these checksums.
     pub fn of(digest: Digest) -> Self {
         Self {
-            bytes: digest.len(),
-            header: (digest.len() <= SMALL_BYTES).then(|| digest.header()),
+            bytes: digest.bytes(),
+            header: (digest.bytes() <= SMALL_BYTES).then(|| digest.header()),
             rest: digest.rest(),
         }
     }

@@ -13,22 +13,32 @@ use sqlx::SqliteConnection;
 use super::FrameRow;
 use crate::rows::{NOT_KEYFRAME, TORN};
 
-/// The frames of a page, in the order of their key.
-pub(super) const PAGE: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
-     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
-     WHERE c.name = ?1 AND (f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
-     ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6";
+/// Frames of the camera ?1; the condition follows.
+macro_rules! frames {
+    ($condition:literal) => {
+        concat!(
+            "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
+             FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id WHERE c.name = ?1 AND ",
+            $condition
+        )
+    };
+}
 
-/// The last frame before a time: of several at that time the first that arrived.
-pub(super) const LAST_BEFORE: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
-     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
-     WHERE c.name = ?1 AND f.captured_us = (SELECT max(captured_us) FROM frames WHERE camera_id = c.id AND captured_us < ?2) \
-     ORDER BY f.segment_id, f.offset LIMIT 1";
+/// Those of a page, in the order of their key.
+pub(super) const PAGE: &str = frames!(
+    "(f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
+     ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6"
+);
 
-/// The first frame from a time on.
-pub(super) const FIRST_FROM: &str = "SELECT f.captured_us, f.segment_id, f.offset, f.length, f.flags, f.lag_us \
-     FROM cameras c CROSS JOIN frames f ON f.camera_id = c.id \
-     WHERE c.name = ?1 AND f.captured_us >= ?2 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT 1";
+/// The last before a time: of several at that time the first that arrived.
+pub(super) const LAST_BEFORE: &str = frames!(
+    "f.captured_us = (SELECT max(captured_us) FROM frames WHERE camera_id = c.id AND captured_us < ?2) \
+     ORDER BY f.segment_id, f.offset LIMIT 1"
+);
+
+/// The first from a time on.
+pub(super) const FIRST_FROM: &str =
+    frames!("f.captured_us >= ?2 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT 1");
 
 const SEGMENT: &str = "SELECT path, codec, offset_us FROM segments WHERE id = ?";
 
