@@ -25,7 +25,7 @@ pub use kept::KeptRow;
 pub use last_run::{AccountRow, SessionRow};
 pub use stretches::StretchRow;
 
-use frames::{FramesError, Page};
+use frames::{Frames, Page};
 
 /// Connections that read at the same time; more wait.
 const CONNECTIONS_MAX: u32 = 4;
@@ -54,6 +54,7 @@ pub struct Reader {
     index: PathBuf,
     version: i64,
     pub(crate) pool: SqlitePool,
+    frames: Arc<Frames>,
     pub(crate) disk: Disk,
 }
 
@@ -160,10 +161,12 @@ impl Reader {
             .read_only(true)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
+        let mut immutable = false;
         let pool = match connect(options.clone()).await {
             // A directory that may not be written, and nobody recording: SQLite cannot make the shared memory that a log
             // needs, but there is no log either.
             Err(_) if !storage.join("index.db-wal").exists() => {
+                immutable = true;
                 connect(options.immutable(true)).await
             }
             connected => connected,
@@ -179,6 +182,7 @@ impl Reader {
                 known,
             }),
             _ => Ok(Self {
+                frames: Arc::new(Frames::of(index.clone(), immutable)),
                 index,
                 version: found,
                 pool,
@@ -206,10 +210,8 @@ impl Reader {
     /// The frame captured nearest to `at_us`: of two equally near the earlier, of several at the same time the one that arrived
     /// first.
     pub async fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {
-        let mut connection = self.pool.acquire().await.map_err(self.failed())?;
-        let found = frames::beside(&mut connection, camera, at_us)
-            .await
-            .map_err(|error| self.failed_frames(error))?;
+        let found =
+            (self.frames.beside(camera, at_us)).map_err(|error| self.failed_frames(error))?;
         Ok(found
             .into_iter()
             .min_by_key(|frame| (frame.captured_us.abs_diff(at_us), frame.captured_us)))
@@ -241,10 +243,7 @@ impl Reader {
             to_us,
             limit,
         };
-        let mut connection = self.pool.acquire().await.map_err(self.failed())?;
-        frames::page(&mut connection, page)
-            .await
-            .map_err(|error| self.failed_frames(error))
+        (self.frames.page(page)).map_err(|error| self.failed_frames(error))
     }
 
     /// Segments that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`.
@@ -368,13 +367,12 @@ impl Reader {
         Error::index_for_reading(&self.index, "read")
     }
 
-    fn failed_frames(&self, error: FramesError) -> Error {
-        match error {
-            FramesError::Connection(error) => self.failed()(error),
-            FramesError::Query(error) if frames::is_damage(&error) => Error::MalformedIndex {
+    fn failed_frames(&self, error: rusqlite::Error) -> Error {
+        match frames::is_damage(&error) {
+            true => Error::MalformedIndex {
                 path: self.index.clone(),
             },
-            FramesError::Query(error) => self.failed()(sqlx::Error::Decode(error.into())),
+            false => self.failed()(sqlx::Error::Decode(error.into())),
         }
     }
 }

@@ -1,16 +1,17 @@
 //! Frames, by the thousand or one at a time. To fetch a row through sqlx costs ten times what finding it does, because each goes from one
-//! thread to another; so SQLite is called right here, on sqlx's own connection. Not for other tables, of which few rows are read.
+//! thread to another; so SQLite is called right here, on connections of its own. Not for other tables, of which few rows are read.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::Codec;
 use rusqlite::ffi::ErrorCode;
-use rusqlite::{Connection, OptionalExtension as _, Params, Statement, params};
-use sqlx::SqliteConnection;
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension as _, Params, params};
 
-use super::FrameRow;
+use super::{BUSY_TIMEOUT, FrameRow};
 use crate::rows::{NOT_KEYFRAME, TORN};
 
 /// Frames of the camera ?1; the condition follows.
@@ -61,84 +62,103 @@ pub(super) struct Page<'a> {
     pub limit: u32,
 }
 
-/// Why there are no frames.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum FramesError {
-    #[error(transparent)]
-    Connection(#[from] sqlx::Error),
-    #[error(transparent)]
-    Query(#[from] rusqlite::Error),
+/// The frames of an index. All calls block the calling thread for as long as SQLite takes: not for a worker that others wait for.
+#[derive(Debug)]
+pub(super) struct Frames {
+    index: PathBuf,
+    /// Nobody writes, and SQLite need not be told when.
+    immutable: bool,
+    /// Connections that nobody uses now, with their statements.
+    idle: Mutex<Vec<Connection>>,
 }
 
-/// The frames of the page.
-pub(super) async fn page(
-    connection: &mut SqliteConnection,
-    page: Page<'_>,
-) -> Result<Vec<FrameRow>, FramesError> {
-    directly(connection, |connection| read_page(connection, page)).await
+impl Frames {
+    /// Opens nothing yet.
+    pub fn of(index: PathBuf, immutable: bool) -> Self {
+        Self {
+            index,
+            immutable,
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The frames of the page.
+    pub fn page(&self, page: Page<'_>) -> rusqlite::Result<Vec<FrameRow>> {
+        let (captured_us, segment_id, offset) = page.from;
+        let key = params![
+            page.camera,
+            captured_us,
+            segment_id,
+            offset,
+            page.to_us,
+            page.limit
+        ];
+        self.read(page.camera, |rows| rows.read(PAGE, key))
+    }
+
+    /// The last frame before `at_us` and the first from then on, as far as there are such.
+    pub fn beside(&self, camera: &str, at_us: i64) -> rusqlite::Result<Vec<FrameRow>> {
+        self.read(camera, |rows| {
+            rows.read(LAST_BEFORE, params![camera, at_us])?;
+            rows.read(FIRST_FROM, params![camera, at_us])
+        })
+    }
+
+    fn read(
+        &self,
+        camera: &str,
+        read: impl FnOnce(&mut Rows<'_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<Vec<FrameRow>> {
+        let idle = self.idle().pop();
+        let connection = idle.map_or_else(|| self.connect(), Ok)?;
+        // Frames and segments as they were at one moment: footage may go in between.
+        let transaction = connection.unchecked_transaction()?;
+        let mut rows = Rows::of(&transaction, camera)?;
+        read(&mut rows)?;
+        let read = rows.into_read();
+        drop(transaction);
+        // One that failed is not used again.
+        self.idle().push(connection);
+        Ok(read)
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match self.immutable {
+            false => Connection::open_with_flags(&self.index, flags),
+            true => Connection::open_with_flags(
+                immutable_uri(&self.index),
+                flags | OpenFlags::SQLITE_OPEN_URI,
+            ),
+        }?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(connection)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // Nothing panics while it is held.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// The last frame before `at_us` and the first from then on, as far as there are such.
-pub(super) async fn beside(
-    connection: &mut SqliteConnection,
-    camera: &str,
-    at_us: i64,
-) -> Result<Vec<FrameRow>, FramesError> {
-    directly(connection, |connection| {
-        read_beside(connection, camera, at_us)
-    })
-    .await
-}
-
-/// Asks SQLite without going through sqlx. The calling thread is SQLite's for as long as that takes: not for a worker that others wait for.
-async fn directly<T>(
-    connection: &mut SqliteConnection,
-    read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> Result<T, FramesError> {
-    let mut locked = connection.lock_handle().await?;
-    let handle = locked.as_raw_handle().as_ptr();
-    // SAFETY: it is the handle of an open database of the SQLite that rusqlite calls too, because cargo lets only one package of a build link
-    // `sqlite3`. For as long as `locked` lives, which is declared first and so dropped last, sqlx neither uses nor closes it. `borrowed` does
-    // not close it either, having only borrowed it, and takes its statements with it.
-    #[expect(unsafe_code, reason = "sqlx hands its connection out in no other way")]
-    let borrowed = unsafe { Connection::from_handle(handle) }?;
-    Ok(read(&borrowed)?)
-}
-
-fn read_page(connection: &Connection, page: Page<'_>) -> rusqlite::Result<Vec<FrameRow>> {
-    let (captured_us, segment_id, offset) = page.from;
-    let key = params![
-        page.camera,
-        captured_us,
-        segment_id,
-        offset,
-        page.to_us,
-        page.limit
-    ];
-    // Frames and segments as they were at one moment: footage may go in between.
-    let transaction = connection.unchecked_transaction()?;
-    let mut rows = Rows::of(&transaction, page.camera)?;
-    rows.read(PAGE, key)?;
-    Ok(rows.read)
-}
-
-fn read_beside(
-    connection: &Connection,
-    camera: &str,
-    at_us: i64,
-) -> rusqlite::Result<Vec<FrameRow>> {
-    let transaction = connection.unchecked_transaction()?;
-    let mut rows = Rows::of(&transaction, camera)?;
-    rows.read(LAST_BEFORE, params![camera, at_us])?;
-    rows.read(FIRST_FROM, params![camera, at_us])?;
-    Ok(rows.read)
+/// <https://www.sqlite.org/uri.html>, 3.1: what would end the path is written in hexadecimal.
+fn immutable_uri(path: &Path) -> PathBuf {
+    let mut uri = b"file:".to_vec();
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'%' | b'?' | b'#' => uri.extend(format!("%{byte:02x}").bytes()),
+            _ => uri.push(byte),
+        }
+    }
+    uri.extend(b"?immutable=1");
+    OsString::from_vec(uri).into()
 }
 
 /// Frames of a camera, each with what it shares with its segment.
 struct Rows<'c> {
     connection: &'c Connection,
     camera: Arc<str>,
-    segments: Statement<'c>,
+    segments: CachedStatement<'c>,
     /// The segment of the frame before.
     known: Option<(i64, Segment)>,
     read: Vec<FrameRow>,
@@ -149,14 +169,18 @@ impl<'c> Rows<'c> {
         Ok(Self {
             connection,
             camera: camera.into(),
-            segments: connection.prepare(SEGMENT)?,
+            segments: connection.prepare_cached(SEGMENT)?,
             known: None,
             read: Vec::new(),
         })
     }
 
+    fn into_read(self) -> Vec<FrameRow> {
+        self.read
+    }
+
     fn read(&mut self, sql: &str, parameters: impl Params) -> rusqlite::Result<()> {
-        let mut frames = self.connection.prepare(sql)?;
+        let mut frames = self.connection.prepare_cached(sql)?;
         let mut found = frames.query(parameters)?;
         while let Some(row) = found.next()? {
             let frame = Frame::try_from(row)?;

@@ -503,3 +503,25 @@ async fn documentation_names_every_table_column_and_gap_reason() {
         );
     }
 }
+
+#[tokio::test]
+async fn frames_are_read_where_nothing_may_be_written_whatever_the_directory_is_called() {
+    let (dir, reader) = recorded(&[("a", &[&[0]])]).await;
+    let found = reader.nearest("a", 0).await.unwrap();
+    assert!(found.is_some());
+    let odd = dir.path().join("50% of #1?immutable=0");
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::copy(dir.path().join("index.db"), odd.join("index.db")).unwrap();
+    for immutable in [true, false] {
+        let frames = Frames::of(odd.join("index.db"), immutable);
+        // The second time with what was opened for the first.
+        for _ in 0..2 {
+            assert_eq!(
+                frames.beside("a", 0).unwrap(),
+                Vec::from_iter(found.clone())
+            );
+        }
+        let shared = odd.join("index.db-shm").exists();
+        assert!(!(immutable && shared), "nothing is written beside it");
+    }
+}
