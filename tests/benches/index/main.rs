@@ -74,6 +74,7 @@ async fn main() -> Fallible<()> {
 /// Records many cameras: what a row costs in this index.
 async fn write(dir: &Path, which: &str) -> Fallible<()> {
     let store = Store::open(Options::new(dir.to_owned())).await?;
+    await_rest().await?;
     let live = Live::start(&store, CAMERAS_WRITTEN, FRAME_BYTES_WRITTEN).await?;
     let reader = Reader::open(dir).await?;
     sleep(START).await;
@@ -91,6 +92,17 @@ async fn write(dir: &Path, which: &str) -> Fallible<()> {
         used.written.saturating_sub(footage - footage_before) / rows,
     );
     Ok(())
+}
+
+/// Waits until nothing is done with the index: after a start it is read through.
+async fn await_rest() -> Fallible<()> {
+    loop {
+        let before = Usage::now()?;
+        sleep(Duration::from_secs(1)).await;
+        if Usage::now()?.since(before).index_cpu < Duration::from_millis(20) {
+            return Ok(());
+        }
+    }
 }
 
 /// Frames that are in the index, and the bytes of their files.
