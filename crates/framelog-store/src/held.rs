@@ -8,12 +8,29 @@ use crate::blocks::BLOCK;
 
 /// A frame waits at most so long, counted from its arrival: then the bytes are in the file within 250 ms of it, unless the disk is full or slow.
 const HOLD_MAX: Duration = Duration::from_millis(150);
-/// When the writer is awake anyway, what has waited so long goes, so that it wakes for many cameras together.
+/// When the writer is awake anyway, what has waited so long goes, so that it wakes for many cameras together...
 const HOLD_MIN: Duration = Duration::from_millis(130);
+/// ... and what has waited so long while less than this waits in all, because then what waking costs is more than what larger pieces save.
+const HOLD_MIN_OF_FEW: Duration = Duration::from_millis(100);
+const FEW_BYTES: u64 = 4 << 20;
 /// So many bytes don't wait any longer: writing more blocks at once gains nothing.
 const BYTES_MAX: u64 = 2 * BLOCK;
 /// Of so many nothing waits, not even the end: they count against what the camera may send.
 const BYTES_LARGE: u64 = 16 * BLOCK;
+
+/// When a frame that came then must be written.
+pub(crate) fn due(came: Instant) -> Instant {
+    came + HOLD_MAX
+}
+
+/// How long frames wait while their writer is awake, when so many bytes of all cameras wait.
+pub(crate) fn wait(bytes: u64) -> Duration {
+    if bytes < FEW_BYTES {
+        HOLD_MIN_OF_FEW
+    } else {
+        HOLD_MIN
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -53,14 +70,16 @@ impl Held {
         self.bytes
     }
 
-    /// When the first must be written.
-    pub fn due(&self) -> Option<Instant> {
-        self.came.first().map(|(came, _)| *came + HOLD_MAX)
+    /// When the first of them came.
+    pub fn since(&self) -> Option<Instant> {
+        self.came.first().map(|(came, _)| *came)
     }
 
-    /// How many must be written now.
-    pub fn due_now(&self, now: Instant) -> usize {
-        (self.came).partition_point(|(came, _)| now.saturating_duration_since(*came) >= HOLD_MIN)
+    /// How many have waited since then or longer.
+    pub fn waits_since(&self, since: Option<Instant>) -> usize {
+        since.map_or(0, |since| {
+            (self.came).partition_point(|(came, _)| *came <= since)
+        })
     }
 
     /// Whether waiting gains nothing.
@@ -103,19 +122,27 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_due_first_and_takes_others_with_it() {
+    fn what_has_waited_long_enough_is_the_oldest() {
         let (mut held, begun) = (Held::default(), Instant::now());
-        assert_eq!(held.due(), None);
+        assert_eq!(held.since(), None);
         for ms in [0, 10, 100] {
             push(&mut held, begun + Duration::from_millis(ms), 1000);
         }
-        assert_eq!(held.due(), Some(begun + HOLD_MAX));
-        assert_eq!(held.due_now(begun + HOLD_MIN - Duration::from_millis(1)), 0);
-        assert_eq!(held.due_now(begun + HOLD_MAX), 2);
+        assert_eq!(held.since(), Some(begun));
+        assert_eq!(
+            held.waits_since(begun.checked_sub(Duration::from_millis(1))),
+            0
+        );
+        assert_eq!(held.waits_since(Some(begun + Duration::from_millis(10))), 2);
         assert_eq!(held.release(2), 2 * 1001);
         assert_eq!((held.frames().len(), held.bytes()), (1, 1000));
         let last = begun + Duration::from_millis(100);
-        assert_eq!(held.due(), Some(last + HOLD_MAX));
+        assert_eq!(held.since(), Some(last));
+    }
+
+    #[test]
+    fn while_little_waits_more_of_it_goes_at_once() {
+        assert!(wait(0) < wait(FEW_BYTES) && wait(FEW_BYTES) < HOLD_MAX);
     }
 
     #[test]

@@ -31,6 +31,7 @@ mod camera;
 mod camera_log;
 mod changes;
 mod container;
+mod direct;
 mod dirty;
 mod disk;
 mod error;

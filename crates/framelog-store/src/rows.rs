@@ -1,15 +1,14 @@
 //! Rows of the index as values, and the statements that write them. Not for when they are written: that is `index`.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::Codec;
 use framelog_core::gap::GapReason;
-use sqlx::sqlite::{Sqlite, SqliteArguments};
-use sqlx::{AssertSqlSafe, SqliteConnection, query::Query};
+use rusqlite::Params;
+use sqlx::SqliteConnection;
 
-/// Rows in one statement. Fewer cost more each; more gain nothing.
-const ROWS_PER_STATEMENT: usize = 250;
+use crate::direct::directly;
 
 /// `flags`: the payload is torn.
 pub(crate) const TORN: i64 = 4;
@@ -218,205 +217,140 @@ pub(crate) async fn write_missing(
 
 /// A kind of row: how it is written. Writing the same row again is harmless, except for frames.
 pub(crate) trait Row {
-    /// What precedes `VALUES`.
-    const INTO: &'static str;
-    /// Number of columns.
-    const COLUMNS: usize;
-    /// What follows the values.
-    const CONFLICT: &'static str;
+    /// Changes the row that is there, if what changes with every commit is all that does: other statements write indexes anew too. None
+    /// where rows don't change.
+    const UPDATE: Option<&'static str>;
+    /// Writes the row, whatever is there.
+    const INSERT: &'static str;
 
-    /// The statement for [`ROWS_PER_STATEMENT`] rows, made once.
-    fn full_statement() -> Arc<String>;
-
-    /// Binds the columns, in the order of `INTO`.
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments>;
+    /// The columns, in the order of `INSERT`.
+    fn values(&self) -> impl Params;
 }
 
-/// Writes rows in the order given, many at a time.
+/// Writes rows in the order given.
 pub(crate) async fn write<'r, R: Row + 'r>(
     connection: &mut SqliteConnection,
     rows: impl IntoIterator<Item = &'r R>,
 ) -> sqlx::Result<()> {
-    let mut rows = rows.into_iter();
-    loop {
-        let group: Vec<&R> = rows.by_ref().take(ROWS_PER_STATEMENT).collect();
-        if group.is_empty() {
-            return Ok(());
-        }
-        let whole = group.len() == ROWS_PER_STATEMENT;
-        let sql = if whole {
-            R::full_statement()
-        } else {
-            Arc::new(statement::<R>(group.len()))
-        };
-        // Only the whole statement comes again, so only that is kept prepared.
-        let query = sqlx::query(AssertSqlSafe(sql)).persistent(whole);
-        group
-            .into_iter()
-            .fold(query, |query, row| row.bind(query))
-            .execute(&mut *connection)
-            .await?;
+    let mut rows = rows.into_iter().peekable();
+    if rows.peek().is_none() {
+        return Ok(());
     }
-}
-
-/// The statement that writes `rows` rows.
-fn statement<R: Row>(rows: usize) -> String {
-    let row = format!("({})", vec!["?"; R::COLUMNS].join(","));
-    format!(
-        "{} VALUES {} {}",
-        R::INTO,
-        vec![row; rows].join(","),
-        R::CONFLICT
-    )
+    directly(connection, |sqlite| {
+        let mut update = R::UPDATE.map(|sql| sqlite.prepare(sql)).transpose()?;
+        let mut insert = sqlite.prepare(R::INSERT)?;
+        for row in rows {
+            let updated = match &mut update {
+                Some(update) => update.execute(row.values())?,
+                None => 0,
+            };
+            if updated == 0 {
+                insert.execute(row.values())?;
+            }
+        }
+        Ok(())
+    })
+    .await
 }
 
 impl Row for Frame {
-    // OR IGNORE: a commit whose outcome is unknown is repeated; and where a statement may abort, SQLite keeps a journal of it
-    // that costs as much as the rows.
-    const INTO: &'static str = "INSERT OR IGNORE INTO frames (camera_id, captured_us, segment_id, offset, length, flags, lag_us)";
-    const COLUMNS: usize = 7;
-    const CONFLICT: &'static str = "";
+    const UPDATE: Option<&'static str> = None;
+    // OR IGNORE: a commit whose outcome is unknown is repeated.
+    const INSERT: &'static str = "INSERT OR IGNORE INTO frames (camera_id, captured_us, segment_id, offset, length, flags, lag_us) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
 
-    fn full_statement() -> Arc<String> {
-        static SQL: LazyLock<Arc<String>> =
-            LazyLock::new(|| Arc::new(statement::<Frame>(ROWS_PER_STATEMENT)));
-        SQL.clone()
-    }
-
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments> {
-        query
-            .bind(self.camera_id)
-            .bind(self.captured_us)
-            .bind(self.segment_id)
-            .bind(self.offset)
-            .bind(self.length)
-            .bind(self.flags)
-            .bind(self.lag_us)
+    fn values(&self) -> impl Params {
+        (
+            self.camera_id,
+            self.captured_us,
+            self.segment_id,
+            self.offset,
+            self.length,
+            self.flags,
+            self.lag_us,
+        )
     }
 }
 
 impl Row for Segment {
+    const UPDATE: Option<&'static str> = Some(
+        "UPDATE segments SET ended_us = ?6, frames = ?7, bytes = ?8, received_us = ?11 \
+        WHERE id = ?1 AND camera_id = ?2 AND path = ?3 AND codec = ?4 AND started_us = ?5 AND state = ?9 AND offset_us = ?10",
+    );
     // OR REPLACE: a path that is there already is that of a file that someone deleted; the row would point into the new one.
-    const INTO: &'static str = "INSERT OR REPLACE INTO segments \
-        (id, camera_id, path, codec, started_us, ended_us, frames, bytes, state, offset_us, received_us)";
-    const COLUMNS: usize = 11;
-    const CONFLICT: &'static str = "ON CONFLICT (id) DO UPDATE SET started_us = excluded.started_us, \
-        ended_us = excluded.ended_us, frames = excluded.frames, bytes = excluded.bytes, state = excluded.state, \
-        received_us = excluded.received_us";
+    const INSERT: &'static str = "INSERT OR REPLACE INTO segments \
+        (id, camera_id, path, codec, started_us, ended_us, frames, bytes, state, offset_us, received_us) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
+        ON CONFLICT (id) DO UPDATE SET started_us = excluded.started_us, ended_us = excluded.ended_us, frames = excluded.frames, \
+        bytes = excluded.bytes, state = excluded.state, received_us = excluded.received_us";
 
-    fn full_statement() -> Arc<String> {
-        static SQL: LazyLock<Arc<String>> =
-            LazyLock::new(|| Arc::new(statement::<Segment>(ROWS_PER_STATEMENT)));
-        SQL.clone()
-    }
-
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments> {
-        query
-            .bind(self.id)
-            .bind(self.camera_id)
-            .bind(&*self.path)
-            .bind(self.codec.name())
-            .bind(self.started_us)
-            .bind(self.ended_us)
-            .bind(self.frames)
-            .bind(self.bytes)
-            .bind(if self.open { "open" } else { "closed" })
-            .bind(self.offset_us)
-            .bind(self.received_us)
+    fn values(&self) -> impl Params {
+        (
+            self.id,
+            self.camera_id,
+            &*self.path,
+            self.codec.name(),
+            self.started_us,
+            self.ended_us,
+            self.frames,
+            self.bytes,
+            if self.open { "open" } else { "closed" },
+            self.offset_us,
+            self.received_us,
+        )
     }
 }
 
 impl Row for Gap {
-    const INTO: &'static str =
-        "INSERT INTO gaps (id, camera_id, started_us, ended_us, reason, detail)";
-    const COLUMNS: usize = 6;
-    const CONFLICT: &'static str =
-        "ON CONFLICT (id) DO UPDATE SET ended_us = excluded.ended_us, detail = excluded.detail";
+    const UPDATE: Option<&'static str> = None;
+    const INSERT: &'static str = "INSERT INTO gaps (id, camera_id, started_us, ended_us, reason, detail) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+        ON CONFLICT (id) DO UPDATE SET ended_us = excluded.ended_us, detail = excluded.detail";
 
-    fn full_statement() -> Arc<String> {
-        static SQL: LazyLock<Arc<String>> =
-            LazyLock::new(|| Arc::new(statement::<Gap>(ROWS_PER_STATEMENT)));
-        SQL.clone()
-    }
-
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments> {
-        query
-            .bind(self.id)
-            .bind(self.camera_id)
-            .bind(self.started_us)
-            .bind(self.ended_us)
-            .bind(self.reason.name())
-            .bind(&*self.detail)
+    fn values(&self) -> impl Params {
+        (
+            self.id,
+            self.camera_id,
+            self.started_us,
+            self.ended_us,
+            self.reason.name(),
+            &*self.detail,
+        )
     }
 }
 
 impl Row for Camera {
-    const INTO: &'static str = "INSERT INTO cameras (id, name, added_us, removed_us)";
-    const COLUMNS: usize = 4;
-    const CONFLICT: &'static str =
-        "ON CONFLICT (id) DO UPDATE SET removed_us = excluded.removed_us";
+    const UPDATE: Option<&'static str> = None;
+    const INSERT: &'static str = "INSERT INTO cameras (id, name, added_us, removed_us) VALUES (?1, ?2, ?3, ?4) \
+        ON CONFLICT (id) DO UPDATE SET removed_us = excluded.removed_us";
 
-    fn full_statement() -> Arc<String> {
-        static SQL: LazyLock<Arc<String>> =
-            LazyLock::new(|| Arc::new(statement::<Camera>(ROWS_PER_STATEMENT)));
-        SQL.clone()
-    }
-
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments> {
-        query
-            .bind(self.id)
-            .bind(&*self.name)
-            .bind(self.added_us)
-            .bind(self.removed_us)
+    fn values(&self) -> impl Params {
+        (self.id, &*self.name, self.added_us, self.removed_us)
     }
 }
 
 impl Row for Account {
-    const INTO: &'static str = "INSERT INTO accounts (lost, session_id, camera_id, parts, stored, skipped_empty, \
-        skipped_not_picture, skipped_torn, skipped_too_large, disk_slow, disk_full)";
-    const COLUMNS: usize = 11;
-    const CONFLICT: &'static str = "ON CONFLICT (session_id, camera_id) DO UPDATE SET parts = excluded.parts, \
-        stored = excluded.stored, skipped_empty = excluded.skipped_empty, skipped_not_picture = excluded.skipped_not_picture, \
-        skipped_torn = excluded.skipped_torn, skipped_too_large = excluded.skipped_too_large, \
-        disk_slow = excluded.disk_slow, disk_full = excluded.disk_full";
+    const UPDATE: Option<&'static str> = Some(
+        "UPDATE accounts SET parts = ?3, stored = ?4, skipped_empty = ?5, skipped_not_picture = ?6, skipped_torn = ?7, \
+        skipped_too_large = ?8, disk_slow = ?9, disk_full = ?10 WHERE session_id = ?1 AND camera_id = ?2",
+    );
+    const INSERT: &'static str = "INSERT INTO accounts (session_id, camera_id, parts, stored, skipped_empty, \
+        skipped_not_picture, skipped_torn, skipped_too_large, disk_slow, disk_full, lost) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 0)";
 
-    fn full_statement() -> Arc<String> {
-        static SQL: LazyLock<Arc<String>> =
-            LazyLock::new(|| Arc::new(statement::<Account>(ROWS_PER_STATEMENT)));
-        SQL.clone()
-    }
-
-    fn bind<'q>(
-        &'q self,
-        query: Query<'q, Sqlite, SqliteArguments>,
-    ) -> Query<'q, Sqlite, SqliteArguments> {
-        query
-            .bind(0)
-            .bind(self.session_id)
-            .bind(self.camera_id)
-            .bind(self.parts)
-            .bind(self.stored)
-            .bind(self.skipped_empty)
-            .bind(self.skipped_not_picture)
-            .bind(self.skipped_torn)
-            .bind(self.skipped_too_large)
-            .bind(self.disk_slow)
-            .bind(self.disk_full)
+    fn values(&self) -> impl Params {
+        (
+            self.session_id,
+            self.camera_id,
+            self.parts,
+            self.stored,
+            self.skipped_empty,
+            self.skipped_not_picture,
+            self.skipped_torn,
+            self.skipped_too_large,
+            self.disk_slow,
+            self.disk_full,
+        )
     }
 }
 

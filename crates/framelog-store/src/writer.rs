@@ -1,7 +1,7 @@
 //! Writer threads: take what waits, append it to the segments, tell the index where it is. Not for when a segment ends (its
 //! camera's task says so) nor for rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -20,7 +20,7 @@ use crate::container::Container;
 use crate::disk::Disk;
 use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
-use crate::held::Held;
+use crate::held::{self, Held};
 use crate::outage::Outage;
 use crate::queue::{Command, Entry, Queue};
 use crate::room::{self, Room};
@@ -28,7 +28,9 @@ use crate::segment::{Extent, OpenSegment};
 use crate::store::Layout;
 use crate::suspects::SegmentIds;
 
-/// More threads than this gain nothing: one fills a disk.
+/// One thread fills a disk, and more of them wake up more often; so there is one for so many processors.
+const PROCESSORS_PER_WRITER: usize = 2;
+/// More gain nothing.
 const THREADS_MAX: usize = 4;
 /// So often room is made for the same frames, in case others take it first.
 const ROOM_TRIES: usize = 5;
@@ -59,9 +61,8 @@ pub(crate) struct Writers {
 impl Writers {
     /// Starts the threads.
     pub fn start(shared: &Shared) -> io::Result<Self> {
-        let count = thread::available_parallelism()
-            .map_or(1, usize::from)
-            .min(THREADS_MAX);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let count = (processors / PROCESSORS_PER_WRITER).clamp(1, THREADS_MAX);
         let mut writers = Self {
             queues: Vec::new(),
             threads: Vec::new(),
@@ -115,6 +116,10 @@ impl Drop for Writers {
 struct Writer {
     shared: Shared,
     recordings: HashMap<i64, Recording>,
+    /// When frames came, and of which camera, the oldest first: those that wait, and in between some that have been written.
+    line: VecDeque<(Instant, i64)>,
+    /// Bytes of payloads that wait.
+    held_bytes: u64,
     /// Scratch space for what goes before the payloads.
     heads: Vec<u8>,
     failures: Failures,
@@ -139,6 +144,8 @@ impl Writer {
         Self {
             shared,
             recordings: HashMap::new(),
+            line: VecDeque::new(),
+            held_bytes: 0,
             heads: Vec::new(),
             failures: Failures {
                 outage: Outage::new(WARN_EVERY),
@@ -148,36 +155,58 @@ impl Writer {
     }
 
     /// When something must be written, whether or not more comes.
-    fn due(&self) -> Option<Instant> {
-        let held = self.recordings.values().map(|recording| &recording.held);
-        held.filter_map(Held::due).min()
+    fn due(&mut self) -> Option<Instant> {
+        while let Some(&(came, camera_id)) = self.line.front() {
+            if self.waits(came, camera_id) {
+                return Some(held::due(came));
+            }
+            self.line.pop_front();
+        }
+        None
+    }
+
+    /// Whether the frame that came then has not been written yet.
+    fn waits(&self, came: Instant, camera_id: i64) -> bool {
+        let recording = self.recordings.get(&camera_id);
+        let since = recording.and_then(|recording| recording.held.since());
+        since.is_some_and(|since| since <= came)
     }
 
     /// Takes what came, and writes camera by camera what fills a block or is due; buffers and their budget are free as soon as their camera
     /// is done.
     fn write(&mut self, mut entries: Vec<Entry>) {
+        let appends = |entry: &&Entry| matches!(entry.command, Command::Append { .. });
+        let came = entries.iter().filter(appends);
+        self.line
+            .extend(came.map(|entry| (entry.came, entry.camera.id)));
         entries.sort_by_key(|entry| entry.camera.id); // stable: within a camera the order is that of arrival
-        let now = Instant::now();
+        let since = Instant::now().checked_sub(held::wait(self.held_bytes));
         let mut changes = Vec::new();
         let mut entries = entries.into_iter().peekable();
         while let Some(camera) = entries.peek().map(|first| first.camera.clone()) {
-            let mut run = self.run(&camera, &mut changes);
-            while let Some(entry) = entries.next_if(|next| next.camera.id == camera.id) {
-                run.take(entry);
-            }
-            run.write_some(now);
+            self.turn(&camera, &mut changes, |run| {
+                while let Some(entry) = entries.next_if(|next| next.camera.id == camera.id) {
+                    run.take(entry);
+                }
+                run.write_some(since);
+            });
         }
-        for camera in self.due_cameras(now) {
-            self.run(&camera, &mut changes).write_some(now);
+        while let Some(camera) = self.next_waiting(since) {
+            self.turn(&camera, &mut changes, |run| run.write_some(since));
         }
         self.send(changes);
     }
 
-    fn due_cameras(&self, now: Instant) -> Vec<Arc<Camera>> {
-        (self.recordings.values())
-            .filter(|recording| recording.held.due_now(now) > 0)
-            .map(|recording| recording.camera.clone())
-            .collect()
+    /// Whose frame has waited since then or longer, if anyone's has.
+    fn next_waiting(&mut self, since: Option<Instant>) -> Option<Arc<Camera>> {
+        let has_come = |(came, _): &(Instant, i64)| since.is_some_and(|since| *came <= since);
+        while let Some((came, camera_id)) = self.line.pop_front_if(|next| has_come(next)) {
+            if self.waits(came, camera_id) {
+                let recording = self.recordings.get(&camera_id);
+                return recording.map(|recording| recording.camera.clone());
+            }
+        }
+        None
     }
 
     fn end_all(&mut self) {
@@ -186,21 +215,30 @@ impl Writer {
             .collect();
         let mut changes = Vec::new();
         for camera in cameras {
-            self.run(&camera, &mut changes).end_segment();
+            self.turn(&camera, &mut changes, |run| run.end_segment());
         }
         self.send(changes);
     }
 
-    fn run<'a>(&'a mut self, camera: &Arc<Camera>, changes: &'a mut Vec<Change>) -> Run<'a> {
+    /// A camera's turn.
+    fn turn(
+        &mut self,
+        camera: &Arc<Camera>,
+        changes: &mut Vec<Change>,
+        work: impl FnOnce(&mut Run<'_>),
+    ) {
         let recording =
             (self.recordings.entry(camera.id)).or_insert_with(|| Recording::new(camera.clone()));
-        Run {
+        let before = recording.held.bytes();
+        let mut run = Run {
             shared: &self.shared,
             recording,
             heads: &mut self.heads,
             failures: &mut self.failures,
             changes,
-        }
+        };
+        work(&mut run);
+        self.held_bytes = self.held_bytes - before + run.recording.held.bytes();
     }
 
     fn send(&self, changes: Vec<Change>) {
@@ -301,14 +339,14 @@ impl Run<'_> {
         }
     }
 
-    /// Writes what is due, and what fills a block.
-    fn write_some(&mut self, now: Instant) {
+    /// Writes what has waited since then, and what fills a block.
+    fn write_some(&mut self, since: Option<Instant>) {
         let recording = &self.recording;
         let held = &recording.held;
         let Some(first) = held.frames().first() else {
             return;
         };
-        let due = held.due_now(now);
+        let due = held.waits_since(since);
         let holds_one = Container::of(first.codec, self.shared.layout).holds_one();
         let begun = recording.open.as_ref().map_or(0, OpenSegment::begun);
         if holds_one || held.is_in_vain() {

@@ -10,9 +10,7 @@ const INDEX_THREADS: [&str; 2] = ["sqlx-sqlite-wor", "tokio-rt-worker"];
 /// See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Usage {
-    /// Processor time of all threads that run.
-    pub cpu: Duration,
-    /// Of those that write the index, or read it.
+    /// Processor time of the threads that write the index, or read it.
     pub index_cpu: Duration,
     /// Bytes handed to the kernel in writes.
     pub written: u64,
@@ -22,7 +20,6 @@ impl Usage {
     /// What it is now.
     pub fn now() -> io::Result<Self> {
         let mut usage = Self {
-            cpu: Duration::ZERO,
             index_cpu: Duration::ZERO,
             written: written()?,
         };
@@ -32,7 +29,6 @@ impl Usage {
             let times = fs::read_to_string(path.join("schedstat"))?;
             let ran_ns = times.split(' ').next().and_then(|ns| ns.parse().ok());
             let ran = Duration::from_nanos(ran_ns.unwrap_or_default());
-            usage.cpu += ran;
             if INDEX_THREADS.contains(&name.trim()) {
                 usage.index_cpu += ran;
             }
@@ -43,7 +39,6 @@ impl Usage {
     /// What was used since then. Threads that have ended meanwhile are left out.
     pub fn since(self, then: Self) -> Self {
         Self {
-            cpu: self.cpu.saturating_sub(then.cpu),
             index_cpu: self.index_cpu.saturating_sub(then.index_cpu),
             written: self.written.saturating_sub(then.written),
         }

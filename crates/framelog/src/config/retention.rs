@@ -33,6 +33,7 @@ impl Config {
                 .cameras
                 .iter()
                 .map(|camera| (camera.name.clone(), own(camera)))
+                .filter(|(_, rules)| *rules != CameraRules::default())
                 .collect(),
         }
     }
