@@ -25,10 +25,14 @@ macro_rules! frames {
     };
 }
 
-/// Those of a page, in the order of their key.
-pub(super) const PAGE: &str = frames!(
-    "(f.captured_us, f.segment_id, f.offset) > (?2, ?3, ?4) AND f.captured_us < ?5 \
-     ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?6"
+/// The rest of those at one time, in the order of their key. It begins a page; to compare whole keys row by row costs as much as to fetch one.
+pub(super) const REST_OF_MOMENT: &str = frames!(
+    "f.captured_us = ?2 AND (f.segment_id, f.offset) > (?3, ?4) ORDER BY f.segment_id, f.offset LIMIT ?5"
+);
+
+/// Those after it, in the order of their key.
+pub(super) const LATER: &str = frames!(
+    "f.captured_us > ?2 AND f.captured_us < ?3 ORDER BY f.captured_us, f.segment_id, f.offset LIMIT ?4"
 );
 
 /// The last before a time: of several at that time the first that arrived.
@@ -84,16 +88,17 @@ impl Frames {
 
     /// The frames of the page.
     pub fn page(&self, page: Page<'_>) -> rusqlite::Result<Vec<FrameRow>> {
+        let camera = page.camera;
         let (captured_us, segment_id, offset) = page.from;
-        let key = params![
-            page.camera,
-            captured_us,
-            segment_id,
-            offset,
-            page.to_us,
-            page.limit
-        ];
-        self.read(page.camera, |rows| rows.read(PAGE, key))
+        if captured_us >= page.to_us {
+            return Ok(Vec::new());
+        }
+        self.read(camera, |rows| {
+            let rest = params![camera, captured_us, segment_id, offset, page.limit];
+            rows.read(REST_OF_MOMENT, rest)?;
+            let left = i64::from(page.limit) - rows.read.len() as i64;
+            rows.read(LATER, params![camera, captured_us, page.to_us, left])
+        })
     }
 
     /// The last frame before `at_us` and the first from then on, as far as there are such.

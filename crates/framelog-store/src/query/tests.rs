@@ -363,7 +363,8 @@ async fn every_query_of_one_camera_is_seeks_alone() {
     for sql in [
         frames::LAST_BEFORE.to_owned(),
         frames::FIRST_FROM.to_owned(),
-        frames::PAGE.to_owned(),
+        frames::REST_OF_MOMENT.to_owned(),
+        frames::LATER.to_owned(),
         stretches::STRETCHES.to_owned(),
         segments_sql(true),
         segments_since_sql(),
