@@ -164,15 +164,18 @@ async fn read(path: &Path, made: &Made, arguments: &Arguments) -> Fallible<()> {
     Ok(store.close().await?)
 }
 
-/// Lets the oldest hour of a camera go while others are recorded, after the same without a rule.
+/// Lets the oldest hour of a camera go while others are recorded, after a while without a rule.
 async fn remove(path: &Path, made: &Made) -> Fallible<()> {
     let rows_before = made.count(path).await?;
-    let usual = record_with(Rules::default(), path, made, "append alone").await?;
-    let rules = Rules {
+    let store = Store::open(Options::new(path.to_owned())).await?;
+    await_rest().await?;
+    let usual = record(&store, made, "append alone").await?;
+    store.set_rules(Rules {
         max_size: Some(made.bytes_without_an_hour()),
         ..Rules::default()
-    };
-    let with_removal = record_with(rules, path, made, "append beside removals").await?;
+    });
+    let with_removal = record(&store, made, "append beside removals").await?;
+    store.close().await?;
     let gone = rows_before - made.count(path).await?;
     println!(
         "\n{gone} rows removed: {:.2} µs CPU a row",
@@ -182,17 +185,11 @@ async fn remove(path: &Path, made: &Made) -> Fallible<()> {
 }
 
 /// The CPU time that the index took.
-async fn record_with(rules: Rules, path: &Path, made: &Made, what: &str) -> Fallible<Duration> {
-    let options = Options {
-        rules,
-        ..Options::new(path.to_owned())
-    };
-    let store = Store::open(options).await?;
+async fn record(store: &Store, made: &Made, what: &str) -> Fallible<Duration> {
     let before = Usage::now()?;
-    let live = Live::start(&store, CAMERAS_BESIDE, FRAME_BYTES).await?;
+    let live = Live::start(store, CAMERAS_BESIDE, FRAME_BYTES).await?;
     sleep(STEADY).await;
     let used = Usage::now()?.since(before);
     live.stop().print(made.rows, what);
-    store.close().await?;
     Ok(used.index_cpu)
 }
