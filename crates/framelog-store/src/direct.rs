@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use sqlx::SqliteConnection;
 use sqlx::error::{DatabaseError, ErrorKind};
 
-/// Works with SQLite itself. The calling thread is SQLite's for as long as that takes, which should be milliseconds.
+/// Works with SQLite itself. The calling thread is SQLite's for as long as that takes: milliseconds of work at most, and what the disk takes for
+/// pages that are in no cache.
 pub(crate) async fn directly<T>(
     connection: &mut SqliteConnection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -19,30 +20,35 @@ pub(crate) async fn directly<T>(
     // `sqlite3`. For as long as `locked` lives, which is declared first and so dropped last, sqlx neither uses nor closes it. `borrowed` does
     // not close it either, having only borrowed it, and takes its statements with it.
     #[expect(unsafe_code, reason = "sqlx hands its connection out in no other way")]
-    let borrowed = unsafe { Connection::from_handle(handle) }.map_err(Refused)?;
-    Ok(work(&borrowed).map_err(Refused)?)
+    let borrowed = unsafe { Connection::from_handle(handle) }.map_err(Refused::from)?;
+    Ok(work(&borrowed).map_err(Refused::from)?)
 }
 
 /// SQLite's refusal, as if sqlx had told it.
 #[derive(Debug, thiserror::Error)]
-#[error("(code: {code}) {0}", code = extended_code(&self.0))]
-struct Refused(rusqlite::Error);
+#[error("(code: {code}) {message}")]
+struct Refused {
+    /// Extended: <https://sqlite.org/rescode.html>; 0 where it is not SQLite that refused.
+    code: i32,
+    message: String,
+}
 
-/// <https://sqlite.org/rescode.html>
-fn extended_code(error: &rusqlite::Error) -> i32 {
-    error.sqlite_error().map_or(0, |error| error.extended_code)
+impl From<rusqlite::Error> for Refused {
+    fn from(error: rusqlite::Error) -> Self {
+        Self {
+            code: error.sqlite_error().map_or(0, |error| error.extended_code),
+            message: error.to_string(),
+        }
+    }
 }
 
 impl DatabaseError for Refused {
     fn message(&self) -> &str {
-        match &self.0 {
-            rusqlite::Error::SqliteFailure(_, Some(message)) => message,
-            _ => "SQLite refused",
-        }
+        &self.message
     }
 
     fn code(&self) -> Option<Cow<'_, str>> {
-        Some(extended_code(&self.0).to_string().into())
+        Some(self.code.to_string().into())
     }
 
     fn kind(&self) -> ErrorKind {

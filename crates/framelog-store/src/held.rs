@@ -10,7 +10,7 @@ use crate::blocks::BLOCK;
 const HOLD_MAX: Duration = Duration::from_millis(150);
 /// When the writer is awake anyway, what has waited so long goes, so that it wakes for many cameras together...
 const HOLD_MIN: Duration = Duration::from_millis(130);
-/// ... and what has waited so long while less than this waits in all, because then what waking costs is more than what larger pieces save.
+/// ... and what has waited so long while less than this waits at the writer, because then what waking costs is more than what larger pieces save.
 const HOLD_MIN_OF_FEW: Duration = Duration::from_millis(100);
 const FEW_BYTES: u64 = 4 << 20;
 /// So many bytes don't wait any longer: writing more blocks at once gains nothing.
@@ -23,7 +23,7 @@ pub(crate) fn due(came: Instant) -> Instant {
     came + HOLD_MAX
 }
 
-/// How long frames wait while their writer is awake, when so many bytes of all cameras wait.
+/// How long frames wait while their writer is awake, when so many bytes of all its cameras wait.
 pub(crate) fn wait(bytes: u64) -> Duration {
     if bytes < FEW_BYTES {
         HOLD_MIN_OF_FEW

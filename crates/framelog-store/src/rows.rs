@@ -5,8 +5,9 @@ use std::sync::Arc;
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::Codec;
 use framelog_core::gap::GapReason;
-use rusqlite::Params;
+use rusqlite::{Connection, Params};
 use sqlx::SqliteConnection;
+use tokio::task::yield_now;
 
 use crate::direct::directly;
 
@@ -215,42 +216,50 @@ pub(crate) async fn write_missing(
     Ok(())
 }
 
-/// A kind of row: how it is written. Writing the same row again is harmless, except for frames.
+/// So many rows are written before others get a turn on the thread.
+const ROWS_PER_TURN: usize = 2_000;
+
+/// A kind of row: how it is written. Writing the same row again is harmless.
 pub(crate) trait Row {
-    /// Changes the row that is there, if what changes with every commit is all that does: other statements write indexes anew too. None
-    /// where rows don't change.
+    /// Tried first: changes what changes with every commit, if that is all that does, because then no index of other columns is written.
     const UPDATE: Option<&'static str>;
-    /// Writes the row, whatever is there.
+    /// Writes a row that was not updated.
     const INSERT: &'static str;
 
     /// The columns, in the order of `INSERT`.
     fn values(&self) -> impl Params;
 }
 
-/// Writes rows in the order given.
+/// Writes rows in the order given. Within the caller's transaction, unless it is a single row.
 pub(crate) async fn write<'r, R: Row + 'r>(
     connection: &mut SqliteConnection,
     rows: impl IntoIterator<Item = &'r R>,
 ) -> sqlx::Result<()> {
     let mut rows = rows.into_iter().peekable();
-    if rows.peek().is_none() {
-        return Ok(());
+    while rows.peek().is_some() {
+        let some = rows.by_ref().take(ROWS_PER_TURN);
+        directly(connection, |sqlite| write_on(sqlite, some)).await?;
+        yield_now().await;
     }
-    directly(connection, |sqlite| {
-        let mut update = R::UPDATE.map(|sql| sqlite.prepare(sql)).transpose()?;
-        let mut insert = sqlite.prepare(R::INSERT)?;
-        for row in rows {
-            let updated = match &mut update {
-                Some(update) => update.execute(row.values())?,
-                None => 0,
-            };
-            if updated == 0 {
-                insert.execute(row.values())?;
-            }
+    Ok(())
+}
+
+fn write_on<'r, R: Row + 'r>(
+    sqlite: &Connection,
+    rows: impl Iterator<Item = &'r R>,
+) -> rusqlite::Result<()> {
+    let mut update = R::UPDATE.map(|sql| sqlite.prepare(sql)).transpose()?;
+    let mut insert = sqlite.prepare(R::INSERT)?;
+    for row in rows {
+        let updated = match &mut update {
+            Some(update) => update.execute(row.values())?,
+            None => 0,
+        };
+        if updated == 0 {
+            insert.execute(row.values())?;
         }
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
 }
 
 impl Row for Frame {
@@ -364,20 +373,18 @@ mod tests {
     use crate::disk::Disk;
     use crate::session;
 
+    async fn new_index() -> (tempfile::TempDir, SqliteConnection) {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        let begun = session::begin(dir.path(), &disk, std::time::Duration::ZERO, 0).await;
+        (dir, begun.unwrap().connection)
+    }
+
     /// Rows as 500 cameras at 10 fps make them, committed each second, `seconds` long: bytes and microseconds a row.
     async fn cost(seconds: i64) -> (f64, f64) {
         const CAMERAS: i64 = 500;
         const FPS: i64 = 10;
-        let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(
-            dir.path(),
-            &Disk::open(dir.path()).unwrap(),
-            std::time::Duration::ZERO,
-            0,
-        )
-        .await
-        .unwrap()
-        .connection;
+        let (_dir, mut connection) = new_index().await;
         let began = Instant::now();
         for second in 0..seconds {
             let frames: Vec<Frame> = (0..CAMERAS * FPS)
@@ -433,16 +440,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_repeated_commit_adds_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(
-            dir.path(),
-            &Disk::open(dir.path()).unwrap(),
-            std::time::Duration::ZERO,
-            0,
-        )
-        .await
-        .unwrap()
-        .connection;
+        let (_dir, mut connection) = new_index().await;
         let frame = |offset| Frame {
             camera_id: 1,
             captured_us: 5,
@@ -454,12 +452,99 @@ mod tests {
         };
         let frames: Vec<Frame> = (0..600).map(frame).collect();
         for _ in 0..2 {
-            write(&mut connection, &frames).await.unwrap();
+            let mut transaction = connection.begin().await.unwrap();
+            write(&mut transaction, &frames).await.unwrap();
+            transaction.commit().await.unwrap();
         }
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM frames")
             .fetch_one(&mut connection)
             .await
             .unwrap();
         assert_eq!(rows, 600);
+    }
+
+    /// A row as it is in the table, each column as text.
+    async fn in_index(connection: &mut SqliteConnection, table: &'static str) -> Vec<String> {
+        let sql = format!("SELECT * FROM {table}");
+        directly(connection, |sqlite| {
+            let mut statement = sqlite.prepare(&sql)?;
+            let columns = statement.column_count();
+            statement.query_row([], |row| {
+                (0..columns)
+                    .map(|column| Ok(format!("{:?}", row.get_ref(column)?)))
+                    .collect()
+            })
+        })
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_row_that_is_written_again_is_the_new_one_whatever_changed() {
+        let segment = Segment {
+            id: 4,
+            camera_id: 1,
+            path: "footage/a/4".into(),
+            codec: Codec::Mjpeg,
+            started_us: 10,
+            ended_us: 20,
+            frames: 2,
+            bytes: 100,
+            open: true,
+            offset_us: 7,
+            received_us: 21,
+        };
+        let grown = Segment {
+            ended_us: 30,
+            frames: 3,
+            bytes: 150,
+            received_us: 31,
+            ..segment.clone()
+        };
+        let started_before = Segment {
+            started_us: 5,
+            ..grown.clone()
+        };
+        let closed = Segment {
+            open: false,
+            ..grown.clone()
+        };
+        for changed in [&segment, &grown, &started_before, &closed] {
+            let [mut once, mut twice] = [new_index().await, new_index().await];
+            write(&mut once.1, [changed]).await.unwrap();
+            for row in [&segment, changed] {
+                write(&mut twice.1, [row]).await.unwrap();
+            }
+            assert_eq!(
+                in_index(&mut once.1, "segments").await,
+                in_index(&mut twice.1, "segments").await,
+                "{changed:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_written_again_keeps_what_was_lost() {
+        let (_dir, mut connection) = new_index().await;
+        let account = |parts| Account {
+            session_id: 1,
+            camera_id: 1,
+            parts,
+            stored: 2,
+            skipped_empty: 3,
+            skipped_not_picture: 4,
+            skipped_torn: 5,
+            skipped_too_large: 6,
+            disk_slow: 7,
+            disk_full: 8,
+        };
+        write(&mut connection, [&account(40)]).await.unwrap();
+        sqlx::query("UPDATE accounts SET lost = 9")
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        write(&mut connection, [&account(50)]).await.unwrap();
+        let expected = [1, 1, 50, 2, 3, 4, 5, 6, 7, 8, 9].map(|n| format!("Integer({n})"));
+        assert_eq!(in_index(&mut connection, "accounts").await, expected);
     }
 }

@@ -545,3 +545,97 @@ impl Failures {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use framelog_core::clock::ClockKind;
+    use framelog_core::frame::Codec;
+    use rustix::io::Errno;
+
+    use super::*;
+    use crate::budget::Limits;
+    use crate::disk::faults::Fault;
+
+    const BYTES: u64 = 1_000;
+    const STEP: Duration = Duration::from_millis(60);
+    /// Frames come so much after the test begins, however long its thread is kept from going on.
+    const SLACK: Duration = Duration::from_millis(300);
+
+    fn writer(dir: &std::path::Path) -> Writer {
+        Writer::new(Shared {
+            disk: Disk::open(dir).unwrap(),
+            layout: Layout::Segments,
+            budget: Arc::new(Budget::new(Limits::default())),
+            changes: Changes::channel().0,
+            room: Arc::default(),
+            doubt: Arc::default(),
+            segment_ids: Arc::new(SegmentIds::new(1)),
+        })
+    }
+
+    fn frame(camera: &Arc<Camera>, came: Instant) -> Entry {
+        let frame = Frame {
+            payload: Bytes::from(vec![7; BYTES as usize]).into(),
+            codec: Codec::Mjpeg,
+            parameters: None,
+            captured_us: 1_795_341_600_000_000,
+            received_us: 1_795_341_600_000_000,
+            clock: ClockKind::Arrival,
+            offset_us: 0,
+            keyframe: true,
+            complete: true,
+        };
+        Entry {
+            camera: camera.clone(),
+            command: Command::Append {
+                frame,
+                new_segment: false,
+            },
+            came,
+            bytes: 0,
+        }
+    }
+
+    /// As the thread does when nothing more comes.
+    fn wait_and_write(writer: &mut Writer) {
+        while let Some(due) = writer.due() {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            writer.write(Vec::new());
+        }
+    }
+
+    #[test]
+    fn what_waits_is_written_when_it_is_due_though_its_camera_falls_silent() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let camera = |id, name: &str| Arc::new(Camera::new(id, name.into(), None));
+        let (gate, yard) = (camera(1, "gate"), camera(2, "yard"));
+        let stored = |camera: &Camera| camera.counters().stored_frames;
+        let first = Instant::now() + SLACK;
+        writer.write(vec![frame(&gate, first), frame(&gate, first + STEP)]);
+        assert_eq!((stored(&gate), writer.held_bytes), (0, 2 * BYTES));
+        assert_eq!(writer.due(), Some(held::due(first)));
+        // Of this one nothing is known yet, so it doesn't wait, nor make others go.
+        writer.write(vec![frame(&yard, first)]);
+        assert_eq!((stored(&gate), stored(&yard)), (0, 1));
+        wait_and_write(&mut writer);
+        assert_eq!((stored(&gate), stored(&yard)), (2, 1));
+        assert_eq!((writer.held_bytes, writer.line.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_could_not_be_written_waits_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let gate = Arc::new(Camera::new(1, "gate".into(), None));
+        let first = Instant::now() + SLACK;
+        writer.write(vec![frame(&gate, first), frame(&gate, first + STEP)]);
+        let faults = &writer.shared.disk.faults;
+        faults.plan(0, u64::MAX, Fault::Fails(Errno::IO));
+        wait_and_write(&mut writer);
+        let counters = gate.counters();
+        assert_eq!((counters.stored_frames, counters.dropped_disk_full), (0, 2));
+        assert_eq!((writer.held_bytes, writer.line.len()), (0, 0));
+    }
+}

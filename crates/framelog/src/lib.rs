@@ -22,6 +22,8 @@ use std::process::ExitCode;
 
 use framelog_store::wall;
 
+/// One more than the index, which holds its thread for as long as SQLite has to wait for the disk.
+const WORKERS_MIN: usize = 2;
 /// More threads than this gain nothing: the work is waiting for cameras.
 const WORKERS_MAX: usize = 4;
 
@@ -29,7 +31,7 @@ const WORKERS_MAX: usize = 4;
 pub fn main() -> ExitCode {
     let workers = std::thread::available_parallelism()
         .map_or(1, usize::from)
-        .min(WORKERS_MAX);
+        .clamp(WORKERS_MIN, WORKERS_MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// Threads that write the index, as the kernel cuts their names: SQLite's, and the runtime's, which put the rows together.
+/// Threads that write the index, as the kernel cuts their names: SQLite's, and the runtime's, which write the rows.
 const INDEX_THREADS: [&str; 2] = ["sqlx-sqlite-wor", "tokio-rt-worker"];
 
 /// See the module.

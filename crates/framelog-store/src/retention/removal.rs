@@ -294,8 +294,10 @@ mod tests {
         };
         let segments: Vec<_> = (1..=segments).map(segment).collect();
         let frames: Vec<_> = (3..3 + 3 * segments.len() as i64).map(frame).collect();
+        rows::execute(&mut connection, "BEGIN").await.unwrap();
         rows::write(&mut connection, &segments).await.unwrap();
         rows::write(&mut connection, &frames).await.unwrap();
+        rows::execute(&mut connection, "COMMIT").await.unwrap();
         connection
     }
 
@@ -474,6 +476,9 @@ mod tests {
         .await
         .unwrap()
         .connection;
+        rows::execute(&mut connection, "BEGIN IMMEDIATE")
+            .await
+            .unwrap();
         for second in 0..200 {
             let frame = |n: i64| rows::Frame {
                 camera_id: n / 10 + 1,
@@ -487,6 +492,7 @@ mod tests {
             let frames: Vec<_> = (0..5_000).map(frame).collect();
             rows::write(&mut connection, &frames).await.unwrap();
         }
+        rows::execute(&mut connection, "COMMIT").await.unwrap();
         let began = Instant::now();
         sqlx::query("BEGIN IMMEDIATE")
             .execute(&mut connection)
