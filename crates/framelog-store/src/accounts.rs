@@ -138,21 +138,7 @@ mod tests {
     use framelog_core::multipart::SkipReason;
 
     use super::*;
-    use crate::disk::Disk;
-    use crate::session;
-
-    async fn index() -> (tempfile::TempDir, SqliteConnection) {
-        let dir = tempfile::tempdir().unwrap();
-        let session = session::begin(
-            dir.path(),
-            &Disk::open(dir.path()).unwrap(),
-            std::time::Duration::ZERO,
-            0,
-        )
-        .await
-        .unwrap();
-        (dir, session.connection)
-    }
+    use crate::session::new_index;
 
     /// parts, stored, lost.
     async fn numbers(connection: &mut SqliteConnection) -> (i64, i64, i64) {
@@ -174,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_left_at_the_end_was_lost() {
-        let (_dir, mut connection) = index().await;
+        let (_dir, mut connection) = new_index().await;
         account(&mut connection).await;
         for _ in 0..2 {
             close(&mut connection, 1).await.unwrap();
@@ -186,7 +172,7 @@ mod tests {
     async fn recovered_frames_are_stored_and_not_lost_whichever_is_first() {
         for (frames, expected) in [(3, (10, 6, 1)), (4, (10, 7, 0)), (9, (15, 12, 0))] {
             for closed_first in [true, false] {
-                let (_dir, mut connection) = index().await;
+                let (_dir, mut connection) = new_index().await;
                 account(&mut connection).await;
                 if closed_first {
                     close(&mut connection, 1).await.unwrap();
@@ -204,7 +190,7 @@ mod tests {
 
     #[tokio::test]
     async fn camera_whose_account_was_never_committed_gets_one() {
-        let (_dir, mut connection) = index().await;
+        let (_dir, mut connection) = new_index().await;
         for expected in [(5, 5, 0), (10, 10, 0)] {
             recovered(&mut connection, 1, 1, 5).await.unwrap();
             assert_eq!(numbers(&mut connection).await, expected);

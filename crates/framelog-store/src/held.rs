@@ -76,10 +76,8 @@ impl Held {
     }
 
     /// How many have waited since then or longer.
-    pub fn waits_since(&self, since: Option<Instant>) -> usize {
-        since.map_or(0, |since| {
-            (self.came).partition_point(|(came, _)| *came <= since)
-        })
+    pub fn waits_since(&self, since: Instant) -> usize {
+        self.came.partition_point(|(came, _)| *came <= since)
     }
 
     /// Whether waiting gains nothing.
@@ -129,11 +127,10 @@ mod tests {
             push(&mut held, begun + Duration::from_millis(ms), 1000);
         }
         assert_eq!(held.since(), Some(begun));
-        assert_eq!(
-            held.waits_since(begun.checked_sub(Duration::from_millis(1))),
-            0
-        );
-        assert_eq!(held.waits_since(Some(begun + Duration::from_millis(10))), 2);
+        for (ms, waiting) in [(0, 1), (9, 1), (10, 2), (99, 2), (100, 3)] {
+            let since = begun + Duration::from_millis(ms);
+            assert_eq!(held.waits_since(since), waiting, "{ms} ms");
+        }
         assert_eq!(held.release(2), 2 * 1001);
         assert_eq!((held.frames().len(), held.bytes()), (1, 1000));
         let last = begun + Duration::from_millis(100);

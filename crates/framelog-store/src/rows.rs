@@ -370,15 +370,7 @@ mod tests {
     use sqlx::Connection as _;
 
     use super::*;
-    use crate::disk::Disk;
-    use crate::session;
-
-    async fn new_index() -> (tempfile::TempDir, SqliteConnection) {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = Disk::open(dir.path()).unwrap();
-        let begun = session::begin(dir.path(), &disk, std::time::Duration::ZERO, 0).await;
-        (dir, begun.unwrap().connection)
-    }
+    use crate::session::new_index;
 
     /// Rows as 500 cameras at 10 fps make them, committed each second, `seconds` long: bytes and microseconds a row.
     async fn cost(seconds: i64) -> (f64, f64) {

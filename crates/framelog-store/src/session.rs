@@ -429,6 +429,15 @@ async fn known_cameras(connection: &mut SqliteConnection) -> sqlx::Result<Vec<Kn
     Ok(rows.into_iter().map(known).collect())
 }
 
+/// An index of its own for a test, and the directory that goes with it.
+#[cfg(test)]
+pub(crate) async fn new_index() -> (tempfile::TempDir, SqliteConnection) {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::open(dir.path()).unwrap();
+    let begun = begin(dir.path(), &disk, Duration::ZERO, 0).await;
+    (dir, begun.unwrap().connection)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;

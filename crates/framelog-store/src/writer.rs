@@ -180,7 +180,9 @@ impl Writer {
         self.line
             .extend(came.map(|entry| (entry.came, entry.camera.id)));
         entries.sort_by_key(|entry| entry.camera.id); // stable: within a camera the order is that of arrival
-        let since = Instant::now().checked_sub(held::wait(self.held_bytes));
+        let now = Instant::now();
+        // A clock that began later than that has seen nothing wait: what it has seen may go.
+        let since = now.checked_sub(held::wait(self.held_bytes)).unwrap_or(now);
         let mut changes = Vec::new();
         let mut entries = entries.into_iter().peekable();
         while let Some(camera) = entries.peek().map(|first| first.camera.clone()) {
@@ -198,9 +200,8 @@ impl Writer {
     }
 
     /// Whose frame has waited since then or longer, if anyone's has.
-    fn next_waiting(&mut self, since: Option<Instant>) -> Option<Arc<Camera>> {
-        let has_come = |(came, _): &(Instant, i64)| since.is_some_and(|since| *came <= since);
-        while let Some((came, camera_id)) = self.line.pop_front_if(|next| has_come(next)) {
+    fn next_waiting(&mut self, since: Instant) -> Option<Arc<Camera>> {
+        while let Some((came, camera_id)) = self.line.pop_front_if(|(came, _)| *came <= since) {
             if self.waits(came, camera_id) {
                 let recording = self.recordings.get(&camera_id);
                 return recording.map(|recording| recording.camera.clone());
@@ -340,7 +341,7 @@ impl Run<'_> {
     }
 
     /// Writes what has waited since then, and what fills a block.
-    fn write_some(&mut self, since: Option<Instant>) {
+    fn write_some(&mut self, since: Instant) {
         let recording = &self.recording;
         let held = &recording.held;
         let Some(first) = held.frames().first() else {

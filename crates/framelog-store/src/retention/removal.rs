@@ -466,16 +466,7 @@ mod tests {
     #[tokio::test]
     #[ignore = "a measurement: a million rows"]
     async fn a_removed_row_costs_a_few_microseconds_at_most() {
-        let dir = tempfile::tempdir().unwrap();
-        let mut connection = session::begin(
-            dir.path(),
-            &Disk::open(dir.path()).unwrap(),
-            std::time::Duration::ZERO,
-            0,
-        )
-        .await
-        .unwrap()
-        .connection;
+        let (_dir, mut connection) = session::new_index().await;
         rows::execute(&mut connection, "BEGIN IMMEDIATE")
             .await
             .unwrap();
