@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use framelog_core::gap::GapReason;
 use futures_util::FutureExt as _;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::config::Camera;
+use crate::readers::Reader;
 use crate::recorder::{Recorder, Run};
 use crate::source::memory::Memory;
 use crate::source::{Ended, Source};
@@ -32,15 +32,15 @@ pub struct Task {
 }
 
 impl Task {
-    /// Starts it on this runtime.
-    pub fn start(camera: Camera, recorder: Recorder, runtime: &Handle) -> Self {
+    /// Starts it on this thread.
+    pub fn start(camera: Camera, recorder: Recorder, reader: &Reader) -> Self {
         let stop = CancellationToken::new();
         // Of the highest level, so that whatever is logged at all says of which camera it is.
         let span = tracing::error_span!("camera", name = camera.name);
-        let task = supervise(camera, recorder, stop.clone()).instrument(span);
+        let task = supervise(camera, recorder, reader.clone(), stop.clone()).instrument(span);
         Self {
             stop,
-            handle: runtime.spawn(task),
+            handle: reader.spawn(task),
         }
     }
 
@@ -55,10 +55,15 @@ impl Task {
     }
 }
 
-async fn supervise(camera: Camera, mut recorder: Recorder, stop: CancellationToken) -> bool {
+async fn supervise(
+    camera: Camera,
+    mut recorder: Recorder,
+    reader: Reader,
+    stop: CancellationToken,
+) -> bool {
     if camera.enabled {
         let mut link = Link::default();
-        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &mut link))
+        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &reader, &mut link))
             .await;
         // What had arrived is recorded, though what would confirm its length has not come.
         if let Some(source) = &mut link.source {
@@ -91,13 +96,18 @@ impl Link {
 }
 
 /// Connects again and again.
-async fn keep_recording(camera: &Camera, recorder: &mut Recorder, link: &mut Link) -> Infallible {
+async fn keep_recording(
+    camera: &Camera,
+    recorder: &mut Recorder,
+    reader: &Reader,
+    link: &mut Link,
+) -> Infallible {
     let mut retry = Retry::new();
     let mut failures = FailureLog::new();
     loop {
         let began = Instant::now();
         recorder.begin_run();
-        let connection = connect_once(camera, link, recorder, &mut failures);
+        let connection = connect_once(camera, link, recorder, reader, &mut failures);
         let ended = unwound(connection).await;
         link.close().await; // before anything else, above all before the next
         let ended = match ended {
@@ -142,6 +152,7 @@ async fn connect_once(
     camera: &Camera,
     link: &mut Link,
     recorder: &mut Recorder,
+    reader: &Reader,
     failures: &mut FailureLog,
 ) -> Ended {
     let Link { source, memory } = link;
@@ -156,6 +167,10 @@ async fn connect_once(
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
         recorder.take(&mut deliveries);
+        // RTP has no times but those that arrivals give it, until a sender report comes; and datagrams wait for little.
+        if camera.url.scheme.is_rtsp() || recorder.goes_by_arrival() {
+            reader.goes_by_arrival();
+        }
         if is_first && recorder.run().pictures > 0 {
             report_recovery(camera, failures);
         }

@@ -41,6 +41,8 @@ pub struct Recorder {
     /// What was added to stamps in the open segment, microseconds.
     offset_us: i64,
     footage: Footage,
+    /// The last frame has no time but that of its arrival.
+    by_arrival: bool,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
     lag_us: Option<i64>,
     dropping: bool,
@@ -120,6 +122,7 @@ impl Recorder {
             parameters: None,
             offset_us: 0,
             footage: Footage::Missing { started_us },
+            by_arrival: false,
             lag_us: None,
             dropping: false,
             skew_us: None,
@@ -159,6 +162,11 @@ impl Recorder {
     /// What this connection has given.
     pub fn run(&self) -> Run {
         self.run
+    }
+
+    /// Whether its frames have no times but those of their arrival.
+    pub fn goes_by_arrival(&self) -> bool {
+        self.by_arrival
     }
 
     /// Waits while the disk is behind, so that the network holds the camera back.
@@ -239,6 +247,7 @@ impl Recorder {
             (false, false) => None,
         };
         let reading = self.begin_or_go_on(&picture, reading, leap.is_some());
+        self.by_arrival = reading.kind == ClockKind::Arrival;
         self.skew_us = reading.skew_us;
         self.warn_of_skew(&reading);
         self.watch_stamp(picture.stamp, received);

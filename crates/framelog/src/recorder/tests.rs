@@ -25,6 +25,66 @@ struct Came {
     stamp: Option<i64>,
 }
 
+impl Came {
+    fn picture(&self) -> Picture {
+        Picture {
+            payload: bytes::Bytes::from_static(b"picture").into(),
+            codec: Codec::Mjpeg,
+            keyframe: !self.is_delta,
+            parameters: self.width.map(parameters),
+            headers: Default::default(),
+            stamp: Stamp {
+                stamp_us: self.stamp.map(|second| second * SECOND),
+                ..Stamp::default()
+            },
+            received_us: NOW + self.received * SECOND,
+            complete: true,
+        }
+    }
+}
+
+async fn store(dir: &tempfile::TempDir) -> Store {
+    Store::open(Options {
+        sync: Duration::from_secs(1),
+        ..Options::new(dir.path().to_owned())
+    })
+    .await
+    .unwrap()
+}
+
+async fn recorder(store: &Store) -> Recorder {
+    let camera = Camera::new("gate", CameraUrl::parse("http://gate/").unwrap().0);
+    Recorder::new(
+        &camera,
+        Duration::from_secs(100 * 86_400),
+        store.camera("gate").await.unwrap(),
+        Status::default().camera("gate"),
+        false,
+        NOW,
+    )
+}
+
+#[tokio::test]
+async fn camera_goes_by_arrival_while_its_frames_have_no_other_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let mut recorder = recorder(&store).await;
+    recorder.begin_run();
+    let stamps = [Some(0), None, Some(2)];
+    let by_arrival = (0..).zip(stamps).map(|(second, stamp)| {
+        let came = Came {
+            received: second,
+            stamp: stamp.map(|stamp| stamp + NOW / SECOND),
+            ..Came::default()
+        };
+        recorder.take(&mut vec![Delivery::Picture(came.picture())]);
+        recorder.goes_by_arrival()
+    });
+    assert_eq!(by_arrival.collect::<Vec<_>>(), [false, true, false]);
+    recorder.finish();
+    store.close().await.unwrap();
+}
+
 /// What is in the index after frames, a second apart, of which each came at this second by the machine's clock, with this stamp.
 async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
     let came = (0..).zip(frames).map(|(lived, &(wall, stamp))| Came {
@@ -40,42 +100,16 @@ async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow
 /// Capture times in order of arrival, number of segments, gaps where a clock was set.
 async fn left(frames: Vec<Came>) -> (Vec<i64>, usize, Vec<GapRow>) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(Options {
-        sync: Duration::from_secs(1),
-        ..Options::new(dir.path().to_owned())
-    })
-    .await
-    .unwrap();
-    let camera = Camera::new("gate", CameraUrl::parse("http://gate/").unwrap().0);
-    let mut recorder = Recorder::new(
-        &camera,
-        Duration::from_secs(100 * 86_400),
-        store.camera("gate").await.unwrap(),
-        Status::default().camera("gate"),
-        false,
-        NOW,
-    );
+    let store = store(&dir).await;
+    let mut recorder = recorder(&store).await;
     recorder.begin_run();
     let start = Instant::now();
     for came in frames {
-        let picture = Picture {
-            payload: bytes::Bytes::from_static(b"picture").into(),
-            codec: Codec::Mjpeg,
-            keyframe: !came.is_delta,
-            parameters: came.width.map(parameters),
-            headers: Default::default(),
-            stamp: Stamp {
-                stamp_us: came.stamp.map(|second| second * SECOND),
-                ..Stamp::default()
-            },
-            received_us: NOW + came.received * SECOND,
-            complete: true,
-        };
         let now = Moment {
             wall_us: NOW + came.wall * SECOND,
             at: start + Duration::from_secs(came.lived),
         };
-        recorder.take_at(&mut vec![Delivery::Picture(picture)], now);
+        recorder.take_at(&mut vec![Delivery::Picture(came.picture())], now);
     }
     recorder.finish();
     store.close().await.unwrap();
