@@ -1,5 +1,6 @@
 //! Stopping and starting: nothing that had arrived is lost, and the time between is a gap.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -151,4 +152,21 @@ fn second_recorder_on_the_same_directory_is_refused() {
         "{}",
         place.log()
     );
+}
+
+#[test]
+fn log_that_nobody_takes_holds_up_neither_recording_nor_the_stop() {
+    let camera = Camera::start(Listen::plainly(1), live(10));
+    let place = Place::new(&camera.section("gate", "/"));
+    let (_not_read, mut log) = std::io::pipe().expect("a pipe");
+    let size = rustix::pipe::fcntl_getpipe_size(&log).expect("the size of a pipe");
+    log.write_all(&vec![b'.'; size]).expect("room in the pipe");
+    let daemon = place.run_logging_to(log, &[("FRAMELOG_LOG", "info")]);
+    place.wait_for("frames", LIMIT, |index| {
+        (index.rows().ok()?.len() >= 50).then_some(())
+    });
+    let status = daemon
+        .stop(Duration::from_secs(5))
+        .expect("no stop within 5 s");
+    assert!(status.success(), "{status}");
 }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -131,17 +132,23 @@ impl Place {
 
     /// Starts a recorder with all of this in its environment.
     pub fn run_in(&self, environment: &[(&str, &str)]) -> Daemon {
-        self.plant_of_config(environment);
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path("log"))
             .expect("a writable temporary directory");
+        self.run_logging_to(log, environment)
+    }
+
+    /// Starts a recorder that says elsewhere what it says.
+    pub fn run_logging_to(&self, log: impl Into<OwnedFd>, environment: &[(&str, &str)]) -> Daemon {
+        self.plant_of_config(environment);
+        let log = log.into();
         let child = program()
             .args(["run", "--config"])
             .arg(self.config())
             .envs(environment.iter().copied())
-            .stdout(log.try_clone().expect("a file can be shared"))
+            .stdout(log.try_clone().expect("a descriptor can be shared"))
             .stderr(log)
             .spawn()
             .expect("the program under test is built");

@@ -45,6 +45,7 @@ pub fn main() -> ExitCode {
         }
         Err(e) => Err(cli::Failure::failed(format!("can't start threads: {e}"))),
     };
+    logging::end();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,9 +1,12 @@
-//! The log, on standard error or in the journal behind it: what is logged at all, how a line looks, and that nothing from outside can forge one.
-//! Not for which repeats are left out: who logs decides that.
+//! The log, on standard error or in the journal behind it: what is logged at all, how a line looks, that nothing from outside can forge one, and
+//! that recording never waits for whoever takes it: a thread of its own writes the lines. Not for which repeats are left out: who logs decides that.
 
 use std::fmt::{self, Write as _};
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tracing::Subscriber;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
@@ -15,16 +18,24 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 mod journal;
+mod lines;
 
 use journal::Journal;
+use lines::Lines;
 
 /// The variable that says what is logged, as `info` or `warn,framelog::camera=debug`.
 pub const FILTER_VARIABLE: &str = "FRAMELOG_LOG";
 
+/// So often it is looked whether lines were left out.
+const LOOKED_EVERY: Duration = Duration::from_secs(10);
+
+/// Where lines go, once logging has been started.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
 /// Starts logging. Later calls change nothing.
 ///
 /// # Errors
-/// A filter that can't be read, in words.
+/// A filter that can't be read, or no thread to be had, in words.
 pub fn start() -> Result<(), String> {
     let filter = match std::env::var(FILTER_VARIABLE) {
         Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|e| {
@@ -34,11 +45,13 @@ pub fn start() -> Result<(), String> {
     };
     let logged = tracing_subscriber::registry().with(filter);
     let started = match journal::is_behind_stderr().then(Journal::new) {
-        Some(Ok(journal)) => logged.with(journal::layer(journal)).try_init(),
+        Some(Ok(journal)) => logged
+            .with(journal::layer(written_by_a_thread(journal)?))
+            .try_init(),
         _ => {
             let lines = lines()
                 .with_ansi(io::stderr().is_terminal())
-                .with_writer(io::stderr);
+                .with_writer(written_by_a_thread(io::stderr())?);
             logged.with(lines).try_init()
         }
     };
@@ -46,6 +59,37 @@ pub fn start() -> Result<(), String> {
         log_panics();
     }
     Ok(())
+}
+
+fn written_by_a_thread(writer: impl Write + Send + 'static) -> Result<Lines, String> {
+    let lines = Lines::start(writer).map_err(|e| format!("can't start the log's thread: {e}"))?;
+    Ok(LINES.get_or_init(|| lines).clone())
+}
+
+/// Waits until what was logged is written, a second at most.
+pub fn end() {
+    if let Some(lines) = LINES.get() {
+        lines.end();
+    }
+}
+
+/// Tells in the log of lines that were left out because nobody took them, once they are taken again.
+pub async fn tell_of_lines_left_out() {
+    let mut told = 0;
+    while let Some(lines) = LINES.get() {
+        sleep(LOOKED_EVERY).await;
+        let left_out = lines.left_out();
+        if left_out > told {
+            tracing::warn!(
+                lines = left_out - told,
+                "whoever takes the log was too slow: lines are missing"
+            );
+            // Unless this one is missing too.
+            if lines.left_out() == left_out {
+                told = left_out;
+            }
+        }
+    }
 }
 
 /// Says why the program ends. In the journal that is an error: systemd reads so from the first characters.

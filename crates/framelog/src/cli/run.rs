@@ -32,6 +32,7 @@ pub struct Args {
 pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     let file = args.file.unwrap_or(config);
     logging::start().map_err(Failure::usage)?;
+    tokio::spawn(logging::tell_of_lines_left_out());
     let (config, warnings) = Config::load(&file).map_err(|p| Failure::configuration(&p))?;
     log_warnings(&warnings);
     let signals =
@@ -88,6 +89,7 @@ impl Signals {
             }
         }
         tracing::warn!("stopped at once; frames of the last moments may be lost");
+        logging::end();
         std::process::exit(1);
     }
 

@@ -34,39 +34,38 @@ pub fn is_behind_stderr() -> bool {
         .is_ok_and(|stderr| named == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
-/// Sends each event that it is given to the journal.
-pub fn layer<S, M>(journal: Journal<M>) -> impl Layer<S>
+/// Makes an entry of each event, in one write.
+pub fn layer<S>(entries: impl for<'w> MakeWriter<'w> + 'static) -> impl Layer<S>
 where
     S: Subscriber + for<'s> LookupSpan<'s>,
-    M: for<'m> MakeWriter<'m> + 'static,
 {
     let entries = super::lines()
         .with_ansi(false)
         .map_event_format(|line| Entry(line.without_time().with_level(false)))
-        .with_writer(journal);
+        .with_writer(entries);
     SpanFields.and_then(entries)
 }
 
 /// Takes entries, one with each write. One that can't be sent (no journal, or too large for a datagram) becomes a line of `otherwise`.
 #[derive(Debug)]
-pub struct Journal<M> {
+pub struct Journal<W> {
     socket: UnixDatagram,
     path: PathBuf,
-    otherwise: M,
+    otherwise: W,
 }
 
-impl Journal<fn() -> io::Stderr> {
+impl Journal<io::Stderr> {
     /// That of systemd, with standard error for what it doesn't take.
     ///
     /// # Errors
     /// There is no socket to be had.
     pub fn new() -> io::Result<Self> {
-        Self::at(Path::new(SOCKET), io::stderr)
+        Self::at(Path::new(SOCKET), io::stderr())
     }
 }
 
-impl<M> Journal<M> {
-    fn at(path: &Path, otherwise: M) -> io::Result<Self> {
+impl<W> Journal<W> {
+    fn at(path: &Path, otherwise: W) -> io::Result<Self> {
         Ok(Self {
             socket: UnixDatagram::unbound()?,
             path: path.to_owned(),
@@ -75,21 +74,10 @@ impl<M> Journal<M> {
     }
 }
 
-impl<'w, M: 'w> MakeWriter<'w> for Journal<M>
-where
-    M: for<'m> MakeWriter<'m>,
-{
-    type Writer = &'w Self;
-
-    fn make_writer(&'w self) -> Self::Writer {
-        self
-    }
-}
-
-impl<M: for<'m> MakeWriter<'m>> Write for &Journal<M> {
+impl<W: Write> Write for Journal<W> {
     fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
         if self.socket.send_to(entry, &self.path).is_err() {
-            self.otherwise.make_writer().write_all(&as_line(entry))?;
+            self.otherwise.write_all(&as_line(entry))?;
         }
         Ok(entry.len())
     }
@@ -222,7 +210,7 @@ mod tests {
         let journal = Journal::at(&path, Shared(Arc::clone(&stderr))).unwrap();
         let subscriber = tracing_subscriber::registry()
             .with(EnvFilter::new("info"))
-            .with(layer(journal));
+            .with(layer(Mutex::new(journal)));
         tracing::subscriber::with_default(subscriber, log);
         let mut entries = Vec::new();
         if let Some(socket) = socket {
@@ -237,7 +225,6 @@ mod tests {
         (entries, stderr)
     }
 
-    #[derive(Clone)]
     struct Shared(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Shared {
@@ -247,14 +234,6 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
-        }
-    }
-
-    impl MakeWriter<'_> for Shared {
-        type Writer = Self;
-
-        fn make_writer(&self) -> Self {
-            self.clone()
         }
     }
 
