@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::accounts::{self, Accounts};
 use crate::budget::Budget;
 use crate::camera::Camera;
-use crate::changes::{Adopted, Change, GAPS_MAX, Reported, Written};
+use crate::changes::{Change, GAPS_MAX, Reported, Written};
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::{self, Error};
@@ -27,6 +27,7 @@ use crate::gaps::{GapChange, Gaps};
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::outage::Outage;
+use crate::pending::Pending;
 use crate::retention::Retention;
 use crate::session::Session;
 use crate::suspects::{Ahead, Losses, SegmentIds, Suspects, Verdict};
@@ -48,29 +49,6 @@ const ALIVE_EVERY: Duration = Duration::from_secs(5);
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// A failing index is in the log this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-
-/// Rows that are not committed yet.
-#[derive(Debug, Default)]
-struct Pending {
-    cameras: BTreeMap<i64, rows::Camera>,
-    segments: BTreeMap<i64, rows::Segment>,
-    frames: Vec<rows::Frame>,
-    gaps: BTreeMap<i64, rows::Gap>,
-    adopted: Vec<Adopted>,
-    /// Rows that were committed, of frames that the disk has lost.
-    withdrawn: Vec<rows::Frame>,
-}
-
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.cameras.is_empty()
-            && self.segments.is_empty()
-            && self.frames.is_empty()
-            && self.gaps.is_empty()
-            && self.adopted.is_empty()
-            && self.withdrawn.is_empty()
-    }
-}
 
 /// The task that writes the index.
 #[derive(Debug)]
@@ -376,7 +354,8 @@ impl Index {
             self.checkpointed = Instant::now();
             let _ = self.retention.empty_log(&mut self.connection).await;
         }
-        self.dirty.add_dirs(&self.disk, self.retention.take_dirs());
+        self.dirty
+            .add_dirs(&self.disk, self.retention.files().take_dirs());
         Ok(freed)
     }
 
@@ -553,7 +532,7 @@ impl Index {
         }
         self.accounts.committed(changed);
         if durable {
-            self.retention.forgot_deleted();
+            self.retention.files().forgot_deleted();
         } else {
             self.ahead.add(&done.frames);
         }
@@ -572,23 +551,9 @@ impl Index {
     ) -> sqlx::Result<()> {
         let connection = &mut self.connection;
         if durable {
-            self.retention.forget_deleted(connection).await?;
+            self.retention.files().forget_deleted(connection).await?;
         }
-        rows::write(connection, self.pending.cameras.values()).await?;
-        rows::withdraw(connection, &self.pending.withdrawn).await?;
-        rows::write(connection, self.pending.segments.values()).await?;
-        rows::write(connection, &self.pending.frames).await?;
-        rows::write(connection, self.pending.gaps.values()).await?;
-        for (segment, frames) in self.pending.adopted.iter().flat_map(|a| &a.segments) {
-            // It may have been on its way to the index when it was found.
-            if !rows::is_known(connection, &segment.path).await? {
-                rows::write(connection, [segment]).await?;
-                rows::write(connection, frames).await?;
-            }
-        }
-        for adopted in &self.pending.adopted {
-            rows::write_missing(connection, &adopted.missing, alive_us).await?;
-        }
+        self.pending.write(connection, alive_us).await?;
         rows::write(connection, changed).await?;
         if ended_us.is_some() {
             accounts::close(connection, self.session_id).await?;

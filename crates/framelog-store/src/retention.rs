@@ -4,9 +4,8 @@
 //! A removal is one durable transaction that deletes the rows, writes a receipt and notes the files as doomed; then the files are
 //! deleted, and with the next commit that is durable the notes. Wherever a crash falls, the next start finishes it.
 
-use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,14 +13,15 @@ use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
 use crate::disk::Disk;
+use crate::error;
 use crate::rebuild::Progress;
 use crate::reserve::Reserve;
 use crate::room::{self, Room};
 use crate::rows::{self, execute};
 use crate::rules::{Rule, Rules, effective_min_free};
-use crate::{error, layout};
 
 mod alarm;
+mod doomed;
 pub(crate) mod first_aid;
 mod receipts;
 mod removal;
@@ -29,6 +29,7 @@ mod trust;
 mod usage;
 
 use alarm::Alarm;
+use doomed::Doomed;
 use receipts::Receipts;
 pub(crate) use removal::Victim;
 use removal::{Demand, Removal};
@@ -45,8 +46,6 @@ const PROTECTED_EVERY: Duration = Duration::from_secs(60);
 const SEGMENTS_MAX: usize = 1_000;
 /// After a removal the file system has so long to show it before `min_free` asks for more.
 const SETTLING: Duration = Duration::from_secs(1);
-/// Files that can't be deleted are tried again this often, and until then nothing more goes: it would free nothing.
-const RETRY_EVERY: Duration = Duration::from_secs(60);
 /// Brings the log into the database, as far as readers let it.
 const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 
@@ -95,22 +94,6 @@ pub(crate) struct Retention {
     /// The index itself found no room.
     is_index_full: bool,
     is_cut_short: bool,
-}
-
-/// Files on their way out.
-#[derive(Debug, Default)]
-struct Doomed {
-    /// To be deleted.
-    paths: BTreeSet<String>,
-    /// Deleted: their notes may go.
-    gone: Vec<String>,
-    /// Directories that they were deleted from.
-    dirs: BTreeSet<PathBuf>,
-    /// Some could not be deleted.
-    failed: Option<Instant>,
-    is_said: bool,
-    /// None of those that a removal chose could be deleted: it frees nothing to choose more.
-    is_stuck: bool,
 }
 
 /// What is known of the table `protections`.
@@ -175,8 +158,9 @@ impl Retention {
         )
         .fetch_all(&mut *connection)
         .await?;
-        self.files.paths.extend(paths);
+        self.files.add(paths);
         self.delete_files().await;
+        self.files.unstick();
         if !gone.is_empty() {
             self.forget(connection, gone, now_us).await?;
         }
@@ -306,12 +290,12 @@ impl Retention {
         self.looked = Some(now);
         self.look_at_disk().await;
         self.sum_protected(connection, now).await?;
-        if self.files.failed.is_some() && !is_within(self.files.failed, RETRY_EVERY) {
+        if self.files.is_retry_due() {
             self.delete_files().await;
-            self.files.is_stuck = false;
+            self.files.unstick();
         }
         let mut demands = Vec::new();
-        if !self.files.is_stuck && !self.rests {
+        if !self.files.is_stuck() && !self.rests {
             if is_full {
                 demands.push(of_any(
                     Rule::DiskFull,
@@ -368,15 +352,13 @@ impl Retention {
         let freed = removal.freed();
         self.say(is_full, &removal);
         let paths = removal.victims.into_iter().map(|victim| victim.path);
-        self.files.paths.extend(paths);
-        let gone_before = self.files.gone.len();
+        self.files.add(paths);
         self.delete_files().await;
-        self.files.is_stuck = self.files.failed.is_some() && self.files.gone.len() == gone_before;
         if is_full {
             self.restore_reserve().await;
         }
         self.publish();
-        Ok(if self.files.is_stuck { 0 } else { freed })
+        Ok(if self.files.is_stuck() { 0 } else { freed })
     }
 
     /// Brings the log into the database, so that it is begun again and has room for rows though nothing may go. What the database lacks for
@@ -391,25 +373,9 @@ impl Retention {
         emptied
     }
 
-    /// Forgets, in the caller's transaction, the notes of files that are deleted. They must be so durably.
-    pub async fn forget_deleted(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        for path in &self.files.gone {
-            sqlx::query("DELETE FROM doomed WHERE path = ?")
-                .bind(path)
-                .execute(&mut *connection)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// That transaction was committed.
-    pub fn forgot_deleted(&mut self) {
-        self.files.gone.clear();
-    }
-
-    /// The directories that files were deleted from since the last call.
-    pub fn take_dirs(&mut self) -> BTreeSet<PathBuf> {
-        std::mem::take(&mut self.files.dirs)
+    /// Files whose rows are gone.
+    pub fn files(&mut self) -> &mut Doomed {
+        &mut self.files
     }
 
     /// One removal, whole and durable. On a full disk even that may find no room: then it is tried with as little as possible, and then
@@ -459,9 +425,9 @@ impl Retention {
         let is_there = |path: &str| self.disk.open_forgotten(Path::new(path)).is_ok();
         let oldest = removal::oldest(connection, demands, is_there).await;
         if let Ok(Some(path)) = &oldest {
-            let (disk, paths) = (self.disk.clone(), BTreeSet::from([path.clone()]));
-            let _ =
-                tokio::task::spawn_blocking(move || delete(&disk, paths, &BTreeSet::new())).await;
+            let mut first = Doomed::default();
+            first.add([path.clone()]);
+            first.delete(&self.disk, |_| false).await;
         }
         execute(connection, "ROLLBACK").await?;
         oldest.map(|_| ())
@@ -494,39 +460,9 @@ impl Retention {
 
     /// Deletes the doomed files, and the directories that are empty without them.
     async fn delete_files(&mut self) {
-        let paths = std::mem::take(&mut self.files.paths);
-        if paths.is_empty() {
-            self.files.failed = None;
-            return;
-        }
-        let (disk, of_cameras) = (self.disk.clone(), paths.clone());
-        let idle: BTreeSet<String> = paths
-            .iter()
-            .filter_map(|path| layout::camera_of(path))
-            .filter(|camera| !self.usage.is_configured(camera))
-            .map(str::to_owned)
-            .collect();
-        let deleted = tokio::task::spawn_blocking(move || delete(&disk, of_cameras, &idle)).await;
-        let Ok(deleted) = deleted else {
-            self.files.paths = paths; // a panic is a bug; try again with the next removal
-            return;
-        };
-        self.files.gone.extend(deleted.gone);
-        self.files.dirs.extend(deleted.dirs);
-        self.files.failed = (!deleted.failed.is_empty()).then(Instant::now);
-        if let Some((path, error)) = deleted.failed.first() {
-            if !std::mem::replace(&mut self.files.is_said, true) {
-                tracing::error!(
-                    path, %error, files = deleted.failed.len(),
-                    "footage that must go can't be deleted; check the permissions below the storage directory"
-                );
-            }
-        } else {
-            self.files.is_said = false;
-        }
-        self.files
-            .paths
-            .extend(deleted.failed.into_iter().map(|(path, _)| path));
+        let usage = &self.usage;
+        let is_idle = |camera: &str| !usage.is_configured(camera);
+        self.files.delete(&self.disk, is_idle).await;
     }
 
     async fn look_at_disk(&mut self) {
@@ -736,52 +672,4 @@ enum Resort {
     Log,
     /// A file makes the room in which its rows are deleted.
     File,
-}
-
-/// What became of files that were to be deleted.
-#[derive(Debug, Default)]
-struct Deleted {
-    /// They are not there any more.
-    gone: Vec<String>,
-    failed: Vec<(String, io::Error)>,
-    /// Directories whose entries changed.
-    dirs: BTreeSet<PathBuf>,
-}
-
-/// Deletes files, then the directories that this left empty: that of the date and, for the cameras in `idle`, the camera's. Blocking.
-fn delete(disk: &Disk, paths: BTreeSet<String>, idle: &BTreeSet<String>) -> Deleted {
-    let mut deleted = Deleted::default();
-    let mut dates = BTreeSet::new();
-    for path in paths {
-        // Only a path that this program makes: the index may have been written by others.
-        let camera = layout::camera_of(&path).map(str::to_owned);
-        let removed = match &camera {
-            Some(_) => disk.remove(&path),
-            None => Err(io::Error::other("it is not a path of footage")),
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                deleted.failed.push((path, error))
-            }
-            _ => {
-                dates.extend(
-                    Path::new(&path)
-                        .parent()
-                        .zip(camera)
-                        .map(|(date, camera)| (date.to_owned(), camera)),
-                );
-                deleted.gone.push(path);
-            }
-        }
-    }
-    for (date, camera) in dates {
-        let of_camera = date.parent().map(Path::to_owned).unwrap_or_default();
-        // Where it is not empty it stays, and that is no error.
-        if disk.remove_dir(&date).is_err() {
-            deleted.dirs.insert(date);
-        } else if !(idle.contains(&camera) && disk.remove_dir(&of_camera).is_ok()) {
-            deleted.dirs.insert(of_camera);
-        }
-    }
-    deleted
 }
