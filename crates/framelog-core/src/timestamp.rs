@@ -125,17 +125,30 @@ fn trim(text: &[u8]) -> Option<&[u8]> {
         .filter(|text| text.len() <= TEXT_BYTES_MAX)
 }
 
-/// Writes microseconds as `seconds.micros` (`1700000000.123456`).
-pub fn format_us(us: i64) -> String {
-    format!(
-        "{}{}.{:06}",
-        if us < 0 { "-" } else { "" },
-        us.unsigned_abs() / 1_000_000,
-        us.unsigned_abs() % 1_000_000
-    )
+const MICROS: u64 = 1_000_000;
+
+/// Appends microseconds as `seconds.micros` (`1700000000.123456`). Without `fmt`: it is written twice a frame.
+pub fn write_us(us: i64, out: &mut Vec<u8>) {
+    if us < 0 {
+        out.push(b'-');
+    }
+    let (seconds, micros) = (us.unsigned_abs() / MICROS, us.unsigned_abs() % MICROS);
+    let mut number = itoa::Buffer::new();
+    out.extend_from_slice(number.format(seconds).as_bytes());
+    out.push(b'.');
+    // All six digits, by a seventh before them.
+    let decimals = number.format(MICROS + micros).as_bytes();
+    out.extend(decimals.iter().skip(1));
 }
 
-/// Reads what [`format_us`] writes: a sign, digits, and up to six decimals. Exact; `None` for anything else.
+/// Microseconds as `seconds.micros`.
+pub fn format_us(us: i64) -> String {
+    let mut text = Vec::new();
+    write_us(us, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Reads what [`write_us`] writes: a sign, digits, and up to six decimals. Exact; `None` for anything else.
 pub fn parse_us(text: &[u8]) -> Option<i64> {
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(text) => (true, text),

@@ -152,6 +152,7 @@ impl CameraLog {
         }
         if !self.queue.push(Entry {
             camera: self.camera.clone(),
+            camera_id: self.camera.id,
             command,
             came: Instant::now(),
             bytes,

@@ -31,6 +31,8 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub camera: Arc<Camera>,
+    /// Of the camera: to look at it there, where its reader writes too, takes as long as all else that is done to sort entries.
+    pub camera_id: i64,
     pub command: Command,
     pub came: Instant,
     /// What it counts against the budget.

@@ -178,58 +178,54 @@ impl Writer {
         let appends = |entry: &&Entry| matches!(entry.command, Command::Append { .. });
         let came = entries.iter().filter(appends);
         self.line
-            .extend(came.map(|entry| (entry.came, entry.camera.id)));
-        entries.sort_by_key(|entry| entry.camera.id); // stable: within a camera the order is that of arrival
+            .extend(came.map(|entry| (entry.came, entry.camera_id)));
+        entries.sort_by_key(|entry| entry.camera_id); // stable: within a camera the order is that of arrival
         let now = Instant::now();
         // A clock that began later than that has seen nothing wait: what it has seen may go.
         let since = now.checked_sub(held::wait(self.held_bytes)).unwrap_or(now);
         let mut changes = Vec::new();
         let mut entries = entries.into_iter().peekable();
-        while let Some(camera) = entries.peek().map(|first| first.camera.clone()) {
-            self.turn(&camera, &mut changes, |run| {
-                while let Some(entry) = entries.next_if(|next| next.camera.id == camera.id) {
+        while let Some(first) = entries.next() {
+            let camera_id = first.camera_id;
+            (self.recordings.entry(camera_id))
+                .or_insert_with(|| Recording::new(first.camera.clone()));
+            self.turn(camera_id, &mut changes, |run| {
+                run.take(first);
+                while let Some(entry) = entries.next_if(|next| next.camera_id == camera_id) {
                     run.take(entry);
                 }
                 run.write_some(since);
             });
         }
-        while let Some(camera) = self.next_waiting(since) {
-            self.turn(&camera, &mut changes, |run| run.write_some(since));
+        while let Some(camera_id) = self.next_waiting(since) {
+            self.turn(camera_id, &mut changes, |run| run.write_some(since));
         }
         self.send(changes);
     }
 
     /// Whose frame has waited since then or longer, if anyone's has.
-    fn next_waiting(&mut self, since: Instant) -> Option<Arc<Camera>> {
+    fn next_waiting(&mut self, since: Instant) -> Option<i64> {
         while let Some((came, camera_id)) = self.line.pop_front_if(|(came, _)| *came <= since) {
             if self.waits(came, camera_id) {
-                let recording = self.recordings.get(&camera_id);
-                return recording.map(|recording| recording.camera.clone());
+                return Some(camera_id);
             }
         }
         None
     }
 
     fn end_all(&mut self) {
-        let cameras: Vec<Arc<Camera>> = (self.recordings.values())
-            .map(|recording| recording.camera.clone())
-            .collect();
         let mut changes = Vec::new();
-        for camera in cameras {
-            self.turn(&camera, &mut changes, |run| run.end_segment());
+        for camera_id in self.recordings.keys().copied().collect::<Vec<_>>() {
+            self.turn(camera_id, &mut changes, |run| run.end_segment());
         }
         self.send(changes);
     }
 
-    /// A camera's turn.
-    fn turn(
-        &mut self,
-        camera: &Arc<Camera>,
-        changes: &mut Vec<Change>,
-        work: impl FnOnce(&mut Run<'_>),
-    ) {
-        let recording =
-            (self.recordings.entry(camera.id)).or_insert_with(|| Recording::new(camera.clone()));
+    /// A camera's turn, of which something came before.
+    fn turn(&mut self, camera_id: i64, changes: &mut Vec<Change>, work: impl FnOnce(&mut Run<'_>)) {
+        let Some(recording) = self.recordings.get_mut(&camera_id) else {
+            return;
+        };
         let before = recording.held.bytes();
         let mut run = Run {
             shared: &self.shared,
@@ -368,10 +364,13 @@ impl Run<'_> {
 
     /// Goes on in a new segment if somebody has deleted the file of the open one. Its rows stay: `verify` and retention tell that it is gone.
     fn leave_deleted(&mut self) {
-        let recording = &*self.recording;
-        let Some(deleted) = recording.open.as_ref().filter(|open| open.is_deleted()) else {
+        let recording = &mut *self.recording;
+        let Some(deleted) = recording.open.as_mut() else {
             return;
         };
+        if !deleted.is_deleted() {
+            return;
+        }
         if deleted.row().frames > 0 {
             tracing::error!(
                 camera = &*recording.camera.name,
@@ -589,6 +588,7 @@ mod tests {
         };
         Entry {
             camera: camera.clone(),
+            camera_id: camera.id,
             command: Command::Append {
                 frame,
                 new_segment: false,

@@ -8,7 +8,7 @@ use crc32fast::Hasher;
 use super::{Format, Head, Stored};
 use crate::clock::ClockKind;
 use crate::frame::{Codec, Frame};
-use crate::timestamp::{format_us, parse_us};
+use crate::timestamp::{parse_us, write_us};
 
 /// The boundary of framelog's own parts, without its leading dashes.
 pub const BOUNDARY: &str = "framelog";
@@ -37,24 +37,26 @@ pub const FORMAT: Format = Format {
 pub fn write_head(frame: &Frame, out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(START);
-    // Writing to a Vec does not fail.
-    let _ = write!(
-        out,
-        "Content-Length: {}\r\nX-Timestamp: {}\r\nX-Received: {}\r\nX-Clock: {}\r\n",
-        frame.payload.len(),
-        format_us(frame.captured_us),
-        format_us(frame.received_us),
-        frame.clock.name(),
-    );
+    out.extend_from_slice(b"Content-Length: ");
+    out.extend_from_slice(itoa::Buffer::new().format(frame.payload.len()).as_bytes());
+    out.extend_from_slice(b"\r\nX-Timestamp: ");
+    write_us(frame.captured_us, out);
+    out.extend_from_slice(b"\r\nX-Received: ");
+    write_us(frame.received_us, out);
+    out.extend_from_slice(b"\r\nX-Clock: ");
+    out.extend_from_slice(frame.clock.name().as_bytes());
     if frame.clock == ClockKind::Mapped {
-        let _ = write!(out, "X-Clock-Offset: {}\r\n", format_us(frame.offset_us));
+        out.extend_from_slice(b"\r\nX-Clock-Offset: ");
+        write_us(frame.offset_us, out);
     }
     if !frame.complete {
-        let _ = write!(out, "X-Complete: no\r\n");
+        out.extend_from_slice(b"\r\nX-Complete: no");
     }
+    out.extend_from_slice(b"\r\n");
     let mut head = Hasher::new();
     head.update(out.get(start..).unwrap_or_default());
     let crc = frame.payload.digest().behind(head);
+    // Writing to a Vec does not fail.
     let _ = write!(out, "X-Crc: {crc:08x}\r\n\r\n");
 }
 
