@@ -1,7 +1,8 @@
 //! `framelog find`: which footage there is, which gaps, and which footage was removed, by time.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use framelog_store::query::{FrameRow, GapRow, RemovalRow, StretchRow};
@@ -14,6 +15,8 @@ use crate::wall::now_us;
 
 const DEFAULT_SPAN_US: i64 = 24 * 3_600 * 1_000_000;
 const PAGE_FRAMES: u32 = 1_000;
+/// Written at a time.
+const OUTPUT_BYTES: usize = 64 << 10;
 
 /// Arguments of `framelog find`.
 #[derive(Clone, Debug, clap::Args)]
@@ -63,7 +66,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         }
         None => reader.cameras().await.map_err(Failure::failed)?,
     };
-    let mut out = BufWriter::new(std::io::stdout());
+    let mut out = BufWriter::with_capacity(OUTPUT_BYTES, io::stdout());
     ended(listing.write(&reader, &cameras, storage, &mut out).await)
 }
 
@@ -243,9 +246,11 @@ impl Listing {
                 break;
             }
             if self.args.json {
-                writeln!(out, "{}", frame_json(&frame))?;
+                let json = serde_json::to_writer(&mut *out, &FrameJson::of(&frame));
+                json.map_err(io::Error::from)?;
+                out.write_all(b"\n")?;
             } else {
-                writeln!(out, "{}", frame_line(&frame, width, self.args.utc))?;
+                write_frame_line(&frame, width, self.args.utc, out)?;
             }
             if let Some(pages_of) = pages.get_mut(next)
                 && pages_of.page.is_empty()
@@ -390,8 +395,14 @@ fn removal_line(removal: &RemovalRow, width: usize, utc: bool) -> String {
     )
 }
 
-fn frame_line(frame: &FrameRow, width: usize, utc: bool) -> String {
-    format!(
+fn write_frame_line(
+    frame: &FrameRow,
+    width: usize,
+    utc: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(
+        out,
         "{:width$}  {}  {:7}  {:>8}  {}:{}{}",
         frame.camera,
         time::format(frame.captured_us, utc),
@@ -447,25 +458,43 @@ fn item_json(item: &Item) -> Value {
     }
 }
 
-/// The columns of the view `footage`.
-fn frame_json(frame: &FrameRow) -> Value {
-    json!({
-        "kind": "frame",
-        "camera": &*frame.camera,
-        "captured": time::format(frame.captured_us, true),
-        "captured_us": frame.captured_us,
-        "received_us": frame.received_us,
-        "clock": frame.clock.name(),
-        "codec": frame.codec.name(),
-        "keyframe": frame.keyframe,
-        "complete": frame.complete,
-        "path": frame.path.to_string_lossy(),
-        "offset": frame.offset,
-        "length": frame.length,
-    })
+/// The columns of the view `footage`. Not a [`Value`], because an hour of a camera has tens of thousands.
+#[derive(serde::Serialize)]
+struct FrameJson<'f> {
+    camera: &'f str,
+    captured: String,
+    captured_us: i64,
+    clock: &'f str,
+    codec: &'f str,
+    complete: bool,
+    keyframe: bool,
+    kind: &'static str,
+    length: u64,
+    offset: u64,
+    path: Cow<'f, str>,
+    received_us: i64,
 }
 
-fn file_name(path: &Path) -> std::borrow::Cow<'_, str> {
+impl<'f> FrameJson<'f> {
+    fn of(frame: &'f FrameRow) -> Self {
+        Self {
+            camera: &frame.camera,
+            captured: time::format(frame.captured_us, true),
+            captured_us: frame.captured_us,
+            clock: frame.clock.name(),
+            codec: frame.codec.name(),
+            complete: frame.complete,
+            keyframe: frame.keyframe,
+            kind: "frame",
+            length: frame.length,
+            offset: frame.offset,
+            path: frame.path.to_string_lossy(),
+            received_us: frame.received_us,
+        }
+    }
+}
+
+fn file_name(path: &Path) -> Cow<'_, str> {
     path.file_name().unwrap_or_default().to_string_lossy()
 }
 
