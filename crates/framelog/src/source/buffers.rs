@@ -6,6 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::mem;
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -19,13 +20,14 @@ const ROOM_BYTES_MIN: usize = SHARED_BYTES_MIN;
 const SHARED_BYTES_MIN: usize = BUFFER_BYTES / 8;
 /// So many are remembered, 32 MiB: what some 150 MB/s have on their way to the disk. Others are freed when they have been written.
 const REMEMBERED_MAX: usize = 256;
-/// So many are looked at before fresh memory is taken: one may be held for long.
+/// So many of those that were used up are looked at each time: one may be held for long.
 const LOOKS: usize = 4;
 
 thread_local! {
     static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
         current: BytesMut::with_capacity(BUFFER_BYTES),
         used: VecDeque::new(),
+        free: Vec::new(),
     });
 }
 
@@ -36,6 +38,9 @@ struct Buffers {
     current: BytesMut,
     /// Used up, the oldest first: empty handles to memory that others may still hold parts of.
     used: VecDeque<BytesMut>,
+    /// Those that nobody holds any more. The last comes first: the processor's cache may still have it, and after a stall of the disk there are
+    /// many.
+    free: Vec<BytesMut>,
 }
 
 /// Lets `read` append to the thread's buffer, once; what it has appended.
@@ -61,30 +66,32 @@ pub fn read<E>(
 impl Buffers {
     /// Goes on with a buffer of which nobody holds a part any more, or a new one.
     fn replace(&mut self) {
-        let next = self.reclaimed();
-        let full = std::mem::replace(&mut self.current, next);
-        if self.used.len() >= REMEMBERED_MAX {
+        self.reclaim();
+        let next = (self.free.pop()).unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES));
+        let full = mem::replace(&mut self.current, next);
+        if self.used.len() + self.free.len() >= REMEMBERED_MAX {
             self.used.pop_front();
         }
         self.used.push_back(full);
     }
 
-    fn reclaimed(&mut self) -> BytesMut {
+    fn reclaim(&mut self) {
         for _ in 0..LOOKS.min(self.used.len()) {
             let Some(mut buffer) = self.used.pop_front() else {
                 break;
             };
-            if buffer.try_reclaim(BUFFER_BYTES) {
-                return buffer;
+            match buffer.try_reclaim(BUFFER_BYTES) {
+                true => self.free.push(buffer),
+                false => self.used.push_back(buffer),
             }
-            self.used.push_back(buffer);
         }
-        BytesMut::with_capacity(BUFFER_BYTES)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     /// Reads so many bytes of this value.
@@ -100,8 +107,8 @@ mod tests {
         piece
     }
 
-    fn used() -> usize {
-        BUFFERS.with_borrow(|buffers| buffers.used.len())
+    fn remembered() -> usize {
+        BUFFERS.with_borrow(|buffers| buffers.used.len() + buffers.free.len())
     }
 
     #[test]
@@ -136,10 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn what_became_free_last_is_used_first() {
+        let mut held: Vec<Bytes> = (0..50).map(|_| take(1, BUFFER_BYTES)).collect();
+        let last = held.pop().unwrap();
+        held.clear();
+        drop(last);
+        let places =
+            |n: usize| -> HashSet<_> { (0..n).map(|_| take(2, BUFFER_BYTES).as_ptr()).collect() };
+        places(50);
+        assert!(places(50).len() <= 2 * LOOKS, "few take turns");
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
         for _ in 0..2 * REMEMBERED_MAX {
             std::mem::forget(take(0, BUFFER_BYTES));
         }
-        assert_eq!(used(), REMEMBERED_MAX);
+        assert_eq!(remembered(), REMEMBERED_MAX);
     }
 }
