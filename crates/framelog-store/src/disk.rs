@@ -17,7 +17,7 @@ mod made;
 
 use made::Made;
 
-use crate::mounts;
+use crate::{mounts, owner};
 
 /// A directory may be removed, because it is empty, so often before a file is made in it.
 const CREATE_TRIES: usize = 8;
@@ -122,8 +122,9 @@ impl Disk {
         retried(|| {
             #[cfg(test)]
             self.faults.call()?;
-            let file = rustix::fs::openat(&self.root, path, flags, Mode::from(0o666))?;
-            Ok(file.into())
+            let file = rustix::fs::openat(&self.root, path, flags, Mode::from(0o666))?.into();
+            owner::give(&file, &self.root)?;
+            Ok(file)
         })
     }
 
@@ -132,9 +133,10 @@ impl Disk {
             #[cfg(test)]
             self.faults.call()?;
             match rustix::fs::mkdirat(&self.root, path, Mode::from(0o777)) {
-                Err(Errno::EXIST) => Ok(()),
-                made => Ok(made?),
+                Err(Errno::EXIST) => return Ok(()),
+                made => made?,
             }
+            owner::give(&self.open_below(path)?, &self.root)
         })
     }
 

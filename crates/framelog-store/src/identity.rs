@@ -10,7 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::layout;
+use crate::{layout, owner};
 
 /// Who only looks whether a recorder runs holds the lock for a moment: it is tried again so often, so far apart.
 const LOOKS_MAX: u32 = 10;
@@ -48,6 +48,7 @@ pub(crate) fn lock(storage: &Path) -> Result<Lock, Error> {
         return Err(locked());
     }
     let directory = File::open(storage).map_err(failed())?;
+    owner::give(&file, &directory).map_err(failed())?;
     let _directory = match take(&directory) {
         Ok(false) => return Err(locked()),
         taken => taken.ok().map(|_| directory),
@@ -156,7 +157,7 @@ pub(crate) fn write(storage: &Path, uuid: Uuid) -> Result<(), Error> {
         "# Who records in this directory. Made once; goes with the footage wherever the disk goes.\nuuid = \"{uuid}\"\n"
     );
     let put = || {
-        let mut file = File::create(&fresh)?;
+        let mut file = owner::create(storage, &fresh)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;

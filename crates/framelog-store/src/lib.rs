@@ -48,6 +48,7 @@ mod mounts;
 mod old_index;
 mod outage;
 mod overflow;
+mod owner;
 mod pending;
 mod queue;
 mod rebuild;

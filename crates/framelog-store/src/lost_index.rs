@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::error::{self, Error};
-use crate::layout;
+use crate::{layout, owner};
 
 /// There while the index is to be made anew, or is being made: a crash in between is no end of it.
 const MARK: &str = "reindex";
@@ -89,7 +89,7 @@ pub(crate) fn set_mark(storage: &Path, mark: &Mark) -> Result<(), Error> {
     let path = storage.join(MARK);
     let fresh = path.with_extension("new");
     let put = || {
-        let mut file = File::create(&fresh)?;
+        let mut file = owner::create(storage, &fresh)?;
         file.write_all(mark.text().as_bytes())?;
         file.sync_all()?;
         fs::rename(&fresh, &path)?;

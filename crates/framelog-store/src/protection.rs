@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::reserve::Reserve;
 use crate::rows::execute;
-use crate::{layout, session, wall};
+use crate::{layout, owner, session, wall};
 
 /// How long a change waits for the recorder's commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -298,11 +298,8 @@ impl Protections {
         let fresh = path.with_extension("toml.new");
         let put = || {
             let text = toml::to_string(&copied).map_err(io::Error::other)?;
-            let mut file = File::create(&fresh)?;
+            let mut file = owner::create(&self.storage, &fresh)?;
             file.write_all(format!("{HEAD}{text}").as_bytes())?;
-            // Whoever types the command, the recorder must be able to read it. Only root can give a file away, and needs to.
-            let owner = fs::metadata(&self.index)?;
-            let _ = give(&file, &owner);
             file.sync_all()?;
             fs::rename(&fresh, &path)?;
             File::open(&self.storage)?.sync_all()
@@ -396,11 +393,6 @@ pub(crate) async fn shrink(
     };
     let changed = sqlx::query(sql).bind(id).bind(next_us).execute(connection);
     changed.await.map(|_| next_us.is_none())
-}
-
-fn give(file: &File, owner: &fs::Metadata) -> io::Result<()> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::os::unix::fs::fchown(file, Some(owner.uid()), Some(owner.gid()))
 }
 
 /// That the segment `s` overlaps the protection `p`. A segment that does begins before its end, and at most the camera's longest

@@ -15,7 +15,7 @@ use crate::lost_index::{self, Mark};
 use crate::rebuild::{self, Plan};
 use crate::recovery::{self, Killed, Recovered};
 use crate::rows::{self, next_id};
-use crate::{accounts, identity, layout, protection};
+use crate::{accounts, identity, layout, owner, protection};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -109,6 +109,10 @@ async fn try_begin(
     now_us: i64,
 ) -> Result<Session, Error> {
     let path = storage.join(layout::INDEX);
+    if !path.exists() {
+        // SQLite makes its log for the owner of the index, and the index for nobody in particular. If this fails SQLite will say why.
+        let _ = owner::create(storage, &path);
+    }
     let mut connection = connect(&path)
         .await
         .map_err(Error::index(&path, "opened"))?;

@@ -30,7 +30,7 @@ use crate::retention::{Keeping, Retention, Victim, first_aid};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
 use crate::writer::{self, Writers};
-use crate::{admission, integrity, layout, protection, rows, wall};
+use crate::{admission, integrity, layout, owner, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
@@ -116,13 +116,16 @@ fn make_dir(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    if let Some(parent) = path.parent() {
-        make_dir(parent_or_here(parent))?;
+    let above = parent_or_here(path.parent().unwrap_or(path));
+    if above != path {
+        make_dir(above)?;
     }
     match fs::create_dir(path) {
-        Err(error) if !path.is_dir() => Err(error),
-        _ => sync_entry(path), // somebody else may have been quicker
+        Ok(()) => owner::give(&File::open(path)?, &File::open(above)?)?,
+        Err(_) if path.is_dir() => {} // somebody else was quicker
+        Err(error) => return Err(error),
     }
+    sync_entry(path)
 }
 
 /// Makes it durable that the directory is there. Without the right to read the one above, that is left to the system.

@@ -1188,3 +1188,42 @@ async fn recording_goes_on_in_a_new_file_when_somebody_deletes_the_one_that_is_w
         (last_us, paths[1].as_ref())
     );
 }
+
+#[tokio::test]
+async fn all_that_is_made_belongs_to_the_owner_of_the_directory() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(dir.path(), Some(65_534), Some(65_534)).unwrap();
+    }
+    let owner = std::fs::metadata(dir.path()).unwrap().uid();
+    let assert_owned = || {
+        let mut below = vec![dir.path().to_owned()];
+        let mut seen = 0;
+        while let Some(path) = below.pop() {
+            assert_eq!(std::fs::metadata(&path).unwrap().uid(), owner, "{path:?}");
+            seen += 1;
+            if path.is_dir() {
+                below.extend(
+                    std::fs::read_dir(path)
+                        .unwrap()
+                        .map(|entry| entry.unwrap().path()),
+                );
+            }
+        }
+        seen
+    };
+    ask_for_reindex(dir.path()).unwrap();
+    let store = open(dir.path()).await;
+    let gate = store.camera("gate").await.unwrap();
+    gate.append(picture(T, 1_000), false).unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    while frames(&reader, "gate").await.is_empty() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // The directory, the index, its log and shared memory, identity, lock, reserve, footage, camera, date, segment.
+    assert!(assert_owned() >= 11);
+    drop(reader);
+    store.close().await.unwrap();
+    assert_owned();
+}
