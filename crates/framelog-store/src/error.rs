@@ -133,7 +133,10 @@ pub enum Error {
         path: PathBuf,
     },
     /// SQLite refused.
-    #[error("{path}: the index could not be {action}: {source}")]
+    #[error(
+        "{path}: the index could not be {action}: {source}{}",
+        remedy_of_index(source)
+    )]
     Index {
         /// The index.
         path: PathBuf,
@@ -167,7 +170,7 @@ pub enum Error {
     #[error("the index has stopped; see the log for the cause, and restart the recorder")]
     IndexStopped,
     /// A file or directory could not be used.
-    #[error("{path}: could not be {action}: {source}")]
+    #[error("{path}: could not be {action}: {source}{}", remedy(source))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -176,6 +179,28 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+}
+
+/// What to do about it, where that is known, behind a semicolon.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; it must be the recorder's user's (sudo chown), and a command may need sudo"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; mount it read-write or, under systemd, name it in ReadWritePaths= (docs/install.md)"
+        }
+        _ => "",
+    }
+}
+
+fn remedy_of_index(error: &sqlx::Error) -> &'static str {
+    let code = error.as_database_error().and_then(|error| error.code());
+    match code.as_deref() {
+        // SQLITE_READONLY: the file is another user's.
+        Some("8") => remedy(&io::ErrorKind::PermissionDenied.into()),
+        _ => "",
+    }
 }
 
 /// Whether SQLite found no room for its files.

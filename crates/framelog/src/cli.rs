@@ -24,6 +24,7 @@ mod probe;
 mod progress;
 mod protect;
 mod receipt;
+mod recorder_user;
 mod reindex;
 mod reload;
 mod run;

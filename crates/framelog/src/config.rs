@@ -94,7 +94,7 @@ impl Default for Storage {
 pub struct Http {
     /// Where it listens; port 0 takes a free one, which the log names.
     pub listen: SocketAddr,
-    /// Whether the file says so. If it doesn't, a taken port is no reason not to record.
+    /// Whether the file says otherwise than the default. If it doesn't, a taken port is no reason not to record.
     pub configured: bool,
     /// Who sends this may ask for more than the health; `None`: whoever reaches the address, which only this machine does.
     pub token: Option<Password>,
@@ -178,12 +178,25 @@ impl Config {
         self.cameras = new.cameras;
     }
 
+    /// The files that passwords and tokens are read from.
+    pub fn password_files(&self) -> impl Iterator<Item = &Path> {
+        self.password_sources().filter_map(|source| match source {
+            PasswordSource::File(path) => Some(&**path),
+            _ => None,
+        })
+    }
+
     fn holds_password(&self) -> bool {
+        self.password_sources()
+            .any(|source| matches!(source, PasswordSource::Text | PasswordSource::Url))
+    }
+
+    fn password_sources(&self) -> impl Iterator<Item = &PasswordSource> {
         let of_cameras = self.cameras.iter().map(|camera| &camera.password_source);
         of_cameras
             .chain([&self.http.token_source])
             .chain(self.webhook.iter().map(|webhook| &webhook.token_source))
-            .any(|source| matches!(source, Some(PasswordSource::Text | PasswordSource::Url)))
+            .flatten()
     }
 }
 
@@ -320,7 +333,7 @@ fn http(report: &mut Report<'_>, top: &DeTable<'_>, surroundings: &Surroundings<
     }
     Http {
         listen: listen.unwrap_or(Http::default().listen),
-        configured: listen.is_some(),
+        configured: listen.is_some_and(|listen| listen != Http::default().listen),
         token,
         token_source,
     }

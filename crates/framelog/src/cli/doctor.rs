@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,9 +13,10 @@ use rustix::process::{Resource, getegid, geteuid, getrlimit};
 
 use super::check::storage::nearest;
 use super::output::{Stop, ended};
+use super::recorder_user::{self, Owner, User};
 use super::{Failure, ask};
-use crate::config::{Config, Storage};
-use crate::report::Report;
+use crate::config::{Config, Problem, Storage};
+use crate::report::{Report, StorageState};
 
 mod cameras;
 mod clock;
@@ -30,8 +30,6 @@ mod speed;
 use finding::{Finding, Level};
 use load::Load;
 
-/// The user that the package and the unit record as.
-const USER: &str = "framelog";
 /// The rate is that of so much footage.
 const RECENT: Duration = Duration::from_secs(3600);
 
@@ -48,11 +46,20 @@ pub struct Args {
 /// # Errors
 /// The configuration is wrong. Without a line if something else is.
 pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
-    let (config, warnings) = Config::load(&config).map_err(|p| Failure::configuration(&p))?;
-    let mut found: Vec<Finding> = warnings
-        .iter()
-        .map(|warning| Finding::warning("config", warning.to_string(), ""))
+    let file = config;
+    let (config, problems) = read_anyway(&file)?;
+    let mut found: Vec<Finding> = problems
+        .into_iter()
+        .map(|(problem, level)| Finding {
+            level,
+            ..Finding::warning("config", problem.to_string(), "")
+        })
         .collect();
+    let hidden = recorder_user::hidden_files(&file, &config);
+    found.extend(hidden.iter().map(|file| {
+        let (says, remedy) = recorder_user::say_hidden(file);
+        Finding::wrong("config", says, remedy)
+    }));
     found.extend(examine(&config).await);
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     ended(print(&found, args.json))?;
@@ -62,6 +69,25 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
             code: 1,
         }),
         false => Ok(()),
+    }
+}
+
+/// The configuration, and how bad what there is to say of it is. One with errors is still good for looking at what runs.
+fn read_anyway(file: &Path) -> Result<(Config, Vec<(Problem, Level)>), Failure> {
+    match Config::load(file) {
+        Ok((config, warnings)) => {
+            let warnings = warnings
+                .into_iter()
+                .map(|problem| (problem, Level::Warning));
+            Ok((config, warnings.collect()))
+        }
+        Err(errors) => match Config::load_without_cameras(file) {
+            Ok(config) => {
+                let errors = errors.into_iter().map(|problem| (problem, Level::Wrong));
+                Ok((config, errors.collect()))
+            }
+            Err(_) => Err(Failure::configuration(&errors)),
+        },
     }
 }
 
@@ -84,7 +110,13 @@ async fn examine(config: &Config) -> Vec<Finding> {
     let names: Vec<String> = enabled.map(|camera| camera.name.clone()).collect();
     let footage = Footage::of(&config.storage.path, &names).await;
     let mut found = vec![clock::look().await];
-    found.extend(storage(&config.storage, &footage, names.len()).await);
+    let lost = running
+        .as_ref()
+        .filter(|report| report.storage.state == StorageState::Gone);
+    found.extend(match lost {
+        Some(report) => vec![disk::lost(&report.storage)],
+        None => storage(&config.storage, &footage, names.len()).await,
+    });
     found.push(process::open_files(
         open_files(running.as_ref()),
         names.len(),
@@ -192,23 +224,14 @@ fn space_of(storage: &Storage, space: &StatVfs, footage: &Footage, cameras: usiz
     ]
 }
 
-/// Of the user framelog where root asks and there is one; else of who asks.
+/// Of the recorder's user where there is one; else of who asks, who may be about to start one.
 fn permission(storage: &Storage, there: &Path) -> Finding {
-    let asking = (geteuid().as_raw(), getegid().as_raw());
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let user = match process::read_user(&passwd, USER) {
-        Some(user) if asking.0 == 0 => user,
-        _ => asking,
-    };
+    let user = User::of_recorder().unwrap_or_else(|| User {
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+    });
     match fs::metadata(there) {
-        Ok(metadata) => {
-            let owner = process::Owner {
-                uid: metadata.uid(),
-                gid: metadata.gid(),
-                mode: metadata.mode(),
-            };
-            process::permission(&there.display().to_string(), owner, user)
-        }
+        Ok(found) => process::permission(&there.display().to_string(), Owner::of(&found), user),
         Err(error) => Finding::wrong(
             "permission",
             format!("{}: {error}", storage.path.display()),

@@ -14,8 +14,11 @@ use crate::reload::{Outcome, Reload};
 /// # Errors
 /// Code 2 if the file is wrong: nothing changed. Code 1 if no recorder answers, or the storage did not take it up.
 pub async fn run(config: PathBuf) -> Result<(), Failure> {
-    let found = Config::load_without_cameras(&config);
-    let found = found.map_err(|problems| Failure::refused(&Reload::refused(&problems)))?;
+    let found = Config::load_without_cameras(&config).map_err(|problems| {
+        // All of them, where who asks may read all.
+        let all = Config::load(&config).err().unwrap_or(problems);
+        Failure::refused(&Reload::refused(&all))
+    })?;
     let storage = &found.storage.path;
     let uuid = identity::uuid(storage).map_err(Failure::failed)?;
     let http = &found.http;

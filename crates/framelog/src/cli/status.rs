@@ -39,12 +39,22 @@ pub struct Args {
 /// # Errors
 /// Without a line if a camera that should be recorded isn't. If the configuration is wrong or the index can't be read.
 pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
-    let (config, _) = Config::load(&config).map_err(|p| Failure::configuration(&p))?;
+    let (config, errors) = match Config::load(&config) {
+        Ok((config, _)) => (config, Vec::new()),
+        // What runs goes on by the file as it was; who records may still be asked.
+        Err(errors) => match Config::load_without_cameras(&config) {
+            Ok(found) => (found, errors),
+            Err(_) => return Err(Failure::configuration(&errors)),
+        },
+    };
     if args.watch {
         return ended(watch(&args, &config).await);
     }
     let report = find(&config).await?;
     ended(write(&args, &report))?;
+    if !errors.is_empty() {
+        return Err(Failure::configuration(&errors));
+    }
     match report.is_failing() {
         true => Err(Failure {
             lines: Vec::new(),

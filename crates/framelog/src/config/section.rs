@@ -42,7 +42,7 @@ impl<'s, 't> Section<'s, 't> {
                 let suggestion = did_you_mean(name, known);
                 let place = match path.is_empty() && suggestion.is_empty() {
                     true => {
-                        "; the sections are [storage], [http] and [cameras.NAME], and keys stand below them"
+                        "; the sections are [storage], [http], [webhook] and [cameras.NAME], and keys stand below them"
                     }
                     false => "",
                 };

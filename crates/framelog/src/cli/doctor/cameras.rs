@@ -1,5 +1,6 @@
 //! Do the cameras give pictures? By what the recorder says of them or, without one, by asking them. Not for what they send: that is `probe`.
 
+use framelog_core::gap::GapReason;
 use tokio::task::JoinSet;
 
 use super::finding::Finding;
@@ -8,8 +9,8 @@ use crate::config::Camera;
 use crate::report::{self, Report, State};
 
 const CHECK: &str = "camera";
-const REMEDY: &str =
-    "framelog probe says what it sends; docs/troubleshooting.md, what each reason means";
+/// Where the package puts it; in the repository it is docs/troubleshooting.md.
+const EXPLAINED: &str = "/usr/share/doc/framelog/docs/troubleshooting.md";
 
 /// As the running recorder has them: a second connection is more than some cameras have.
 pub fn recorded(report: &Report) -> Vec<Finding> {
@@ -29,7 +30,14 @@ fn judge_recorded(camera: &report::Camera) -> Finding {
         State::Missing | State::Down => {
             let reason = camera.reason.as_deref().unwrap_or("unknown");
             let detail = camera.detail.as_deref().unwrap_or_default();
-            judge_failure(name, reason, detail)
+            match GapReason::from_name(reason) {
+                Some(GapReason::Starting) => Finding::warning(
+                    CHECK,
+                    format!("{name} is being connected"),
+                    "look again soon",
+                ),
+                _ => judge_failure(name, reason, detail),
+            }
         }
     }
 }
@@ -55,7 +63,16 @@ fn judge_outcome(name: &str, outcome: Outcome) -> Finding {
 }
 
 fn judge_failure(name: &str, reason: &str, detail: &str) -> Finding {
-    Finding::wrong(CHECK, format!("{name}: {reason}: {detail}"), REMEDY)
+    let says = [name, reason, detail];
+    let says: Vec<&str> = says.into_iter().filter(|word| !word.is_empty()).collect();
+    let remedy = match GapReason::from_name(reason) {
+        // The store's own names for a disk that takes nothing are no reasons of the index.
+        None | Some(GapReason::DiskFull | GapReason::DiskSlow) => {
+            format!("see to the disk; {EXPLAINED} says what each reason means")
+        }
+        _ => format!("framelog probe says what it sends; {EXPLAINED}, what each reason means"),
+    };
+    Finding::wrong(CHECK, says.join(": "), remedy)
 }
 
 #[cfg(test)]
@@ -85,5 +102,9 @@ mod tests {
         let found = judge_outcome("gate", failure);
         assert_eq!(found.level, Level::Wrong);
         assert_eq!(found.says, "gate: unauthorized: 401");
+        assert!(found.remedy.contains("framelog probe"));
+        let full = judge_failure("gate", "disk_full", "");
+        assert_eq!(full.says, "gate: disk_full");
+        assert!(full.remedy.starts_with("see to the disk"));
     }
 }

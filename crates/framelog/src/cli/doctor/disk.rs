@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
+use crate::report;
 
 /// A file system as the kernel lists it (proc(5), /proc/PID/mountinfo).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,16 @@ fn read_mount(line: &str) -> Option<Mount> {
         kind: kind.to_owned(),
         is_read_only: is_read_only(options) || is_read_only(of_file_system),
     })
+}
+
+/// The recorder has lost its directory: what is at the path now is not to be written to.
+pub fn lost(storage: &report::Storage) -> Finding {
+    let detail = storage.detail.as_deref().unwrap_or("it is not there");
+    Finding::wrong(
+        "storage",
+        format!("{}: {detail}: nothing is recorded", storage.path.display()),
+        "mount the disk that belongs there; recording goes on by itself then",
+    )
 }
 
 /// What is to be said of it.

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use super::finding::Finding;
+use crate::cli::recorder_user::{Owner, User, WRITE_AND_ENTER};
 
 /// A camera: a connection (over UDP three) and an open segment.
 const FILES_A_CAMERA: u64 = 4;
@@ -65,40 +66,12 @@ pub fn port(
     }
 }
 
-/// Who a file belongs to and what they may do (stat(2)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// User.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Mode.
-    pub mode: u32,
-}
-
-/// The user and group ids of a name in a table like /etc/passwd.
-pub fn read_user(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        if fields.next()? != name {
-            return None;
-        }
-        let uid = fields.nth(1)?.parse().ok()?;
-        Some((uid, fields.next()?.parse().ok()?))
-    })
-}
-
-/// Whether the recorder's user may write the storage directory. Its other groups are not looked at.
-pub fn permission(shown: &str, owner: Owner, (uid, gid): (u32, u32)) -> Finding {
+/// Whether the recorder's user may write the storage directory, or what is there of it.
+pub fn permission(shown: &str, owner: Owner, user: User) -> Finding {
     const CHECK: &str = "permission";
-    let shift = match () {
-        () if uid == 0 => return Finding::ok(CHECK, format!("root may write {shown}")),
-        () if owner.uid == uid => 6,
-        () if owner.gid == gid => 3,
-        () => 0,
-    };
-    let may = owner.mode >> shift & 0o3 == 0o3;
-    match may {
+    let User { uid, gid } = user;
+    match user.may(WRITE_AND_ENTER, owner) {
+        true if uid == 0 => Finding::ok(CHECK, format!("root may write {shown}")),
         true => Finding::ok(
             CHECK,
             format!("the recorder's user (uid {uid}) may write {shown}"),
@@ -148,21 +121,16 @@ mod tests {
 
     #[test]
     fn the_recorders_user_must_be_able_to_write_and_to_enter() {
-        let owner = |uid, gid, mode| Owner { uid, gid, mode };
-        for (owner, user, expected) in [
-            (owner(997, 997, 0o40750), (997, 997), Level::Ok),
-            (owner(0, 0, 0o40755), (997, 997), Level::Wrong),
-            (owner(0, 0, 0o40755), (0, 0), Level::Ok),
-            (owner(0, 997, 0o40770), (997, 997), Level::Ok),
-            (owner(0, 997, 0o40760), (997, 997), Level::Wrong),
-            (owner(0, 0, 0o41777), (997, 997), Level::Ok),
-            (owner(997, 997, 0o40570), (997, 997), Level::Wrong),
-        ] {
-            let found = permission("/p", owner, user);
-            assert_eq!(found.level, expected, "{}", found.says);
-        }
-        let passwd = "root:x:0:0:root:/root:/bin/bash\nframelog:x:997:996::/var/lib/framelog:/usr/sbin/nologin\n";
-        assert_eq!(read_user(passwd, "framelog"), Some((997, 996)));
-        assert_eq!(read_user(passwd, "frame"), None);
+        let user = User { uid: 997, gid: 997 };
+        let level = |uid, mode| {
+            let owner = Owner {
+                uid,
+                gid: uid,
+                mode,
+            };
+            permission("/p", owner, user).level
+        };
+        assert_eq!(level(997, 0o40750), Level::Ok);
+        assert_eq!(level(0, 0o40755), Level::Wrong);
     }
 }

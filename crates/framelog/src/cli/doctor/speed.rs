@@ -56,6 +56,13 @@ pub fn measure(directory: &Path) -> io::Result<Speed> {
 pub fn judge(measured: &io::Result<Speed>, load: &Load, every: Duration) -> Finding {
     let speed = match measured {
         Ok(speed) => speed,
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            return Finding::wrong(
+                CHECK,
+                "the disk is full",
+                "see what else fills it, or let footage go: [storage] max_size, min_free, retain",
+            );
+        }
         Err(error) => {
             return Finding::warning(
                 CHECK,

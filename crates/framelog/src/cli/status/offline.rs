@@ -10,6 +10,9 @@ use framelog_store::{Error, Reader, identity, wall};
 use crate::config::{self, Config};
 use crate::report::{Camera, Recorder, Report, Source, State, Storage, StorageState};
 
+/// A recorder that goes on writes that it is alive every 5 s at least. A disk that is merely slow may make it later.
+const ALIVE_US: i64 = 15_000_000;
+
 /// What the index knows of the configured cameras.
 ///
 /// # Errors
@@ -33,10 +36,13 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
         cameras: Vec::new(),
     };
     let (mut accounts, mut gaps, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    let mut hangs_since_us = None;
     match Reader::open(&path).await {
         Ok(reader) => {
             if let Some(session) = reader.last_session().await? {
                 accounts = reader.accounts(session.id).await?;
+                let silence_us = wall::now_us().saturating_sub(session.alive_us);
+                hangs_since_us = (silence_us > ALIVE_US).then_some(session.alive_us);
                 describe(&mut report.recorder, session);
             }
             // Those that have no end.
@@ -54,7 +60,7 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
         let account = accounts.iter().find(|row| row.camera == camera.name);
         let gap = gaps.iter().find(|row| row.camera == camera.name);
         report.cameras.push(if is_running {
-            recorded(&camera.name, account, gap)
+            recorded(&camera.name, account, gap, hangs_since_us)
         } else {
             down(camera, account, report.recorder.since_us)
         });
@@ -104,7 +110,12 @@ fn counted(name: &str, account: Option<&AccountRow>) -> Camera {
 }
 
 /// A camera of a recorder that runs, as of the last commit.
-fn recorded(name: &str, account: Option<&AccountRow>, gap: Option<&GapRow>) -> Camera {
+fn recorded(
+    name: &str,
+    account: Option<&AccountRow>,
+    gap: Option<&GapRow>,
+    hangs_since_us: Option<i64>,
+) -> Camera {
     let counted = counted(name, account);
     let missing = |state: State, since_us: Option<i64>, reason: &str, detail: &str| Camera {
         state,
@@ -127,9 +138,17 @@ fn recorded(name: &str, account: Option<&AccountRow>, gap: Option<&GapRow>) -> C
             GapReason::Starting.name(),
             "the recorder doesn't know it yet; reload framelog",
         ),
-        None => Camera {
-            state: State::Recording,
-            ..counted
+        None => match hangs_since_us {
+            Some(since_us) => missing(
+                State::Missing,
+                Some(since_us),
+                "unknown",
+                "the recorder hangs: since then it has written nothing",
+            ),
+            None => Camera {
+                state: State::Recording,
+                ..counted
+            },
         },
     }
 }
