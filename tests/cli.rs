@@ -553,3 +553,47 @@ fn testcam_is_a_camera() {
     testcam.kill().expect("the child is ours");
     testcam.wait().expect("the child is ours");
 }
+
+#[test]
+fn check_says_how_much_footage_the_rules_of_a_file_would_remove() {
+    let camera = Camera::start(Listen::plainly(3), live(50));
+    let place = Place::new(&camera.section("gate", "/"));
+    let daemon = place.run();
+    place.wait_for("frames", Duration::from_secs(20), |index| {
+        (index.rows_of("gate").len() >= 20).then_some(())
+    });
+    daemon
+        .stop(Duration::from_secs(10))
+        .expect("a stop in time");
+    let check = |rule: &str| {
+        let storage = place.storage();
+        let cameras = camera.section("gate", "/");
+        place.write_config(&format!("[storage]\npath = {storage:?}\n{rule}\n{cameras}"));
+        text(&place.command(&["check"]))
+    };
+    assert!(!check("max_size = \"1 GB\"").contains("of footage as soon"));
+    let said = check("max_size = \"1 kB\"");
+    assert!(
+        said.contains("warning: retain and max_size remove "),
+        "{said}"
+    );
+    std::thread::sleep(Duration::from_millis(1_500));
+    std::thread::sleep(Duration::from_millis(1_500));
+    assert!(
+        check("retain = \"1 s\"").contains(" of footage as soon as the recorder goes by this file")
+    );
+}
+
+#[test]
+fn probe_of_a_port_that_takes_connections_and_says_nothing_ends_after_some_paths() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("its address").to_string();
+    let output = program()
+        .args(["probe", &address])
+        .output()
+        .expect("it runs");
+    assert_exit(&output, 1);
+    let said = text(&output);
+    assert_eq!(said.matches(": stalled").count(), 3, "{said}");
+    assert!(!said.contains("no pictures at any"), "{said}");
+}

@@ -314,3 +314,14 @@ fn reload_says_what_changed_and_of_64_cameras_the_others_lose_no_frame() {
     assert!(said.contains("no recorder of "), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
 }
+
+#[test]
+fn all_errors_of_a_file_are_told_wherever_they_stand() {
+    let place = Place::new("");
+    place.write_config("[storage]\npaht = \"/tmp\"\n[cameras.gate]\nulr = \"http://127.0.0.1/\"\n");
+    let (said, code) = reload(&place);
+    assert_eq!(code, Some(2), "{said}");
+    for key in ["storage.paht", "cameras.gate.ulr"] {
+        assert!(said.contains(key), "{key}: {said}");
+    }
+}

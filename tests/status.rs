@@ -6,6 +6,7 @@ use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::camera::{Camera, Connection, HEAD, Listen, Shot, live, script};
@@ -455,4 +456,55 @@ fn watching_says_it_again_and_ends_with_its_reader() {
     drop(lines);
     assert_eq!(watching.wait().expect("a child").code(), Some(0));
     assert!(daemon.stop(LIMIT).expect("a stop in time").success());
+}
+
+#[test]
+fn file_with_an_error_is_told_and_so_is_what_goes_on_by_the_one_before() {
+    let gate = Camera::start(Listen::plainly(91), live(10));
+    let place = Place::new("");
+    let port = free_port();
+    configure(&place, port, &gate.section("gate", "/"));
+    let _daemon = place.run();
+    place.wait_for("frames", LIMIT, |index| {
+        (!index.rows().ok()?.is_empty()).then_some(())
+    });
+    let cameras = gate.section("gate", "/").replace("url", "ulr");
+    configure(&place, port, &cameras);
+    let output = place.command(&["status"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output).contains("\ngate  recording"), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("(did you mean \"url\"?)"), "{errors}");
+    let found = place.command(&["doctor"]);
+    assert_eq!(found.status.code(), Some(1), "{found:?}");
+    assert!(text(&found).contains("gate is recorded"), "{found:?}");
+    assert!(
+        text(&found).contains("(did you mean \"url\"?)"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn recorder_that_hangs_records_nothing_and_status_says_so() {
+    let gate = Camera::start(Listen::plainly(92), live(50));
+    let place = Place::new(&gate.section("gate", "/"));
+    let daemon = place.run();
+    place.wait_for("frames", LIMIT, |index| {
+        (!index.rows().ok()?.is_empty()).then_some(())
+    });
+    daemon.signal(Signal::STOP);
+    let begun = Instant::now();
+    let (report, code) = loop {
+        let (report, code) = status(&place);
+        if code == Some(1) || begun.elapsed() > 2 * LIMIT {
+            break (report, code);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    assert_eq!(code, Some(1), "{report}");
+    let gate = of(&report, "gate");
+    assert_eq!(gate["state"], "missing");
+    let detail = gate["detail"].as_str().expect("words");
+    assert!(detail.starts_with("the recorder hangs"), "{detail}");
+    daemon.signal(Signal::CONT);
 }

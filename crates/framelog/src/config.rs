@@ -205,7 +205,7 @@ fn read_text(file: &Path) -> Result<String, Vec<Problem>> {
         let remedy = match e.kind() {
             std::io::ErrorKind::NotFound => "write one, or name yours with --config",
             std::io::ErrorKind::InvalidData => "save it as UTF-8",
-            std::io::ErrorKind::PermissionDenied => "use sudo, or join the group that may read it",
+            std::io::ErrorKind::PermissionDenied => "use sudo, or join the group that may read it; the service reads it as the user framelog",
             _ => "check the path and its permissions",
         };
         let message = format!("can't read the configuration: {e}; {remedy}");

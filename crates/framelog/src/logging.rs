@@ -11,6 +11,7 @@ use tracing::Subscriber;
 use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -38,7 +39,7 @@ static LINES: OnceLock<Lines> = OnceLock::new();
 /// A filter that can't be read, or no thread to be had, in words.
 pub fn start() -> Result<(), String> {
     let filter = match std::env::var(FILTER_VARIABLE) {
-        Ok(text) if !text.is_empty() => EnvFilter::try_new(&text).map_err(|e| {
+        Ok(text) if !text.is_empty() => filter(&text).map_err(|e| {
             format!("{FILTER_VARIABLE}={text:?} is no filter: {e}; write info, debug or warn")
         })?,
         _ => EnvFilter::new("info"),
@@ -59,6 +60,17 @@ pub fn start() -> Result<(), String> {
         log_panics();
     }
     Ok(())
+}
+
+/// A word alone is a level here, and not a part of the program that is called so, which would leave the log empty.
+fn filter(text: &str) -> Result<EnvFilter, String> {
+    let is_word =
+        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    for word in text.split(',').map(str::trim).filter(is_word) {
+        word.parse::<LevelFilter>()
+            .map_err(|_| format!("{word:?} is no level"))?;
+    }
+    EnvFilter::try_new(text).map_err(|error| error.to_string())
 }
 
 fn written_by_a_thread(writer: impl Write + Send + 'static) -> Result<Lines, String> {
@@ -154,6 +166,22 @@ impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_is_of_levels_and_of_parts_with_levels() {
+        for good in [
+            "info",
+            "WARN",
+            "off",
+            "warn,framelog::camera=debug",
+            "framelog_store=trace",
+        ] {
+            assert!(filter(good).is_ok(), "{good}");
+        }
+        for bad in ["quite", "info,loud", "framelog=loud"] {
+            assert!(filter(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn control_characters_are_escaped_and_all_else_is_kept() {

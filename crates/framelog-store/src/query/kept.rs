@@ -35,4 +35,18 @@ impl Reader {
         .await
         .map_err(self.failed())
     }
+
+    /// Bytes of a camera's footage that may go, of which the last frame arrived before that time: whole segments that are not protected.
+    pub async fn removable_bytes(&self, camera: &str, before_us: i64) -> Result<u64, Error> {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT coalesce(sum(bytes), 0) FROM segments WHERE camera_id = (SELECT id FROM cameras WHERE name = ?) \
+                 AND state = 'closed' AND protected = 0 AND received_us < ?",
+        )
+        .bind(camera)
+        .bind(before_us)
+        .fetch_one(&self.pool)
+        .await
+        .map_err(self.failed())?;
+        Ok(bytes.cast_unsigned())
+    }
 }

@@ -10,6 +10,7 @@ use crate::config::{Camera, Config};
 use crate::source::memory::Memory;
 use crate::source::{Delivery, Ended, Source};
 
+mod removal;
 pub(super) mod storage;
 
 /// On top of its stall timeout, a camera has so long to connect and answer.
@@ -71,6 +72,9 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
         eprintln!("framelog: warning: {warning}");
     }
     for note in storage::notes(&config.storage).await {
+        eprintln!("framelog: {note}");
+    }
+    if let Some(note) = removal::note(&config.storage.path, &config.rules()).await {
         eprintln!("framelog: {note}");
     }
     let hidden = recorder_user::hidden_files(&file, &config);

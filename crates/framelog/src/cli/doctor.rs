@@ -224,14 +224,19 @@ fn space_of(storage: &Storage, space: &StatVfs, footage: &Footage, cameras: usiz
     ]
 }
 
-/// Of the recorder's user where there is one; else of who asks, who may be about to start one.
+/// Of the recorder's user where there is one, unless the directory is that of who asks and is not root.
 fn permission(storage: &Storage, there: &Path) -> Finding {
-    let user = User::of_recorder().unwrap_or_else(|| User {
+    let asking = User {
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
-    });
-    match fs::metadata(there) {
-        Ok(found) => process::permission(&there.display().to_string(), Owner::of(&found), user),
+    };
+    match fs::metadata(there).map(|found| Owner::of(&found)) {
+        Ok(owner) => {
+            let is_own = asking.uid != 0 && asking.uid == owner.uid;
+            let recorder = User::of_recorder().filter(|_| !is_own);
+            let shown = there.display().to_string();
+            process::permission(&shown, owner, recorder.unwrap_or(asking))
+        }
         Err(error) => Finding::wrong(
             "permission",
             format!("{}: {error}", storage.path.display()),

@@ -25,6 +25,8 @@ use target::Target;
 
 /// How long one of several paths may take to give a picture.
 const CANDIDATE_STALL: Duration = Duration::from_secs(4);
+/// After so many paths of a port that gave no sign, nothing of it will.
+const SILENT_MAX: u32 = 3;
 /// After so many paths that want a login, the camera as a whole does; asking on could lock accounts.
 const LOGINS_WANTED_MAX: u32 = 3;
 /// Pictures after which a snapshot URL has told what it can.
@@ -138,6 +140,8 @@ impl Probe {
     async fn first_with_pictures(&mut self, candidates: &[CameraUrl]) -> Result<Report, Failure> {
         let mut last = None;
         let mut dead_port = None;
+        let mut silent = (0, 0);
+        let mut any_spoke = false;
         let mut logins_wanted = 0;
         for url in candidates {
             if dead_port == Some(url.port) {
@@ -150,9 +154,22 @@ impl Probe {
             if candidates.len() > 1 {
                 eprintln!("{}: {}", full_url(url), ended.reason);
             }
+            any_spoke |= !matches!(ended.reason, GapReason::Unreachable | GapReason::Stalled);
             match ended.reason {
                 GapReason::Unreachable => dead_port = Some(url.port),
+                GapReason::Stalled => {
+                    let (port, paths) = silent;
+                    silent = (url.port, if port == url.port { paths + 1 } else { 1 });
+                    if silent.1 == SILENT_MAX {
+                        dead_port = Some(url.port);
+                    }
+                }
                 // Cameras lock accounts: wrong credentials are not tried again.
+                GapReason::Unauthorized if self.username.is_some() && self.password.is_none() => {
+                    return Err(Failure::failed(format!(
+                        "{url} asks for a password; give --password-file or --password-env"
+                    )));
+                }
                 GapReason::Unauthorized if self.username.is_some() => {
                     return Err(Failure::failed(ended.detail));
                 }
@@ -167,7 +184,7 @@ impl Probe {
             last = Some(ended.detail);
         }
         let last = last.unwrap_or_default();
-        Err(Failure::failed(if candidates.len() == 1 {
+        Err(Failure::failed(if candidates.len() == 1 || !any_spoke {
             last
         } else {
             format!(

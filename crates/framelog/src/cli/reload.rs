@@ -15,6 +15,9 @@ use crate::reload::{Outcome, Reload};
 /// Code 2 if the file is wrong: nothing changed. Code 1 if no recorder answers, or the storage did not take it up.
 pub async fn run(config: PathBuf) -> Result<(), Failure> {
     let found = Config::load_without_cameras(&config).map_err(|problems| {
+        if std::fs::File::open(&config).is_err() {
+            return Failure::configuration(&problems);
+        }
         // All of them, where who asks may read all.
         let all = Config::load(&config).err().unwrap_or(problems);
         Failure::refused(&Reload::refused(&all))

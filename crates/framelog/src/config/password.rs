@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
+use std::io::ErrorKind;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -115,7 +116,15 @@ fn from_file(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|e| format!("can't read {shown}: {e}"))?;
+        .map_err(|e| {
+            let remedy = match e.kind() {
+                ErrorKind::PermissionDenied => {
+                    "; the recorder must be able to: chown root:framelog and chmod 640"
+                }
+                _ => "",
+            };
+            format!("can't read {shown}: {e}{remedy}")
+        })?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(format!(
             "{shown} is no file with a secret: more than {FILE_BYTES_MAX} bytes"

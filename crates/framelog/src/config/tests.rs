@@ -65,17 +65,7 @@ fn without_files(text: &str) -> String {
 #[test]
 fn shipped_configuration_is_the_defaults() {
     let (config, _) = parsed(MANUAL).unwrap();
-    let http = Http {
-        configured: true,
-        ..Http::default()
-    };
-    assert_eq!(
-        config,
-        Config {
-            http,
-            ..Config::default()
-        }
-    );
+    assert_eq!(config, Config::default());
 }
 
 #[test]
