@@ -578,7 +578,6 @@ fn check_says_how_much_footage_the_rules_of_a_file_would_remove() {
         "{said}"
     );
     std::thread::sleep(Duration::from_millis(1_500));
-    std::thread::sleep(Duration::from_millis(1_500));
     assert!(
         check("retain = \"1 s\"").contains(" of footage as soon as the recorder goes by this file")
     );

@@ -505,6 +505,9 @@ fn recorder_that_hangs_records_nothing_and_status_says_so() {
     let gate = of(&report, "gate");
     assert_eq!(gate["state"], "missing");
     let detail = gate["detail"].as_str().expect("words");
-    assert!(detail.starts_with("the recorder hangs"), "{detail}");
+    assert!(
+        detail.starts_with("the recorder has written nothing since"),
+        "{detail}"
+    );
     daemon.signal(Signal::CONT);
 }

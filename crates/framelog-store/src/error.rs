@@ -196,9 +196,10 @@ fn remedy(error: &io::Error) -> &'static str {
 
 fn remedy_of_index(error: &sqlx::Error) -> &'static str {
     let code = error.as_database_error().and_then(|error| error.code());
-    match code.as_deref() {
-        // SQLITE_READONLY: the file is another user's.
-        Some("8") => remedy(&io::ErrorKind::PermissionDenied.into()),
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    // SQLITE_READONLY and SQLITE_CANTOPEN, whatever in particular: the file is another user's.
+    match code.map(|code| code & 0xff) {
+        Some(8 | 14) => remedy(&io::ErrorKind::PermissionDenied.into()),
         _ => "",
     }
 }

@@ -48,7 +48,7 @@ pub(crate) fn lock(storage: &Path) -> Result<Lock, Error> {
         return Err(locked());
     }
     let directory = File::open(storage).map_err(failed())?;
-    owner::give(&file, &directory).map_err(failed())?;
+    owner::give(&file, &directory);
     let _directory = match take(&directory) {
         Ok(false) => return Err(locked()),
         taken => taken.ok().map(|_| directory),

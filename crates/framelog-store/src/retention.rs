@@ -4,6 +4,7 @@
 //! A removal is one durable transaction that deletes the rows, writes a receipt and notes the files as doomed; then the files are
 //! deleted, and with the next commit that is durable the notes. Wherever a crash falls, the next start finishes it.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -425,9 +426,9 @@ impl Retention {
         let is_there = |path: &str| self.disk.open_forgotten(Path::new(path)).is_ok();
         let oldest = removal::oldest(connection, demands, is_there).await;
         if let Ok(Some(path)) = &oldest {
-            let mut first = Doomed::default();
-            first.add([path.clone()]);
-            first.delete(&self.disk, |_| false).await;
+            let paths = BTreeSet::from([path.clone()]);
+            let delete = move |disk: &Disk| doomed::delete(disk, paths, &BTreeSet::new());
+            let _ = self.disk.blocking(delete).await;
         }
         execute(connection, "ROLLBACK").await?;
         oldest.map(|_| ())

@@ -156,13 +156,18 @@ impl OpenSegment {
         self.begun
     }
 
-    /// Whether somebody has deleted the file, half a second ago at the latest: what is appended goes nowhere.
-    pub fn is_deleted(&mut self) -> bool {
-        if !self.is_linked || self.links_counted.elapsed() < LINKS_EVERY {
+    /// Whether somebody has deleted the file: what is appended goes nowhere. It may be noticed half a second late.
+    pub fn is_found_deleted(&mut self) -> bool {
+        if self.links_counted.elapsed() < LINKS_EVERY {
             return false;
         }
         self.links_counted = Instant::now();
-        links(&self.file) == 0
+        self.is_deleted()
+    }
+
+    /// The same, at once.
+    pub fn is_deleted(&self) -> bool {
+        self.is_linked && links(&self.file) == 0
     }
 
     /// Whether a new segment would be better from the next keyframe on.

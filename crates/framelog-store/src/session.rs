@@ -109,10 +109,7 @@ async fn try_begin(
     now_us: i64,
 ) -> Result<Session, Error> {
     let path = storage.join(layout::INDEX);
-    if !path.exists() {
-        // SQLite makes its log for the owner of the index, and the index for nobody in particular. If this fails SQLite will say why.
-        let _ = owner::create(storage, &path);
-    }
+    owner::make_index(storage);
     let mut connection = connect(&path)
         .await
         .map_err(Error::index(&path, "opened"))?;

@@ -121,7 +121,7 @@ fn make_dir(path: &Path) -> io::Result<()> {
         make_dir(above)?;
     }
     match fs::create_dir(path) {
-        Ok(()) => owner::give(&File::open(path)?, &File::open(above)?)?,
+        Ok(()) => owner::give(&File::open(path)?, &File::open(above)?),
         Err(_) if path.is_dir() => {} // somebody else was quicker
         Err(error) => return Err(error),
     }

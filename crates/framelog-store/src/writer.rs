@@ -278,6 +278,14 @@ impl Recording {
     /// Closes the open segment, if there is one.
     fn close(&mut self, disk: &Disk) -> Option<Change> {
         let mut segment = self.open.take()?;
+        if segment.is_deleted() && segment.row().frames > 0 {
+            tracing::error!(
+                camera = &*self.camera.name,
+                path = &*segment.row().path,
+                frames = segment.row().frames,
+                "footage was deleted while it was recorded and is lost; recording goes on in a new file"
+            );
+        }
         self.pace = segment.pace().unwrap_or(self.pace);
         let grew = segment.close(disk);
         (segment.row().frames > 0).then(|| {
@@ -364,22 +372,10 @@ impl Run<'_> {
 
     /// Goes on in a new segment if somebody has deleted the file of the open one. Its rows stay: `verify` and retention tell that it is gone.
     fn leave_deleted(&mut self) {
-        let recording = &mut *self.recording;
-        let Some(deleted) = recording.open.as_mut() else {
-            return;
-        };
-        if !deleted.is_deleted() {
-            return;
+        let open = self.recording.open.as_mut();
+        if open.is_some_and(OpenSegment::is_found_deleted) {
+            self.close_segment();
         }
-        if deleted.row().frames > 0 {
-            tracing::error!(
-                camera = &*recording.camera.name,
-                path = &*deleted.row().path,
-                frames = deleted.row().frames,
-                "footage was deleted while it was recorded and is lost; recording goes on in a new file"
-            );
-        }
-        self.close_segment();
     }
 
     /// Appends the frames that wait: they share a segment. A full disk is no loss yet: the rest goes on, in the same segment where that is

@@ -167,7 +167,7 @@ async fn connect_once(
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
         recorder.take(&mut deliveries);
-        // RTP has no times but those that arrivals give it, until a sender report comes; and datagrams wait for little.
+        // RTP's times go by arrivals too, at the latest until a sender report comes; and the kernel keeps few datagrams.
         if camera.url.scheme.is_rtsp() || recorder.goes_by_arrival() {
             reader.goes_by_arrival();
         }

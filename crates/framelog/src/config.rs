@@ -94,8 +94,8 @@ impl Default for Storage {
 pub struct Http {
     /// Where it listens; port 0 takes a free one, which the log names.
     pub listen: SocketAddr,
-    /// Whether the file says otherwise than the default. If it doesn't, a taken port is no reason not to record.
-    pub configured: bool,
+    /// It is the file's own. Another program that has the default one is no reason not to record.
+    pub must_listen: bool,
     /// Who sends this may ask for more than the health; `None`: whoever reaches the address, which only this machine does.
     pub token: Option<Password>,
     /// Where it comes from.
@@ -106,7 +106,7 @@ impl Default for Http {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
-            configured: false,
+            must_listen: false,
             token: None,
             token_source: None,
         }
@@ -333,7 +333,7 @@ fn http(report: &mut Report<'_>, top: &DeTable<'_>, surroundings: &Surroundings<
     }
     Http {
         listen: listen.unwrap_or(Http::default().listen),
-        configured: listen.is_some_and(|listen| listen != Http::default().listen),
+        must_listen: listen.is_some_and(|listen| listen != Http::default().listen),
         token,
         token_source,
     }

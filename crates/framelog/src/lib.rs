@@ -29,6 +29,7 @@ const WORKERS_MAX: usize = 4;
 
 /// Runs the program: arguments in, exit code out.
 pub fn main() -> ExitCode {
+    let _ending = logging::Ending;
     let workers = std::thread::available_parallelism()
         .map_or(1, usize::from)
         .clamp(WORKERS_MIN, WORKERS_MAX);
@@ -45,7 +46,6 @@ pub fn main() -> ExitCode {
         }
         Err(e) => Err(cli::Failure::failed(format!("can't start threads: {e}"))),
     };
-    logging::end();
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -62,10 +62,12 @@ pub fn start() -> Result<(), String> {
     Ok(())
 }
 
-/// A word alone is a level here, and not a part of the program that is called so, which would leave the log empty.
+/// A word alone is a level here, or a part of framelog, and not one of another program, which would leave the log empty.
 fn filter(text: &str) -> Result<EnvFilter, String> {
-    let is_word =
-        |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_word = |part: &&str| {
+        let is_plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        is_plain && !part.is_empty() && *part != "framelog"
+    };
     for word in text.split(',').map(str::trim).filter(is_word) {
         word.parse::<LevelFilter>()
             .map_err(|_| format!("{word:?} is no level"))?;
@@ -104,14 +106,29 @@ pub async fn tell_of_lines_left_out() {
     }
 }
 
-/// Says why the program ends. In the journal that is an error: systemd reads so from the first characters.
+/// Says why the program ends, behind all that was logged. Where a thread takes that, nobody waits for more than a second here either.
 pub fn say_why_it_ends(lines: &[String]) {
-    let mark = match journal::is_behind_stderr() {
-        true => "<3>",
-        false => "",
-    };
+    let is_journal = journal::is_behind_stderr();
     for line in lines {
-        eprintln!("{mark}framelog: {line}");
+        let line = format!("framelog: {line}");
+        match (LINES.get().cloned(), is_journal) {
+            (Some(mut log), true) => drop(log.write_all(&journal::error(&line))),
+            (Some(mut log), false) => drop(log.write_all(format!("{line}\n").as_bytes())),
+            // systemd reads the priority from the first characters.
+            (None, true) => eprintln!("<3>{line}"),
+            (None, false) => eprintln!("{line}"),
+        }
+    }
+    end();
+}
+
+/// Ends the log when it is dropped, also by a panic.
+#[derive(Debug)]
+pub struct Ending;
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        end();
     }
 }
 

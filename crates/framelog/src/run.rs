@@ -418,7 +418,7 @@ async fn start_web(
 ) -> Result<Option<Beside>, Error> {
     let server = match Server::bind(http.listen).await {
         Ok(server) => server,
-        Err(source) if http.configured => {
+        Err(source) if http.must_listen => {
             return Err(Error::Listen {
                 address: http.listen,
                 source,

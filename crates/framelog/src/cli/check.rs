@@ -1,6 +1,6 @@
 //! `framelog check`: is the configuration right, what is there where footage goes and, with `--connect`, do the cameras give pictures?
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -64,7 +64,7 @@ pub(super) enum Outcome {
 /// Checks, and prints a line for each camera; of the storage directory, on standard error, what there is to say.
 ///
 /// # Errors
-/// The configuration is wrong, or the recorder could not read all of it, or a camera gave no picture.
+/// The configuration is wrong, or a camera gave no picture.
 pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     let file = args.file.unwrap_or(config);
     let (config, warnings) = Config::load(&file).map_err(|p| Failure::configuration(&p))?;
@@ -77,12 +77,9 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     if let Some(note) = removal::note(&config.storage.path, &config.rules()).await {
         eprintln!("framelog: {note}");
     }
-    let hidden = recorder_user::hidden_files(&file, &config);
-    if !hidden.is_empty() {
-        return Err(Failure {
-            lines: hidden.iter().map(|file| say_hidden(file)).collect(),
-            code: 2,
-        });
+    for file in recorder_user::hidden_files(&file, &config) {
+        let (says, remedy) = recorder_user::say_hidden(&file);
+        eprintln!("framelog: warning: {says}; {remedy}");
     }
     if !args.connect {
         for camera in &config.cameras {
@@ -106,11 +103,6 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
             "{failed} of {count} cameras gave no picture"
         ))),
     }
-}
-
-fn say_hidden(file: &Path) -> String {
-    let (says, remedy) = recorder_user::say_hidden(file);
-    format!("{says}; {remedy}")
 }
 
 impl Line {

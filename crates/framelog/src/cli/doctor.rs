@@ -16,7 +16,7 @@ use super::output::{Stop, ended};
 use super::recorder_user::{self, Owner, User};
 use super::{Failure, ask};
 use crate::config::{Config, Problem, Storage};
-use crate::report::{Report, StorageState};
+use crate::report::{Report, State, StorageState};
 
 mod cameras;
 mod clock;
@@ -58,7 +58,7 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     let hidden = recorder_user::hidden_files(&file, &config);
     found.extend(hidden.iter().map(|file| {
         let (says, remedy) = recorder_user::say_hidden(file);
-        Finding::wrong("config", says, remedy)
+        Finding::warning("config", says, remedy)
     }));
     found.extend(examine(&config).await);
     found.sort_by_key(|finding| std::cmp::Reverse(finding.level));
@@ -106,8 +106,17 @@ fn print(found: &[Finding], json: bool) -> Result<(), Stop> {
 
 async fn examine(config: &Config) -> Vec<Finding> {
     let running = running(config).await;
-    let enabled = config.cameras.iter().filter(|camera| camera.enabled);
-    let names: Vec<String> = enabled.map(|camera| camera.name.clone()).collect();
+    let names: Vec<String> = match &running {
+        // Also where the file has errors.
+        Some(report) => (report.cameras.iter())
+            .filter(|camera| camera.state != State::Disabled)
+            .map(|camera| camera.name.clone())
+            .collect(),
+        None => (config.cameras.iter())
+            .filter(|camera| camera.enabled)
+            .map(|camera| camera.name.clone())
+            .collect(),
+    };
     let footage = Footage::of(&config.storage.path, &names).await;
     let mut found = vec![clock::look().await];
     let lost = running
@@ -124,7 +133,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
     let bound = TcpListener::bind(config.http.listen);
     found.push(process::port(
         config.http.listen,
-        config.http.configured,
+        config.http.must_listen,
         bound.as_ref().map(|_| ()),
         running.is_some(),
     ));
@@ -229,6 +238,7 @@ fn permission(storage: &Storage, there: &Path) -> Finding {
     let asking = User {
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
+        groups: Vec::new(),
     };
     match fs::metadata(there).map(|found| Owner::of(&found)) {
         Ok(owner) => {

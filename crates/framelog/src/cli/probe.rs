@@ -25,7 +25,7 @@ use target::Target;
 
 /// How long one of several paths may take to give a picture.
 const CANDIDATE_STALL: Duration = Duration::from_secs(4);
-/// After so many paths of a port that gave no sign, nothing of it will.
+/// After so many paths of a port that takes connections and says nothing, it will not for the others either.
 const SILENT_MAX: u32 = 3;
 /// After so many paths that want a login, the camera as a whole does; asking on could lock accounts.
 const LOGINS_WANTED_MAX: u32 = 3;
@@ -95,6 +95,8 @@ struct Probe {
     place: Option<PasswordPlace>,
     tls: Tls,
     watch: Duration,
+    /// The last that was asked has answered, be it without pictures.
+    answered: bool,
 }
 
 impl Probe {
@@ -133,6 +135,7 @@ impl Probe {
             place,
             tls,
             watch: Duration::from_secs(args.seconds),
+            answered: false,
         })
     }
 
@@ -154,10 +157,15 @@ impl Probe {
             if candidates.len() > 1 {
                 eprintln!("{}: {}", full_url(url), ended.reason);
             }
-            any_spoke |= !matches!(ended.reason, GapReason::Unreachable | GapReason::Stalled);
+            let is_sign = self.answered
+                || !matches!(ended.reason, GapReason::Unreachable | GapReason::Stalled);
+            any_spoke |= is_sign;
+            if is_sign {
+                silent = (0, 0);
+            }
             match ended.reason {
                 GapReason::Unreachable => dead_port = Some(url.port),
-                GapReason::Stalled => {
+                GapReason::Stalled if !self.answered => {
                     let (port, paths) = silent;
                     silent = (url.port, if port == url.port { paths + 1 } else { 1 });
                     if silent.1 == SILENT_MAX {
@@ -225,6 +233,7 @@ impl Probe {
         memory: &mut Memory,
     ) -> Result<Report, Ended> {
         let camera = self.camera(url, is_one_of_many);
+        self.answered = false;
         if let Err(ended) = Source::open(open, &camera, memory).await {
             // Without credentials there is nothing to give away: look at what is behind the unknown certificate.
             let is_free = self.username.is_none() && self.tls == Tls::Verify;
@@ -233,6 +242,7 @@ impl Probe {
             *open = None;
             Source::open(open, &self.camera(url, is_one_of_many), memory).await?;
         }
+        self.answered = true;
         let mut seen = Observation::default();
         let Some(source) = open else {
             return Err(no_facts(url));

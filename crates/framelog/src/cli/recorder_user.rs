@@ -17,13 +17,15 @@ pub const READ: u32 = 0o4;
 pub const WRITE_AND_ENTER: u32 = 0o3;
 const ENTER: u32 = 0o1;
 
-/// A user, without its other groups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// User.
     pub uid: u32,
     /// Its first group.
     pub gid: u32,
+    /// Its other groups.
+    pub groups: Vec<u32>,
 }
 
 /// Who a file belongs to and what they may do (stat(2)).
@@ -40,11 +42,12 @@ pub struct Owner {
 impl User {
     /// The recorder's, where there is one.
     pub fn of_recorder() -> Option<Self> {
-        Self::read(&fs::read_to_string("/etc/passwd").ok()?, NAME)
+        let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+        Self::read(&fs::read_to_string("/etc/passwd").ok()?, &groups, NAME)
     }
 
-    /// The user of this name in a table like /etc/passwd.
-    fn read(passwd: &str, name: &str) -> Option<Self> {
+    /// The user of this name in tables like /etc/passwd and /etc/group.
+    fn read(passwd: &str, groups: &str, name: &str) -> Option<Self> {
         passwd.lines().find_map(|line| {
             let mut fields = line.split(':');
             if fields.next()? != name {
@@ -53,29 +56,44 @@ impl User {
             Some(Self {
                 uid: fields.nth(1)?.parse().ok()?,
                 gid: fields.next()?.parse().ok()?,
+                groups: groups
+                    .lines()
+                    .filter_map(|line| group_of(line, name))
+                    .collect(),
             })
         })
     }
 
     /// Whether it has all of these permissions.
-    pub fn may(self, permissions: u32, owner: Owner) -> bool {
+    pub fn may(&self, permissions: u32, owner: Owner) -> bool {
         let shift = match () {
             () if self.uid == 0 => return true,
             () if owner.uid == self.uid => 6,
-            () if owner.gid == self.gid => 3,
+            () if owner.gid == self.gid || self.groups.contains(&owner.gid) => 3,
             () => 0,
         };
         owner.mode >> shift & permissions == permissions
     }
 
     /// Whether it may read a file, as far as who asks can tell.
-    fn may_read(self, path: &Path) -> bool {
+    fn may_read(&self, path: &Path) -> bool {
         let may = |path: &Path, permissions: u32| match fs::metadata(path) {
             Ok(found) => self.may(permissions, Owner::of(&found)),
             Err(_) => true,
         };
         may(path, READ) && path.ancestors().skip(1).all(|above| may(above, ENTER))
     }
+}
+
+/// The group of a line of /etc/group, if that names the user among its members.
+fn group_of(line: &str, name: &str) -> Option<u32> {
+    let mut fields = line.split(':').skip(2);
+    let gid = fields.next()?.parse().ok()?;
+    fields
+        .next()?
+        .split(',')
+        .any(|member| member == name)
+        .then_some(gid)
 }
 
 impl Owner {
@@ -94,9 +112,8 @@ pub fn hidden_files(file: &Path, config: &Config) -> Vec<PathBuf> {
     let Some(user) = User::of_recorder().filter(|_| geteuid().is_root()) else {
         return Vec::new();
     };
-    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    let named = config.password_files().map(Path::to_owned);
-    let files = std::iter::once(file).chain(named);
+    let files = std::iter::once(file).chain(config.password_files());
+    let files = files.filter_map(|file| fs::canonicalize(file).ok());
     files.filter(|file| !user.may_read(file)).collect()
 }
 
@@ -104,7 +121,7 @@ pub fn hidden_files(file: &Path, config: &Config) -> Vec<PathBuf> {
 pub fn say_hidden(file: &Path) -> (String, String) {
     let shown = file.display();
     (
-        format!("{shown}: the recorder's user ({NAME}) can't read it, and won't start"),
+        format!("{shown}: the recorder's user ({NAME}) can't read it, and won't start with it"),
         format!("sudo chown root:{NAME} {shown} && sudo chmod 640 {shown}"),
     )
 }
@@ -118,22 +135,32 @@ mod tests {
     #[test]
     fn owner_group_and_others_may_what_their_bits_say() {
         let owner = |uid, gid, mode| Owner { uid, gid, mode };
-        let of = |uid| User { uid, gid: uid };
+        let of = |uid| User {
+            uid,
+            gid: uid,
+            groups: vec![44],
+        };
         for (owner, user, expected) in [
             (owner(997, 997, 0o40750), of(997), true),
             (owner(0, 0, 0o40755), of(997), false),
             (owner(0, 0, 0o40755), of(0), true),
             (owner(0, 997, 0o40770), of(997), true),
             (owner(0, 997, 0o40760), of(997), false),
+            (owner(0, 44, 0o40770), of(997), true),
             (owner(0, 0, 0o41777), of(997), true),
             (owner(997, 997, 0o40570), of(997), false),
         ] {
             assert_eq!(user.may(WRITE_AND_ENTER, owner), expected, "{owner:?}");
         }
         let passwd = "root:x:0:0:root:/root:/bin/bash\nframelog:x:997:996::/var/lib/framelog:/usr/sbin/nologin\n";
-        let found = User { uid: 997, gid: 996 };
-        assert_eq!(User::read(passwd, "framelog"), Some(found));
-        assert_eq!(User::read(passwd, "frame"), None);
+        let groups = "root:x:0:\nvideo:x:44:ann,framelog\nframelog:x:996:\n";
+        let found = User {
+            uid: 997,
+            gid: 996,
+            groups: vec![44],
+        };
+        assert_eq!(User::read(passwd, groups, "framelog"), Some(found));
+        assert_eq!(User::read(passwd, groups, "frame"), None);
     }
 
     #[test]
@@ -141,7 +168,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("password");
         fs::write(&path, "secret").unwrap();
-        let user = User { uid: 997, gid: 996 };
+        let user = User {
+            uid: 997,
+            gid: 996,
+            groups: Vec::new(),
+        };
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
         for (of_directory, of_file, expected) in [
             (0o755, 0o644, true),

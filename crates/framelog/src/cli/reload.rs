@@ -18,7 +18,7 @@ pub async fn run(config: PathBuf) -> Result<(), Failure> {
         if std::fs::File::open(&config).is_err() {
             return Failure::configuration(&problems);
         }
-        // All of them, where who asks may read all.
+        // All of them: those of cameras too.
         let all = Config::load(&config).err().unwrap_or(problems);
         Failure::refused(&Reload::refused(&all))
     })?;

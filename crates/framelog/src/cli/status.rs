@@ -48,6 +48,8 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
         },
     };
     if args.watch {
+        let lines = errors.iter().map(ToString::to_string);
+        lines.for_each(|line| eprintln!("framelog: {line}"));
         return ended(watch(&args, &config).await);
     }
     let report = find(&config).await?;

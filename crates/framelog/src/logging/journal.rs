@@ -87,6 +87,14 @@ impl<W: Write> Write for Journal<W> {
     }
 }
 
+/// An entry that is an error and nothing but its line.
+pub fn error(line: &str) -> Vec<u8> {
+    let mut message = String::new();
+    // Writing to a String does not fail.
+    let _ = Escaped(&mut message).write_str(line);
+    format!("PRIORITY=3\nMESSAGE={message}\nSYSLOG_IDENTIFIER=framelog\n").into_bytes()
+}
+
 /// The entry's priority and message, as systemd reads them from standard error.
 fn as_line(entry: &[u8]) -> Vec<u8> {
     let mut values = entry

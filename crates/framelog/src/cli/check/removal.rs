@@ -26,21 +26,19 @@ pub async fn note(storage: &Path, rules: &Rules) -> Option<String> {
 async fn removed(storage: &Path, rules: &Rules) -> Result<(u64, u64), Error> {
     let reader = Reader::open(storage).await?;
     let now_us = wall::now_us();
-    let (mut all, mut goes) = (0, 0);
+    let (mut all, mut may_go, mut goes) = (0, 0, 0);
     for camera in reader.cameras().await? {
-        let bytes = reader.removable_bytes(&camera, i64::MAX).await?;
-        let too_old = match rules.retain_of(&camera) {
-            Some(retain) => {
-                let retain_us = i64::try_from(retain.as_micros()).unwrap_or(i64::MAX);
-                let before_us = now_us.saturating_sub(retain_us);
-                reader.removable_bytes(&camera, before_us).await?
-            }
-            None => 0,
-        };
+        let retain_us =
+            (rules.retain_of(&camera)).and_then(|retain| i64::try_from(retain.as_micros()).ok());
+        let before_us = retain_us.map_or(i64::MIN, |us| now_us.saturating_sub(us));
+        let found = reader.removable(&camera, before_us).await?;
         let max_size = rules.max_size_of(&camera).unwrap_or(u64::MAX);
-        all += bytes;
-        goes += too_old.max(bytes.saturating_sub(max_size));
+        let too_much = found.all_bytes.saturating_sub(max_size).min(found.bytes);
+        all += found.all_bytes;
+        may_go += found.bytes;
+        goes += found.old_bytes.max(too_much);
     }
-    let too_much = all.saturating_sub(rules.max_size.unwrap_or(u64::MAX));
+    let max_size = rules.max_size.unwrap_or(u64::MAX);
+    let too_much = all.saturating_sub(max_size).min(may_go);
     Ok((goes.max(too_much), all))
 }

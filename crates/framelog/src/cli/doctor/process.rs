@@ -40,7 +40,7 @@ pub fn read_open_files(limits: &str) -> Option<u64> {
 /// Who has the port, by what came of taking it while `is_running`.
 pub fn port(
     listen: SocketAddr,
-    configured: bool,
+    must_listen: bool,
     bound: Result<(), &io::Error>,
     is_running: bool,
 ) -> Finding {
@@ -58,7 +58,7 @@ pub fn port(
         Err(error) => {
             let says = format!("can't listen on {listen}: {error}");
             let remedy = "see ss -ltnp, and set [http] listen to a free address";
-            match configured {
+            match must_listen {
                 true => Finding::wrong(CHECK, format!("{says}: framelog won't start"), remedy),
                 false => Finding::warning(CHECK, format!("{says}: no web server"), remedy),
             }
@@ -69,7 +69,7 @@ pub fn port(
 /// Whether the recorder's user may write the storage directory, or what is there of it.
 pub fn permission(shown: &str, owner: Owner, user: User) -> Finding {
     const CHECK: &str = "permission";
-    let User { uid, gid } = user;
+    let (uid, gid) = (user.uid, user.gid);
     match user.may(WRITE_AND_ENTER, owner) {
         true if uid == 0 => Finding::ok(CHECK, format!("root may write {shown}")),
         true => Finding::ok(
@@ -111,7 +111,7 @@ mod tests {
         let listen = "127.0.0.1:8080".parse().unwrap();
         let taken = io::Error::from(ErrorKind::AddrInUse);
         let level =
-            |configured, bound, is_running| port(listen, configured, bound, is_running).level;
+            |must_listen, bound, is_running| port(listen, must_listen, bound, is_running).level;
         assert_eq!(level(true, Ok(()), false), Level::Ok);
         assert_eq!(level(true, Ok(()), true), Level::Warning);
         assert_eq!(level(true, Err(&taken), true), Level::Ok);
@@ -121,14 +121,18 @@ mod tests {
 
     #[test]
     fn the_recorders_user_must_be_able_to_write_and_to_enter() {
-        let user = User { uid: 997, gid: 997 };
+        let user = |()| User {
+            uid: 997,
+            gid: 997,
+            groups: Vec::new(),
+        };
         let level = |uid, mode| {
             let owner = Owner {
                 uid,
                 gid: uid,
                 mode,
             };
-            permission("/p", owner, user).level
+            permission("/p", owner, user(())).level
         };
         assert_eq!(level(997, 0o40750), Level::Ok);
         assert_eq!(level(0, 0o40755), Level::Wrong);

@@ -42,7 +42,8 @@ pub async fn report(config: &Config, is_running: bool) -> Result<Report, Error> 
             if let Some(session) = reader.last_session().await? {
                 accounts = reader.accounts(session.id).await?;
                 let silence_us = wall::now_us().saturating_sub(session.alive_us);
-                hangs_since_us = (silence_us > ALIVE_US).then_some(session.alive_us);
+                let is_silent = silence_us > ALIVE_US && session.ended_us.is_none();
+                hangs_since_us = is_silent.then_some(session.alive_us);
                 describe(&mut report.recorder, session);
             }
             // Those that have no end.
@@ -143,7 +144,7 @@ fn recorded(
                 State::Missing,
                 Some(since_us),
                 "unknown",
-                "the recorder hangs: since then it has written nothing",
+                "the recorder has written nothing since: it hangs, or can't write its index, or is about to begin",
             ),
             None => Camera {
                 state: State::Recording,
