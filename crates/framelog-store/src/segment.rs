@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use framelog_core::clock::ClockKind;
 use framelog_core::container::mp4::{HEAD_LEN, Keyframes, Pace};
@@ -30,8 +29,6 @@ pub(crate) struct OpenSegment {
     file: Arc<File>,
     /// Its directory entry counts among its links: on some file systems none does.
     is_linked: bool,
-    /// When they were last counted.
-    links_counted: Instant,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
     /// So many bytes of the next frame are there already.
@@ -75,9 +72,6 @@ pub(crate) struct Appended {
     /// Why the others were not written.
     pub failure: Option<io::Error>,
 }
-
-/// To ask for each write whether the file is still there takes two percent of all that recording costs.
-const LINKS_EVERY: Duration = Duration::from_millis(500);
 
 /// How many directory entries the file has; one if the disk doesn't say.
 fn links(file: &File) -> u64 {
@@ -127,7 +121,6 @@ impl OpenSegment {
             container,
             parameters: first.parameters.clone(),
             is_linked: links(&file) > 0,
-            links_counted: Instant::now(),
             file: Arc::new(file),
             end: 0,
             begun: 0,
@@ -156,16 +149,7 @@ impl OpenSegment {
         self.begun
     }
 
-    /// Whether somebody has deleted the file: what is appended goes nowhere. It may be noticed half a second late.
-    pub fn is_found_deleted(&mut self) -> bool {
-        if self.links_counted.elapsed() < LINKS_EVERY {
-            return false;
-        }
-        self.links_counted = Instant::now();
-        self.is_deleted()
-    }
-
-    /// The same, at once.
+    /// Whether somebody has deleted the file: what is appended goes nowhere.
     pub fn is_deleted(&self) -> bool {
         self.is_linked && links(&self.file) == 0
     }

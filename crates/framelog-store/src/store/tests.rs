@@ -1155,41 +1155,6 @@ async fn last_run_is_read_with_its_accounts() {
 }
 
 #[tokio::test]
-async fn recording_goes_on_in_a_new_file_when_somebody_deletes_the_one_that_is_written() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let gate = store.camera("gate").await.unwrap();
-    let reader = Reader::open(dir.path()).await.unwrap();
-    let (mut last_us, mut deleted) = (T, None);
-    let begun = Instant::now();
-    let paths = loop {
-        last_us += 50_000;
-        gate.append(picture(last_us, 1_000), false).unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let segments = all_segments(&reader).await;
-        let paths: Vec<_> = (segments.iter())
-            .map(|segment| segment.path.clone())
-            .collect();
-        match (&deleted, &*paths) {
-            (None, [first]) => {
-                std::fs::remove_file(dir.path().join(first)).unwrap();
-                deleted = Some(first.clone());
-            }
-            (Some(_), [_, _, ..]) => break paths,
-            _ => assert!(begun.elapsed() < Duration::from_secs(20), "no new file"),
-        }
-    };
-    store.close().await.unwrap();
-    assert_eq!(paths.len(), 2);
-    assert!(dir.path().join(&paths[1]).exists());
-    let last = frames(&reader, "gate").await.pop().unwrap();
-    assert_eq!(
-        (last.captured_us, last.path.as_ref()),
-        (last_us, paths[1].as_ref())
-    );
-}
-
-#[tokio::test]
 async fn all_that_is_made_belongs_to_the_owner_of_the_directory() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
