@@ -1,6 +1,6 @@
 //! Stopping and starting: nothing that had arrived is lost, and the time between is a gap.
 
-use std::io::Write as _;
+use std::io::{PipeReader, PipeWriter, Write as _};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -154,13 +154,19 @@ fn second_recorder_on_the_same_directory_is_refused() {
     );
 }
 
+/// One that takes nothing more, by its end that nobody reads.
+fn full_pipe() -> (PipeReader, PipeWriter) {
+    let (not_read, mut log) = std::io::pipe().expect("a pipe");
+    let size = rustix::pipe::fcntl_getpipe_size(&log).expect("the size of a pipe");
+    log.write_all(&vec![b'.'; size]).expect("room in the pipe");
+    (not_read, log)
+}
+
 #[test]
 fn log_that_nobody_takes_holds_up_neither_recording_nor_the_stop() {
     let camera = Camera::start(Listen::plainly(1), live(10));
     let place = Place::new(&camera.section("gate", "/"));
-    let (_not_read, mut log) = std::io::pipe().expect("a pipe");
-    let size = rustix::pipe::fcntl_getpipe_size(&log).expect("the size of a pipe");
-    log.write_all(&vec![b'.'; size]).expect("room in the pipe");
+    let (_not_read, log) = full_pipe();
     let daemon = place.run_logging_to(log, &[("FRAMELOG_LOG", "info")]);
     place.wait_for("frames", LIMIT, |index| {
         (index.rows().ok()?.len() >= 50).then_some(())
@@ -169,4 +175,14 @@ fn log_that_nobody_takes_holds_up_neither_recording_nor_the_stop() {
         .stop(Duration::from_secs(5))
         .expect("no stop within 5 s");
     assert!(status.success(), "{status}");
+}
+
+#[test]
+fn recorder_that_can_not_start_ends_though_nobody_takes_why() {
+    let place = Place::new("");
+    std::fs::write(place.storage(), "not a directory").expect("a file");
+    let (_not_read, log) = full_pipe();
+    let mut daemon = place.run_logging_to(log, &[]);
+    let status = daemon.wait_whatever_it_did(LIMIT).expect("an end");
+    assert_eq!(status.code(), Some(1));
 }
