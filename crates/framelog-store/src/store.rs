@@ -121,7 +121,12 @@ fn make_dir(path: &Path) -> io::Result<()> {
         make_dir(above)?;
     }
     match fs::create_dir(path) {
-        Ok(()) => owner::give(&File::open(path)?, &File::open(above)?),
+        // Who may not read the one above has made it all the same.
+        Ok(()) => {
+            if let (Ok(made), Ok(above)) = (File::open(path), File::open(above)) {
+                owner::give(&made, &above);
+            }
+        }
         Err(_) if path.is_dir() => {} // somebody else was quicker
         Err(error) => return Err(error),
     }
