@@ -19,6 +19,7 @@ use crate::session;
 mod frames;
 mod kept;
 mod last_run;
+mod removable;
 mod stretches;
 
 pub use kept::KeptRow;

@@ -41,7 +41,7 @@ impl Rules {
     }
 
     /// How much of this camera's footage stays.
-    pub fn max_size_of(&self, camera: &str) -> Option<u64> {
+    pub(crate) fn max_size_of(&self, camera: &str) -> Option<u64> {
         self.cameras.get(camera)?.max_size
     }
 
