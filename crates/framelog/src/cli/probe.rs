@@ -26,7 +26,7 @@ use target::Target;
 /// How long one of several paths may take to give a picture.
 const CANDIDATE_STALL: Duration = Duration::from_secs(4);
 /// After so many paths of a port that takes connections and says nothing, it will not for the others either.
-const SILENT_MAX: u32 = 3;
+const SILENT_MAX: usize = 3;
 /// After so many paths that want a login, the camera as a whole does; asking on could lock accounts.
 const LOGINS_WANTED_MAX: u32 = 3;
 /// Pictures after which a snapshot URL has told what it can.
@@ -95,8 +95,24 @@ struct Probe {
     place: Option<PasswordPlace>,
     tls: Tls,
     watch: Duration,
-    /// The last that was asked has answered, be it without pictures.
-    answered: bool,
+}
+
+/// No picture came.
+struct Nothing {
+    ended: Ended,
+    /// It answered all the same.
+    spoke: bool,
+}
+
+impl From<Ended> for Nothing {
+    /// Of one that there is no connection to, or no answer on it.
+    fn from(ended: Ended) -> Self {
+        let is_silence = matches!(ended.reason, GapReason::Unreachable | GapReason::Stalled);
+        Self {
+            ended,
+            spoke: !is_silence,
+        }
+    }
 }
 
 impl Probe {
@@ -135,7 +151,6 @@ impl Probe {
             place,
             tls,
             watch: Duration::from_secs(args.seconds),
-            answered: false,
         })
     }
 
@@ -143,35 +158,31 @@ impl Probe {
     async fn first_with_pictures(&mut self, candidates: &[CameraUrl]) -> Result<Report, Failure> {
         let mut last = None;
         let mut dead_port = None;
-        let mut silent = (0, 0);
+        // The ports of those that gave no sign, one after the other.
+        let mut silent = Vec::new();
         let mut any_spoke = false;
         let mut logins_wanted = 0;
         for url in candidates {
             if dead_port == Some(url.port) {
                 continue;
             }
-            let ended = match self.watch(url, candidates.len() > 1).await {
+            let Nothing { ended, spoke } = match self.watch(url, candidates.len() > 1).await {
                 Ok(report) => return Ok(report),
-                Err(ended) => ended,
+                Err(nothing) => nothing,
             };
             if candidates.len() > 1 {
                 eprintln!("{}: {}", full_url(url), ended.reason);
             }
-            let is_sign = self.answered
-                || !matches!(ended.reason, GapReason::Unreachable | GapReason::Stalled);
-            any_spoke |= is_sign;
-            if is_sign {
-                silent = (0, 0);
+            any_spoke |= spoke;
+            match spoke {
+                true => silent.clear(),
+                false => silent.push(url.port),
+            }
+            if silent.iter().filter(|&&port| port == url.port).count() >= SILENT_MAX {
+                dead_port = Some(url.port);
             }
             match ended.reason {
                 GapReason::Unreachable => dead_port = Some(url.port),
-                GapReason::Stalled if !self.answered => {
-                    let (port, paths) = silent;
-                    silent = (url.port, if port == url.port { paths + 1 } else { 1 });
-                    if silent.1 == SILENT_MAX {
-                        dead_port = Some(url.port);
-                    }
-                }
                 // Cameras lock accounts: wrong credentials are not tried again.
                 GapReason::Unauthorized if self.username.is_some() && self.password.is_none() => {
                     return Err(Failure::failed(format!(
@@ -213,7 +224,7 @@ impl Probe {
     }
 
     /// Connects and watches; an error if no picture came.
-    async fn watch(&mut self, url: &CameraUrl, is_one_of_many: bool) -> Result<Report, Ended> {
+    async fn watch(&mut self, url: &CameraUrl, is_one_of_many: bool) -> Result<Report, Nothing> {
         let mut memory = Memory::default();
         let mut open = None;
         let watched = self
@@ -231,9 +242,8 @@ impl Probe {
         is_one_of_many: bool,
         open: &mut Option<Source>,
         memory: &mut Memory,
-    ) -> Result<Report, Ended> {
+    ) -> Result<Report, Nothing> {
         let camera = self.camera(url, is_one_of_many);
-        self.answered = false;
         if let Err(ended) = Source::open(open, &camera, memory).await {
             // Without credentials there is nothing to give away: look at what is behind the unknown certificate.
             let is_free = self.username.is_none() && self.tls == Tls::Verify;
@@ -242,16 +252,15 @@ impl Probe {
             *open = None;
             Source::open(open, &self.camera(url, is_one_of_many), memory).await?;
         }
-        self.answered = true;
         let mut seen = Observation::default();
         let Some(source) = open else {
-            return Err(no_facts(url));
+            return Err(no_facts(url).into());
         };
         let ended = self.observe(source, memory, &mut seen).await;
         match (ended, source.facts()) {
-            (Some(ended), _) if seen.pictures == 0 => Err(ended),
+            (Some(ended), _) if seen.pictures == 0 => Err(Nothing { ended, spoke: true }),
             (ended, Some(facts)) => Ok(self.report(url, is_one_of_many, facts.into(), seen, ended)),
-            (_, None) => Err(no_facts(url)),
+            (_, None) => Err(no_facts(url).into()),
         }
     }
 
