@@ -132,6 +132,21 @@ impl Config {
         Ok((config, warnings))
     }
 
+    /// For who asks what runs, which goes on by the file as it was before somebody made an error in it: then there are no cameras. The second
+    /// value holds errors, the third warnings.
+    ///
+    /// # Errors
+    /// As [`Config::load`], where not even the recorder can be found by it.
+    pub fn load_to_ask(file: &Path) -> Result<(Self, Vec<Problem>, Vec<Problem>), Vec<Problem>> {
+        match Self::load(file) {
+            Ok((config, warnings)) => Ok((config, Vec::new(), warnings)),
+            Err(errors) => match Self::load_without_cameras(file) {
+                Ok(config) => Ok((config, errors, Vec::new())),
+                Err(_) => Err(errors),
+            },
+        }
+    }
+
     /// Only what it takes to find the recorder, without cameras and webhook: their passwords may be for its eyes alone.
     ///
     /// # Errors

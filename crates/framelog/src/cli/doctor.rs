@@ -15,7 +15,7 @@ use super::check::storage::nearest;
 use super::output::{Stop, ended};
 use super::recorder_user::{self, Owner, User};
 use super::{Failure, ask};
-use crate::config::{Config, Problem, Storage};
+use crate::config::{Config, Storage};
 use crate::report::{Report, State, StorageState};
 
 mod cameras;
@@ -45,16 +45,17 @@ pub struct Args {
 ///
 /// # Errors
 /// The configuration is wrong. Without a line if something else is.
-pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
-    let file = config;
-    let (config, problems) = read_anyway(&file)?;
-    let mut found: Vec<Finding> = problems
-        .into_iter()
-        .map(|(problem, level)| Finding {
-            level,
-            ..Finding::warning("config", problem.to_string(), "")
-        })
-        .collect();
+pub async fn run(args: Args, file: PathBuf) -> Result<(), Failure> {
+    let (config, errors, warnings) =
+        Config::load_to_ask(&file).map_err(|p| Failure::configuration(&p))?;
+    let errors = errors
+        .iter()
+        .map(|error| Finding::wrong("config", error.to_string(), ""));
+    let mut found: Vec<Finding> = errors.collect();
+    let doubts = warnings
+        .iter()
+        .map(|doubt| Finding::warning("config", doubt.to_string(), ""));
+    found.extend(doubts);
     let hidden = recorder_user::hidden_files(&file, &config);
     found.extend(hidden.iter().map(|file| {
         let (says, remedy) = recorder_user::say_hidden(file);
@@ -69,25 +70,6 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
             code: 1,
         }),
         false => Ok(()),
-    }
-}
-
-/// The configuration, and how bad what there is to say of it is. One with errors is still good for looking at what runs.
-fn read_anyway(file: &Path) -> Result<(Config, Vec<(Problem, Level)>), Failure> {
-    match Config::load(file) {
-        Ok((config, warnings)) => {
-            let warnings = warnings
-                .into_iter()
-                .map(|problem| (problem, Level::Warning));
-            Ok((config, warnings.collect()))
-        }
-        Err(errors) => match Config::load_without_cameras(file) {
-            Ok(config) => {
-                let errors = errors.into_iter().map(|problem| (problem, Level::Wrong));
-                Ok((config, errors.collect()))
-            }
-            Err(_) => Err(Failure::configuration(&errors)),
-        },
     }
 }
 
@@ -245,7 +227,7 @@ fn permission(storage: &Storage, there: &Path) -> Finding {
             let is_own = asking.uid != 0 && asking.uid == owner.uid;
             let recorder = User::of_recorder().filter(|_| !is_own);
             let shown = there.display().to_string();
-            process::permission(&shown, owner, recorder.unwrap_or(asking))
+            process::permission(&shown, owner, &recorder.unwrap_or(asking))
         }
         Err(error) => Finding::wrong(
             "permission",

@@ -12,7 +12,7 @@ use crate::config::Config;
 /// Its name.
 const NAME: &str = "framelog";
 /// Permissions (stat(2)).
-pub const READ: u32 = 0o4;
+const READ: u32 = 0o4;
 /// To make and remove files in a directory.
 pub const WRITE_AND_ENTER: u32 = 0o3;
 const ENTER: u32 = 0o1;

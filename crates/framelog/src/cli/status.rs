@@ -39,14 +39,8 @@ pub struct Args {
 /// # Errors
 /// Without a line if a camera that should be recorded isn't. If the configuration is wrong or the index can't be read.
 pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
-    let (config, errors) = match Config::load(&config) {
-        Ok((config, _)) => (config, Vec::new()),
-        // What runs goes on by the file as it was; who records may still be asked.
-        Err(errors) => match Config::load_without_cameras(&config) {
-            Ok(found) => (found, errors),
-            Err(_) => return Err(Failure::configuration(&errors)),
-        },
-    };
+    let (config, errors, _) =
+        Config::load_to_ask(&config).map_err(|p| Failure::configuration(&p))?;
     if args.watch {
         let lines = errors.iter().map(ToString::to_string);
         lines.for_each(|line| eprintln!("framelog: {line}"));

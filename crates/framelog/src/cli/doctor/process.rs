@@ -67,7 +67,7 @@ pub fn port(
 }
 
 /// Whether the recorder's user may write the storage directory, or what is there of it.
-pub fn permission(shown: &str, owner: Owner, user: User) -> Finding {
+pub fn permission(shown: &str, owner: Owner, user: &User) -> Finding {
     const CHECK: &str = "permission";
     let (uid, gid) = (user.uid, user.gid);
     match user.may(WRITE_AND_ENTER, owner) {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_recorders_user_must_be_able_to_write_and_to_enter() {
-        let user = |()| User {
+        let user = User {
             uid: 997,
             gid: 997,
             groups: Vec::new(),
@@ -132,7 +132,7 @@ mod tests {
                 gid: uid,
                 mode,
             };
-            permission("/p", owner, user(())).level
+            permission("/p", owner, &user).level
         };
         assert_eq!(level(997, 0o40750), Level::Ok);
         assert_eq!(level(0, 0o40755), Level::Wrong);
