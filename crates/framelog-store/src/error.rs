@@ -170,7 +170,7 @@ pub enum Error {
     #[error("the index has stopped; see the log for the cause, and restart the recorder")]
     IndexStopped,
     /// A file or directory could not be used.
-    #[error("{path}: could not be {action}: {source}{}", remedy(source))]
+    #[error("{path}: could not be {action}: {source}{}", remedy(source.kind()))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -182,8 +182,8 @@ pub enum Error {
 }
 
 /// What to do about it, where that is known, behind a semicolon.
-fn remedy(error: &io::Error) -> &'static str {
-    match error.kind() {
+fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
         io::ErrorKind::PermissionDenied => {
             "; it must be the recorder's user's (sudo chown), and a command may need sudo"
         }
@@ -199,7 +199,7 @@ fn remedy_of_index(error: &sqlx::Error) -> &'static str {
     let code = code.and_then(|code| code.parse::<u32>().ok());
     // SQLITE_READONLY and SQLITE_CANTOPEN, whatever in particular: the file is another user's.
     match code.map(|code| code & 0xff) {
-        Some(8 | 14) => remedy(&io::ErrorKind::PermissionDenied.into()),
+        Some(8 | 14) => remedy(io::ErrorKind::PermissionDenied),
         _ => "",
     }
 }
