@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use super::*;
 use crate::verify::{Finding, News, Scope, verify};
@@ -25,6 +26,15 @@ fn unclose(file: &Path) {
         let file = fs::File::options().write(true).open(file).unwrap();
         file.set_len(end).unwrap();
     }
+}
+
+/// Writes a picture as a crash leaves it that came before its seal: a modification time by the clock may look like one.
+fn write_unsealed(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+    let file = fs::File::options().write(true).open(path).unwrap();
+    let now_us = wall::now_us().cast_unsigned();
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(now_us * 1000 + 999);
+    file.set_modified(modified).unwrap();
 }
 
 /// All files below the storage directory's footage.
@@ -322,7 +332,7 @@ async fn pictures_in_files_of_their_own_are_found_unless_they_are_torn() {
     .into_iter()
     .enumerate()
     {
-        fs::write(&written[n], bytes).unwrap();
+        write_unsealed(&written[n], bytes);
     }
     Store::open(options).await.unwrap().close().await.unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
@@ -356,9 +366,9 @@ async fn pictures_in_files_of_their_own_that_a_power_cut_took_lose_their_rows() 
     // Of one nothing reached the disk, of one its entry alone, of one a part, of one its length alone.
     let written = files(dir.path());
     fs::remove_file(&written[0]).unwrap();
-    fs::write(&written[1], "").unwrap();
-    fs::write(&written[2], &fs::read(&written[2]).unwrap()[..500]).unwrap();
-    fs::write(&written[3], [0; 1004]).unwrap();
+    write_unsealed(&written[1], b"");
+    write_unsealed(&written[2], &fs::read(&written[2]).unwrap()[..500]);
+    write_unsealed(&written[3], &[0; 1004]);
     Store::open(options).await.unwrap().close().await.unwrap();
     let kept: Vec<_> = frames(&reader, "a")
         .await
@@ -425,7 +435,7 @@ async fn nothing_is_found_before_and_after_what_a_killed_run_left_is_put_right()
         let last = files(dir.path()).pop().unwrap();
         let mut bytes = fs::read(&last).unwrap();
         bytes.truncate(bytes.len() - 3);
-        fs::write(&last, bytes).unwrap();
+        write_unsealed(&last, &bytes);
 
         assert_eq!(findings(dir.path()).await, [], "{layout:?}, as it was left");
         Store::open(options).await.unwrap().close().await.unwrap();
