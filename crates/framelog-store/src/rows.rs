@@ -419,7 +419,11 @@ mod tests {
             .fetch_one(&mut connection)
             .await
             .unwrap();
-        (pages as f64 * 4096.0 / rows, elapsed_us / rows)
+        let page_bytes = count("PRAGMA page_size")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        ((pages * page_bytes) as f64 / rows, elapsed_us / rows)
     }
 
     #[tokio::test]

@@ -19,6 +19,10 @@ use crate::{accounts, identity, layout, owner, protection};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
+/// A new index's pages, bytes; one that is there keeps its own. Each commit writes two or three pages of each camera to the log, however few
+/// rows they got, so that small pages halve what is written; still smaller ones make reading an hour slower than that is worth.
+pub(crate) const PAGE_BYTES: u32 = 1024;
+
 /// Of the index's pages so many are held in memory, KiB: those that a commit of a thousand cameras' rows writes to. With less, SQLite writes
 /// some of them twice.
 const CACHE_KIB: u32 = 16 << 10;
@@ -236,7 +240,7 @@ async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
-        .page_size(4096)
+        .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)

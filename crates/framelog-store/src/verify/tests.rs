@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::container::Container;
+use crate::session::PAGE_BYTES;
 use crate::{Layout, Options, Store};
 
 /// 2023-11-14 22:13:20 UTC.
@@ -572,7 +573,7 @@ async fn a_damaged_index_is_told_and_nothing_else_looked_at() {
     let dir = recorded(Container::Mjpeg).await;
     let path = dir.path().join(layout::INDEX);
     let mut index = fs::read(&path).unwrap();
-    for page in index.chunks_mut(4096).skip(2) {
+    for page in index.chunks_mut(PAGE_BYTES as usize).skip(2) {
         page[..8].fill(0xAA);
     }
     fs::write(&path, index).unwrap();

@@ -6,6 +6,7 @@ use super::crash::kill;
 use super::*;
 use crate::disk::faults::Fault;
 use crate::lost_index;
+use crate::session::PAGE_BYTES;
 
 /// Every row of the view `footage`.
 type Footage = Vec<(String, i64, i64, String, i64, i64, String, i64, i64)>;
@@ -101,7 +102,7 @@ async fn a_damaged_index_is_set_aside_and_made_anew() {
     let before = footage(dir.path()).await;
     for (aside, damaged) in [b"not a database at all, but long enough".to_vec(), {
         let mut bytes = fs::read(dir.path().join("index.db")).unwrap();
-        bytes[100..4096].fill(0xA5); // the schema
+        bytes[100..PAGE_BYTES as usize].fill(0xA5); // the schema
         bytes
     }]
     .into_iter()
@@ -353,7 +354,7 @@ async fn an_index_that_is_found_damaged_while_recording_is_made_anew_at_the_next
     let log = store.camera("a").await.unwrap();
     // SQLite keeps pages it has read, but looks for this one on the disk.
     let mut bytes = fs::read(dir.path().join("index.db")).unwrap();
-    bytes[4096..].fill(0xA5);
+    bytes[PAGE_BYTES as usize..].fill(0xA5);
     fs::write(dir.path().join("index.db"), bytes).unwrap();
     let now_us = wall::now_us();
     for n in 0..50 {
