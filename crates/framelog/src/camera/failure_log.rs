@@ -17,10 +17,10 @@ pub struct FailureLog {
     ends: Repeats,
     /// When pictures came again.
     recording_since: Option<Instant>,
-    /// Connections that ended since the last line about recording; `None` if there was no such line yet.
-    failing: Option<u32>,
-    /// Whether an end was said since then.
-    said: bool,
+    /// Connections that ended since the last line about recording.
+    ended: u32,
+    /// Whether the next pictures need a line about recording: no end was said since the last one otherwise.
+    is_due: bool,
 }
 
 /// One kind of line, its repeats counted.
@@ -63,8 +63,8 @@ impl FailureLog {
             failures: Repeats::new(),
             ends: Repeats::new(),
             recording_since: None,
-            failing: None,
-            said: false,
+            ended: 0,
+            is_due: true,
         }
     }
 
@@ -91,8 +91,8 @@ impl FailureLog {
     }
 
     fn ended(&mut self, times: Option<u32>) -> Option<u32> {
-        self.failing = self.failing.map(|count| count.saturating_add(1));
-        self.said |= times.is_some();
+        self.ended = self.ended.saturating_add(1);
+        self.is_due |= times.is_some();
         times
     }
 
@@ -100,11 +100,7 @@ impl FailureLog {
     /// end that had one.
     pub fn recovered(&mut self, now: Instant) -> Option<u32> {
         self.recording_since.get_or_insert(now);
-        if self.failing.is_some() && !self.said {
-            return None;
-        }
-        self.said = false;
-        Some(self.failing.replace(0).unwrap_or(0))
+        std::mem::take(&mut self.is_due).then(|| std::mem::take(&mut self.ended))
     }
 }
 
@@ -149,6 +145,15 @@ mod tests {
         assert_eq!(log.recovered(after(start, 1)), None);
         assert_eq!(log.failed(after(start, 60)), Some(2));
         assert_eq!(log.recovered(after(start, 60)), Some(2));
+    }
+
+    #[test]
+    fn the_first_pictures_tell_of_the_failures_before_them() {
+        let start = Instant::now();
+        let mut log = FailureLog::new();
+        let _ = log.failed(start);
+        let _ = log.failed(after(start, 1));
+        assert_eq!(log.recovered(after(start, 2)), Some(2));
     }
 
     #[test]
