@@ -249,13 +249,18 @@ fn write_on<'r, R: Row + 'r>(
     rows: impl Iterator<Item = &'r R>,
 ) -> rusqlite::Result<()> {
     let mut update = R::UPDATE.map(|sql| sqlite.prepare(sql)).transpose()?;
-    let mut insert = sqlite.prepare(R::INSERT)?;
+    // Where rows are updated a new one is rare, and compiling what writes it is as much work as updating many.
+    let mut insert = None;
     for row in rows {
         let updated = match &mut update {
             Some(update) => update.execute(row.values())?,
             None => 0,
         };
         if updated == 0 {
+            let insert = match &mut insert {
+                Some(insert) => insert,
+                None => insert.insert(sqlite.prepare(R::INSERT)?),
+            };
             insert.execute(row.values())?;
         }
     }
