@@ -224,7 +224,7 @@ impl Error {
     pub fn is_full(&self) -> bool {
         match self {
             Error::Index { source, .. } => is_full(source),
-            Error::Io { source, .. } => crate::room::is_full(source),
+            Error::Io { source, .. } => crate::room::is_full(source.kind()),
             Error::NoRoom { .. } => true,
             _ => false,
         }

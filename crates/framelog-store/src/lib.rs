@@ -80,6 +80,7 @@ pub use old_index::{Comparison, compare as compare_with_old_index};
 pub use query::Reader;
 pub use rebuild::{Progress, ask as ask_for_reindex, is_due as reindex_is_due};
 pub use retention::Keeping;
+pub use room::is_full;
 pub use rules::{CameraRules, Rules, effective_min_free};
 pub use store::{Layout, Options, Store};
 pub use uuid::Uuid;

@@ -401,6 +401,10 @@ const OVERLAPS: &str = "s.camera_id = p.camera_id AND s.started_us <= p.ended_us
          coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = p.camera_id AND state = 'closed'), 0), \
          coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = p.camera_id AND state = 'open'), 0))";
 
+/// That a protection overlaps the segment `s`.
+pub(crate) const IS_PROTECTED: &str = "EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
+     AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us)";
+
 /// Bytes of all protected footage, each once.
 pub(crate) async fn protected_bytes(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
     let sql = format!(

@@ -173,7 +173,9 @@ impl Retention {
         // The log's first: that can't be taken by anybody.
         let taken = [self.reserve.make_for_log(bytes), self.reserve.make(bytes)];
         self.has_log_room = taken[0].is_ok();
-        let is_full = |taken: &io::Result<()>| taken.as_ref().is_err_and(room::is_full);
+        let is_full = |taken: &io::Result<()>| {
+            (taken.as_ref()).is_err_and(|error| room::is_full(error.kind()))
+        };
         if taken.iter().any(is_full) {
             // Now is the time: writers would use up what is left for the index.
             let made = match self.demands(connection, 1, now_us).await {

@@ -114,9 +114,9 @@ impl Room {
 }
 
 /// Whether the error says that there is no room, on the disk or in the quota.
-pub(crate) fn is_full(error: &io::Error) -> bool {
+pub fn is_full(kind: io::ErrorKind) -> bool {
     matches!(
-        error.kind(),
+        kind,
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
     )
 }
@@ -183,7 +183,8 @@ mod tests {
     #[test]
     fn only_a_lack_of_room_is_answered_with_room() {
         use rustix::io::Errno;
-        assert!(is_full(&Errno::NOSPC.into()) && is_full(&Errno::DQUOT.into()));
-        assert!(!is_full(&Errno::IO.into()) && !is_full(&Errno::ROFS.into()));
+        let is_full = |errno: Errno| is_full(io::Error::from(errno).kind());
+        assert!(is_full(Errno::NOSPC) && is_full(Errno::DQUOT));
+        assert!(!is_full(Errno::IO) && !is_full(Errno::ROFS));
     }
 }

@@ -398,7 +398,7 @@ impl Run<'_> {
             tries += 1;
             let bytes = self.recording.held.bytes();
             let may_try =
-                tries < ROOM_TRIES && room::is_full(&error) && self.shared.room.ask(bytes);
+                tries < ROOM_TRIES && room::is_full(error.kind()) && self.shared.room.ask(bytes);
             if !may_try {
                 self.lose(&error);
                 return;

@@ -64,7 +64,7 @@ impl Reason {
     /// Why frames can't be written.
     fn of_losing(losing: &Losing) -> Self {
         match losing.kind {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Reason::Gap(GapReason::DiskFull),
+            kind if framelog_store::is_full(kind) => Reason::Gap(GapReason::DiskFull),
             ErrorKind::ReadOnlyFilesystem => Reason::ReadOnly,
             _ => Reason::DiskFails,
         }

@@ -1,7 +1,10 @@
 //! How much footage rules would let go at once. Not for letting it go, which is `retention`'s, nor for `min_free`, of which the disk knows.
 
+use sqlx::AssertSqlSafe;
+
 use super::Reader;
 use crate::error::Error;
+use crate::protection::IS_PROTECTED;
 use crate::rules::Rules;
 
 /// A camera's footage by whether it may go.
@@ -37,18 +40,18 @@ impl Reader {
     }
 
     async fn removable_of(&self, camera: &str, before_us: i64) -> Result<Removable, Error> {
-        sqlx::query_as(
+        let sql = format!(
             "SELECT coalesce(sum(bytes), 0) AS all_bytes, coalesce(sum(CASE WHEN may_go THEN bytes END), 0) AS bytes, \
                  coalesce(sum(CASE WHEN may_go AND received_us < ?2 THEN bytes END), 0) AS old_bytes \
-             FROM (SELECT bytes, received_us, state = 'closed' AND NOT EXISTS (SELECT 1 FROM protections p \
-                     WHERE p.camera_id = s.camera_id AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) AS may_go \
-                 FROM segments s WHERE camera_id = (SELECT id FROM cameras WHERE name = ?1))",
-        )
-        .bind(camera)
-        .bind(before_us)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(self.failed())
+             FROM (SELECT bytes, received_us, state = 'closed' AND NOT {IS_PROTECTED} AS may_go \
+                 FROM segments s WHERE camera_id = (SELECT id FROM cameras WHERE name = ?1))"
+        );
+        sqlx::query_as(AssertSqlSafe(sql))
+            .bind(camera)
+            .bind(before_us)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(self.failed())
     }
 }
 

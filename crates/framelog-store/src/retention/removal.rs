@@ -4,9 +4,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use sqlx::SqliteConnection;
+use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::receipts::Receipts;
+use crate::protection::IS_PROTECTED;
 use crate::rules::Rule;
 
 /// Candidates that are looked at together.
@@ -146,26 +147,22 @@ async fn candidates(
     demand: &Demand,
     below_id: i64,
 ) -> sqlx::Result<Vec<Victim>> {
-    const OLDEST: &str = "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, \
-             EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
-                 AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) AS is_protected \
-         FROM segments s WHERE s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 AND s.id < ?3 \
-         ORDER BY s.received_us LIMIT ?2";
-    const OLDEST_OF_CAMERA: &str = "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, \
-             EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
-                 AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) AS is_protected \
-         FROM segments s WHERE s.camera_id = ?4 AND s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 AND s.id < ?3 \
-         ORDER BY s.received_us LIMIT ?2";
+    let of_camera = match demand.camera_id {
+        Some(_) => "s.camera_id = ?4 AND ",
+        None => "",
+    };
+    let sql = format!(
+        "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, {IS_PROTECTED} AS is_protected \
+         FROM segments s WHERE {of_camera}s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 AND s.id < ?3 \
+         ORDER BY s.received_us LIMIT ?2"
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(demand.before_us)
+        .bind(CANDIDATES)
+        .bind(below_id);
     let query = match demand.camera_id {
-        None => sqlx::query_as(OLDEST)
-            .bind(demand.before_us)
-            .bind(CANDIDATES)
-            .bind(below_id),
-        Some(camera_id) => sqlx::query_as(OLDEST_OF_CAMERA)
-            .bind(demand.before_us)
-            .bind(CANDIDATES)
-            .bind(below_id)
-            .bind(camera_id),
+        Some(camera_id) => query.bind(camera_id),
+        None => query,
     };
     query.fetch_all(connection).await
 }
@@ -179,19 +176,18 @@ pub(crate) async fn first_to_go(
     demand: &Demand,
     limit: usize,
 ) -> sqlx::Result<Vec<Victim>> {
-    sqlx::query_as(
+    let sql = format!(
         "SELECT s.id, s.camera_id, s.path, s.started_us, s.ended_us, s.frames, s.bytes, 0 AS is_protected \
          FROM segments s WHERE s.state = 'closed' AND s.protected = 0 AND s.received_us < ?1 \
-             AND (?3 IS NULL OR s.camera_id = ?3) \
-             AND NOT EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
-                 AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us) \
-         ORDER BY s.received_us LIMIT ?2",
-    )
-    .bind(demand.before_us)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .bind(demand.camera_id)
-    .fetch_all(connection)
-    .await
+             AND (?3 IS NULL OR s.camera_id = ?3) AND NOT {IS_PROTECTED} \
+         ORDER BY s.received_us LIMIT ?2"
+    );
+    sqlx::query_as(AssertSqlSafe(sql))
+        .bind(demand.before_us)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind(demand.camera_id)
+        .fetch_all(connection)
+        .await
 }
 
 /// The file that goes first, of those that are there: others may have gone before without their rows.

@@ -277,11 +277,9 @@ impl Damaged {
 }
 
 fn cannot_write(output: &Path, error: &io::Error) -> Failure {
-    let remedy = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space there or choose another place"
-        }
-        _ => "check the place and its permissions",
+    let remedy = match framelog_store::is_full(error.kind()) {
+        true => "free some space there or choose another place",
+        false => "check the place and its permissions",
     };
     Failure::failed(format!(
         "{}: cannot write: {error}; {remedy}",

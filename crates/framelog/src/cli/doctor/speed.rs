@@ -1,6 +1,6 @@
 //! How fast the disk takes footage: written for a moment and taken away again. Not for benchmarks: it shares the disk with whatever else runs.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -56,12 +56,7 @@ pub fn measure(directory: &Path) -> io::Result<Speed> {
 pub fn judge(measured: &io::Result<Speed>, load: &Load, every: Duration) -> Finding {
     let speed = match measured {
         Ok(speed) => speed,
-        Err(error)
-            if matches!(
-                error.kind(),
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded
-            ) =>
-        {
+        Err(error) if framelog_store::is_full(error.kind()) => {
             return Finding::wrong(
                 CHECK,
                 "the disk is full",
