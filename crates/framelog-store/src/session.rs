@@ -20,7 +20,7 @@ use crate::{accounts, identity, layout, owner, protection};
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
 /// A new index's pages, bytes; one that is there keeps its own. Each commit writes two or three pages of each camera to the log, however few
-/// rows they got, so that small pages halve what is written; still smaller ones make reading an hour slower than that is worth.
+/// rows they got: small pages halve what is written, and cost a third when an hour is read (docs/performance.md).
 pub(crate) const PAGE_BYTES: u32 = 1024;
 
 /// Of the index's pages so many are held in memory, KiB: those that a commit of a thousand cameras' rows writes to. With less, SQLite writes

@@ -19,7 +19,7 @@ pub struct FailureLog {
     recording_since: Option<Instant>,
     /// Connections that ended since the last line about recording.
     ended: u32,
-    /// Whether the next pictures need a line about recording: no end was said since the last one otherwise.
+    /// The next pictures need a line about recording: there was none yet, or an end was said since.
     is_due: bool,
 }
 
