@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rusqlite::Connection;
 use sqlx::SqliteConnection;
 
 use crate::camera::Camera;
@@ -97,16 +98,13 @@ impl Account {
 }
 
 /// The session is over: what is left of its parts was lost on the way. Harmless when repeated.
-pub(crate) async fn close(connection: &mut SqliteConnection, session_id: i64) -> sqlx::Result<()> {
-    sqlx::query(concat!(
+pub(crate) fn close(sqlite: &Connection, session_id: i64) -> rusqlite::Result<()> {
+    let sql = concat!(
         "UPDATE accounts SET lost = max(parts - (",
         settled!(),
         "), 0) WHERE session_id = ?"
-    ))
-    .bind(session_id)
-    .execute(connection)
-    .await
-    .map(|_| ())
+    );
+    sqlite.execute(sql, [session_id]).map(|_| ())
 }
 
 /// Frames of a session that was killed were found in the footage, and their rows are in the same transaction: they are stored, not lost.
@@ -138,6 +136,7 @@ mod tests {
     use framelog_core::multipart::SkipReason;
 
     use super::*;
+    use crate::direct::directly;
     use crate::session::new_index;
 
     /// parts, stored, lost.
@@ -163,7 +162,9 @@ mod tests {
         let (_dir, mut connection) = new_index().await;
         account(&mut connection).await;
         for _ in 0..2 {
-            close(&mut connection, 1).await.unwrap();
+            directly(&mut connection, |sqlite| close(sqlite, 1))
+                .await
+                .unwrap();
             assert_eq!(numbers(&mut connection).await, (10, 3, 4));
         }
     }
@@ -175,10 +176,14 @@ mod tests {
                 let (_dir, mut connection) = new_index().await;
                 account(&mut connection).await;
                 if closed_first {
-                    close(&mut connection, 1).await.unwrap();
+                    directly(&mut connection, |sqlite| close(sqlite, 1))
+                        .await
+                        .unwrap();
                 }
                 recovered(&mut connection, 1, 1, frames).await.unwrap();
-                close(&mut connection, 1).await.unwrap();
+                directly(&mut connection, |sqlite| close(sqlite, 1))
+                    .await
+                    .unwrap();
                 assert_eq!(
                     numbers(&mut connection).await,
                     expected,

@@ -1,4 +1,4 @@
-//! Statements by the thousand on a connection of sqlx's, without sqlx: what it costs to hand a row from thread to thread is more than what
+//! Many statements at once on a connection of sqlx's, without sqlx: what it costs to hand a row from thread to thread is more than what
 //! SQLite does with it. Not for single statements.
 
 use std::borrow::Cow;
@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use sqlx::SqliteConnection;
 use sqlx::error::{DatabaseError, ErrorKind};
 
-/// Works with SQLite itself. The calling thread is SQLite's for as long as that takes: milliseconds of work at most, and what the disk takes for
-/// pages that are in no cache.
+/// Works with SQLite itself. The calling thread is SQLite's for as long as that takes: milliseconds of work, what the disk takes for pages that
+/// are in no cache, and where `work` commits for that too, which only the index's own thread may wait for.
 pub(crate) async fn directly<T>(
     connection: &mut SqliteConnection,
     work: impl FnOnce(&Connection) -> rusqlite::Result<T>,

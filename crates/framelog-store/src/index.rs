@@ -1,25 +1,32 @@
 //! The one writer of the index: gathers what the writer threads and cameras report, syncs the footage, commits the rows. Not
-//! for reading, and not for deciding what is reported.
+//! for reading, and not for deciding what is reported. It has a thread of its own, which may wait for the disk and for SQLite: to hand each
+//! step of a cycle to another thread and back costs more than most of the steps.
 //!
 //! A cycle: take what was reported; make the bytes it speaks of durable; then commit its rows in one transaction, in camera
 //! order. What fails stays and is tried again in the next cycle. Nobody waits for a cycle.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
+use tokio::runtime;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::accounts::{self, Accounts};
+use crate::accounts::Accounts;
 use crate::budget::Budget;
 use crate::camera::Camera;
 use crate::changes::{Change, GAPS_MAX, Reported, Written};
+use crate::direct::directly;
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::{self, Error};
@@ -31,6 +38,7 @@ use crate::pending::Pending;
 use crate::retention::Retention;
 use crate::session::Session;
 use crate::suspects::{Ahead, Losses, SegmentIds, Suspects, Verdict};
+use crate::transaction::Transaction;
 use crate::{rows, wall};
 
 /// Time between commits while there is something to commit. With gathering before and the commit after it, rows are
@@ -50,7 +58,7 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// A failing index is in the log this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// The task that writes the index.
+/// What writes the index.
 #[derive(Debug)]
 pub(crate) struct Index {
     connection: SqliteConnection,
@@ -136,8 +144,27 @@ impl Index {
         self.cycles.clone()
     }
 
-    /// Works until it is told to stop, then closes the open gaps, commits what is left and leaves one file without a log.
-    pub async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
+    /// Works on a thread of its own until it is told to stop, then closes the open gaps, commits what is left and leaves one file without a
+    /// log.
+    ///
+    /// # Errors
+    /// If the system has no more threads or descriptors.
+    pub fn start(self, stop: oneshot::Receiver<()>) -> io::Result<JoinHandle<Result<(), Error>>> {
+        let own = runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        let (running, ended) = oneshot::channel::<Infallible>();
+        let task = own.spawn(async move {
+            let _running = running; // goes with the task, however that ends
+            self.run(stop).await
+        });
+        thread::Builder::new()
+            .name("index".to_owned())
+            .spawn(move || own.block_on(ended))?;
+        Ok(task)
+    }
+
+    async fn run(mut self, mut stop: oneshot::Receiver<()>) -> Result<(), Error> {
         match self.work(&mut stop).await {
             Ok(()) => self.finish(wall::now_us()).await,
             Err(error) => {
@@ -337,7 +364,7 @@ impl Index {
         if !demands.is_empty() {
             if self.sync > SYNC_WITH_COMMIT {
                 // A durable commit makes the rows before it durable too.
-                self.sync_footage().await?;
+                self.sync_footage()?;
             }
             while !demands.is_empty() {
                 let now = self
@@ -361,7 +388,7 @@ impl Index {
 
     async fn try_cycle(&mut self, durable: bool) -> Result<(), Error> {
         if durable {
-            self.sync_footage().await?;
+            self.sync_footage()?;
             self.examine_suspects().await?;
             self.synced = Instant::now();
         }
@@ -380,10 +407,8 @@ impl Index {
     }
 
     /// Makes the bytes durable of which the pending rows speak.
-    async fn sync_footage(&mut self) -> Result<(), Error> {
-        let dirty = std::mem::take(&mut self.dirty);
-        let synced = self.disk.blocking(move |disk| dirty.sync(disk)).await;
-        let synced = synced.and_then(|synced| synced);
+    fn sync_footage(&mut self) -> Result<(), Error> {
+        let synced = std::mem::take(&mut self.dirty).sync(&self.disk);
         if synced.is_err() {
             self.suspect_all();
         } else {
@@ -425,12 +450,11 @@ impl Index {
         let waiting = self.suspects.waiting();
         let ahead = self.suspects.ahead().load(&mut self.connection).await;
         let ahead = ahead.map_err(Error::index(&self.path, "read"))?;
-        let examine = move |disk: &Disk| {
+        let examine = |disk: &Disk| {
             disk.sync_all()?;
             Ok((Verdict::of(waiting, disk)?, Verdict::of(ahead, disk)?))
         };
-        let verdicts = self.disk.blocking(examine).await;
-        let verdicts = verdicts.and_then(|verdicts: std::io::Result<_>| verdicts);
+        let verdicts: io::Result<_> = examine(&self.disk);
         if verdicts.is_err() {
             self.sync_failed = Some(Instant::now());
         }
@@ -506,25 +530,16 @@ impl Index {
         ended_us: Option<i64>,
     ) -> sqlx::Result<()> {
         self.pending.frames.sort_unstable();
-        // FULL syncs the log with each commit, NORMAL leaves that to the next durable one.
-        self.execute(if durable {
-            "PRAGMA synchronous = FULL"
-        } else {
-            "PRAGMA synchronous = NORMAL"
-        })
-        .await?;
-        // Not sqlx's transactions: SQLite rolls some failures back by itself (a full disk), and sqlx then counts a
-        // transaction as open for ever.
-        self.execute("BEGIN IMMEDIATE").await?;
         let changed = self.accounts.changed();
-        let written = match self.write(durable, &changed, alive_us, ended_us).await {
-            Ok(()) => self.execute("COMMIT").await,
-            failed => failed,
+        let transaction = Transaction {
+            deleted: durable.then(|| &*self.retention.files()),
+            pending: &self.pending,
+            accounts: &changed,
+            session_id: self.session_id,
+            alive_us,
+            ended_us,
         };
-        if written.is_err() {
-            let _ = self.execute("ROLLBACK").await; // fails if SQLite has done it
-            return written;
-        }
+        directly(&mut self.connection, |sqlite| transaction.commit(sqlite)).await?;
         self.budget.rows_done(self.pending.frames.len());
         let done = std::mem::take(&mut self.pending);
         for adopted in done.adopted {
@@ -542,31 +557,6 @@ impl Index {
         Ok(())
     }
 
-    async fn write(
-        &mut self,
-        durable: bool,
-        changed: &[rows::Account],
-        alive_us: i64,
-        ended_us: Option<i64>,
-    ) -> sqlx::Result<()> {
-        let connection = &mut self.connection;
-        if durable {
-            self.retention.files().forget_deleted(connection).await?;
-        }
-        self.pending.write(connection, alive_us).await?;
-        rows::write(connection, changed).await?;
-        if ended_us.is_some() {
-            accounts::close(connection, self.session_id).await?;
-        }
-        sqlx::query("UPDATE sessions SET alive_us = ?, ended_us = ? WHERE id = ?")
-            .bind(alive_us)
-            .bind(ended_us)
-            .bind(self.session_id)
-            .execute(connection)
-            .await
-            .map(|_| ())
-    }
-
     async fn execute(&mut self, pragma: &'static str) -> sqlx::Result<()> {
         sqlx::query(pragma)
             .execute(&mut self.connection)
@@ -578,7 +568,7 @@ impl Index {
         self.take_changes();
         self.gaps.close_all(now_us, &mut self.pending.gaps);
         // What can't be synced nor read back is left to the next start: its segments stay open in the index.
-        let _ = self.sync_footage().await;
+        let _ = self.sync_footage();
         let synced = self.examine_suspects().await;
         let path = self.path.clone();
         let committed = self.commit_last(now_us).await;
@@ -626,9 +616,7 @@ impl Index {
 
     /// Saves what only the index knows, if it is no longer at its path: when it is closed it is gone. Without its log it is an older one.
     async fn save(&mut self, now_us: i64) {
-        let guard = self.guard.clone();
-        let checked = self.disk.blocking(move |_| guard.check()).await;
-        if !matches!(checked, Ok(Err(Gone::Index(_)))) {
+        if !matches!(self.guard.check(), Err(Gone::Index(_))) {
             return;
         }
         let storage = self.storage().to_owned();

@@ -63,6 +63,7 @@ mod segment;
 mod session;
 mod store;
 mod suspects;
+mod transaction;
 mod unindexed;
 mod writer;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use crate::changes::Adopted;
 use crate::rows;
@@ -30,21 +30,21 @@ impl Pending {
     }
 
     /// Writes them in the caller's transaction, in the order in which they refer to each other. Harmless when repeated.
-    pub async fn write(&self, connection: &mut SqliteConnection, now_us: i64) -> sqlx::Result<()> {
-        rows::write(connection, self.cameras.values()).await?;
-        rows::withdraw(connection, &self.withdrawn).await?;
-        rows::write(connection, self.segments.values()).await?;
-        rows::write(connection, &self.frames).await?;
-        rows::write(connection, self.gaps.values()).await?;
+    pub fn write(&self, sqlite: &Connection, now_us: i64) -> rusqlite::Result<()> {
+        rows::write_on(sqlite, self.cameras.values())?;
+        rows::withdraw(sqlite, &self.withdrawn)?;
+        rows::write_on(sqlite, self.segments.values())?;
+        rows::write_on(sqlite, &self.frames)?;
+        rows::write_on(sqlite, self.gaps.values())?;
         for (segment, frames) in self.adopted.iter().flat_map(|a| &a.segments) {
             // It may have been on its way to the index when it was found.
-            if !rows::is_known(connection, &segment.path).await? {
-                rows::write(connection, [segment]).await?;
-                rows::write(connection, frames).await?;
+            if !rows::is_known(sqlite, &segment.path)? {
+                rows::write_on(sqlite, [segment])?;
+                rows::write_on(sqlite, frames)?;
             }
         }
         for adopted in &self.adopted {
-            rows::write_missing(connection, &adopted.missing, now_us).await?;
+            rows::write_missing(sqlite, &adopted.missing, now_us)?;
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use sqlx::SqliteConnection;
 use tokio::sync::{oneshot, watch};
 
 use crate::changes::{Adopted, Change, Changes};
+use crate::direct::directly;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
@@ -357,7 +358,7 @@ async fn forget_known(connection: &mut SqliteConnection, disk: &Disk) -> Result<
         .await
         .map_err(Error::io(layout::FOOTAGE, "read"))?;
     for path in made {
-        let is_known = rows::is_known(connection, &path)
+        let is_known = directly(connection, |sqlite| rows::is_known(sqlite, &path))
             .await
             .map_err(Error::index(layout::INDEX, "read"))?;
         if is_known {

@@ -30,7 +30,7 @@ mod trust;
 mod usage;
 
 use alarm::Alarm;
-use doomed::Doomed;
+pub(crate) use doomed::Doomed;
 use receipts::Receipts;
 pub(crate) use removal::Victim;
 use removal::{Demand, Removal};
@@ -160,7 +160,7 @@ impl Retention {
         .fetch_all(&mut *connection)
         .await?;
         self.files.add(paths);
-        self.delete_files().await;
+        self.delete_files();
         self.files.unstick();
         if !gone.is_empty() {
             self.forget(connection, gone, now_us).await?;
@@ -291,10 +291,10 @@ impl Retention {
         let now = Instant::now();
         let is_first_after_cut = std::mem::take(&mut self.is_cut_short);
         self.looked = Some(now);
-        self.look_at_disk().await;
+        self.look_at_disk();
         self.sum_protected(connection, now).await?;
         if self.files.is_retry_due() {
-            self.delete_files().await;
+            self.delete_files();
             self.files.unstick();
         }
         let mut demands = Vec::new();
@@ -334,7 +334,7 @@ impl Retention {
         };
         let removed = self.transact(connection, demands, now_us).await;
         if removed.is_err() && is_full {
-            self.restore_reserve().await;
+            self.restore_reserve();
         }
         let removal = match removed {
             // Nothing could make room, not even a file.
@@ -356,9 +356,9 @@ impl Retention {
         self.say(is_full, &removal);
         let paths = removal.victims.into_iter().map(|victim| victim.path);
         self.files.add(paths);
-        self.delete_files().await;
+        self.delete_files();
         if is_full {
-            self.restore_reserve().await;
+            self.restore_reserve();
         }
         self.publish();
         Ok(if self.files.is_stuck() { 0 } else { freed })
@@ -369,9 +369,9 @@ impl Retention {
     pub async fn empty_log(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let _without_writers = self.room.without_writers().await;
         let mut emptied = execute(connection, CHECKPOINT).await;
-        if emptied.as_ref().is_err_and(error::is_full) && self.give_up_reserve().await {
+        if emptied.as_ref().is_err_and(error::is_full) && self.reserve.give_up() {
             emptied = execute(connection, CHECKPOINT).await;
-            self.restore_reserve().await;
+            self.restore_reserve();
         }
         emptied
     }
@@ -405,7 +405,7 @@ impl Retention {
             match last_resorts.next().filter(|_| error::is_full(&error)) {
                 None => return Err(error),
                 Some(Resort::Reserve) => {
-                    self.give_up_reserve().await;
+                    self.reserve.give_up();
                 }
                 Some(Resort::LessAtOnce) => limit = 1,
                 // Every row in the log has its bytes on the disk, or the caller would not be here. If it fails, it does not help.
@@ -429,8 +429,7 @@ impl Retention {
         let oldest = removal::oldest(connection, demands, is_there).await;
         if let Ok(Some(path)) = &oldest {
             let paths = BTreeSet::from([path.clone()]);
-            let delete = move |disk: &Disk| doomed::delete(disk, paths, &BTreeSet::new());
-            let _ = self.disk.blocking(delete).await;
+            doomed::delete(&self.disk, paths, &BTreeSet::new());
         }
         execute(connection, "ROLLBACK").await?;
         oldest.map(|_| ())
@@ -462,50 +461,34 @@ impl Retention {
     }
 
     /// Deletes the doomed files, and the directories that are empty without them.
-    async fn delete_files(&mut self) {
+    fn delete_files(&mut self) {
         let usage = &self.usage;
         let is_idle = |camera: &str| !usage.is_configured(camera);
-        self.files.delete(&self.disk, is_idle).await;
+        self.files.delete(&self.disk, is_idle);
     }
 
-    async fn look_at_disk(&mut self) {
-        let (reserve, has_log_room) = (self.reserve.clone(), self.has_log_room);
-        let look = move |disk: &Disk| {
-            let space = disk.space()?;
-            let bytes = Reserve::bytes(space.total);
-            let is_roomy = space.free > 4 * bytes;
-            if is_roomy {
-                // What is free is known all the same where it can't be had.
-                let _ = reserve.make(bytes);
-            }
-            let has_log_room = has_log_room || is_roomy && reserve.make_for_log(bytes).is_ok();
-            Ok::<_, io::Error>((space, has_log_room))
-        };
+    fn look_at_disk(&mut self) {
         // What is wrong with the disk is said by those who write to it.
-        if let Ok(Ok((space, has_log_room))) = self.disk.blocking(look).await {
-            self.now.disk_free = space.free;
-            self.now.disk_total = space.total;
-            self.has_log_room = has_log_room;
+        let Ok(space) = self.disk.space() else {
+            return;
+        };
+        (self.now.disk_free, self.now.disk_total) = (space.free, space.total);
+        let bytes = Reserve::bytes(space.total);
+        if space.free > 4 * bytes {
+            // What is free is known all the same where it can't be had.
+            let _ = self.reserve.make(bytes);
+            self.has_log_room = self.has_log_room || self.reserve.make_for_log(bytes).is_ok();
         }
     }
 
-    async fn give_up_reserve(&self) -> bool {
-        let reserve = self.reserve.clone();
-        let given_up = self.disk.blocking(move |_| reserve.give_up()).await;
-        given_up.unwrap_or(false)
-    }
-
     /// Takes the reserve out of what a removal freed or left, before the writers know of it: the next removal needs it.
-    async fn restore_reserve(&self) {
-        let reserve = self.reserve.clone();
-        let restore = move |disk: &Disk| {
-            let space = disk.space()?;
+    fn restore_reserve(&self) {
+        if let Ok(space) = self.disk.space() {
             // Less is better than none.
-            let there_is = space.free.saturating_add(reserve.held());
-            reserve.make(Reserve::bytes(space.total).min(there_is))
-        };
-        // Where it can't be had it is tried again at the next look.
-        let _ = self.disk.blocking(restore).await;
+            let there_is = space.free.saturating_add(self.reserve.held());
+            // Where it can't be had it is tried again at the next look.
+            let _ = (self.reserve).make(Reserve::bytes(space.total).min(there_is));
+        }
     }
 
     /// Protected bytes, after a change and now and then.

@@ -156,62 +156,56 @@ pub(crate) async fn camera_id(
 }
 
 /// Whether there is a segment of this path.
-pub(crate) async fn is_known(connection: &mut SqliteConnection, path: &str) -> sqlx::Result<bool> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?)")
-        .bind(path)
-        .fetch_one(connection)
-        .await
+pub(crate) fn is_known(sqlite: &Connection, path: &str) -> rusqlite::Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?)";
+    sqlite.query_row(sql, [path], |row| row.get(0))
 }
 
 /// Removes rows of frames; segments that have no others go with them. Harmless when repeated.
-pub(crate) async fn withdraw(
-    connection: &mut SqliteConnection,
-    frames: &[Frame],
-) -> sqlx::Result<()> {
+pub(crate) fn withdraw(sqlite: &Connection, frames: &[Frame]) -> rusqlite::Result<()> {
     for frame in frames {
-        let removed = sqlx::query(
+        let removed = sqlite.execute(
             "DELETE FROM frames WHERE camera_id = ? AND captured_us = ? AND segment_id = ? AND offset = ?",
-        )
-        .bind(frame.camera_id)
-        .bind(frame.captured_us)
-        .bind(frame.segment_id)
-        .bind(frame.offset)
-        .execute(&mut *connection)
-        .await?;
-        sqlx::query("UPDATE segments SET frames = frames - ? WHERE id = ?")
-            .bind(removed.rows_affected().cast_signed())
-            .bind(frame.segment_id)
-            .execute(&mut *connection)
-            .await?;
-        sqlx::query("DELETE FROM segments WHERE id = ? AND frames <= 0")
-            .bind(frame.segment_id)
-            .execute(&mut *connection)
-            .await?;
+            (
+                frame.camera_id,
+                frame.captured_us,
+                frame.segment_id,
+                frame.offset,
+            ),
+        )?;
+        sqlite.execute(
+            "UPDATE segments SET frames = frames - ? WHERE id = ?",
+            (removed as i64, frame.segment_id),
+        )?;
+        sqlite.execute(
+            "DELETE FROM segments WHERE id = ? AND frames <= 0",
+            [frame.segment_id],
+        )?;
     }
     Ok(())
 }
 
 /// Writes receipts for footage that was found to be gone. Harmless when repeated.
-pub(crate) async fn write_missing(
-    connection: &mut SqliteConnection,
+pub(crate) fn write_missing(
+    sqlite: &Connection,
     missing: &[Missing],
     found_us: i64,
-) -> sqlx::Result<()> {
+) -> rusqlite::Result<()> {
     for row in missing {
-        sqlx::query(
+        sqlite.execute(
             "INSERT INTO removals (camera_id, started_us, ended_us, segments, frames, bytes, rule, removed_us) \
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, 'missing', ?7 WHERE NOT EXISTS (SELECT 1 FROM removals \
                  WHERE camera_id = ?1 AND started_us = ?2 AND ended_us = ?3 AND rule = 'missing')",
-        )
-        .bind(row.camera_id)
-        .bind(row.started_us)
-        .bind(row.ended_us)
-        .bind(row.segments)
-        .bind(row.frames)
-        .bind(row.bytes)
-        .bind(found_us)
-        .execute(&mut *connection)
-        .await?;
+            (
+                row.camera_id,
+                row.started_us,
+                row.ended_us,
+                row.segments,
+                row.frames,
+                row.bytes,
+                found_us,
+            ),
+        )?;
     }
     Ok(())
 }
@@ -244,9 +238,10 @@ pub(crate) async fn write<'r, R: Row + 'r>(
     Ok(())
 }
 
-fn write_on<'r, R: Row + 'r>(
+/// The same, on a thread that may block, in one go.
+pub(crate) fn write_on<'r, R: Row + 'r>(
     sqlite: &Connection,
-    rows: impl Iterator<Item = &'r R>,
+    rows: impl IntoIterator<Item = &'r R>,
 ) -> rusqlite::Result<()> {
     let mut update = R::UPDATE.map(|sql| sqlite.prepare(sql)).transpose()?;
     // Where rows are updated a new one is rare, and compiling what writes it is as much work as updating many.

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use uuid::Uuid;
 
+use crate::direct::directly;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::lost_index::{self, Mark};
@@ -383,7 +384,10 @@ async fn close_what_was_left_open(connection: &mut SqliteConnection) -> sqlx::Re
     .fetch_optional(&mut *transaction)
     .await?;
     if let Some(session_id) = killed {
-        accounts::close(&mut transaction, session_id).await?;
+        directly(&mut transaction, |sqlite| {
+            accounts::close(sqlite, session_id)
+        })
+        .await?;
     }
     transaction.commit().await
 }

@@ -234,6 +234,9 @@ impl Store {
             tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
         });
         let (stop_index, stopped) = oneshot::channel();
+        let index_cycles = index.cycles();
+        let index =
+            (index.start(stopped)).map_err(Error::io(&storage, "served by an index thread"))?;
         let (stop_integrity, no_check) = watch::channel(false);
         let rebuilding = rebuild.as_ref().map(|_| rebuilt.clone());
         Ok(Self {
@@ -249,8 +252,8 @@ impl Store {
             budget,
             changes,
             keeping,
-            index_cycles: index.cycles(),
-            index: tokio::spawn(index.run(stopped)),
+            index_cycles,
+            index,
             stop_index: Some(stop_index),
             rebuild,
             rebuilt,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sqlx::SqliteConnection;
+use rusqlite::Connection;
 
 use super::is_within;
 use crate::disk::Disk;
@@ -52,7 +52,7 @@ impl Doomed {
     }
 
     /// Deletes them, the date's directory that is empty then, and that of a camera which is idle.
-    pub async fn delete(&mut self, disk: &Disk, is_idle: impl Fn(&str) -> bool) {
+    pub fn delete(&mut self, disk: &Disk, is_idle: impl Fn(&str) -> bool) {
         let paths = std::mem::take(&mut self.paths);
         if paths.is_empty() {
             self.failed = None;
@@ -63,12 +63,7 @@ impl Doomed {
             .filter(|camera| is_idle(camera))
             .map(str::to_owned)
             .collect();
-        let (disk, chosen) = (disk.clone(), paths.clone());
-        let deleted = tokio::task::spawn_blocking(move || delete(&disk, chosen, &idle)).await;
-        let Ok(deleted) = deleted else {
-            self.paths = paths; // a panic is a bug; try again with the next removal
-            return;
-        };
+        let deleted = delete(disk, paths, &idle);
         self.is_stuck = deleted.gone.is_empty() && !deleted.failed.is_empty();
         self.gone.extend(deleted.gone);
         self.dirs.extend(deleted.dirs);
@@ -87,12 +82,9 @@ impl Doomed {
     }
 
     /// Forgets, in the caller's transaction, the notes of files that are deleted. They must be so durably.
-    pub async fn forget_deleted(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
+    pub fn forget_deleted(&self, sqlite: &Connection) -> rusqlite::Result<()> {
         for path in &self.gone {
-            sqlx::query("DELETE FROM doomed WHERE path = ?")
-                .bind(path)
-                .execute(&mut *connection)
-                .await?;
+            sqlite.execute("DELETE FROM doomed WHERE path = ?", [path])?;
         }
         Ok(())
     }

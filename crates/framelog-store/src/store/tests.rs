@@ -1112,12 +1112,13 @@ async fn account_agrees_with_the_frames_while_recording_and_after_a_crash() {
         .unwrap();
     log.append(frame(T + 1, "two"), false).unwrap();
     wait_for(async || log.counters().stored_frames == 2).await;
+    store.index.abort();
+    wait_for(async || !store.is_indexing()).await;
     sqlx::query("UPDATE accounts SET parts = 2")
         .execute(&mut foreign)
         .await
         .unwrap();
     sqlx::query("COMMIT").execute(&mut foreign).await.unwrap();
-    store.index.abort();
     drop(store);
     assert_eq!(accounts(dir.path(), "a").await, [(2, 1, 0, 0, 0)]);
 
