@@ -10,14 +10,14 @@ use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
 use sqlx::{Connection as _, SqliteConnection};
-use tokio::runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -148,19 +148,22 @@ impl Index {
     /// log.
     ///
     /// # Errors
-    /// If the system has no more threads or descriptors.
+    /// If the system has no more threads.
     pub fn start(self, stop: oneshot::Receiver<()>) -> io::Result<JoinHandle<Result<(), Error>>> {
+        let (give, take) = mpsc::channel::<Runtime>();
+        let (running, ended) = oneshot::channel::<Infallible>();
+        // First: a runtime that no thread takes could not be dropped here.
+        thread::Builder::new()
+            .name("index".to_owned())
+            .spawn(move || take.recv().map(|own| own.block_on(ended)))?;
         let own = runtime::Builder::new_current_thread()
             .enable_time()
             .build()?;
-        let (running, ended) = oneshot::channel::<Infallible>();
         let task = own.spawn(async move {
             let _running = running; // goes with the task, however that ends
             self.run(stop).await
         });
-        thread::Builder::new()
-            .name("index".to_owned())
-            .spawn(move || own.block_on(ended))?;
+        let _ = give.send(own); // it waits for that
         Ok(task)
     }
 

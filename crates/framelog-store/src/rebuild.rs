@@ -351,18 +351,24 @@ async fn old_files(
     Ok(names)
 }
 
+/// So many paths are looked up before others get a turn on the thread.
+const PATHS_PER_TURN: usize = 500;
+
 /// Follows no longer what the index knows by now: with pictures in files of their own that is many files.
 async fn forget_known(connection: &mut SqliteConnection, disk: &Disk) -> Result<(), Error> {
-    let made = disk
-        .blocking(|disk| disk.made.list())
+    let made: Vec<String> = disk
+        .blocking(|disk| disk.made.list().into_iter().collect())
         .await
         .map_err(Error::io(layout::FOOTAGE, "read"))?;
-    for path in made {
-        let is_known = directly(connection, |sqlite| rows::is_known(sqlite, &path))
-            .await
-            .map_err(Error::index(layout::INDEX, "read"))?;
-        if is_known {
-            disk.made.forget(&path);
+    for some in made.chunks(PATHS_PER_TURN) {
+        let known = directly(connection, |sqlite| {
+            some.iter()
+                .map(|path| rows::is_known(sqlite, path))
+                .collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let known = known.await.map_err(Error::index(layout::INDEX, "read"))?;
+        for (path, _) in some.iter().zip(known).filter(|(_, is_known)| *is_known) {
+            disk.made.forget(path);
         }
     }
     Ok(())

@@ -238,7 +238,7 @@ pub(crate) async fn write<'r, R: Row + 'r>(
     Ok(())
 }
 
-/// The same, on a thread that may block, in one go.
+/// The same in one go, however many they are.
 pub(crate) fn write_on<'r, R: Row + 'r>(
     sqlite: &Connection,
     rows: impl IntoIterator<Item = &'r R>,

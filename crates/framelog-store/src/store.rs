@@ -86,7 +86,7 @@ impl Options {
 
 /// An opened storage directory. One at a time: the directory is locked.
 ///
-/// Dropping it without [`Store::close`] leaves the directory as a crash would.
+/// Dropping it without [`Store::close`] leaves the directory as a crash would, except that a commit which has begun is still finished.
 #[derive(Debug)]
 pub struct Store {
     uuid: Uuid,
@@ -229,14 +229,14 @@ impl Store {
             segment_ids: index.segment_ids(),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
-        let rebuild = plan.map(|plan| {
-            let (storage, changes) = (storage.clone(), changes.clone());
-            tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
-        });
         let (stop_index, stopped) = oneshot::channel();
         let index_cycles = index.cycles();
         let index =
             (index.start(stopped)).map_err(Error::io(&storage, "served by an index thread"))?;
+        let rebuild = plan.map(|plan| {
+            let (storage, changes) = (storage.clone(), changes.clone());
+            tokio::spawn(rebuild::run(storage, disk, changes, plan, progress))
+        });
         let (stop_integrity, no_check) = watch::channel(false);
         let rebuilding = rebuild.as_ref().map(|_| rebuilt.clone());
         Ok(Self {

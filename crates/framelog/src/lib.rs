@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use framelog_store::wall;
 
-/// One more than the index, which holds its thread for as long as SQLite has to wait for the disk.
+/// One more than a query or a rebuild, which may hold its thread for as long as SQLite has to wait for the disk.
 const WORKERS_MIN: usize = 2;
 /// More threads than this gain nothing: the work is waiting for cameras.
 const WORKERS_MAX: usize = 4;

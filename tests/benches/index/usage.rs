@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// Threads that write the index, as the kernel cuts their names: SQLite's, and the runtime's, which write the rows.
-const INDEX_THREADS: [&str; 2] = ["sqlx-sqlite-wor", "tokio-rt-worker"];
+/// Threads that write or read the index, as the kernel cuts their names: its own, SQLite's, and the runtime's.
+const INDEX_THREADS: [&str; 3] = ["index", "sqlx-sqlite-wor", "tokio-rt-worker"];
 
 /// See the module.
 #[derive(Clone, Copy, Debug)]

@@ -416,6 +416,6 @@ async fn disk_that_hangs_for_good_does_not_keep_the_store_from_closing() {
         matches!(error, Error::Hanging { bytes: 1.., .. }),
         "{error}"
     );
-    // The test ends when no thread waits for the disk any more.
+    // No thread waits for the disk any longer than the test.
     faults.end();
 }
