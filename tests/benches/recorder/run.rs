@@ -65,7 +65,7 @@ pub struct Sent {
 /// Lets the cameras send and the contender record, in a directory that is made and emptied here.
 pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Outcome> {
     let dir = tempfile::tempdir_in(parent)?;
-    touch_memory(dir.path(), load.bytes() + load.bytes() / 4 + MORE_MEMORY)?;
+    touch_memory(dir.path(), load.bytes())?;
     let mut cameras = Cameras::start(load)?;
     let mut recorders = contender.start(cameras.port, load, dir.path())?;
     cameras.await_line("running")?;
@@ -94,10 +94,7 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
     })
 }
 
-/// Beside the footage: what the recorder and the kernel take for themselves.
-const MORE_MEMORY: u64 = 512 << 20;
-
-/// Fills more of the page cache than the run will, and frees it again. A virtual machine gets memory from its host when it first touches
+/// Fills as much of the page cache as the footage will, and frees it again. A virtual machine gets memory from its host when it first touches
 /// it, at a price that whoever is measured first would pay, and who comes next would not.
 fn touch_memory(dir: &Path, bytes: u64) -> io::Result<()> {
     let path = dir.join("memory");
