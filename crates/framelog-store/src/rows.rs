@@ -158,29 +158,27 @@ pub(crate) async fn camera_id(
 /// Whether there is a segment of this path.
 pub(crate) fn is_known(sqlite: &Connection, path: &str) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM segments WHERE path = ?)";
-    sqlite.query_row(sql, [path], |row| row.get(0))
+    (sqlite.prepare_cached(sql)?).query_row([path], |row| row.get(0))
 }
 
 /// Removes rows of frames; segments that have no others go with them. Harmless when repeated.
 pub(crate) fn withdraw(sqlite: &Connection, frames: &[Frame]) -> rusqlite::Result<()> {
     for frame in frames {
-        let removed = sqlite.execute(
+        let mut remove = sqlite.prepare_cached(
             "DELETE FROM frames WHERE camera_id = ? AND captured_us = ? AND segment_id = ? AND offset = ?",
-            (
-                frame.camera_id,
-                frame.captured_us,
-                frame.segment_id,
-                frame.offset,
-            ),
         )?;
-        sqlite.execute(
-            "UPDATE segments SET frames = frames - ? WHERE id = ?",
-            (removed as i64, frame.segment_id),
-        )?;
-        sqlite.execute(
-            "DELETE FROM segments WHERE id = ? AND frames <= 0",
-            [frame.segment_id],
-        )?;
+        let removed = remove.execute((
+            frame.camera_id,
+            frame.captured_us,
+            frame.segment_id,
+            frame.offset,
+        ))?;
+        sqlite
+            .prepare_cached("UPDATE segments SET frames = frames - ? WHERE id = ?")?
+            .execute((removed as i64, frame.segment_id))?;
+        sqlite
+            .prepare_cached("DELETE FROM segments WHERE id = ? AND frames <= 0")?
+            .execute([frame.segment_id])?;
     }
     Ok(())
 }
@@ -192,20 +190,20 @@ pub(crate) fn write_missing(
     found_us: i64,
 ) -> rusqlite::Result<()> {
     for row in missing {
-        sqlite.execute(
+        let mut write = sqlite.prepare_cached(
             "INSERT INTO removals (camera_id, started_us, ended_us, segments, frames, bytes, rule, removed_us) \
              SELECT ?1, ?2, ?3, ?4, ?5, ?6, 'missing', ?7 WHERE NOT EXISTS (SELECT 1 FROM removals \
                  WHERE camera_id = ?1 AND started_us = ?2 AND ended_us = ?3 AND rule = 'missing')",
-            (
-                row.camera_id,
-                row.started_us,
-                row.ended_us,
-                row.segments,
-                row.frames,
-                row.bytes,
-                found_us,
-            ),
         )?;
+        write.execute((
+            row.camera_id,
+            row.started_us,
+            row.ended_us,
+            row.segments,
+            row.frames,
+            row.bytes,
+            found_us,
+        ))?;
     }
     Ok(())
 }

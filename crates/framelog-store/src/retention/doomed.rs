@@ -84,7 +84,9 @@ impl Doomed {
     /// Forgets, in the caller's transaction, the notes of files that are deleted. They must be so durably.
     pub fn forget_deleted(&self, sqlite: &Connection) -> rusqlite::Result<()> {
         for path in &self.gone {
-            sqlite.execute("DELETE FROM doomed WHERE path = ?", [path])?;
+            sqlite
+                .prepare_cached("DELETE FROM doomed WHERE path = ?")?
+                .execute([path])?;
         }
         Ok(())
     }
