@@ -400,7 +400,7 @@ impl Index {
             .map_err(Error::index(&self.path, "written"))?;
         if durable && self.checkpointed.elapsed() >= CHECKPOINT_EVERY {
             self.checkpointed = Instant::now();
-            match self.execute("PRAGMA wal_checkpoint(PASSIVE)").await {
+            match rows::execute(&mut self.connection, "PRAGMA wal_checkpoint(PASSIVE)").await {
                 // No row waits for that.
                 Err(error) if error::is_full(&error) => self.retention.index_is_full(),
                 done => done.map_err(Error::index(&self.path, "written"))?,
@@ -453,11 +453,9 @@ impl Index {
         let waiting = self.suspects.waiting();
         let ahead = self.suspects.ahead().load(&mut self.connection).await;
         let ahead = ahead.map_err(Error::index(&self.path, "read"))?;
-        let examine = |disk: &Disk| {
-            disk.sync_all()?;
-            Ok((Verdict::of(waiting, disk)?, Verdict::of(ahead, disk)?))
-        };
-        let verdicts: io::Result<_> = examine(&self.disk);
+        let disk = &self.disk;
+        let verdicts = (disk.sync_all())
+            .and_then(|()| Ok((Verdict::of(waiting, disk)?, Verdict::of(ahead, disk)?)));
         if verdicts.is_err() {
             self.sync_failed = Some(Instant::now());
         }
@@ -535,7 +533,8 @@ impl Index {
         self.pending.frames.sort_unstable();
         let changed = self.accounts.changed();
         let transaction = Transaction {
-            deleted: durable.then(|| &*self.retention.files()),
+            durable,
+            deleted: self.retention.files(),
             pending: &self.pending,
             accounts: &changed,
             session_id: self.session_id,
@@ -558,13 +557,6 @@ impl Index {
             tracing::info!("index is written again");
         }
         Ok(())
-    }
-
-    async fn execute(&mut self, pragma: &'static str) -> sqlx::Result<()> {
-        sqlx::query(pragma)
-            .execute(&mut self.connection)
-            .await
-            .map(|_| ())
     }
 
     async fn finish(mut self, now_us: i64) -> Result<(), Error> {
@@ -611,7 +603,7 @@ impl Index {
     async fn leave_no_log(&mut self) -> sqlx::Result<()> {
         // With what was kept for the log, for which this is the end.
         let _ = self.retention.empty_log(&mut self.connection).await;
-        match self.execute("PRAGMA wal_checkpoint(TRUNCATE)").await {
+        match rows::execute(&mut self.connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
             Err(error) if error::is_full(&error) => Ok(()),
             done => done,
         }

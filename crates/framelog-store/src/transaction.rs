@@ -8,8 +8,10 @@ use crate::{accounts, rows};
 
 /// All of it, or nothing.
 pub(crate) struct Transaction<'a> {
-    /// Files whose deletion may be forgotten. With these the commit must reach the disk before it is done, without it need not.
-    pub deleted: Option<&'a Doomed>,
+    /// It must reach the disk before it is done.
+    pub durable: bool,
+    /// Files whose deletion may be forgotten, durably.
+    pub deleted: &'a Doomed,
     pub pending: &'a Pending,
     pub accounts: &'a [rows::Account],
     pub session_id: i64,
@@ -23,9 +25,9 @@ impl Transaction<'_> {
     pub fn commit(&self, sqlite: &Connection) -> rusqlite::Result<()> {
         // Not sqlx's transactions: SQLite rolls some failures back by itself (a full disk), and sqlx then counts a transaction as open for ever.
         // FULL syncs the log with each commit, NORMAL leaves that to the next durable one.
-        sqlite.execute_batch(match self.deleted {
-            Some(_) => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
-            None => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
+        sqlite.execute_batch(match self.durable {
+            true => "PRAGMA synchronous = FULL; BEGIN IMMEDIATE",
+            false => "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE",
         })?;
         let committed = (self.write(sqlite)).and_then(|()| sqlite.execute_batch("COMMIT"));
         if committed.is_err() {
@@ -35,8 +37,8 @@ impl Transaction<'_> {
     }
 
     fn write(&self, sqlite: &Connection) -> rusqlite::Result<()> {
-        if let Some(deleted) = self.deleted {
-            deleted.forget_deleted(sqlite)?;
+        if self.durable {
+            self.deleted.forget_deleted(sqlite)?;
         }
         self.pending.write(sqlite, self.alive_us)?;
         rows::write_on(sqlite, self.accounts)?;

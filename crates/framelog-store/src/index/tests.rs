@@ -80,7 +80,8 @@ async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
     let disk = Disk::open(dir.path()).unwrap();
     let (mut index, changes) = begun(dir.path(), &disk, budget.clone(), Duration::ZERO).await;
 
-    index.execute("PRAGMA max_page_count = 40").await.unwrap();
+    let limit = "PRAGMA max_page_count = 40";
+    rows::execute(&mut index.connection, limit).await.unwrap();
     budget.rows_wait(FRAMES as usize);
     changes.send(written(1, 0..FRAMES));
     index.take_changes();
@@ -93,10 +94,8 @@ async fn rows_of_a_full_index_wait_and_are_committed_once_there_is_room() {
     }
     assert!(budget.index_is_behind());
 
-    index
-        .execute("PRAGMA max_page_count = 1000000")
-        .await
-        .unwrap();
+    let limit = "PRAGMA max_page_count = 1000000";
+    rows::execute(&mut index.connection, limit).await.unwrap();
     index.try_cycle(true).await.unwrap();
     assert_eq!(count(&mut index).await, FRAMES);
     assert!(!budget.index_is_behind());
