@@ -6,11 +6,11 @@
 //! runtime of its own, which doesn't pause.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{self, Handle};
+use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -69,19 +69,25 @@ impl Reader {
     fn start(n: usize, stop: CancellationToken) -> io::Result<Self> {
         let rhythm = Arc::<Rhythm>::default();
         let (ends, begins) = (rhythm.clone(), rhythm.clone());
+        let (give, take) = mpsc::channel::<Runtime>();
+        // First: a runtime that no thread takes could not be dropped here.
+        thread::Builder::new()
+            .name(format!("reader-{n}"))
+            .spawn(move || {
+                let Ok(runtime) = take.recv() else {
+                    return; // there is none
+                };
+                runtime.block_on(stop.cancelled());
+                // A name lookup that hangs must not keep the program.
+                runtime.shutdown_background();
+            })?;
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .on_thread_park(move || ends.end_round())
             .on_thread_unpark(move || begins.begin_round())
             .build()?;
         let handle = runtime.handle().clone();
-        thread::Builder::new()
-            .name(format!("reader-{n}"))
-            .spawn(move || {
-                runtime.block_on(stop.cancelled());
-                // A name lookup that hangs must not keep the program.
-                runtime.shutdown_background();
-            })?;
+        let _ = give.send(runtime); // it waits for that
         Ok(Self { handle, rhythm })
     }
 
