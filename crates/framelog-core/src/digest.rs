@@ -47,14 +47,56 @@ impl Digest {
         self.rest
     }
 
-    /// The checksum of what `before` has read and the payload behind it.
-    pub fn behind(&self, mut before: Hasher) -> u32 {
+    /// The checksum of bytes whose own is `before`, and the payload behind them.
+    pub fn behind(&self, before: u32) -> u32 {
         let header = self.bytes.min(HEADER_BYTES);
-        for (crc, len) in [(self.header, header), (self.rest, self.bytes - header)] {
-            before.combine(&Hasher::new_with_initial_len(crc, len as u64));
-        }
-        before.finalize()
+        [(self.header, header), (self.rest, self.bytes - header)]
+            .into_iter()
+            .fold(before, |before, (crc, len)| shift(before, len) ^ crc)
     }
+}
+
+/// The polynomial of CRC-32, and 1 (x⁰): the first power of x is the highest bit.
+const POLYNOMIAL: u32 = 0xEDB8_8320;
+const ONE: u32 = 1 << 31;
+
+/// x to the power of 8·n·256^k, for all values n of a number's kth byte.
+static POWERS: [[u32; 256]; size_of::<usize>()] = {
+    let mut powers = [[ONE; 256]; size_of::<usize>()];
+    let mut byte = ONE >> 8;
+    let mut k = 0;
+    while k < powers.len() {
+        let mut n = 1;
+        while n < 256 {
+            powers[k][n] = product(powers[k][n - 1], byte);
+            n += 1;
+        }
+        byte = product(powers[k][255], byte);
+        k += 1;
+    }
+    powers
+};
+
+/// What a checksum contributes to that of the same and so many bytes more: the rest is their own. What `Hasher::combine` does, in a seventh of the
+/// steps, because it is done for every frame.
+fn shift(crc: u32, bytes: usize) -> u32 {
+    let digits = bytes.to_le_bytes().into_iter().zip(&POWERS);
+    digits
+        .filter(|(digit, _)| *digit > 0)
+        .fold(crc, |crc, (digit, powers)| {
+            product(crc, powers[usize::from(digit)])
+        })
+}
+
+/// The product of two polynomials modulo that of CRC-32. Without a branch: which way it goes would be as good as random.
+const fn product(mut a: u32, mut b: u32) -> u32 {
+    let mut product = 0;
+    while a > 0 {
+        product ^= b & (a >> 31).wrapping_neg();
+        a <<= 1;
+        b = (b >> 1) ^ (POLYNOMIAL & (b & 1).wrapping_neg());
+    }
+    product
 }
 
 #[cfg(test)]
@@ -64,6 +106,13 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn checksums_of_any_length_are_put_together(a in any::<u32>(), b in any::<u32>(), bytes in any::<usize>()) {
+            let mut both = Hasher::new_with_initial(a);
+            both.combine(&Hasher::new_with_initial_len(b, bytes as u64));
+            prop_assert_eq!(shift(a, bytes) ^ b, both.finalize());
+        }
+
         #[test]
         fn it_is_that_of_all_bytes_however_they_are_cut(
             head in prop::collection::vec(any::<u8>(), 0..200),
@@ -76,8 +125,7 @@ mod tests {
             let (header, rest) = payload.split_at(payload.len().min(HEADER_BYTES));
             prop_assert_eq!(digest.header(), crc32fast::hash(header));
             prop_assert_eq!(digest.rest(), crc32fast::hash(rest));
-            let mut before = Hasher::new();
-            before.update(&head);
+            let before = crc32fast::hash(&head);
             let all = crc32fast::hash(&[head, payload].concat());
             prop_assert_eq!(digest.behind(before), all);
         }

@@ -23,11 +23,7 @@ impl Headers {
 
     /// Name and value of each field, in order, blanks trimmed.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let ends = memchr::memchr_iter(b'\n', &self.raw).chain([self.raw.len()]);
-        let mut start = 0;
-        ends.filter_map(move |end| {
-            let line = &self.raw[start..end];
-            start = end + 1;
+        self.lines().filter_map(|line| {
             let colon = memchr::memchr(b':', line)?;
             let name = line[..colon].trim_ascii();
             (!name.is_empty()).then(|| (name, line[colon + 1..].trim_ascii()))
@@ -37,16 +33,50 @@ impl Headers {
     /// The value of the last field with this name: where a camera sends two, the later one is right
     /// (GStreamer's Content-Length: OctoPrint-Obico #150; X-Timestamp: rosys #421).
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter()
-            .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
-            .last()
-            .map(|(_, value)| value)
+        let values = self.lines().filter_map(|line| value_of(line, name));
+        values.last()
     }
+
+    /// The lines, without the LF that ends them.
+    fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = memchr::memchr_iter(b'\n', &self.raw).chain([self.raw.len()]);
+        let mut start = 0;
+        ends.map(move |end| {
+            let line = &self.raw[start..end];
+            start = end + 1;
+            line
+        })
+    }
+}
+
+/// The value of the field on this line, if that is its name. No colon is searched for first: most lines have another name, and this is asked several
+/// times a frame.
+fn value_of<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
+    let line = line.trim_ascii_start();
+    let (begin, rest) = line.split_at_checked(name.len())?;
+    let first = |text: &[u8]| text.first().map(u8::to_ascii_lowercase);
+    // Nearly always that is enough.
+    (first(begin) == first(name.as_bytes()) && begin.eq_ignore_ascii_case(name.as_bytes()))
+        .then(|| rest.trim_ascii_start().strip_prefix(b":"))?
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_field_is_found_by_its_name_as_it_is_among_all(raw in "[aB: \t\r\n]{0,40}") {
+            let headers = Headers::new(raw.into());
+            for name in ["a", "ab", "aab"] {
+                let named = (headers.iter()).filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
+                prop_assert_eq!(headers.get(name), named.last().map(|(_, value)| value));
+            }
+        }
+    }
 
     #[test]
     fn the_last_of_two_fields_counts_and_lines_without_a_name_do_not() {

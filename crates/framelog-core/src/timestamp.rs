@@ -138,7 +138,7 @@ pub fn write_us(us: i64, out: &mut Vec<u8>) {
     out.push(b'.');
     // All six digits, by a seventh before them.
     let decimals = number.format(MICROS + micros).as_bytes();
-    out.extend(decimals.iter().skip(1));
+    out.extend_from_slice(decimals.get(1..).unwrap_or_default());
 }
 
 /// Microseconds as `seconds.micros`.

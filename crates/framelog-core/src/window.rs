@@ -135,7 +135,7 @@ impl Window {
     }
 
     /// The bytes from `position` on that lie in one piece; empty if there are none. What `pieces` would give first, at a fraction of the cost.
-    fn piece(&self, position: u64) -> &[u8] {
+    pub fn piece(&self, position: u64) -> &[u8] {
         let (bytes, start) = match self.slices.get(self.slice_at(position)) {
             Some(slice) => (slice.bytes.as_ref(), slice.start()),
             None => {

@@ -9,6 +9,7 @@ use framelog_core::clock::ClockKind;
 use framelog_core::container::mp4::{HEAD_LEN, Keyframes, Pace};
 use framelog_core::frame::{Frame, Parameters};
 use rustix::io::Errno;
+use smallvec::SmallVec;
 
 use crate::blocks;
 use crate::container::{Container, Position};
@@ -338,8 +339,8 @@ fn section<'p>(
     pieces: impl Iterator<Item = &'p [u8]>,
     mut skip: u64,
     mut bytes: u64,
-) -> Vec<IoSlice<'p>> {
-    let mut slices = Vec::with_capacity(pieces.size_hint().0);
+) -> SmallVec<[IoSlice<'p>; 16]> {
+    let mut slices = SmallVec::new();
     for piece in pieces {
         let start = skip.min(piece.len() as u64);
         skip -= start;

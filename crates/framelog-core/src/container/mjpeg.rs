@@ -1,8 +1,6 @@
 //! `.mjpeg`: the wire format as a file format. Each frame is a part that any multipart client reads, and that says enough of itself
 //! for the index to be made of it again. Not for reading what cameras send: that is `multipart`.
 
-use std::io::Write as _;
-
 use crc32fast::Hasher;
 
 use super::{Format, Head, Stored};
@@ -53,11 +51,13 @@ pub fn write_head(frame: &Frame, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\r\nX-Complete: no");
     }
     out.extend_from_slice(b"\r\n");
-    let mut head = Hasher::new();
-    head.update(out.get(start..).unwrap_or_default());
+    let head = crc32fast::hash(out.get(start..).unwrap_or_default());
     let crc = frame.payload.digest().behind(head);
-    // Writing to a Vec does not fail.
-    let _ = write!(out, "X-Crc: {crc:08x}\r\n\r\n");
+    out.extend_from_slice(b"X-Crc: ");
+    // Without `fmt`, as the times above.
+    let digit = |n: u32| b"0123456789abcdef"[(crc >> (28 - 4 * n)) as usize & 0xF];
+    out.extend((0..8).map(digit));
+    out.extend_from_slice(b"\r\n\r\n");
 }
 
 /// Reads the head that `bytes` begin with; `None` if they don't begin with one, or not with all of it. Only what [`write_head`] writes is

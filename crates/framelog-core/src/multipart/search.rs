@@ -69,6 +69,16 @@ impl Parser {
 
     /// End of the line that begins at `position`, and where the next one begins. Lines end in CRLF, LF or CR; CR CR LF is one end too.
     pub(super) fn line_at(&self, position: u64) -> Option<(u64, u64)> {
+        // Nearly all lines lie in one piece, with what follows them.
+        let piece = self.window.piece(position);
+        if let Some(offset) = memchr::memchr2(b'\r', b'\n', piece) {
+            let line_end = position + offset as u64;
+            match &piece[offset..] {
+                [b'\r', b'\n', ..] => return Some((line_end, line_end + 2)),
+                [b'\n', ..] => return Some((line_end, line_end + 1)),
+                _ => {}
+            }
+        }
         let mut at = position;
         for piece in self.window.pieces(position) {
             let Some(offset) = memchr::memchr2(b'\r', b'\n', piece) else {

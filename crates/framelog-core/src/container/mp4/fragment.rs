@@ -75,8 +75,7 @@ impl Fragment {
         let start = out.len();
         self.write_moof(out);
         self.write_record(out);
-        let mut head = Hasher::new();
-        head.update(out.get(start..).unwrap_or_default());
+        let head = crc32fast::hash(out.get(start..).unwrap_or_default());
         put(out, &[&payload.behind(head).to_be_bytes()]);
         self.write_mdat_header(out);
     }
