@@ -334,7 +334,7 @@ fn unless_unsupported(error: io::Error) -> io::Result<()> {
     }
 }
 
-/// So many bytes of the pieces, from the `skip`th on, without empty ones.
+/// So many bytes of the pieces, from the `skip`th on, without empty ones: a few frames' heads, slices and tails are no allocation.
 fn section<'p>(
     pieces: impl Iterator<Item = &'p [u8]>,
     mut skip: u64,

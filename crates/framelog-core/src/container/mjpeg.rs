@@ -54,7 +54,7 @@ pub fn write_head(frame: &Frame, out: &mut Vec<u8>) {
     let head = crc32fast::hash(out.get(start..).unwrap_or_default());
     let crc = frame.payload.digest().behind(head);
     out.extend_from_slice(b"X-Crc: ");
-    // Without `fmt`, as the times above.
+    // Without `fmt`, like the times above.
     let digit = |n: u32| b"0123456789abcdef"[(crc >> (28 - 4 * n)) as usize & 0xF];
     out.extend((0..8).map(digit));
     out.extend_from_slice(b"\r\n\r\n");

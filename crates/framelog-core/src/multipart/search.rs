@@ -69,7 +69,7 @@ impl Parser {
 
     /// End of the line that begins at `position`, and where the next one begins. Lines end in CRLF, LF or CR; CR CR LF is one end too.
     pub(super) fn line_at(&self, position: u64) -> Option<(u64, u64)> {
-        // Nearly all lines lie in one piece, with what follows them.
+        // Nearly all lines lie in one piece, line end included; the others are below.
         let piece = self.window.piece(position);
         if let Some(offset) = memchr::memchr2(b'\r', b'\n', piece) {
             let line_end = position + offset as u64;
