@@ -410,7 +410,7 @@ async fn footage_is_added_up_without_its_rows() {
 #[tokio::test]
 async fn queries_of_all_cameras_scan_nothing_but_cameras() {
     let (_dir, reader) = recorded(&[("a", &[&[0]])]).await;
-    for sql in [segments_sql(false), gaps_sql(false)] {
+    for sql in [segments_sql(false), gaps_sql(false), removals_sql(false)] {
         let plan = plan(&reader, &sql).await;
         assert_eq!(
             plan.iter()

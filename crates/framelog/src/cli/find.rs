@@ -1,7 +1,7 @@
 //! `framelog find`: which footage there is, which gaps, and which footage was removed, by time.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
@@ -182,12 +182,19 @@ impl Listing {
         out: &mut impl Write,
     ) -> Result<bool, Stop> {
         let mut items = Vec::new();
+        // Of all cameras at once: most of a query's time is that it is one.
+        let only = self.args.camera.as_deref();
+        let gaps = reader.gaps(only, self.from_us, self.to_us).await?;
+        let mut gaps = by_camera(gaps, |gap| &gap.camera);
+        let removals = match self.args.gaps {
+            true => Vec::new(),
+            false => reader.removals(only, self.from_us, self.to_us).await?,
+        };
+        let mut removals = by_camera(removals, |removal| &removal.camera);
         for camera in cameras {
-            let gaps = reader.gaps(Some(camera), self.from_us, self.to_us).await?;
+            let gaps = gaps.remove(camera).unwrap_or_default();
             if !self.args.gaps {
-                let removals = reader
-                    .removals(Some(camera), self.from_us, self.to_us)
-                    .await?;
+                let removals = removals.remove(camera).unwrap_or_default();
                 let holes = holes(&gaps, &removals);
                 let stretches = reader
                     .stretches(camera, self.from_us, self.to_us, &holes)
@@ -268,6 +275,16 @@ impl Listing {
         self.lines_left = self.lines_left.saturating_sub(1);
         may
     }
+}
+
+/// Rows of each camera, in the order given.
+fn by_camera<T>(rows: Vec<T>, camera: impl Fn(&T) -> &String) -> HashMap<String, Vec<T>> {
+    let mut cameras: HashMap<String, Vec<T>> = HashMap::new();
+    for row in rows {
+        let name = camera(&row).clone();
+        cameras.entry(name).or_default().push(row);
+    }
+    cameras
 }
 
 /// One camera's frames in order of capture, read page by page.
