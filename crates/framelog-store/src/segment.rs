@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use framelog_core::clock::ClockKind;
 use framelog_core::container::mp4::{HEAD_LEN, Keyframes, Pace};
@@ -20,6 +21,9 @@ use crate::rows;
 /// The extended attribute that has the clock's offset of a `.jpg`: eight bytes, little-endian.
 pub(crate) const OFFSET: &str = "user.framelog.offset_us";
 
+/// How often it is looked whether somebody has deleted the file: about so much more is lost then than what it had.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// A segment that is being written.
 #[derive(Debug)]
 pub(crate) struct OpenSegment {
@@ -30,6 +34,8 @@ pub(crate) struct OpenSegment {
     file: Arc<File>,
     /// Its directory entry counts among its links: on some file systems none does.
     is_linked: bool,
+    /// When its links were counted last.
+    looked: Instant,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
     /// So many bytes of the next frame are there already.
@@ -122,6 +128,7 @@ impl OpenSegment {
             container,
             parameters: first.parameters.clone(),
             is_linked: links(&file) > 0,
+            looked: Instant::now(),
             file: Arc::new(file),
             end: 0,
             begun: 0,
@@ -153,6 +160,16 @@ impl OpenSegment {
     /// Whether somebody has deleted the file: what is appended goes nowhere.
     pub fn is_deleted(&self) -> bool {
         self.is_linked && links(&self.file) == 0
+    }
+
+    /// The same, but looks once a second only: asking the system before each write would be a call to it for each.
+    pub fn notices_deletion(&mut self) -> bool {
+        let now = Instant::now();
+        if now.saturating_duration_since(self.looked) < LOOK_EVERY {
+            return false;
+        }
+        self.looked = now;
+        self.is_deleted()
     }
 
     /// Whether a new segment would be better from the next keyframe on.

@@ -372,8 +372,8 @@ impl Run<'_> {
 
     /// Goes on in a new segment if somebody has deleted the file of the open one. Its rows stay: `verify` and retention tell that it is gone.
     fn leave_deleted(&mut self) {
-        let open = self.recording.open.as_ref();
-        if open.is_some_and(OpenSegment::is_deleted) {
+        let open = self.recording.open.as_mut();
+        if open.is_some_and(OpenSegment::notices_deletion) {
             self.close_segment();
         }
     }
