@@ -451,6 +451,17 @@ pub(crate) async fn new_index() -> (tempfile::TempDir, SqliteConnection) {
 pub(crate) mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn sqlite_has_no_locks_that_all_connections_share() {
+        let (_dir, mut connection) = new_index().await;
+        let options: Vec<String> = sqlx::query_scalar("PRAGMA compile_options")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let has = |name: &str| options.iter().any(|option| option == name);
+        assert!(has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT"));
+    }
+
     /// A new index as it is before it gets an identity: for tests that begin many recorders, of which each would make the same.
     pub async fn empty_index() -> Vec<u8> {
         let dir = tempfile::tempdir().unwrap();
