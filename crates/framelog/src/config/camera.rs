@@ -128,7 +128,7 @@ pub(super) fn read<'t>(
     let mut section = Section::new(report, &format!("cameras.{name}"), at, table, &KEYS);
     // Every key is read before anything is given up, so that every error is reported.
     let url = section.take("url", url);
-    if !section.has("url") {
+    if section.lacks("url") {
         section.error(
             "url",
             "is missing: write url = \"http://…\" or url = \"rtsp://…\"",
@@ -204,7 +204,7 @@ fn credentials(
                 section.error(key, "is in the url too: take it out of the url");
             }
         }
-    } else if section.has("password") && !section.has("username") {
+    } else if section.has("password") && section.lacks("username") {
         section.error("password", "has no username: write username = \"…\"");
     }
     move |camera| {

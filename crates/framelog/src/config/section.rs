@@ -19,6 +19,7 @@ pub(super) struct Section<'s, 't> {
     /// Where the table begins, byte offset.
     at: usize,
     path: String,
+    known: &'s [&'s str],
 }
 
 impl<'s, 't> Section<'s, 't> {
@@ -28,13 +29,14 @@ impl<'s, 't> Section<'s, 't> {
         path: &str,
         at: usize,
         table: &'s DeTable<'s>,
-        known: &[&str],
+        known: &'s [&'s str],
     ) -> Self {
         let section = Self {
             report,
             table,
             at,
             path: path.to_owned(),
+            known,
         };
         for key in table.keys() {
             let name = key.get_ref().as_ref();
@@ -75,6 +77,17 @@ impl<'s, 't> Section<'s, 't> {
     /// Whether the key is there, right or wrong.
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Whether the key is not there, and not misspelt either, which has been reported.
+    pub fn lacks(&self, key: &str) -> bool {
+        let mut unknown = (self.table.keys().map(|name| name.get_ref().as_ref()))
+            .filter(|name| !self.known.contains(name));
+        let is_meant = |name| {
+            let suggestion = did_you_mean(name, self.known);
+            !suggestion.is_empty() && suggestion == did_you_mean(name, &[key])
+        };
+        !self.has(key) && !unknown.any(is_meant)
     }
 
     /// Reports an error at `key`, or at the section's head if it isn't there.

@@ -159,6 +159,18 @@ fn each_error_says_where_what_and_what_to_do() {
             r#"f.toml:1:1: cameras.gate.url: is missing: write url = "http://…" or url = "rtsp://…""#,
         ),
         (
+            "[cameras.gate]\nurl = 'http://c/'\nusrname = 'u'\npassword = 'p'\n",
+            r#"f.toml:3:1: cameras.gate.usrname: unknown key (did you mean "username"?)"#,
+        ),
+        (
+            "[webhook]\nulr = 'https://c/'\n",
+            r#"f.toml:2:1: webhook.ulr: unknown key (did you mean "url"?)"#,
+        ),
+        (
+            "[cameras.gate]\nulr = 'http://c/'\n",
+            r#"f.toml:2:1: cameras.gate.ulr: unknown key (did you mean "url"?)"#,
+        ),
+        (
             "[cameras.'Front Door']\nurl = 'http://c/'\n",
             r#"f.toml:1:10: cameras: "Front Door" is no camera name (a-z, 0-9, - and _, at most 64, not - or _ first): write [cameras.front-door]"#,
         ),

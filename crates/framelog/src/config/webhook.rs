@@ -42,7 +42,7 @@ pub(super) fn read(
 ) -> Option<Webhook> {
     let (at, table) = top_table(report, top, "webhook")?;
     let mut section = Section::new(report, "webhook", at, table, &KEYS);
-    if !section.has("url") {
+    if section.lacks("url") {
         section.error("url", "is missing: write url = \"https://…\"");
     }
     let url = section.take("url", url);
