@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::load::Load;
+use crate::load::{Framing, Load};
 use crate::picture::picture;
 use rtsp::{Film, Stream};
 
@@ -74,14 +74,18 @@ struct Sent {
 
 /// The frames of all cameras, in what way they are sent.
 enum Frames {
-    /// Each with its line end.
+    /// Each with its line end, and that of its chunk.
     Http(Vec<Vec<u8>>),
     Rtsp(Film),
 }
 
 impl Frames {
     fn new(load: &Load) -> Self {
-        let jpeg = |seed| [picture(load.frame_bytes, seed), b"\r\n".to_vec()].concat();
+        let end: &[u8] = match load.framing {
+            Framing::Chunked => b"\r\n\r\n",
+            Framing::Length | Framing::Boundary => b"\r\n",
+        };
+        let jpeg = |seed| [picture(load.frame_bytes, seed), end.to_vec()].concat();
         match load.h264 {
             true => Self::Rtsp(Film::new(load.frame_bytes, PICTURES)),
             false => Self::Http((0..PICTURES as u64).map(jpeg).collect()),
@@ -195,7 +199,7 @@ impl Generator {
         if writable {
             camera.blocked = false;
         }
-        if readable && camera.take_requests(self.load.h264)? {
+        if readable && camera.take_requests(&self.load)? {
             self.streaming += 1;
             match self.load.interval() {
                 // Each camera has its own place in the interval.
@@ -226,7 +230,7 @@ impl Generator {
             if self.cameras[at].written.is_some() {
                 self.sent.skipped += 1;
             } else {
-                self.cameras[at].begin(&self.frames, at);
+                self.cameras[at].begin(&self.load, &self.frames, at);
                 self.write(at)?;
             }
         }
@@ -239,7 +243,7 @@ impl Generator {
         };
         for _ in 0..TURN {
             if self.cameras[at].written.is_none() {
-                self.cameras[at].begin(&self.frames, at);
+                self.cameras[at].begin(&self.load, &self.frames, at);
             }
             self.write(at)?;
             if self.cameras[at].blocked {
@@ -252,7 +256,7 @@ impl Generator {
 
     fn write(&mut self, at: usize) -> io::Result<()> {
         let camera = &mut self.cameras[at];
-        if camera.write(&self.frames)? {
+        if camera.write(&self.frames, self.load.send_bytes)? {
             self.sent.frames += 1;
             self.sent.bytes += self.load.frame_bytes as u64;
         }
@@ -262,20 +266,24 @@ impl Generator {
 
 impl Camera {
     /// Reads requests, and answers them; true when that has begun the stream.
-    fn take_requests(&mut self, rtsp: bool) -> io::Result<bool> {
+    fn take_requests(&mut self, load: &Load) -> io::Result<bool> {
         const ANSWER: &[u8] =
-            b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
+            b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n";
         let mut piece = [0; 2048];
         let mut begins = false;
         while let Some(n) = unless_blocked(self.stream.read(&mut piece))?.filter(|n| *n > 0) {
-            if rtsp {
+            if load.h264 {
                 begins |= self.rtsp.hear(&piece[..n], &mut self.answers);
             } else {
                 self.request.extend_from_slice(&piece[..n]);
             }
         }
-        if !rtsp && !self.is_streaming && self.request.ends_with(b"\r\n\r\n") {
+        if !load.h264 && !self.is_streaming && self.request.ends_with(b"\r\n\r\n") {
             self.answers.extend_from_slice(ANSWER);
+            self.answers.extend_from_slice(match load.framing {
+                Framing::Chunked => b"Transfer-Encoding: chunked\r\n\r\n",
+                Framing::Length | Framing::Boundary => b"\r\n",
+            });
             begins = true;
         }
         self.is_streaming |= begins;
@@ -286,33 +294,39 @@ impl Camera {
         Ok(begins)
     }
 
-    fn begin(&mut self, frames: &Frames, at: usize) {
+    fn begin(&mut self, load: &Load, frames: &Frames, at: usize) {
         self.head.clear();
         self.head.append(&mut self.answers);
         match frames {
-            Frames::Http(frames) => self.begin_part(frames),
+            Frames::Http(frames) => self.begin_part(load, frames),
             Frames::Rtsp(film) => self.rtsp.write_frame(film, at, &mut self.head),
         }
         self.written = Some(0);
     }
 
-    fn begin_part(&mut self, frames: &[Vec<u8>]) {
+    fn begin_part(&mut self, load: &Load, frames: &[Vec<u8>]) {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         self.frame = (self.frame + 1) % frames.len();
-        // Writing to a Vec does not fail.
-        let _ = write!(
-            self.head,
-            "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}.{:06}\r\n\r\n",
-            frames[self.frame].len() - b"\r\n".len(),
+        let length = match load.framing {
+            Framing::Length => format!("Content-Length: {}\r\n", load.frame_bytes),
+            Framing::Boundary | Framing::Chunked => String::new(),
+        };
+        let head = format!(
+            "--frame\r\nContent-Type: image/jpeg\r\n{length}X-Timestamp: {}.{:06}\r\n\r\n",
             now.as_secs(),
             now.subsec_micros()
         );
+        if load.framing == Framing::Chunked {
+            let bytes = head.len() + load.frame_bytes + b"\r\n".len();
+            self.head.extend(format!("{bytes:x}\r\n").bytes());
+        }
+        self.head.extend(head.bytes());
     }
 
     /// Writes on; true when the frame is through. A connection that the recorder has closed takes no more.
-    fn write(&mut self, frames: &Frames) -> io::Result<bool> {
+    fn write(&mut self, frames: &Frames, at_once: usize) -> io::Result<bool> {
         let frame = match frames {
             Frames::Http(frames) => &frames[self.frame][..],
             Frames::Rtsp(_) => &[],
@@ -320,6 +334,9 @@ impl Camera {
         while let Some(written) = &mut self.written {
             let head = self.head.get(*written..).unwrap_or_default();
             let body = &frame[written.saturating_sub(self.head.len())..];
+            let room = if at_once == 0 { usize::MAX } else { at_once };
+            let head = &head[..head.len().min(room)];
+            let body = &body[..body.len().min(room - head.len())];
             let pieces = [IoSlice::new(head), IoSlice::new(body)];
             match unless_blocked(self.stream.write_vectored(&pieces)) {
                 Ok(Some(n)) => *written += n,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum as _;
+
 /// One run's cameras.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub struct Load {
@@ -23,6 +25,24 @@ pub struct Load {
     /// H.264 over RTSP, in place of JPEGs over HTTP
     #[arg(long)]
     pub h264: bool,
+    /// What the JPEGs come in
+    #[arg(long, value_enum, default_value_t)]
+    pub framing: Framing,
+    /// At most so many bytes of a frame go in one call, as in packets of that size; 0: as many as the socket takes
+    #[arg(long, default_value_t = 0)]
+    pub send_bytes: usize,
+}
+
+/// What says where a frame ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Framing {
+    /// Content-Length
+    #[default]
+    Length,
+    /// The boundary alone
+    Boundary,
+    /// The boundary alone, and a chunk for each part
+    Chunked,
 }
 
 /// The loads that the project holds itself to.
@@ -61,6 +81,8 @@ impl Preset {
             seconds,
             bytes_max: 4_000_000_000,
             h264,
+            framing: Framing::default(),
+            send_bytes: 0,
         }
     }
 }
@@ -95,6 +117,9 @@ impl Load {
         if self.h264 {
             args.push("--h264".to_owned());
         }
+        let framing = self.framing.to_possible_value();
+        args.extend(framing.map(|framing| format!("--framing={}", framing.get_name())));
+        args.push(format!("--send-bytes={}", self.send_bytes));
         args
     }
 }

@@ -1,6 +1,7 @@
 //! What recording costs: the daemon, and beside it in the same run the floor, ffmpeg and GStreamer, on the same cameras.
 //!
 //!     cargo bench -p framelog-tests --bench recorder -- --load a
+//!     cargo bench -p framelog-tests --bench recorder -- --load b --framing chunked --send-bytes 1448
 //!     cargo bench -p framelog-tests --bench recorder -- --load h264
 //!     cargo bench -p framelog-tests --bench recorder -- --growth
 //!     cargo bench -p framelog-tests --bench recorder -- --cameras 64 --fps 15 --frame-bytes 97000 --seconds 20
@@ -36,7 +37,7 @@ struct Arguments {
     #[command(flatten)]
     own_load: Load,
     /// The same camera 16, 64, 256 and 1,000 times, in place of one load
-    #[arg(long, conflicts_with_all = ["load", "cameras", "fps", "seconds", "h264"])]
+    #[arg(long, conflicts_with_all = ["load", "cameras", "fps", "seconds", "h264", "framing", "send_bytes"])]
     growth: bool,
     /// Where the footage goes while it is measured
     #[arg(long, default_value_os_t = std::env::temp_dir())]
@@ -80,7 +81,12 @@ fn main() -> io::Result<()> {
 }
 
 fn compare(arguments: &Arguments) -> io::Result<()> {
-    let load = arguments.load.map_or(arguments.own_load, Preset::load);
+    let own = arguments.own_load;
+    let load = arguments.load.map_or(own, |preset| Load {
+        framing: own.framing,
+        send_bytes: own.send_bytes,
+        ..preset.load()
+    });
     let name = arguments.load.map_or("of its own".to_owned(), |preset| {
         format!("{preset:?}").to_lowercase()
     });

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::contender::Contender;
-use crate::load::Load;
+use crate::load::{Framing, Load};
 use crate::run::Outcome;
 
 /// What a load was, and where and when it ran.
@@ -13,8 +13,18 @@ pub fn print_heading(name: &str, load: &Load) {
         Some(_) => format!("{} fps", load.fps),
         None => "line rate".to_owned(),
     };
+    let framing = match load.framing {
+        _ if load.h264 => "",
+        Framing::Length => "",
+        Framing::Boundary => ", without Content-Length",
+        Framing::Chunked => ", in chunks without Content-Length",
+    };
+    let sends = match load.send_bytes {
+        0 => String::new(),
+        bytes => format!(", sent {bytes} bytes at a time"),
+    };
     println!(
-        "## Load {name}: {} cameras, {rate}, frames of {} bytes, {} s\n",
+        "## Load {name}: {} cameras, {rate}, frames of {} bytes, {} s{framing}{sends}\n",
         load.cameras, load.frame_bytes, load.seconds
     );
     println!(
