@@ -13,6 +13,7 @@ use framelog_store::query::Reader;
 use framelog_store::{Options, Rules, Store};
 use tokio::time::sleep;
 
+mod commands;
 mod live;
 mod made;
 mod timed;
@@ -161,6 +162,11 @@ async fn read(path: &Path, made: &Made, arguments: &Arguments) -> Fallible<()> {
     );
 
     show("append beside the queries", live.stop());
+
+    let live = Live::start(&store, CAMERAS_BESIDE, FRAME_BYTES).await?;
+    let rounds = arguments.rounds.div_ceil(10);
+    commands::measure(path, made, rounds, &mut rng).await?;
+    live.stop();
     Ok(store.close().await?)
 }
 
