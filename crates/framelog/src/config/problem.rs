@@ -86,6 +86,13 @@ fn position(text: &str, offset: usize) -> (usize, usize) {
 
 /// ` (did you mean "…"?)` with the nearest of the known words, or nothing if none is near.
 pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    nearest(word, known)
+        .map(|nearest| format!(" (did you mean {nearest:?}?)"))
+        .unwrap_or_default()
+}
+
+/// The nearest of the known words, if one is near.
+pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.to_lowercase();
     known
         .iter()
@@ -97,8 +104,7 @@ pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
         })
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, nearest)| format!(" (did you mean {nearest:?}?)"))
-        .unwrap_or_default()
+        .map(|(_, nearest)| *nearest)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use framelog_store::Uuid;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Report, did_you_mean};
+use super::problem::{Report, did_you_mean, nearest};
 use super::units::{format_duration, parse_duration, parse_size};
 
 /// A table, with the path of keys that leads to it.
@@ -83,11 +83,7 @@ impl<'s, 't> Section<'s, 't> {
     pub fn lacks(&self, key: &str) -> bool {
         let mut unknown = (self.table.keys().map(|name| name.get_ref().as_ref()))
             .filter(|name| !self.known.contains(name));
-        let is_meant = |name| {
-            let suggestion = did_you_mean(name, self.known);
-            !suggestion.is_empty() && suggestion == did_you_mean(name, &[key])
-        };
-        !self.has(key) && !unknown.any(is_meant)
+        !self.has(key) && !unknown.any(|name| nearest(name, self.known) == Some(key))
     }
 
     /// Reports an error at `key`, or at the section's head if it isn't there.
