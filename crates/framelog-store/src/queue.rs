@@ -12,6 +12,8 @@ use crate::camera::Camera;
 const GATHER: Duration = Duration::from_millis(100);
 /// So many bytes are taken at once: more gains nothing, and the processor's cache forgets them.
 const GATHER_BYTES: usize = 1 << 20;
+/// More room than for so many entries is given back: a stall of the disk has needed it.
+const ENTRIES_KEPT: usize = 4096;
 
 /// What a writer thread is asked to do.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub camera: Arc<Camera>,
-    /// Of the camera: to look at it there, where its reader writes too, takes as long as all else that is done to sort entries.
+    /// Of the camera: to look at it there, where its reader writes too, takes longer than finding its recording.
     pub camera_id: i64,
     pub command: Command,
     pub came: Instant,
@@ -85,9 +87,10 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// Waits for entries, gathers for a while, but not longer than until `due`, and takes all in the order in which they were pushed; `None`
-    /// when the queue is closed and empty.
-    pub fn take(&self, due: Option<Instant>) -> Option<Vec<Entry>> {
+    /// Waits for entries, gathers for a while, but not longer than until `due`, and takes all in the order in which they were pushed; false
+    /// when the queue is closed and empty. `entries`, which is empty, is what the
+    /// next are gathered in.
+    pub fn take(&self, due: Option<Instant>, entries: &mut Vec<Entry>) -> bool {
         let mut waiting = self.lock();
         waiting.due = (waiting.due.into_iter()).chain(due).min();
         while !waiting.closed && waiting.bytes < GATHER_BYTES {
@@ -105,11 +108,13 @@ impl Queue {
             };
         }
         if waiting.closed && waiting.entries.is_empty() {
-            return None;
+            return false;
         }
         waiting.bytes = 0;
         waiting.due = None;
-        Some(std::mem::take(&mut waiting.entries))
+        entries.shrink_to(ENTRIES_KEPT);
+        std::mem::swap(&mut waiting.entries, entries);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {

@@ -74,8 +74,9 @@ impl Writers {
             let thread = thread::Builder::new()
                 .name(format!("writer-{n}"))
                 .spawn(move || {
-                    while let Some(entries) = queue.take(writer.due()) {
-                        writer.write(entries);
+                    let mut entries = Vec::new();
+                    while queue.take(writer.due(), &mut entries) {
+                        writer.write(entries.drain(..));
                     }
                     writer.end_all();
                 })?;
@@ -174,28 +175,26 @@ impl Writer {
 
     /// Takes what came, and writes camera by camera what fills a block or is due; buffers and their budget are free as soon as their camera
     /// is done.
-    fn write(&mut self, mut entries: Vec<Entry>) {
-        let appends = |entry: &&Entry| matches!(entry.command, Command::Append { .. });
-        let came = entries.iter().filter(appends);
-        self.line
-            .extend(came.map(|entry| (entry.came, entry.camera_id)));
-        entries.sort_by_key(|entry| entry.camera_id); // stable: within a camera the order is that of arrival
+    fn write(&mut self, entries: impl IntoIterator<Item = Entry>) {
         let now = Instant::now();
         // A clock that began later than that has seen nothing wait: what it has seen may go.
         let since = now.checked_sub(held::wait(self.held_bytes)).unwrap_or(now);
         let mut changes = Vec::new();
-        let mut entries = entries.into_iter().peekable();
-        while let Some(first) = entries.next() {
-            let camera_id = first.camera_id;
+        let mut camera_ids = Vec::new();
+        for entry in entries {
+            let camera_id = entry.camera_id;
+            if let Command::Append { .. } = entry.command {
+                self.line.push_back((entry.came, camera_id));
+            }
+            camera_ids.push(camera_id);
             (self.recordings.entry(camera_id))
-                .or_insert_with(|| Recording::new(first.camera.clone()));
-            self.turn(camera_id, &mut changes, |run| {
-                run.take(first);
-                while let Some(entry) = entries.next_if(|next| next.camera_id == camera_id) {
-                    run.take(entry);
-                }
-                run.write_some(since);
-            });
+                .or_insert_with(|| Recording::new(entry.camera.clone()));
+            self.turn(camera_id, &mut changes, |run| run.take(entry));
+        }
+        camera_ids.sort_unstable();
+        camera_ids.dedup();
+        for camera_id in camera_ids {
+            self.turn(camera_id, &mut changes, |run| run.write_some(since));
         }
         while let Some(camera_id) = self.next_waiting(since) {
             self.turn(camera_id, &mut changes, |run| run.write_some(since));
