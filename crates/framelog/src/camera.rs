@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use framelog_core::gap::GapReason;
 use futures_util::FutureExt as _;
+use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::config::Camera;
@@ -26,7 +26,7 @@ use retry::{Retry, ends_well};
 /// A camera's running task.
 #[derive(Debug)]
 pub struct Task {
-    stop: CancellationToken,
+    stop: AbortHandle,
     /// Ends with whether the camera was recording until now.
     handle: JoinHandle<bool>,
 }
@@ -34,10 +34,10 @@ pub struct Task {
 impl Task {
     /// Starts it on this thread.
     pub fn start(camera: Camera, recorder: Recorder, reader: &Reader) -> Self {
-        let stop = CancellationToken::new();
+        let (stop, until) = AbortHandle::new_pair();
         // Of the highest level, so that whatever is logged at all says of which camera it is.
         let span = tracing::error_span!("camera", name = camera.name);
-        let task = supervise(camera, recorder, reader.clone(), stop.clone()).instrument(span);
+        let task = supervise(camera, recorder, reader.clone(), until).instrument(span);
         Self {
             stop,
             handle: reader.spawn(task),
@@ -46,7 +46,7 @@ impl Task {
 
     /// Asks it to end; returns at once.
     pub fn stop(&self) {
-        self.stop.cancel();
+        self.stop.abort();
     }
 
     /// Waits until its connection is closed and its segment ended. Returns whether it was recording until then.
@@ -59,12 +59,12 @@ async fn supervise(
     camera: Camera,
     mut recorder: Recorder,
     reader: Reader,
-    stop: CancellationToken,
+    until: AbortRegistration,
 ) -> bool {
     if camera.enabled {
         let mut link = Link::default();
-        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &reader, &mut link))
-            .await;
+        let recording = keep_recording(&camera, &mut recorder, &reader, &mut link);
+        let Err(Aborted) = Abortable::new(recording, until).await;
         // What had arrived is recorded, though what would confirm its length has not come.
         if let Some(source) = &mut link.source {
             let mut deliveries = Vec::new();
@@ -168,7 +168,7 @@ async fn connect_once(
         let is_first = recorder.run().pictures == 0;
         recorder.take(&mut deliveries);
         // RTP's times go by arrivals too, at the latest until a sender report comes; and the kernel keeps few datagrams.
-        if camera.url.scheme.is_rtsp() || recorder.goes_by_arrival() {
+        if source.is_rtsp() || recorder.goes_by_arrival() {
             reader.goes_by_arrival();
         }
         if is_first && recorder.run().pictures > 0 {

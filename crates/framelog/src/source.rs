@@ -17,6 +17,7 @@ use rtsp::RtspSource;
 mod auth;
 mod body;
 mod buffers;
+mod deadline;
 pub mod dial;
 mod exchange;
 pub mod http;
@@ -83,6 +84,9 @@ impl Source {
     /// Connects, authenticates, and has the camera begin. What there is of a connection is in `open` all the time, so that a caller who
     /// drops this future, or has an error of it, can still [`close`](Self::close) it.
     ///
+    /// As with all that is done seldom, what it works with is in a box of its own: a camera's task is as large as the largest of what it does,
+    /// for as long as it runs, and what it does for each frame is little.
+    ///
     /// # Errors
     ///
     /// Why there is no stream to read.
@@ -92,12 +96,12 @@ impl Source {
         memory: &mut Memory,
     ) -> Result<&'o mut Self, Ended> {
         if !camera.url.scheme.is_rtsp() {
-            let source = HttpSource::connect(camera, memory).await?;
+            let source = Box::pin(HttpSource::connect(camera, memory)).await?;
             return Ok(open.insert(Self::Http(Box::new(source))));
         }
         let source = open.insert(Self::Rtsp(Box::new(RtspSource::new(camera))));
         if let Self::Rtsp(rtsp) = source {
-            rtsp.connect(memory).await?;
+            Box::pin(rtsp.connect(memory)).await?;
         }
         Ok(source)
     }
@@ -117,6 +121,11 @@ impl Source {
             Self::Http(http) => http.next(memory, out).await,
             Self::Rtsp(rtsp) => rtsp.next(memory, out).await,
         }
+    }
+
+    /// Whether it comes over RTSP.
+    pub fn is_rtsp(&self) -> bool {
+        matches!(self, Self::Rtsp(_))
     }
 
     /// What the camera has said of the stream; `None` before it has.
@@ -139,7 +148,7 @@ impl Source {
     pub async fn close(&mut self, memory: &mut Memory) {
         match self {
             Self::Http(_) => {}
-            Self::Rtsp(rtsp) => rtsp.close(memory).await,
+            Self::Rtsp(rtsp) => Box::pin(rtsp.close(memory)).await,
         }
     }
 }

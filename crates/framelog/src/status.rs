@@ -100,13 +100,19 @@ struct Inner {
     expected: Option<Expected>,
     gap: Option<Gap>,
     since_us: i64,
-    skew_us: Option<i64>,
-    lag_us: Option<i64>,
     counts: Counts,
     log: Option<CameraLog>,
+    heard: Heard,
+    pace: Pace,
+}
+
+/// What changes with each frame.
+#[derive(Debug, Default)]
+struct Heard {
+    skew_us: Option<i64>,
+    lag_us: Option<i64>,
     stored_frames: u64,
     stored_at: Option<Instant>,
-    pace: Pace,
     was_losing: bool,
 }
 
@@ -310,7 +316,7 @@ impl CameraStatus {
     /// before, it is missing since then: another configuration is no frame.
     pub fn expect(&self, log: CameraLog, silence_max: Duration, now: Instant) {
         let mut inner = lock(&self.inner);
-        inner.stored_frames = log.counters().stored_frames;
+        inner.heard.stored_frames = log.counters().stored_frames;
         inner.log = Some(log);
         inner.is_configured = true;
         let since = inner.expected.map_or(now, |expected| expected.since);
@@ -321,7 +327,7 @@ impl CameraStatus {
     pub fn expect_nothing(&self, is_configured: bool) {
         let mut inner = lock(&self.inner);
         inner.expected = None;
-        inner.stored_at = None;
+        inner.heard.stored_at = None;
         inner.is_configured = is_configured;
     }
 
@@ -346,20 +352,25 @@ impl CameraStatus {
     /// Something came at `now`, with this skew of the camera's clock, and this lag of the last frame: looks whether frames have reached a file.
     pub fn came(&self, now: Instant, skew_us: Option<i64>, lag_us: Option<i64>) {
         let mut inner = lock(&self.inner);
-        inner.skew_us = skew_us;
-        inner.lag_us = lag_us;
-        let stored_frames = inner
-            .log
-            .as_ref()
-            .map_or(0, |log| log.counters().stored_frames);
-        let is_losing = (inner.log.as_ref()).is_some_and(|log| log.losing().is_some());
-        if std::mem::replace(&mut inner.was_losing, is_losing) && !is_losing {
-            let last_us = inner.log.as_ref().and_then(CameraLog::last_captured_us);
-            inner.since_us = last_us.unwrap_or(inner.since_us);
+        let Inner {
+            heard,
+            log,
+            since_us,
+            ..
+        } = &mut *inner;
+        heard.skew_us = skew_us;
+        heard.lag_us = lag_us;
+        let Some(log) = log else {
+            return;
+        };
+        let is_losing = log.losing().is_some();
+        if std::mem::replace(&mut heard.was_losing, is_losing) && !is_losing {
+            *since_us = log.last_captured_us().unwrap_or(*since_us);
         }
-        if stored_frames > inner.stored_frames {
-            inner.stored_frames = stored_frames;
-            inner.stored_at = Some(now);
+        let stored_frames = log.counters().stored_frames;
+        if stored_frames > heard.stored_frames {
+            heard.stored_frames = stored_frames;
+            heard.stored_at = Some(now);
         }
     }
 
@@ -378,6 +389,7 @@ impl CameraStatus {
             .map(CameraLog::counters)
             .unwrap_or_default();
         let heard = inner
+            .heard
             .stored_at
             .or(inner.expected.map(|expected| expected.since));
         Snapshot {
@@ -394,8 +406,8 @@ impl CameraStatus {
             rate: inner.pace.rate(now, &stored),
             stored,
             last_captured_us: inner.log.as_ref().and_then(CameraLog::last_captured_us),
-            skew_us: inner.skew_us,
-            lag_us: inner.lag_us,
+            skew_us: inner.heard.skew_us,
+            lag_us: inner.heard.lag_us,
             still: inner.log.as_ref().and_then(CameraLog::still),
             losing: inner.log.as_ref().and_then(CameraLog::losing),
         }
