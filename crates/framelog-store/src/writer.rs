@@ -370,9 +370,8 @@ impl Run<'_> {
     }
 
     /// Goes on in a new segment if somebody has deleted the file of the open one. Its rows stay: `verify` and retention tell that it is gone.
-    fn leave_deleted(&mut self) {
-        let open = self.recording.open.as_mut();
-        if open.is_some_and(OpenSegment::notices_deletion) {
+    fn leave_deleted(&mut self, is_deleted: fn(&mut OpenSegment) -> bool) {
+        if self.recording.open.as_mut().is_some_and(is_deleted) {
             self.close_segment();
         }
     }
@@ -384,7 +383,7 @@ impl Run<'_> {
         let mut tries = 0;
         while !self.recording.held.frames().is_empty() {
             // Each time: making room takes seconds.
-            self.leave_deleted();
+            self.leave_deleted(OpenSegment::notices_deletion);
             self.leave_abandoned();
             let writing = shared.room.writing();
             let appended = self.try_append(extent);
@@ -500,6 +499,10 @@ impl Run<'_> {
 
     /// Writes all that waits, and ends the segment.
     fn end_segment(&mut self) {
+        if !self.recording.held.frames().is_empty() {
+            // Nothing comes after these that would find out.
+            self.leave_deleted(|open| open.is_deleted());
+        }
         self.append(Extent::All);
         self.close_segment();
     }
@@ -618,6 +621,25 @@ mod tests {
         wait_and_write(&mut writer);
         assert_eq!((stored(&gate), stored(&yard)), (2, 1));
         assert_eq!((writer.held_bytes, writer.line.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_waits_when_a_segment_ends_does_not_go_into_a_file_that_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let gate = Arc::new(Camera::new(1, "gate".into(), None));
+        let first = Instant::now();
+        writer.write([frame(&gate, first)]);
+        let path = |writer: &Writer| {
+            let open = writer.recordings.get(&1).unwrap().open.as_ref().unwrap();
+            dir.path().join(&*open.row().path)
+        };
+        let gone = path(&writer);
+        std::fs::remove_file(&gone).unwrap();
+        writer.write([frame(&gate, first + STEP)]);
+        writer.end_all();
+        // It has the name that has become free.
+        assert!(std::fs::metadata(&gone).unwrap().len() > BYTES);
     }
 
     #[test]
