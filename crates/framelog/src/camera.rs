@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use framelog_core::gap::GapReason;
 use futures_util::FutureExt as _;
-use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, yield_now};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::config::Camera;
@@ -26,7 +26,7 @@ use retry::{Retry, ends_well};
 /// A camera's running task.
 #[derive(Debug)]
 pub struct Task {
-    stop: AbortHandle,
+    stop: CancellationToken,
     /// Ends with whether the camera was recording until now.
     handle: JoinHandle<bool>,
 }
@@ -34,10 +34,10 @@ pub struct Task {
 impl Task {
     /// Starts it on this thread.
     pub fn start(camera: Camera, recorder: Recorder, reader: &Reader) -> Self {
-        let (stop, until) = AbortHandle::new_pair();
+        let stop = CancellationToken::new();
         // Of the highest level, so that whatever is logged at all says of which camera it is.
         let span = tracing::error_span!("camera", name = camera.name);
-        let task = supervise(camera, recorder, reader.clone(), until).instrument(span);
+        let task = supervise(camera, recorder, reader.clone(), stop.clone()).instrument(span);
         Self {
             stop,
             handle: reader.spawn(task),
@@ -46,7 +46,7 @@ impl Task {
 
     /// Asks it to end; returns at once.
     pub fn stop(&self) {
-        self.stop.abort();
+        self.stop.cancel();
     }
 
     /// Waits until its connection is closed and its segment ended. Returns whether it was recording until then.
@@ -59,18 +59,13 @@ async fn supervise(
     camera: Camera,
     mut recorder: Recorder,
     reader: Reader,
-    until: AbortRegistration,
+    stop: CancellationToken,
 ) -> bool {
     if camera.enabled {
         let mut link = Link::default();
-        let recording = keep_recording(&camera, &mut recorder, &reader, &mut link);
-        let Err(Aborted) = Abortable::new(recording, until).await;
-        // What had arrived is recorded, though what would confirm its length has not come.
-        if let Some(source) = &mut link.source {
-            let mut deliveries = Vec::new();
-            source.settle(&mut deliveries);
-            recorder.take(&mut deliveries);
-        }
+        stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &reader, &mut link))
+            .await;
+        link.take_the_rest(&mut recorder).await;
         link.close().await;
     }
     recorder.finish()
@@ -84,6 +79,21 @@ struct Link {
 }
 
 impl Link {
+    /// What had arrived is recorded, though what would confirm its length has not come.
+    async fn take_the_rest(&mut self, recorder: &mut Recorder) {
+        let Some(source) = &mut self.source else {
+            return;
+        };
+        // Only then does the runtime know of what arrived while others were read.
+        yield_now().await;
+        let mut deliveries = Vec::new();
+        let next = AssertUnwindSafe(source.next(&mut self.memory, &mut deliveries));
+        // Whether it ends with that, or fails, makes no difference any more.
+        let _ = next.catch_unwind().now_or_never();
+        source.settle(&mut deliveries);
+        recorder.take(&mut deliveries);
+    }
+
     /// Ends the connection, in the camera's own way where that can be done.
     async fn close(&mut self) {
         if let Some(source) = &mut self.source {
@@ -197,7 +207,16 @@ fn report_recovery(camera: &Camera, failures: &mut FailureLog) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use framelog_store::{Options, Store};
+
     use super::*;
+    use crate::config::url::CameraUrl;
+    use crate::readers::Readers;
+    use crate::status::Status;
 
     #[tokio::test]
     async fn panic_ends_the_connection_and_nothing_else() {
@@ -206,5 +225,49 @@ mod tests {
             (ended.reason, ended.detail.as_str()),
             (GapReason::BadResponse, "internal error")
         );
+    }
+
+    /// A runtime that is busy with other cameras until then, and has not heard of what arrived.
+    #[tokio::test]
+    async fn what_had_arrived_when_a_camera_is_stopped_is_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(dir.path().to_owned()))
+            .await
+            .unwrap();
+        let log = store.camera("gate").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let camera = Camera::new("gate", CameraUrl::parse(&url).unwrap().0);
+        let recorder = Recorder::new(
+            &camera,
+            Duration::from_secs(60),
+            log.clone(),
+            Status::default().camera("gate"),
+            false,
+            crate::wall::now_us(),
+        );
+        let readers = Readers::start().unwrap();
+        let stop = CancellationToken::new();
+        let task = supervise(camera, recorder, readers.of(0).clone(), stop.clone());
+        let task = tokio::spawn(task);
+        let serving = tokio::task::spawn_blocking(move || listener.accept().unwrap().0);
+        let mut stream = serving.await.unwrap();
+        let head =
+            b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n";
+        stream.write_all(head).unwrap();
+        let part = [
+            &b"--b\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\n"[..],
+            b"\xff\xd8\xff\xd9\r\n",
+        ]
+        .concat();
+        stream.write_all(&part).unwrap();
+        while log.counters().parts < 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // From here on nothing is awaited: the runtime does nothing.
+        stream.write_all(&part).unwrap();
+        stop.cancel();
+        assert!(task.await.unwrap(), "it was recording");
+        assert_eq!(log.counters().parts, 2);
     }
 }
