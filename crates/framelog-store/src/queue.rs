@@ -91,6 +91,7 @@ impl Queue {
     /// when the queue is closed and empty. `entries`, which is empty, is what the
     /// next are gathered in.
     pub fn take(&self, due: Option<Instant>, entries: &mut Vec<Entry>) -> bool {
+        entries.shrink_to(ENTRIES_KEPT);
         let mut waiting = self.lock();
         waiting.due = (waiting.due.into_iter()).chain(due).min();
         while !waiting.closed && waiting.bytes < GATHER_BYTES {
@@ -112,7 +113,6 @@ impl Queue {
         }
         waiting.bytes = 0;
         waiting.due = None;
-        entries.shrink_to(ENTRIES_KEPT);
         std::mem::swap(&mut waiting.entries, entries);
         true
     }
@@ -120,5 +120,59 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing panics while it is held.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end_segment(camera: &Arc<Camera>) -> Entry {
+        Entry {
+            camera: camera.clone(),
+            camera_id: camera.id,
+            command: Command::EndSegment,
+            came: Instant::now(),
+            bytes: 1,
+        }
+    }
+
+    #[test]
+    fn all_is_taken_in_order_and_what_was_there_when_it_closed_too() {
+        let queue = Queue::default();
+        let cameras = [3, 1, 2].map(|id| Arc::new(Camera::new(id, "gate".into(), None)));
+        let mut taken = Vec::new();
+        for _ in 0..3 {
+            for camera in &cameras {
+                assert!(queue.push(end_segment(camera)));
+            }
+            assert!(queue.take(Some(Instant::now()), &mut taken));
+            let ids: Vec<i64> = taken.drain(..).map(|entry| entry.camera_id).collect();
+            assert_eq!(ids, [3, 1, 2]);
+        }
+        assert!(queue.push(end_segment(&cameras[0])));
+        queue.close();
+        assert!(!queue.push(end_segment(&cameras[0])));
+        assert!(queue.take(None, &mut taken));
+        assert_eq!(taken.drain(..).len(), 1);
+        assert!(!queue.take(None, &mut taken));
+    }
+
+    #[test]
+    fn room_is_used_again_unless_it_was_much() {
+        let queue = Queue::default();
+        let camera = Arc::new(Camera::new(1, "gate".into(), None));
+        let mut taken = Vec::new();
+        for count in [100, 10 * ENTRIES_KEPT] {
+            (0..count).for_each(|_| assert!(queue.push(end_segment(&camera))));
+            assert!(queue.take(Some(Instant::now()), &mut taken));
+            assert_eq!(taken.drain(..).len(), count);
+        }
+        let much = taken.capacity();
+        // It goes back with the next.
+        assert!(queue.push(end_segment(&camera)));
+        assert!(queue.take(Some(Instant::now()), &mut taken));
+        let kept = queue.lock().entries.capacity();
+        assert!((100..much / 2).contains(&kept), "{kept} of {much}");
     }
 }

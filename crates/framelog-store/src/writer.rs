@@ -643,6 +643,49 @@ mod tests {
     }
 
     #[test]
+    fn cameras_whose_entries_alternate_keep_each_their_order_and_their_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let camera = |id, name: &str| Arc::new(Camera::new(id, name.into(), None));
+        let cameras = [camera(2, "gate"), camera(1, "yard")];
+        let now = Instant::now();
+        // Frames 1 and 2, the end of a segment, and frame 3, of each in turn.
+        let nth = |n: i64| {
+            cameras.iter().map(move |camera| {
+                let mut entry = frame(camera, now);
+                match &mut entry.command {
+                    _ if n == 0 => entry.command = Command::EndSegment,
+                    Command::Append { frame, .. } => frame.captured_us += n,
+                    Command::EndSegment => {}
+                }
+                entry
+            })
+        };
+        let (changes, mut reported) = Changes::channel();
+        writer.shared.changes = changes;
+        writer.write([1, 2, 0, 3].into_iter().flat_map(nth));
+        writer.end_all();
+        let mut segments: HashMap<i64, Vec<(i64, i64)>> = HashMap::new();
+        while let Some(change) = reported.try_recv() {
+            let Change::Written(written) = change else {
+                panic!("{change:?}");
+            };
+            for location in written.frames {
+                let place = (location.segment_id, location.captured_us % 10);
+                segments.entry(location.camera_id).or_default().push(place);
+            }
+        }
+        for camera in &cameras {
+            let [first, second, third] = segments[&camera.id][..] else {
+                panic!("{segments:?}");
+            };
+            assert_eq!((first.1, second.1, third.1), (1, 2, 3));
+            assert!(first.0 == second.0 && second.0 != third.0, "{segments:?}");
+        }
+        assert_eq!(writer.held_bytes, 0);
+    }
+
+    #[test]
     fn what_could_not_be_written_waits_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let mut writer = writer(dir.path());

@@ -102,13 +102,13 @@ struct Inner {
     since_us: i64,
     counts: Counts,
     log: Option<CameraLog>,
-    heard: Heard,
+    latest: Latest,
     pace: Pace,
 }
 
-/// What changes with each frame.
+/// What is looked at with each frame.
 #[derive(Debug, Default)]
-struct Heard {
+struct Latest {
     skew_us: Option<i64>,
     lag_us: Option<i64>,
     stored_frames: u64,
@@ -316,7 +316,7 @@ impl CameraStatus {
     /// before, it is missing since then: another configuration is no frame.
     pub fn expect(&self, log: CameraLog, silence_max: Duration, now: Instant) {
         let mut inner = lock(&self.inner);
-        inner.heard.stored_frames = log.counters().stored_frames;
+        inner.latest.stored_frames = log.counters().stored_frames;
         inner.log = Some(log);
         inner.is_configured = true;
         let since = inner.expected.map_or(now, |expected| expected.since);
@@ -327,7 +327,7 @@ impl CameraStatus {
     pub fn expect_nothing(&self, is_configured: bool) {
         let mut inner = lock(&self.inner);
         inner.expected = None;
-        inner.heard.stored_at = None;
+        inner.latest.stored_at = None;
         inner.is_configured = is_configured;
     }
 
@@ -353,24 +353,24 @@ impl CameraStatus {
     pub fn came(&self, now: Instant, skew_us: Option<i64>, lag_us: Option<i64>) {
         let mut inner = lock(&self.inner);
         let Inner {
-            heard,
+            latest,
             log,
             since_us,
             ..
         } = &mut *inner;
-        heard.skew_us = skew_us;
-        heard.lag_us = lag_us;
+        latest.skew_us = skew_us;
+        latest.lag_us = lag_us;
         let Some(log) = log else {
             return;
         };
         let is_losing = log.losing().is_some();
-        if std::mem::replace(&mut heard.was_losing, is_losing) && !is_losing {
+        if std::mem::replace(&mut latest.was_losing, is_losing) && !is_losing {
             *since_us = log.last_captured_us().unwrap_or(*since_us);
         }
         let stored_frames = log.counters().stored_frames;
-        if stored_frames > heard.stored_frames {
-            heard.stored_frames = stored_frames;
-            heard.stored_at = Some(now);
+        if stored_frames > latest.stored_frames {
+            latest.stored_frames = stored_frames;
+            latest.stored_at = Some(now);
         }
     }
 
@@ -389,7 +389,7 @@ impl CameraStatus {
             .map(CameraLog::counters)
             .unwrap_or_default();
         let heard = inner
-            .heard
+            .latest
             .stored_at
             .or(inner.expected.map(|expected| expected.since));
         Snapshot {
@@ -406,8 +406,8 @@ impl CameraStatus {
             rate: inner.pace.rate(now, &stored),
             stored,
             last_captured_us: inner.log.as_ref().and_then(CameraLog::last_captured_us),
-            skew_us: inner.heard.skew_us,
-            lag_us: inner.heard.lag_us,
+            skew_us: inner.latest.skew_us,
+            lag_us: inner.latest.lag_us,
             still: inner.log.as_ref().and_then(CameraLog::still),
             losing: inner.log.as_ref().and_then(CameraLog::losing),
         }
