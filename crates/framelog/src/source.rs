@@ -17,7 +17,6 @@ use rtsp::RtspSource;
 mod auth;
 mod body;
 mod buffers;
-mod deadline;
 pub mod dial;
 mod exchange;
 pub mod http;

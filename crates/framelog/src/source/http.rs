@@ -9,7 +9,6 @@ use crate::config::Camera;
 use crate::config::url::CameraUrl;
 use crate::source::auth::Challenge;
 use crate::source::body::Body;
-use crate::source::deadline::Deadline;
 use crate::source::exchange::Answer;
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
@@ -53,7 +52,7 @@ pub struct HttpSource {
     /// When the last request began.
     asked_at: Instant,
     /// When the source ends unless a picture comes before.
-    stall: Deadline,
+    stalls_at: Instant,
 }
 
 #[derive(Debug)]
@@ -88,7 +87,7 @@ impl HttpSource {
         let head = HeadFacts::new(&answer, &url, &quoter, memory);
         Ok(Self {
             state: State::Reading(Box::new(Reading::new(answer))),
-            stall: Deadline::after(camera.stall_timeout),
+            stalls_at: Instant::now() + camera.stall_timeout,
             camera: camera.clone(),
             quoter,
             url,
@@ -140,26 +139,22 @@ impl HttpSource {
             return Ok(());
         };
         let pictures = reading.pictures();
-        let ended = tokio::select! {
-            biased;
-            ended = reading.advance(out) => Some(ended),
-            () = self.stall.passed() => None,
-        };
-        if ended.is_none() {
+        let ended = timeout_at(self.stalls_at, reading.advance(out)).await;
+        if ended.is_err() {
             reading.finish(out);
         }
         reading.log_text(&self.quoter);
         if reading.pictures() > pictures {
-            (self.stall).set(Instant::now() + self.camera.stall_timeout);
+            self.stalls_at = Instant::now() + self.camera.stall_timeout;
         }
         let fault = match ended {
-            Some(Ok(Progress::More)) if !self.stall.is_over() => return Ok(()),
-            Some(Ok(Progress::Snapshot)) if !self.stall.is_over() => {
+            Ok(Ok(Progress::More)) if Instant::now() < self.stalls_at => return Ok(()),
+            Ok(Ok(Progress::Snapshot)) if Instant::now() < self.stalls_at => {
                 self.wait();
                 return Ok(());
             }
-            Some(Ok(_)) | None => reading.describe_stall(&self.quoter, self.camera.stall_timeout),
-            Some(Err(fault)) => reading.describe(fault, &self.quoter),
+            Ok(Ok(_)) | Err(_) => reading.describe_stall(&self.quoter, self.camera.stall_timeout),
+            Ok(Err(fault)) => reading.describe(fault, &self.quoter),
         };
         let (reason, detail) = fault;
         Err(Ended {
@@ -191,7 +186,7 @@ impl HttpSource {
             return;
         };
         if let Some(body) = waiting.body.take() {
-            (self.stall).set(Instant::now() + self.camera.stall_timeout);
+            self.stalls_at = Instant::now() + self.camera.stall_timeout;
             let beginning = std::mem::take(&mut waiting.beginning);
             self.state = State::Reading(Box::new(Reading::sequence(body, beginning)));
         }
@@ -213,7 +208,7 @@ impl HttpSource {
         waiting.beginning.clear();
         self.asked_at = Instant::now();
         if waiting.progressed {
-            self.stall.set(self.asked_at + self.camera.stall_timeout);
+            self.stalls_at = self.asked_at + self.camera.stall_timeout;
         }
         let (answer, url) =
             Attempt::new(&self.camera, &self.quoter, memory, self.url.clone(), kept)
