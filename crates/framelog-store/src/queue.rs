@@ -88,8 +88,7 @@ impl Queue {
     }
 
     /// Waits for entries, gathers for a while, but not longer than until `due`, and takes all in the order in which they were pushed; false
-    /// when the queue is closed and empty. `entries`, which is empty, is what the
-    /// next are gathered in.
+    /// when the queue is closed and empty. `entries` is empty when this is called: the next are gathered in it.
     pub fn take(&self, due: Option<Instant>, entries: &mut Vec<Entry>) -> bool {
         entries.shrink_to(ENTRIES_KEPT);
         let mut waiting = self.lock();
