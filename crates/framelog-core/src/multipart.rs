@@ -133,6 +133,11 @@ impl Parser {
         matches!(&self.state, State::Payload(pending) if pending.is_picture())
     }
 
+    /// Whether it is one of which no length is believed: what follows it will tell where it ends.
+    pub fn seeks_end(&self) -> bool {
+        matches!(&self.state, State::Payload(pending) if pending.is_picture() && !pending.is_counted())
+    }
+
     /// Whether anything in the bytes so far (a delimiter, a part header, an SOI) looks like pictures.
     pub fn has_evidence(&self) -> bool {
         self.evidence

@@ -45,10 +45,24 @@ impl CameraLog {
     /// [`Dropped`] if there is no room: the frame is lost, counted, and a gap of that reason is open until the next frame
     /// that is taken.
     pub fn append(&self, frame: Frame, new_segment: bool) -> Result<(), Dropped> {
+        self.append_late(frame, new_segment, Instant::now())
+    }
+
+    /// The same for a frame that came before, at `came` at the earliest: what is left of the time within which it is written is less. Not
+    /// before that of the last frame.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append).
+    pub fn append_late(
+        &self,
+        frame: Frame,
+        new_segment: bool,
+        came: Instant,
+    ) -> Result<(), Dropped> {
         let captured_us = frame.captured_us;
         self.camera.count_frame();
         let new_segment = new_segment || self.camera.owes_segment.load(Relaxed);
-        let queued = self.queue_frame(frame, new_segment);
+        let queued = self.queue_frame(frame, new_segment, came);
         self.camera
             .owes_segment
             .store(new_segment && queued.is_err(), Relaxed);
@@ -134,15 +148,15 @@ impl CameraLog {
         }
     }
 
-    fn queue_frame(&self, frame: Frame, new_segment: bool) -> Result<(), GapReason> {
+    fn queue_frame(&self, frame: Frame, new_segment: bool, came: Instant) -> Result<(), GapReason> {
         if self.budget.index_is_behind() {
             return Err(GapReason::DiskFull);
         }
         let bytes = frame.payload.len() + FRAME_OVERHEAD;
-        self.push(Command::Append { frame, new_segment }, bytes)
+        self.push(Command::Append { frame, new_segment }, came, bytes)
     }
 
-    fn push(&self, command: Command, bytes: usize) -> Result<(), GapReason> {
+    fn push(&self, command: Command, came: Instant, bytes: usize) -> Result<(), GapReason> {
         if !self.budget.take(&self.camera.waiting_bytes, bytes) {
             return Err(GapReason::DiskSlow);
         }
@@ -154,7 +168,7 @@ impl CameraLog {
             camera: self.camera.clone(),
             camera_id: self.camera.id,
             command,
-            came: Instant::now(),
+            came,
             bytes,
         }) {
             self.budget.give_back(&self.camera.waiting_bytes, bytes);
@@ -166,7 +180,7 @@ impl CameraLog {
     /// Closes the open segment once the frames before it are written: the connection has ended. Where there is no room to say so, the
     /// next frame begins a segment.
     pub fn end_segment(&self) {
-        let queued = self.push(Command::EndSegment, FRAME_OVERHEAD);
+        let queued = self.push(Command::EndSegment, Instant::now(), FRAME_OVERHEAD);
         self.camera.owes_segment.store(queued.is_err(), Relaxed);
     }
 

@@ -2,14 +2,13 @@
 //! wait: that is `budget`.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use framelog_core::frame::Frame;
 
 use crate::camera::Camera;
+use crate::held;
 
-/// How long frames are gathered before the thread looks at them.
-const GATHER: Duration = Duration::from_millis(100);
 /// So many bytes are taken at once: more gains nothing, and the processor's cache forgets them.
 const GATHER_BYTES: usize = 1 << 20;
 /// More room than for so many entries is given back: a stall of the disk has needed it.
@@ -36,6 +35,7 @@ pub(crate) struct Entry {
     /// Of the camera: to look at it there, where its reader writes too, takes longer than finding its recording.
     pub camera_id: i64,
     pub command: Command,
+    /// When, at the earliest: from then on its time runs.
     pub came: Instant,
     /// What it counts against the budget.
     pub bytes: usize,
@@ -67,7 +67,7 @@ impl Queue {
         let before = waiting.bytes;
         waiting.bytes += entry.bytes;
         let many = before < GATHER_BYTES && waiting.bytes >= GATHER_BYTES;
-        let due = entry.came + GATHER;
+        let due = held::due(entry.came);
         // A thread that wakes before then by itself is left to sleep.
         let sooner = waiting.due.is_none_or(|wakes| due < wakes);
         if sooner {
@@ -155,6 +155,18 @@ mod tests {
         assert!(queue.take(None, &mut taken));
         assert_eq!(taken.drain(..).len(), 1);
         assert!(!queue.take(None, &mut taken));
+    }
+
+    #[test]
+    fn time_runs_from_when_it_came() {
+        let queue = Queue::default();
+        let camera = Arc::new(Camera::new(1, "gate".into(), None));
+        let came = |entry: Entry, came| Entry { came, ..entry };
+        let later = Instant::now();
+        let earlier = later - std::time::Duration::from_secs(1);
+        assert!(queue.push(came(end_segment(&camera), later)));
+        assert!(queue.push(came(end_segment(&camera), earlier)));
+        assert_eq!(queue.lock().due, Some(held::due(earlier)));
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Drop for Writers {
 struct Writer {
     shared: Shared,
     recordings: HashMap<i64, Recording>,
-    /// When frames came, and of which camera, the oldest first: those that wait, and in between some that have been written.
+    /// When frames came at the earliest, and of which camera, the oldest first: those that wait, and in between some that have been written.
     line: VecDeque<(Instant, i64)>,
     /// Bytes of payloads that wait.
     held_bytes: u64,
@@ -184,7 +184,9 @@ impl Writer {
         for entry in entries {
             let camera_id = entry.camera_id;
             if let Command::Append { .. } = entry.command {
-                self.line.push_back((entry.came, camera_id));
+                // Of one thread's cameras almost always the last.
+                let place = self.line.partition_point(|(came, _)| *came <= entry.came);
+                self.line.insert(place, (entry.came, camera_id));
             }
             camera_ids.push(camera_id);
             (self.recordings.entry(camera_id))
@@ -621,6 +623,25 @@ mod tests {
         wait_and_write(&mut writer);
         assert_eq!((stored(&gate), stored(&yard)), (2, 1));
         assert_eq!((writer.held_bytes, writer.line.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_came_first_is_due_first_though_another_thread_gave_it_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let camera = |id, name: &str| Arc::new(Camera::new(id, name.into(), None));
+        let (gate, yard) = (camera(1, "gate"), camera(2, "yard"));
+        let first = Instant::now() + SLACK;
+        let [second, third] = [1, 2].map(|steps| first + steps * STEP);
+        // So that none of them is the only one known.
+        writer.write([frame(&gate, first - STEP), frame(&yard, first - STEP)]);
+        writer.write([frame(&gate, second), frame(&yard, first)]);
+        writer.write([frame(&gate, third)]);
+        assert_eq!(writer.due(), Some(held::due(first)));
+        let order: Vec<Instant> = writer.line.iter().map(|(came, _)| *came).collect();
+        assert_eq!(order, [first, second, third]);
+        wait_and_write(&mut writer);
+        assert_eq!(writer.held_bytes, 0);
     }
 
     #[test]

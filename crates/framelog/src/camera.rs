@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::config::Camera;
-use crate::readers::Reader;
+use crate::readers::{ROUND_MAX_BY_ARRIVAL, ROUND_MAX_UNCONFIRMED, Reader, RoundLimit};
 use crate::recorder::{Recorder, Run};
 use crate::source::memory::Memory;
 use crate::source::{Ended, Source};
@@ -27,6 +27,7 @@ use retry::{Retry, ends_well};
 #[derive(Debug)]
 pub struct Task {
     stop: CancellationToken,
+    reader: Reader,
     /// Ends with whether the camera was recording until now.
     handle: JoinHandle<bool>,
 }
@@ -38,15 +39,19 @@ impl Task {
         // Of the highest level, so that whatever is logged at all says of which camera it is.
         let span = tracing::error_span!("camera", name = camera.name);
         let task = supervise(camera, recorder, reader.clone(), stop.clone()).instrument(span);
+        let handle = reader.spawn(task);
+        reader.wake();
         Self {
             stop,
-            handle: reader.spawn(task),
+            reader: reader.clone(),
+            handle,
         }
     }
 
     /// Asks it to end; returns at once.
     pub fn stop(&self) {
         self.stop.cancel();
+        self.reader.wake();
     }
 
     /// Waits until its connection is closed and its segment ended. Returns whether it was recording until then.
@@ -65,7 +70,7 @@ async fn supervise(
         let mut link = Link::default();
         stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &reader, &mut link))
             .await;
-        link.take_the_rest(&mut recorder).await;
+        link.take_the_rest(&mut recorder, &reader).await;
         link.close().await;
     }
     recorder.finish()
@@ -80,7 +85,7 @@ struct Link {
 
 impl Link {
     /// What had arrived is recorded, though what would confirm its length has not come.
-    async fn take_the_rest(&mut self, recorder: &mut Recorder) {
+    async fn take_the_rest(&mut self, recorder: &mut Recorder, reader: &Reader) {
         let Some(source) = &mut self.source else {
             return;
         };
@@ -91,7 +96,7 @@ impl Link {
         // Whether it ends with that, or fails, makes no difference any more.
         let _ = next.catch_unwind().now_or_never();
         source.settle(&mut deliveries);
-        recorder.take(&mut deliveries);
+        recorder.take(&mut deliveries, reader.took(0));
     }
 
     /// Ends the connection, in the camera's own way where that can be done.
@@ -119,6 +124,7 @@ async fn keep_recording(
         recorder.begin_run();
         let connection = connect_once(camera, link, recorder, reader, &mut failures);
         let ended = unwound(connection).await;
+        reader.connects(); // again, perhaps at once
         link.close().await; // before anything else, above all before the next
         let ended = match ended {
             Ok(ended) => ended,
@@ -166,20 +172,30 @@ async fn connect_once(
     failures: &mut FailureLog,
 ) -> Ended {
     let Link { source, memory } = link;
+    reader.connects();
     let source = match Source::open(source, camera, memory).await {
         Ok(source) => source,
         Err(ended) => return ended,
     };
     recorder.connected();
+    let mut limit = Some(reader.limit_rounds(ROUND_MAX_BY_ARRIVAL));
+    let mut received = 0;
     let mut deliveries = Vec::new();
     loop {
         recorder.wait_for_room().await;
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
-        recorder.take(&mut deliveries);
-        // RTP's times go by arrivals too, at the latest until a sender report comes; and the kernel keeps few datagrams.
-        if source.is_rtsp() || recorder.goes_by_arrival() {
-            reader.goes_by_arrival();
+        let before = std::mem::replace(&mut received, source.received());
+        let earliest = reader.took(received.saturating_sub(before));
+        recorder.take(&mut deliveries, earliest);
+        let is_urgent =
+            recorder.run().pictures == 0 || recorder.goes_by_arrival() || source.asks_often();
+        let max = match is_urgent {
+            true => Some(ROUND_MAX_BY_ARRIVAL),
+            false => source.seeks_end().then_some(ROUND_MAX_UNCONFIRMED),
+        };
+        if max != limit.as_ref().map(RoundLimit::max) {
+            limit = max.map(|max| reader.limit_rounds(max));
         }
         if is_first && recorder.run().pictures > 0 {
             report_recovery(camera, failures);

@@ -1,28 +1,37 @@
 //! The threads on which cameras are read, in rounds. Not for what a camera's task does there.
 //!
 //! A runtime that waits is woken by each packet of each camera, and waking costs more than what is then done. So a reader that has nothing to
-//! do first lets a little time pass, whatever arrives: the kernel keeps it, and the next round reads all of it. After a longer silence what
-//! arrives is read at once. What has no time but that of its arrival is read in shorter rounds. Everything else (index, web, signals) has a
-//! runtime of its own, which doesn't pause.
+//! do first lets time pass, whatever arrives: the kernel keeps it, and the next round reads all of it, of a camera several frames together.
+//! After a longer silence what arrives is read at once. Rounds are shorter where a camera needs that ([`RoundLimit`]), or sends so much that it
+//! would have to wait. Everything else (index, web, signals) has a runtime of its own, which doesn't pause.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The longest pause between two rounds, by which an arrival is noticed too late at most. With what a frame then waits for its block
-/// (150 ms) it is in its file within 250 ms.
-const PAUSE_MAX: Duration = Duration::from_millis(45);
-/// The same while a camera goes by the time of arrival: at 30 fps two of its frames seldom have the same.
-const PAUSE_MAX_BY_ARRIVAL: Duration = Duration::from_millis(30);
-/// It goes by that for so long after its last frame.
-const BY_ARRIVAL_FOR: Duration = Duration::from_secs(10);
-/// The shortest.
+/// What arrives has been read within this, whichever camera's turn is last. It is written at once if it is so old, so that it is in its file within
+/// 250 ms.
+const ROUND_MAX: Duration = Duration::from_millis(190);
+/// The same for who goes by the time of arrival, of whose frames two seldom have the same at 30 fps, and for who waits for answers.
+pub const ROUND_MAX_BY_ARRIVAL: Duration = Duration::from_millis(30);
+/// The same for a picture that must be seen twice: it is held back until what follows tells its end.
+pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
+/// Connecting and logging in takes several rounds, and seldom longer.
+const CONNECTING_FOR: Duration = Duration::from_secs(2);
+/// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
+/// Rounds are so short that no more of a camera waits in the kernel, bytes: without window scaling (RFC 7323 §2), which small cameras don't do, one that
+/// has sent 64 KiB has to wait.
+const WAITING_BYTES_MAX: u64 = 56 << 10;
+/// What came behind a pause came in it, unless the thread had to wait for it for so long.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
 const PROCESSORS_PER_READER: usize = 2;
 /// More gain nothing: no disk takes as much.
@@ -62,6 +71,7 @@ impl Readers {
 #[derive(Clone, Debug)]
 pub struct Reader {
     handle: Handle,
+    thread: Thread,
     rhythm: Arc<Rhythm>,
 }
 
@@ -71,7 +81,7 @@ impl Reader {
         let (ends, begins) = (rhythm.clone(), rhythm.clone());
         let (give, take) = mpsc::channel::<Runtime>();
         // First: a runtime that no thread takes could not be dropped here.
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name(format!("reader-{n}"))
             .spawn(move || {
                 let Ok(runtime) = take.recv() else {
@@ -88,7 +98,11 @@ impl Reader {
             .build()?;
         let handle = runtime.handle().clone();
         let _ = give.send(runtime); // it waits for that
-        Ok(Self { handle, rhythm })
+        Ok(Self {
+            handle,
+            thread: thread.thread().clone(),
+            rhythm,
+        })
     }
 
     /// Starts a task on it.
@@ -99,47 +113,110 @@ impl Reader {
         self.handle.spawn(task)
     }
 
-    /// A camera that is read here goes by the time of arrival.
-    pub fn goes_by_arrival(&self) {
-        self.rhythm.state().by_arrival = Some(Instant::now());
+    /// Ends the pause, if there is one: a task is to end or to begin, at once.
+    pub fn wake(&self) {
+        self.thread.unpark();
+    }
+
+    /// A camera that is read here is being connected to: rounds are short for a while.
+    pub fn connects(&self) {
+        let until = Instant::now() + CONNECTING_FOR;
+        self.rhythm.state().connects_until = until;
+    }
+
+    /// Rounds take no longer than `max` until that is dropped.
+    pub fn limit_rounds(&self, max: Duration) -> RoundLimit {
+        RoundLimit::new(self.rhythm.clone(), max)
+    }
+
+    /// So many bytes of one camera's have been read just now. Returns since when they may have been here.
+    pub fn took(&self, bytes: u64) -> Instant {
+        self.rhythm.state().took(bytes, Instant::now())
+    }
+}
+
+/// What a camera needs of its reader.
+#[derive(Debug)]
+pub struct RoundLimit {
+    rhythm: Arc<Rhythm>,
+    max: Duration,
+}
+
+impl RoundLimit {
+    fn new(rhythm: Arc<Rhythm>, max: Duration) -> Self {
+        *rhythm.state().limits.entry(max).or_default() += 1;
+        Self { rhythm, max }
+    }
+
+    /// How long a round may take.
+    pub fn max(&self) -> Duration {
+        self.max
+    }
+}
+
+impl Drop for RoundLimit {
+    fn drop(&mut self) {
+        let mut state = self.rhythm.state();
+        if let Entry::Occupied(mut count) = state.limits.entry(self.max) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
 /// When a thread's rounds begin and end.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rhythm(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
-    pause: Duration,
+    /// From one round to the next.
+    round: Duration,
+    /// When this round began.
     begun: Instant,
-    /// When a camera last went by the time of arrival.
-    by_arrival: Option<Instant>,
+    /// When the pause before it was over.
+    paused: Instant,
+    /// Since when what is read in it may have been here.
+    since: Instant,
+    /// The most that a camera has given in it, bytes.
+    bytes_max: u64,
+    /// How long rounds may take, for how many cameras.
+    limits: BTreeMap<Duration, usize>,
+    /// Until then they are short.
+    connects_until: Instant,
 }
 
-impl Default for Rhythm {
+impl Default for State {
     fn default() -> Self {
-        Self(Mutex::new(State {
-            pause: PAUSE_MAX_BY_ARRIVAL,
-            begun: Instant::now(),
-            by_arrival: None,
-        }))
+        let now = Instant::now();
+        Self {
+            round: ROUND_MAX_BY_ARRIVAL,
+            begun: now,
+            paused: now,
+            since: now,
+            bytes_max: 0,
+            limits: BTreeMap::new(),
+            connects_until: now,
+        }
     }
 }
 
 impl Rhythm {
     /// Something arrived, or is due.
     fn begin_round(&self) {
-        self.state().begun = Instant::now();
+        self.state().begin_round(Instant::now());
     }
 
     /// Nothing is left to do; returns when the next round may begin.
     fn end_round(&self) {
         let pause = self.state().end_round(Instant::now());
-        thread::sleep(pause);
+        thread::park_timeout(pause);
+        self.state().paused = Instant::now();
     }
 
-    /// Never contended: it is the thread's own.
+    /// Hardly ever contended: it is the thread's own.
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -147,24 +224,36 @@ impl Rhythm {
 }
 
 impl State {
-    /// For how long to pause. A thread that is busy pauses less, in the end hardly at all: cameras at line rate are not to wait for it.
+    fn begin_round(&mut self, now: Instant) {
+        // A camera may have been the first to be read in the round before, and what came right after that is read now.
+        let at_once = now.saturating_duration_since(self.paused) < AT_ONCE;
+        self.since = if at_once { self.begun } else { now };
+        self.begun = now;
+        self.bytes_max = 0;
+    }
+
+    /// For how long to pause.
     fn end_round(&mut self, now: Instant) -> Duration {
         let busy = now.saturating_duration_since(self.begun);
-        let by_arrival = (self.by_arrival)
-            .is_some_and(|last| now.saturating_duration_since(last) < BY_ARRIVAL_FOR);
-        let longest = match by_arrival {
-            true => PAUSE_MAX_BY_ARRIVAL,
-            false => PAUSE_MAX,
+        let longest = match now < self.connects_until {
+            true => ROUND_MAX_BY_ARRIVAL,
+            false => (self.limits.first_key_value()).map_or(ROUND_MAX, |(least, _)| *least),
         };
-        let pause = if busy > self.pause {
-            (self.pause / 2).max(PAUSE_MIN)
-        } else if busy < self.pause / 4 {
-            self.pause * 2
-        } else {
-            self.pause
-        };
-        self.pause = pause.min(longest);
-        self.pause
+        // The next round will take as long, and its last camera is not to be late.
+        let in_time = longest.saturating_sub(busy);
+        // Not faster than the kernel gives a connection more room.
+        let longer = self.round * 3 / 2;
+        let share = WAITING_BYTES_MAX as f64 / self.bytes_max.max(1) as f64;
+        let fits = self.round.mul_f64(share);
+        self.round = longer.min(fits).min(in_time).max(PAUSE_MIN);
+        self.round.saturating_sub(busy).max(PAUSE_MIN)
+    }
+
+    fn took(&mut self, bytes: u64, now: Instant) -> Instant {
+        self.bytes_max = self.bytes_max.max(bytes);
+        // A thread that never pauses has no rounds.
+        let earliest = now.checked_sub(ROUND_MAX);
+        earliest.map_or(self.since, |earliest| self.since.max(earliest))
     }
 }
 
@@ -172,36 +261,96 @@ impl State {
 mod tests {
     use super::*;
 
-    /// The pause after 20 rounds that were each so busy.
-    fn after(state: &mut State, busy: Duration) -> Duration {
-        let round = |_| state.end_round(state.begun + busy);
-        (0..20).map(round).last().unwrap()
+    const MS: Duration = Duration::from_millis(1);
+
+    /// The pauses of 20 rounds that were each so busy, and in each of which a camera gave what came in it.
+    fn pauses(state: &mut State, busy: Duration, came: impl Fn(Duration) -> u64) -> Vec<Duration> {
+        let round = |_| {
+            let began = state.since;
+            state.took(came(state.begun - began), state.begun);
+            let pause = state.end_round(state.begun + busy);
+            state.paused = state.begun + busy + pause;
+            state.begin_round(state.paused);
+            pause
+        };
+        (0..20).map(round).collect()
     }
 
-    fn state(pause: Duration) -> State {
-        State {
-            pause,
-            begun: Instant::now(),
-            by_arrival: None,
-        }
-    }
-
-    #[test]
-    fn a_busy_thread_pauses_less_and_an_idle_one_more() {
-        let ms = Duration::from_millis;
-        assert_eq!(after(&mut state(PAUSE_MAX), ms(50)), PAUSE_MIN);
-        let idle = Duration::from_micros(50);
-        assert_eq!(after(&mut state(PAUSE_MIN), idle), PAUSE_MAX);
-        assert_eq!(after(&mut state(ms(10)), ms(6)), ms(10));
+    /// The last of them.
+    fn last(state: &mut State, busy: Duration) -> Duration {
+        pauses(state, busy, |_| 0).pop().unwrap()
     }
 
     #[test]
-    fn pauses_are_shorter_while_a_camera_goes_by_the_time_of_arrival() {
-        let idle = Duration::from_micros(50);
-        let mut state = state(PAUSE_MAX);
-        state.by_arrival = Some(state.begun);
-        assert_eq!(after(&mut state, idle), PAUSE_MAX_BY_ARRIVAL);
-        state.begun += BY_ARRIVAL_FOR;
-        assert_eq!(after(&mut state, idle), PAUSE_MAX);
+    fn rounds_are_as_short_as_any_camera_needs_and_no_shorter() {
+        let rhythm = Arc::<Rhythm>::default();
+        let longest = |busy: Duration| last(&mut rhythm.state(), busy) + 2 * busy;
+        assert_eq!(longest(10 * MS), ROUND_MAX);
+        let needs = [
+            ROUND_MAX_UNCONFIRMED,
+            ROUND_MAX_BY_ARRIVAL,
+            ROUND_MAX_UNCONFIRMED,
+        ];
+        let [first, second, third] = needs.map(|max| RoundLimit::new(rhythm.clone(), max));
+        assert_eq!(longest(MS), ROUND_MAX_BY_ARRIVAL);
+        drop((first, second));
+        assert_eq!(longest(MS), ROUND_MAX_UNCONFIRMED);
+        drop(third);
+        assert_eq!(longest(MS), ROUND_MAX);
+        assert_eq!(last(&mut rhythm.state(), 250 * MS), PAUSE_MIN);
+        let now = rhythm.state().begun;
+        rhythm.state().connects_until = now + CONNECTING_FOR;
+        assert_eq!(longest(MS), ROUND_MAX_BY_ARRIVAL);
+    }
+
+    #[test]
+    fn no_camera_has_to_wait_until_the_kernel_has_room_again() {
+        // A second, and pictures of 40 KB at 15 fps, of which as many as fit into 64 KiB are there.
+        let pictures = |time: Duration| (time.as_secs_f64() * 15.0).ceil() as u64 * 40_000;
+        let seen = |time| pictures(time).min(64 << 10);
+        let pauses = pauses(&mut State::default(), Duration::ZERO, seen);
+        let longest = pauses[5..].iter().max().unwrap();
+        assert!(pictures(*longest) <= 2 * 40_000, "{pauses:?}");
+        let floods = |_| 1 << 20;
+        let pauses = self::pauses(&mut State::default(), Duration::ZERO, floods);
+        assert_eq!(pauses.last(), Some(&PAUSE_MIN));
+    }
+
+    #[test]
+    fn what_is_read_after_a_pause_may_be_as_old_as_the_round_before_and_what_was_waited_for_is_new()
+    {
+        let mut state = State::default();
+        let before = state.begun;
+        let pause = state.end_round(before + 9 * MS);
+        state.paused = before + 9 * MS + pause;
+        state.begin_round(state.paused);
+        assert_eq!(state.took(1, state.begun), before);
+        let pause = state.end_round(state.begun);
+        state.paused = state.begun + pause;
+        let waited = state.paused + AT_ONCE;
+        state.begin_round(waited);
+        assert_eq!(state.took(1, waited), waited);
+        // It goes on and on.
+        let later = waited + 10 * ROUND_MAX;
+        assert_eq!(state.took(1, later), later - ROUND_MAX);
+    }
+
+    #[test]
+    fn pause_is_over_when_the_thread_is_woken() {
+        let readers = Readers::start().unwrap();
+        let reader = readers.of(0);
+        let ask = || {
+            let (say, said) = mpsc::channel();
+            reader.spawn(async move { say.send(()) });
+            reader.wake();
+            said.recv().unwrap();
+        };
+        // After each of them the thread pauses.
+        let five = || {
+            let begun = Instant::now();
+            (0..5).for_each(|_| ask());
+            begun.elapsed()
+        };
+        assert!((0..50).any(|_| five() < 2 * ROUND_MAX_BY_ARRIVAL));
     }
 }

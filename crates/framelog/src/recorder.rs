@@ -25,6 +25,9 @@ use rotation::Rotation;
 /// A camera whose clock is more than this off is worth a warning.
 const SKEW_WARN_US: i64 = 2_000_000;
 
+/// No source holds a picture longer. A clock that was set says anything.
+const HELD_MAX: Duration = Duration::from_secs(2);
+
 /// See the module.
 #[derive(Debug)]
 pub struct Recorder {
@@ -41,13 +44,15 @@ pub struct Recorder {
     /// What was added to stamps in the open segment, microseconds.
     offset_us: i64,
     footage: Footage,
-    /// The last frame has no time but that of its arrival.
+    /// The last frame's time comes from that of an arrival.
     by_arrival: bool,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
     lag_us: Option<i64>,
     dropping: bool,
     skew_us: Option<i64>,
     skew_warned: bool,
+    /// When the last frame may have been here at the earliest.
+    came_at: Option<Instant>,
     /// When frames were taken last.
     taken: Option<Moment>,
     /// By how much this machine's clock was set since, microseconds, until a frame comes that arrived after that.
@@ -127,6 +132,7 @@ impl Recorder {
             dropping: false,
             skew_us: None,
             skew_warned: false,
+            came_at: None,
             taken: None,
             step_us: None,
             still: (!ignores_stamps).then(Frozen::default),
@@ -164,7 +170,7 @@ impl Recorder {
         self.run
     }
 
-    /// Whether its frames have no times but those of their arrival.
+    /// Whether its frames' times come from those of arrivals: its own, or those that tell how far off its camera's clock is.
     pub fn goes_by_arrival(&self) -> bool {
         self.by_arrival
     }
@@ -174,12 +180,12 @@ impl Recorder {
         self.log.wait_for_room().await;
     }
 
-    /// Stores what a source gave just now, in order, and leaves `deliveries` empty.
-    pub fn take(&mut self, deliveries: &mut Vec<Delivery>) {
-        self.take_at(deliveries, Moment::now());
+    /// Stores what a source gave just now, in order, and leaves `deliveries` empty. What it read for that may have been here since `earliest`.
+    pub fn take(&mut self, deliveries: &mut Vec<Delivery>, earliest: Instant) {
+        self.take_at(deliveries, Moment::now(), earliest);
     }
 
-    fn take_at(&mut self, deliveries: &mut Vec<Delivery>, now: Moment) {
+    fn take_at(&mut self, deliveries: &mut Vec<Delivery>, now: Moment, earliest: Instant) {
         if deliveries.is_empty() {
             return;
         }
@@ -191,7 +197,7 @@ impl Recorder {
                 Delivery::Skipped(skipped) => self.log.skip(skipped.reason),
                 Delivery::Picture(picture) => {
                     self.run.add_picture(now.at);
-                    self.store(picture, now);
+                    self.store(picture, now, earliest);
                 }
             }
         }
@@ -221,7 +227,7 @@ impl Recorder {
         matches!(self.footage, Footage::Going { .. })
     }
 
-    fn store(&mut self, picture: Picture, now: Moment) {
+    fn store(&mut self, picture: Picture, now: Moment, earliest: Instant) {
         if self.new_segment && !picture.keyframe {
             // Nothing before a keyframe can be shown.
             self.log.skip(SkipReason::NotPicture);
@@ -247,20 +253,30 @@ impl Recorder {
             (false, false) => None,
         };
         let reading = self.begin_or_go_on(&picture, reading, leap.is_some());
-        self.by_arrival = reading.kind == ClockKind::Arrival;
+        self.by_arrival = reading.kind != ClockKind::Camera;
         self.skew_us = reading.skew_us;
         self.warn_of_skew(&reading);
         self.watch_stamp(picture.stamp, received);
-        match self
-            .log
-            .append(self.frame(picture, &reading), self.new_segment)
-        {
+        let came = self.came_at(&picture, now, earliest);
+        let frame = self.frame(picture, &reading);
+        match self.log.append_late(frame, self.new_segment, came) {
             Ok(()) => {
                 self.new_segment = false;
                 self.stored(&reading, received, leap);
             }
             Err(dropped) => self.dropped(dropped.reason, &reading, received),
         }
+    }
+
+    /// When the picture may have been here at the earliest: what was read just now since `earliest`, and one that the source has held back since it
+    /// was read before that. Never before the last one's.
+    fn came_at(&mut self, picture: &Picture, now: Moment, earliest: Instant) -> Instant {
+        let held_us = now.wall_us.saturating_sub(picture.received_us);
+        let held = Duration::from_micros(u64::try_from(held_us).unwrap_or(0)).min(HELD_MAX);
+        let came = earliest.checked_sub(held).unwrap_or(earliest);
+        *self
+            .came_at
+            .insert(self.came_at.map_or(came, |last| last.max(came)))
     }
 
     /// Decides whether a segment begins with this picture. Where one should and can't, because it is no keyframe, the open segment goes

@@ -122,9 +122,29 @@ impl Source {
         }
     }
 
-    /// Whether it comes over RTSP.
-    pub fn is_rtsp(&self) -> bool {
-        matches!(self, Self::Rtsp(_))
+    /// Whether much of what comes is an answer: each snapshot is, and over RTSP both sides ask. There times go by arrivals too, at the latest
+    /// until a sender report comes, and the kernel keeps few datagrams.
+    pub fn asks_often(&self) -> bool {
+        match self {
+            Self::Http(http) => http.is_polled(),
+            Self::Rtsp(_) => true,
+        }
+    }
+
+    /// Whether a picture has begun whose end only what follows will tell.
+    pub fn seeks_end(&self) -> bool {
+        match self {
+            Self::Http(http) => http.seeks_end(),
+            Self::Rtsp(_) => false,
+        }
+    }
+
+    /// How many bytes have been read of the camera's response; 0 over RTSP, where nobody needs it.
+    pub fn received(&self) -> u64 {
+        match self {
+            Self::Http(http) => http.received(),
+            Self::Rtsp(_) => 0,
+        }
     }
 
     /// What the camera has said of the stream; `None` before it has.

@@ -61,6 +61,11 @@ impl Pending {
             Body::Counted | Body::Walked(_) | Body::Padded { .. }
         )
     }
+
+    /// Whether its length is believed.
+    pub fn is_counted(&self) -> bool {
+        matches!(self.body, Body::Counted)
+    }
 }
 
 impl Parser {

@@ -940,3 +940,23 @@ proptest! {
         prop_assert!(found.ends_with(&pictures[1..]), "{} frames", found.len());
     }
 }
+
+#[test]
+fn picture_without_a_length_seeks_its_end_until_what_follows_is_there() {
+    let picture = jpeg(&[], &scan(1000, 4));
+    let length = format!("Content-Length: {}\r\n", picture.len());
+    for (length, seeks) in [(&*length, false), ("", true)] {
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        let mut push = |bytes: &[u8]| {
+            parser.push(Bytes::copy_from_slice(bytes), 7);
+            let parts = std::iter::from_fn(|| parser.poll()).count();
+            (parts, parser.seeks_end())
+        };
+        push(format!("--b\r\n{length}\r\n").as_bytes());
+        assert_eq!(push(&picture[..500]), (0, seeks));
+        let after = push(&picture[500..]);
+        let last = push(b"\r\n--b\r\n");
+        assert_eq!(after.1, seeks && after.0 == 0);
+        assert_eq!((after.0 + last.0, last.1), (1, false));
+    }
+}

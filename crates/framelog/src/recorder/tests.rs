@@ -65,22 +65,26 @@ async fn recorder(store: &Store) -> Recorder {
 }
 
 #[tokio::test]
-async fn camera_goes_by_arrival_while_its_frames_have_no_other_time() {
+async fn camera_goes_by_arrival_while_its_frames_have_no_good_time_of_its_own() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     let mut recorder = recorder(&store).await;
     recorder.begin_run();
-    let stamps = [Some(0), None, Some(2)];
+    let uptime = 100 - NOW / SECOND;
+    let stamps = [Some(0), None, Some(2), Some(uptime), Some(uptime + 1)];
     let by_arrival = (0..).zip(stamps).map(|(second, stamp)| {
         let came = Came {
             received: second,
             stamp: stamp.map(|stamp| stamp + NOW / SECOND),
             ..Came::default()
         };
-        recorder.take(&mut vec![Delivery::Picture(came.picture())]);
+        recorder.take(&mut vec![Delivery::Picture(came.picture())], Instant::now());
         recorder.goes_by_arrival()
     });
-    assert_eq!(by_arrival.collect::<Vec<_>>(), [false, true, false]);
+    assert_eq!(
+        by_arrival.collect::<Vec<_>>(),
+        [false, true, false, true, true]
+    );
     recorder.finish();
     store.close().await.unwrap();
 }
@@ -109,7 +113,7 @@ async fn left(frames: Vec<Came>) -> (Vec<i64>, usize, Vec<GapRow>) {
             wall_us: NOW + came.wall * SECOND,
             at: start + Duration::from_secs(came.lived),
         };
-        recorder.take_at(&mut vec![Delivery::Picture(came.picture())], now);
+        recorder.take_at(&mut vec![Delivery::Picture(came.picture())], now, now.at);
     }
     recorder.finish();
     store.close().await.unwrap();

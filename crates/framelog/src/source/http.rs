@@ -49,6 +49,8 @@ pub struct HttpSource {
     url: CameraUrl,
     head: HeadFacts,
     state: State,
+    /// The last picture was a snapshot.
+    is_polled: bool,
     /// When the last request began.
     asked_at: Instant,
     /// When the source ends unless a picture comes before.
@@ -87,6 +89,7 @@ impl HttpSource {
         let head = HeadFacts::new(&answer, &url, &quoter, memory);
         Ok(Self {
             state: State::Reading(Box::new(Reading::new(answer))),
+            is_polled: false,
             stalls_at: Instant::now() + camera.stall_timeout,
             camera: camera.clone(),
             quoter,
@@ -99,6 +102,24 @@ impl HttpSource {
     /// What the head of the last response said.
     pub fn head(&self) -> &HeadFacts {
         &self.head
+    }
+
+    /// Whether each picture is asked for.
+    pub fn is_polled(&self) -> bool {
+        self.is_polled
+    }
+
+    /// Whether a picture has begun whose end only what follows will tell.
+    pub fn seeks_end(&self) -> bool {
+        matches!(&self.state, State::Reading(reading) if reading.seeks_end())
+    }
+
+    /// How many bytes of the response have been read.
+    pub fn received(&self) -> u64 {
+        match &self.state {
+            State::Reading(reading) => reading.received(),
+            State::Waiting(_) => 0,
+        }
     }
 
     /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.
@@ -171,6 +192,7 @@ impl HttpSource {
         else {
             return;
         };
+        self.is_polled = true;
         let progressed = reading.pictures() > 0;
         let (body, beginning) = reading.into_rest();
         self.state = State::Waiting(Box::new(Waiting {
@@ -186,6 +208,7 @@ impl HttpSource {
             return;
         };
         if let Some(body) = waiting.body.take() {
+            self.is_polled = false;
             self.stalls_at = Instant::now() + self.camera.stall_timeout;
             let beginning = std::mem::take(&mut waiting.beginning);
             self.state = State::Reading(Box::new(Reading::sequence(body, beginning)));

@@ -149,6 +149,16 @@ impl Reading {
         self.pictures
     }
 
+    /// How many bytes have come.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether a picture has begun whose end only what follows will tell.
+    pub fn seeks_end(&self) -> bool {
+        self.parser.seeks_end()
+    }
+
     /// The connection, if it is still open, and what came after the snapshot.
     pub fn into_rest(self) -> (Option<Body>, Vec<Bytes>) {
         (self.body, self.surplus)
