@@ -15,10 +15,12 @@ use rustix::io::Errno;
 use crate::disk::Disk;
 use crate::layout;
 
-/// The most that is kept in each way, bytes: what the removal of some hundred segments writes.
+/// The most that the file has, bytes: what the removal of some hundred segments writes.
 const BYTES_MAX: u64 = 8 << 20;
-/// At most this part of the file system, in each way.
+/// At most this part of the file system.
 const SHARE: u64 = 128;
+/// The log has so many times that, because it is also written while the disk stays full and nothing may go: gaps and counts change.
+const LOG_TIMES: u64 = 2;
 
 /// A file of no meaning that is there to be given up.
 #[derive(Clone, Debug)]
@@ -35,6 +37,11 @@ impl Reserve {
     /// How large it is on a file system of this size.
     pub fn bytes(disk_total: u64) -> u64 {
         (disk_total / SHARE).min(BYTES_MAX)
+    }
+
+    /// The same in both ways together.
+    pub fn bytes_in_all(disk_total: u64) -> u64 {
+        (1 + LOG_TIMES) * Self::bytes(disk_total)
     }
 
     /// Takes so many bytes, if they aren't taken already. All of them or, with an error, none.
@@ -60,10 +67,10 @@ impl Reserve {
             .unwrap_or(0)
     }
 
-    /// Takes so many bytes for the index's log, which must be there. Again is free.
+    /// Takes a multiple of so many bytes for the index's log, which must be there. Again is free.
     pub fn make_for_log(&self, bytes: u64) -> io::Result<()> {
         let log = self.disk.open_to_write(layout::LOG)?;
-        match rustix::fs::fallocate(&log, FallocateFlags::KEEP_SIZE, 0, bytes) {
+        match rustix::fs::fallocate(&log, FallocateFlags::KEEP_SIZE, 0, LOG_TIMES * bytes) {
             // The file must do.
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             done => done.map_err(io::Error::from),
@@ -127,7 +134,8 @@ mod tests {
         for _ in 0..2 {
             reserve.make_for_log(1 << 20).unwrap();
             let metadata = std::fs::metadata(&log).unwrap();
-            assert_eq!((metadata.len(), metadata.blocks() * 512), (4, 1 << 20));
+            let taken = (metadata.len(), metadata.blocks() * 512);
+            assert_eq!(taken, (4, LOG_TIMES << 20));
         }
         assert_eq!(std::fs::read(&log).unwrap(), b"rows");
     }

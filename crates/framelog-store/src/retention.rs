@@ -625,7 +625,7 @@ impl Retention {
 
 /// More than what a write lacked goes at once, so that the next one doesn't lack it again.
 fn margin(disk_total: u64) -> u64 {
-    2 * Reserve::bytes(disk_total) + (disk_total / 64).clamp(256 << 10, 16 << 20)
+    Reserve::bytes_in_all(disk_total) + (disk_total / 64).clamp(256 << 10, 16 << 20)
 }
 
 /// That so much should go, whatever camera's it is.
