@@ -133,9 +133,9 @@ impl Parser {
         matches!(&self.state, State::Payload(pending) if pending.is_picture())
     }
 
-    /// Whether it is one of which no length is believed: what follows it will tell where it ends.
+    /// Whether a picture has begun whose end only what follows will tell: its length isn't known, or has been reached and is in doubt.
     pub fn seeks_end(&self) -> bool {
-        matches!(&self.state, State::Payload(pending) if pending.is_picture() && !pending.is_counted())
+        matches!(&self.state, State::Payload(pending) if pending.seeks_end(self.window.end()))
     }
 
     /// Whether anything in the bytes so far (a delimiter, a part header, an SOI) looks like pictures.

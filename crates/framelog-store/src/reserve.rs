@@ -34,12 +34,12 @@ impl Reserve {
         Self { disk: disk.clone() }
     }
 
-    /// How large it is on a file system of this size.
+    /// How large the file is on a file system of this size, bytes.
     pub fn bytes(disk_total: u64) -> u64 {
         (disk_total / SHARE).min(BYTES_MAX)
     }
 
-    /// The same in both ways together.
+    /// The same of the file and the log's room together.
     pub fn bytes_in_all(disk_total: u64) -> u64 {
         (1 + LOG_TIMES) * Self::bytes(disk_total)
     }
@@ -67,7 +67,7 @@ impl Reserve {
             .unwrap_or(0)
     }
 
-    /// Takes a multiple of so many bytes for the index's log, which must be there. Again is free.
+    /// Takes twice so many bytes for the index's log, which must be there. Again is free.
     pub fn make_for_log(&self, bytes: u64) -> io::Result<()> {
         let log = self.disk.open_to_write(layout::LOG)?;
         match rustix::fs::fallocate(&log, FallocateFlags::KEEP_SIZE, 0, LOG_TIMES * bytes) {

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::config::Camera;
-use crate::readers::{ROUND_MAX_BY_ARRIVAL, ROUND_MAX_UNCONFIRMED, Reader, RoundLimit};
+use crate::readers::{Intake, ROUND_MAX_BY_ARRIVAL, ROUND_MAX_UNCONFIRMED, Reader, RoundLimit};
 use crate::recorder::{Recorder, Run};
 use crate::source::memory::Memory;
 use crate::source::{Ended, Source};
@@ -71,7 +71,7 @@ async fn supervise(
         stop.run_until_cancelled(keep_recording(&camera, &mut recorder, &reader, &mut link))
             .await;
         link.take_the_rest(&mut recorder, &reader).await;
-        link.close().await;
+        reader.hurry(link.close()).await;
     }
     recorder.finish()
 }
@@ -96,7 +96,7 @@ impl Link {
         // Whether it ends with that, or fails, makes no difference any more.
         let _ = next.catch_unwind().now_or_never();
         source.settle(&mut deliveries);
-        recorder.take(&mut deliveries, reader.took(0));
+        recorder.take(&mut deliveries, reader.earliest());
     }
 
     /// Ends the connection, in the camera's own way where that can be done.
@@ -124,8 +124,7 @@ async fn keep_recording(
         recorder.begin_run();
         let connection = connect_once(camera, link, recorder, reader, &mut failures);
         let ended = unwound(connection).await;
-        reader.connects(); // again, perhaps at once
-        link.close().await; // before anything else, above all before the next
+        reader.hurry(link.close()).await; // before anything else, above all before the next
         let ended = match ended {
             Ok(ended) => ended,
             Err(ended) => {
@@ -147,7 +146,10 @@ async fn keep_recording(
             report(&ended, run, retry.attempts(), times, retry_in_ms);
         }
         recorder.end_run(ended.reason, &ended.detail);
-        tokio::time::sleep(pause).await;
+        // Even one of nothing waits for the next round.
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
     }
 }
 
@@ -172,21 +174,20 @@ async fn connect_once(
     failures: &mut FailureLog,
 ) -> Ended {
     let Link { source, memory } = link;
-    reader.connects();
-    let source = match Source::open(source, camera, memory).await {
+    let opening = Source::open(source, camera, memory);
+    let source = match reader.hurry(opening).await {
         Ok(source) => source,
         Err(ended) => return ended,
     };
     recorder.connected();
     let mut limit = Some(reader.limit_rounds(ROUND_MAX_BY_ARRIVAL));
-    let mut received = 0;
+    let mut intake = Intake::default();
     let mut deliveries = Vec::new();
     loop {
         recorder.wait_for_room().await;
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
-        let before = std::mem::replace(&mut received, source.received());
-        let earliest = reader.took(received.saturating_sub(before));
+        let earliest = reader.took(source.received(), &mut intake);
         recorder.take(&mut deliveries, earliest);
         let is_urgent =
             recorder.run().pictures == 0 || recorder.goes_by_arrival() || source.asks_often();

@@ -8,12 +8,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// What arrives has been read within this, whichever camera's turn is last. It is written at once if it is so old, so that it is in its file within
@@ -21,17 +23,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 const ROUND_MAX: Duration = Duration::from_millis(190);
 /// The same for who goes by the time of arrival, of whose frames two seldom have the same at 30 fps, and for who waits for answers.
 pub const ROUND_MAX_BY_ARRIVAL: Duration = Duration::from_millis(30);
-/// The same for a picture that must be seen twice: it is held back until what follows tells its end.
+/// The same for a picture that is held back until what follows tells its end, and may have to wait for two rounds.
 pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
-/// Connecting and logging in takes several rounds, and seldom longer.
+/// Connecting and logging in takes several rounds, and seldom longer. Who takes longer is not there.
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
-/// Rounds are so short that no more of a camera waits in the kernel, bytes: without window scaling (RFC 7323 §2), which small cameras don't do, one that
-/// has sent 64 KiB has to wait.
-const WAITING_BYTES_MAX: u64 = 56 << 10;
-/// What came behind a pause came in it, unless the thread had to wait for it for so long.
-const AT_ONCE: Duration = Duration::from_millis(10);
+/// Without window scaling (RFC 7323 §2), which small cameras don't do, a camera may have sent no more than this before it is read, bytes.
+const WINDOW_UNSCALED: u64 = 65_535;
+/// Of such a camera no more is to wait in the kernel, bytes...
+const WAITING_MAX_UNSCALED: u64 = 48 << 10;
+/// ... as long as rounds aren't shorter than this for it: most cameras that send pictures of that size do scale.
+const ROUND_MIN_UNSCALED: Duration = Duration::from_millis(45);
+/// The same of others: the kernel gives them several times as much.
+const WAITING_MAX: u64 = 1 << 20;
+/// What is there when a pause is over came in it. What the thread then had to wait for has just come, if that took so long.
+const AT_ONCE: Duration = Duration::from_millis(40);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
 const PROCESSORS_PER_READER: usize = 2;
 /// More gain nothing: no disk takes as much.
@@ -118,10 +125,15 @@ impl Reader {
         self.thread.unpark();
     }
 
-    /// A camera that is read here is being connected to: rounds are short for a while.
-    pub fn connects(&self) {
-        let until = Instant::now() + CONNECTING_FOR;
-        self.rhythm.state().connects_until = until;
+    /// Does what takes several rounds, in short ones, if it doesn't take long.
+    pub async fn hurry<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let limit = self.limit_rounds(ROUND_MAX_BY_ARRIVAL);
+        if let Ok(done) = timeout(CONNECTING_FOR, &mut work).await {
+            return done;
+        }
+        drop(limit);
+        work.await
     }
 
     /// Rounds take no longer than `max` until that is dropped.
@@ -129,10 +141,28 @@ impl Reader {
         RoundLimit::new(self.rhythm.clone(), max)
     }
 
-    /// So many bytes of one camera's have been read just now. Returns since when they may have been here.
-    pub fn took(&self, bytes: u64) -> Instant {
-        self.rhythm.state().took(bytes, Instant::now())
+    /// A camera has been read, of which so many bytes have come so far. Returns since when what is new may have been here.
+    pub fn took(&self, received: u64, intake: &mut Intake) -> Instant {
+        let mut state = self.rhythm.state();
+        state.took(received, intake);
+        state.earliest(Instant::now())
     }
+
+    /// Since when what is read now may have been here.
+    pub fn earliest(&self) -> Instant {
+        self.rhythm.state().earliest(Instant::now())
+    }
+}
+
+/// What a reader knows of a connection.
+#[derive(Debug, Default)]
+pub struct Intake {
+    /// The last round in which it was read, and how many bytes had come before that.
+    round: u64,
+    before: u64,
+    received: u64,
+    /// So much has been waiting that its window must be scaled.
+    is_scaled: bool,
 }
 
 /// What a camera needs of its reader.
@@ -180,12 +210,12 @@ struct State {
     paused: Instant,
     /// Since when what is read in it may have been here.
     since: Instant,
-    /// The most that a camera has given in it, bytes.
-    bytes_max: u64,
+    /// How many there have been.
+    number: u64,
+    /// For what part of its time it should have lasted, so that less of a camera had waited.
+    share: f64,
     /// How long rounds may take, for how many cameras.
     limits: BTreeMap<Duration, usize>,
-    /// Until then they are short.
-    connects_until: Instant,
 }
 
 impl Default for State {
@@ -196,9 +226,9 @@ impl Default for State {
             begun: now,
             paused: now,
             since: now,
-            bytes_max: 0,
+            number: 1,
+            share: f64::INFINITY,
             limits: BTreeMap::new(),
-            connects_until: now,
         }
     }
 }
@@ -229,28 +259,40 @@ impl State {
         let at_once = now.saturating_duration_since(self.paused) < AT_ONCE;
         self.since = if at_once { self.begun } else { now };
         self.begun = now;
-        self.bytes_max = 0;
+        self.number += 1;
+        self.share = f64::INFINITY;
     }
 
     /// For how long to pause.
     fn end_round(&mut self, now: Instant) -> Duration {
         let busy = now.saturating_duration_since(self.begun);
-        let longest = match now < self.connects_until {
-            true => ROUND_MAX_BY_ARRIVAL,
-            false => (self.limits.first_key_value()).map_or(ROUND_MAX, |(least, _)| *least),
-        };
+        let longest = (self.limits.first_key_value()).map_or(ROUND_MAX, |(least, _)| *least);
         // The next round will take as long, and its last camera is not to be late.
         let in_time = longest.saturating_sub(busy);
         // Not faster than the kernel gives a connection more room.
-        let longer = self.round * 3 / 2;
-        let share = WAITING_BYTES_MAX as f64 / self.bytes_max.max(1) as f64;
-        let fits = self.round.mul_f64(share);
-        self.round = longer.min(fits).min(in_time).max(PAUSE_MIN);
+        let round = self.round.mul_f64(self.share.min(1.5));
+        self.round = round.min(in_time).max(PAUSE_MIN);
         self.round.saturating_sub(busy).max(PAUSE_MIN)
     }
 
-    fn took(&mut self, bytes: u64, now: Instant) -> Instant {
-        self.bytes_max = self.bytes_max.max(bytes);
+    fn took(&mut self, received: u64, intake: &mut Intake) {
+        if intake.round != self.number {
+            (intake.round, intake.before) = (self.number, intake.received);
+        }
+        intake.received = received;
+        let bytes = received.saturating_sub(intake.before);
+        intake.is_scaled |= bytes > WINDOW_UNSCALED;
+        let share = match intake.is_scaled {
+            true => WAITING_MAX as f64 / bytes.max(1) as f64,
+            false => {
+                let least = ROUND_MIN_UNSCALED.div_duration_f64(self.round).min(1.0);
+                (WAITING_MAX_UNSCALED as f64 / bytes.max(1) as f64).max(least)
+            }
+        };
+        self.share = self.share.min(share);
+    }
+
+    fn earliest(&self, now: Instant) -> Instant {
         // A thread that never pauses has no rounds.
         let earliest = now.checked_sub(ROUND_MAX);
         earliest.map_or(self.since, |earliest| self.since.max(earliest))
@@ -263,22 +305,35 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// The pauses of 20 rounds that were each so busy, and in each of which a camera gave what came in it.
-    fn pauses(state: &mut State, busy: Duration, came: impl Fn(Duration) -> u64) -> Vec<Duration> {
+    /// The pauses of 40 rounds that were each so busy, and in each of which a camera gave what had come since the last.
+    fn pauses(
+        state: &mut State,
+        busy: Duration,
+        came: impl Fn(Duration, Duration) -> u64,
+    ) -> Vec<Duration> {
+        let (start, mut intake) = (state.begun, Intake::default());
+        let mut last = start;
         let round = |_| {
-            let began = state.since;
-            state.took(came(state.begun - began), state.begun);
+            let came = came(last - start, state.begun - start);
+            last = state.begun;
+            state.took(intake.received + came, &mut intake);
             let pause = state.end_round(state.begun + busy);
             state.paused = state.begun + busy + pause;
             state.begin_round(state.paused);
             pause
         };
-        (0..20).map(round).collect()
+        (0..40).map(round).collect()
     }
 
     /// The last of them.
     fn last(state: &mut State, busy: Duration) -> Duration {
-        pauses(state, busy, |_| 0).pop().unwrap()
+        pauses(state, busy, |_, _| 0).pop().unwrap()
+    }
+
+    /// How many pictures a camera has begun to send until then.
+    fn pictures(fps: f64) -> impl Fn(Duration, Duration) -> u64 {
+        let sent = move |time: Duration| (time.as_secs_f64() * fps).ceil() as u64;
+        move |from, to| sent(to) - sent(from)
     }
 
     #[test]
@@ -298,22 +353,31 @@ mod tests {
         drop(third);
         assert_eq!(longest(MS), ROUND_MAX);
         assert_eq!(last(&mut rhythm.state(), 250 * MS), PAUSE_MIN);
-        let now = rhythm.state().begun;
-        rhythm.state().connects_until = now + CONNECTING_FOR;
-        assert_eq!(longest(MS), ROUND_MAX_BY_ARRIVAL);
     }
 
     #[test]
-    fn no_camera_has_to_wait_until_the_kernel_has_room_again() {
-        // A second, and pictures of 40 KB at 15 fps, of which as many as fit into 64 KiB are there.
-        let pictures = |time: Duration| (time.as_secs_f64() * 15.0).ceil() as u64 * 40_000;
-        let seen = |time| pictures(time).min(64 << 10);
-        let pauses = pauses(&mut State::default(), Duration::ZERO, seen);
-        let longest = pauses[5..].iter().max().unwrap();
-        assert!(pictures(*longest) <= 2 * 40_000, "{pauses:?}");
-        let floods = |_| 1 << 20;
-        let pauses = self::pauses(&mut State::default(), Duration::ZERO, floods);
-        assert_eq!(pauses.last(), Some(&PAUSE_MIN));
+    fn rounds_are_shorter_where_a_camera_would_have_to_wait_and_not_for_large_pictures() {
+        let after = |came: &dyn Fn(Duration, Duration) -> u64| {
+            pauses(&mut State::default(), Duration::ZERO, came).split_off(20)
+        };
+        // Pictures of 20 KB, of which no more than fit into the window come in a round.
+        let small = pictures(30.0);
+        let unscaled = after(&|from, to| (20_000 * small(from, to)).min(WINDOW_UNSCALED));
+        let window = 109 * MS; // in which 65 KB come
+        assert!(
+            unscaled.iter().all(|pause| *pause <= window),
+            "{unscaled:?}"
+        );
+        assert!(
+            unscaled.iter().all(|pause| *pause >= ROUND_MIN_UNSCALED),
+            "{unscaled:?}"
+        );
+        // Those of 300 KB come at once or not at all.
+        let large = pictures(10.0);
+        let large = after(&|from, to| 300_000 * large(from, to));
+        assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
+        let flood = after(&|_, _| 8 << 20);
+        assert_eq!(flood.last(), Some(&PAUSE_MIN));
     }
 
     #[test]
@@ -324,15 +388,15 @@ mod tests {
         let pause = state.end_round(before + 9 * MS);
         state.paused = before + 9 * MS + pause;
         state.begin_round(state.paused);
-        assert_eq!(state.took(1, state.begun), before);
+        assert_eq!(state.earliest(state.begun), before);
         let pause = state.end_round(state.begun);
         state.paused = state.begun + pause;
         let waited = state.paused + AT_ONCE;
         state.begin_round(waited);
-        assert_eq!(state.took(1, waited), waited);
+        assert_eq!(state.earliest(waited), waited);
         // It goes on and on.
         let later = waited + 10 * ROUND_MAX;
-        assert_eq!(state.took(1, later), later - ROUND_MAX);
+        assert_eq!(state.earliest(later), later - ROUND_MAX);
     }
 
     #[test]

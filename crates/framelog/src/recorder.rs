@@ -14,6 +14,7 @@ use framelog_store::CameraLog;
 
 use crate::clock_watch::{Moment, STEP_MIN_US};
 use crate::config::Camera;
+use crate::readers::ROUND_MAX_UNCONFIRMED;
 use crate::source::{Delivery, Picture};
 use crate::status::{CameraStatus, Gap};
 use crate::wall;
@@ -27,6 +28,8 @@ const SKEW_WARN_US: i64 = 2_000_000;
 
 /// No source holds a picture longer. A clock that was set says anything.
 const HELD_MAX: Duration = Duration::from_secs(2);
+/// From when a picture was read until it is here, if the source hands it out at once.
+const READ_FOR: Duration = Duration::from_millis(10);
 
 /// See the module.
 #[derive(Debug)]
@@ -268,15 +271,16 @@ impl Recorder {
         }
     }
 
-    /// When the picture may have been here at the earliest: what was read just now since `earliest`, and one that the source has held back since it
-    /// was read before that. Never before the last one's.
+    /// When the picture may have been here at the earliest: what was read just now since `earliest`, and one that the source has held back a round
+    /// before it was read. Never before the last one's.
     fn came_at(&mut self, picture: &Picture, now: Moment, earliest: Instant) -> Instant {
         let held_us = now.wall_us.saturating_sub(picture.received_us);
         let held = Duration::from_micros(u64::try_from(held_us).unwrap_or(0)).min(HELD_MAX);
-        let came = earliest.checked_sub(held).unwrap_or(earliest);
-        *self
-            .came_at
-            .insert(self.came_at.map_or(came, |last| last.max(came)))
+        let came = match held > READ_FOR {
+            true => (now.at.checked_sub(held + ROUND_MAX_UNCONFIRMED)).unwrap_or(earliest),
+            false => earliest,
+        };
+        *(self.came_at).insert(self.came_at.map_or(came, |last| last.max(came)))
     }
 
     /// Decides whether a segment begins with this picture. Where one should and can't, because it is no keyframe, the open segment goes

@@ -62,9 +62,13 @@ impl Pending {
         )
     }
 
-    /// Whether its length is believed.
-    pub fn is_counted(&self) -> bool {
-        matches!(self.body, Body::Counted)
+    /// Whether only what follows will tell where it ends; so much has come.
+    pub fn seeks_end(&self, came: u64) -> bool {
+        match &self.body {
+            Body::Unknown | Body::Other { .. } => false,
+            Body::Counted => (self.length).is_some_and(|length| came - self.start >= length),
+            Body::Walked(_) | Body::Padded { .. } | Body::Broken { .. } => true,
+        }
     }
 }
 

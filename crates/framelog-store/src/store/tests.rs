@@ -723,7 +723,7 @@ async fn full_queue_drops_with_a_count_and_a_gap_and_spares_other_cameras() {
         store.camera("b").await.unwrap(),
     );
     let text = "x".repeat(60_000);
-    // Gathering takes 100 ms; these come at once.
+    // Gathering takes 200 ms; these come at once.
     a.append(frame(T, &text), false).unwrap();
     let dropped = a.append(frame(T + 1, &text), true).unwrap_err();
     assert_eq!(dropped.reason, GapReason::DiskSlow);
