@@ -161,7 +161,7 @@ pub struct Intake {
     round: u64,
     before: u64,
     received: u64,
-    /// So much has been waiting that its window must be scaled.
+    /// So much has waited at once that its window must be scaled.
     is_scaled: bool,
 }
 
@@ -212,7 +212,7 @@ struct State {
     since: Instant,
     /// How many there have been.
     number: u64,
-    /// For what part of its time it should have lasted, so that less of a camera had waited.
+    /// How long it should have been for what waited of a camera not to be too much, as a part of how long it was.
     share: f64,
     /// How long rounds may take, for how many cameras.
     limits: BTreeMap<Duration, usize>,
@@ -279,9 +279,10 @@ impl State {
         if intake.round != self.number {
             (intake.round, intake.before) = (self.number, intake.received);
         }
+        // What was there at once, not what a camera has sent after its window had room again.
+        intake.is_scaled |= received.saturating_sub(intake.received) > WINDOW_UNSCALED;
         intake.received = received;
         let bytes = received.saturating_sub(intake.before);
-        intake.is_scaled |= bytes > WINDOW_UNSCALED;
         let share = match intake.is_scaled {
             true => WAITING_MAX as f64 / bytes.max(1) as f64,
             false => {
@@ -378,6 +379,17 @@ mod tests {
         assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
         let flood = after(&|_, _| 8 << 20);
         assert_eq!(flood.last(), Some(&PAUSE_MIN));
+    }
+
+    #[test]
+    fn window_is_scaled_if_more_waits_at_once_than_one_that_is_not_has_room_for() {
+        let (mut state, mut intake) = (State::default(), Intake::default());
+        state.round = ROUND_MAX;
+        state.took(WINDOW_UNSCALED, &mut intake);
+        state.took(2 * WINDOW_UNSCALED, &mut intake);
+        assert!(!intake.is_scaled && state.share < 1.0);
+        state.took(3 * WINDOW_UNSCALED + 1, &mut intake);
+        assert!(intake.is_scaled);
     }
 
     #[test]
