@@ -277,7 +277,8 @@ impl Recorder {
         let held_us = now.wall_us.saturating_sub(picture.received_us);
         let held = Duration::from_micros(u64::try_from(held_us).unwrap_or(0)).min(HELD_MAX);
         let came = match held > READ_FOR {
-            true => (now.at.checked_sub(held + ROUND_MAX_UNCONFIRMED)).unwrap_or(earliest),
+            true => (now.at.checked_sub(held + ROUND_MAX_UNCONFIRMED))
+                .map_or(earliest, |before| before.min(earliest)),
             false => earliest,
         };
         *(self.came_at).insert(self.came_at.map_or(came, |last| last.max(came)))

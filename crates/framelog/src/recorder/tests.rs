@@ -296,3 +296,26 @@ async fn new_parameters_begin_a_segment() {
     let (captured, segments, _) = left(frames).await;
     assert_eq!((captured.len(), segments), (5, 2));
 }
+
+#[tokio::test]
+async fn what_was_held_back_came_a_round_before_it_was_read_and_nothing_came_before_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let mut recorder = recorder(&store).await;
+    let now = Moment::now();
+    let ms = |ms: u32| Duration::from_millis(u64::from(ms));
+    let mut came = |held_ms: u32, since: Instant| {
+        let picture = Picture {
+            received_us: now.wall_us - i64::from(held_ms) * 1000,
+            ..Came::default().picture()
+        };
+        now.at - recorder.came_at(&picture, now, since)
+    };
+    assert_eq!(came(300, now.at), ms(300) + ROUND_MAX_UNCONFIRMED);
+    assert_eq!(came(0, now.at - ms(190)), ms(190));
+    assert_eq!(came(20, now.at - ms(190)), ms(190));
+    assert_eq!(came(0, now.at - ms(30)), ms(30));
+    assert_eq!(came(0, now.at - ms(190)), ms(30));
+    recorder.finish();
+    store.close().await.unwrap();
+}
