@@ -29,14 +29,10 @@ pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
-/// Without window scaling (RFC 7323 §2), which small cameras don't do, a camera may have sent no more than this before it is read, bytes.
-const WINDOW_UNSCALED: u64 = 65_535;
-/// Of such a camera no more is to wait in the kernel, bytes...
-const WAITING_MAX_UNSCALED: u64 = 48 << 10;
-/// ... as long as rounds aren't shorter than this for it: most cameras that send pictures of that size do scale.
-const ROUND_MIN_UNSCALED: Duration = Duration::from_millis(45);
-/// The same of others: the kernel gives them several times as much.
+/// Of a camera no more is to wait in the kernel, bytes, which has room for several times as much...
 const WAITING_MAX: u64 = 1 << 20;
+/// ... or for 65,535 bytes in all, where the window isn't scaled: then the camera would have to wait.
+const WAITING_MAX_UNSCALED: u64 = 48 << 10;
 /// What is there when a pause is over came in it. What the thread then had to wait for has just come, if that took so long.
 const AT_ONCE: Duration = Duration::from_millis(40);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
@@ -155,14 +151,29 @@ impl Reader {
 }
 
 /// What a reader knows of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Intake {
+    /// So much may wait of it, bytes.
+    waiting_max: u64,
     /// The last round in which it was read, and how many bytes had come before that.
     round: u64,
     before: u64,
     received: u64,
-    /// So much has waited at once that its window must be scaled.
-    is_scaled: bool,
+}
+
+impl Intake {
+    /// Nothing has come yet. `scales_window`: the camera may send more than 64 KiB ahead of who reads.
+    pub fn new(scales_window: bool) -> Self {
+        Self {
+            waiting_max: match scales_window {
+                true => WAITING_MAX,
+                false => WAITING_MAX_UNSCALED,
+            },
+            round: 0,
+            before: 0,
+            received: 0,
+        }
+    }
 }
 
 /// What a camera needs of its reader.
@@ -279,18 +290,9 @@ impl State {
         if intake.round != self.number {
             (intake.round, intake.before) = (self.number, intake.received);
         }
-        // What was there at once, not what a camera has sent after its window had room again.
-        intake.is_scaled |= received.saturating_sub(intake.received) > WINDOW_UNSCALED;
         intake.received = received;
-        let bytes = received.saturating_sub(intake.before);
-        let share = match intake.is_scaled {
-            true => WAITING_MAX as f64 / bytes.max(1) as f64,
-            false => {
-                let least = ROUND_MIN_UNSCALED.div_duration_f64(self.round).min(1.0);
-                (WAITING_MAX_UNSCALED as f64 / bytes.max(1) as f64).max(least)
-            }
-        };
-        self.share = self.share.min(share);
+        let bytes = received.saturating_sub(intake.before).max(1);
+        self.share = self.share.min(intake.waiting_max as f64 / bytes as f64);
     }
 
     fn earliest(&self, now: Instant) -> Instant {
@@ -310,9 +312,10 @@ mod tests {
     fn pauses(
         state: &mut State,
         busy: Duration,
+        mut intake: Intake,
         came: impl Fn(Duration, Duration) -> u64,
     ) -> Vec<Duration> {
-        let (start, mut intake) = (state.begun, Intake::default());
+        let start = state.begun;
         let mut last = start;
         let round = |_| {
             let came = came(last - start, state.begun - start);
@@ -328,7 +331,9 @@ mod tests {
 
     /// The last of them.
     fn last(state: &mut State, busy: Duration) -> Duration {
-        pauses(state, busy, |_, _| 0).pop().unwrap()
+        pauses(state, busy, Intake::new(true), |_, _| 0)
+            .pop()
+            .unwrap()
     }
 
     /// How many pictures a camera has begun to send until then.
@@ -358,38 +363,24 @@ mod tests {
 
     #[test]
     fn rounds_are_shorter_where_a_camera_would_have_to_wait_and_not_for_large_pictures() {
-        let after = |came: &dyn Fn(Duration, Duration) -> u64| {
-            pauses(&mut State::default(), Duration::ZERO, came).split_off(20)
+        let after = |scales_window, came: &dyn Fn(Duration, Duration) -> u64| {
+            let intake = Intake::new(scales_window);
+            pauses(&mut State::default(), Duration::ZERO, intake, came).split_off(20)
         };
         // Pictures of 20 KB, of which no more than fit into the window come in a round.
         let small = pictures(30.0);
-        let unscaled = after(&|from, to| (20_000 * small(from, to)).min(WINDOW_UNSCALED));
+        let unscaled = after(false, &|from, to| (20_000 * small(from, to)).min(65_535));
         let window = 109 * MS; // in which 65 KB come
         assert!(
-            unscaled.iter().all(|pause| *pause <= window),
-            "{unscaled:?}"
-        );
-        assert!(
-            unscaled.iter().all(|pause| *pause >= ROUND_MIN_UNSCALED),
+            (unscaled.iter()).all(|pause| (40 * MS..=window).contains(pause)),
             "{unscaled:?}"
         );
         // Those of 300 KB come at once or not at all.
         let large = pictures(10.0);
-        let large = after(&|from, to| 300_000 * large(from, to));
+        let large = after(true, &|from, to| 300_000 * large(from, to));
         assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
-        let flood = after(&|_, _| 8 << 20);
+        let flood = after(true, &|_, _| 8 << 20);
         assert_eq!(flood.last(), Some(&PAUSE_MIN));
-    }
-
-    #[test]
-    fn window_is_scaled_if_more_waits_at_once_than_one_that_is_not_has_room_for() {
-        let (mut state, mut intake) = (State::default(), Intake::default());
-        state.round = ROUND_MAX;
-        state.took(WINDOW_UNSCALED, &mut intake);
-        state.took(2 * WINDOW_UNSCALED, &mut intake);
-        assert!(!intake.is_scaled && state.share < 1.0);
-        state.took(3 * WINDOW_UNSCALED + 1, &mut intake);
-        assert!(intake.is_scaled);
     }
 
     #[test]

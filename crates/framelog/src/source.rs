@@ -147,6 +147,14 @@ impl Source {
         }
     }
 
+    /// Whether the camera may send more than 64 KiB ahead of who reads; false over RTSP, where nobody needs it.
+    pub fn scales_window(&self) -> bool {
+        match self {
+            Self::Http(http) => http.scales_window(),
+            Self::Rtsp(_) => false,
+        }
+    }
+
     /// What the camera has said of the stream; `None` before it has.
     pub fn facts(&self) -> Option<Facts<'_>> {
         match self {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,6 +26,9 @@ const CLOSE_TIME: Duration = Duration::from_millis(250);
 
 /// How many bytes are read over while waiting for a camera to close.
 const CLOSE_BYTES_MAX: u64 = 256 << 10;
+
+/// Of the options that `TCP_INFO` tells: the window is scaled (linux/tcp.h).
+const TCPI_OPT_WSCALE: u8 = 4;
 
 /// Why there is no connection. Every case is `unreachable`.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +122,31 @@ impl Stream {
             Self::Plain(tcp) => tcp,
             Self::Tls(tls, _) => tls.get_ref().0,
         }
+    }
+
+    /// Whether the camera may send more than 64 KiB ahead of who reads: whether both sides scale the TCP window (RFC 7323 §2), which small
+    /// cameras don't. False where the system doesn't say.
+    pub fn scales_window(&self) -> bool {
+        // Of `struct tcp_info` (linux/tcp.h) the beginning, which is the same everywhere: a byte each for the state, congestion, retransmits,
+        // probes, backoff, and the options that were agreed on.
+        let mut info = [0_u8; 6];
+        let mut length = info.len() as libc::socklen_t;
+        // SAFETY: the descriptor is open for as long as `self` lives. The kernel writes no more than `length` bytes to `info`, which has as many,
+        // of which each may have any value, and what it wrote to `length`.
+        #[expect(
+            unsafe_code,
+            reason = "no crate asks for TCP_INFO without taking its whole length for granted"
+        )]
+        let refused = unsafe {
+            libc::getsockopt(
+                self.tcp().as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_INFO,
+                info.as_mut_ptr().cast(),
+                &mut length,
+            )
+        };
+        refused == 0 && info[5] & TCPI_OPT_WSCALE != 0
     }
 
     /// Waits until something arrived, without a buffer to put it into. Only right when all that came before has been read.
@@ -253,5 +282,19 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls, _) => Pin::new(tls).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn window_is_known_to_be_scaled_as_this_machine_scales_them() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = TcpStream::connect(listener.local_addr().unwrap());
+        let stream = Stream::Plain(connected.await.unwrap());
+        let scales = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_window_scaling").unwrap();
+        assert_eq!(stream.scales_window(), scales.trim() == "1");
     }
 }

@@ -51,6 +51,7 @@ pub struct HttpSource {
     state: State,
     /// The last picture was a snapshot.
     is_polled: bool,
+    scales_window: bool,
     /// When the last request began.
     asked_at: Instant,
     /// When the source ends unless a picture comes before.
@@ -87,6 +88,7 @@ impl HttpSource {
             .run()
             .await?;
         let head = HeadFacts::new(&answer, &url, &quoter, memory);
+        let scales_window = answer.stream.scales_window();
         Ok(Self {
             state: State::Reading(Box::new(Reading::new(answer))),
             is_polled: false,
@@ -95,6 +97,7 @@ impl HttpSource {
             quoter,
             url,
             head,
+            scales_window,
             asked_at,
         })
     }
@@ -120,6 +123,11 @@ impl HttpSource {
             State::Reading(reading) => reading.received(),
             State::Waiting(_) => 0,
         }
+    }
+
+    /// Whether the camera may send more than 64 KiB ahead of who reads.
+    pub fn scales_window(&self) -> bool {
+        self.scales_window
     }
 
     /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.
