@@ -7,8 +7,8 @@ use framelog_core::frame::Frame;
 use crate::blocks::BLOCK;
 
 /// A frame waits at most so long, counted from when it may have arrived: then the bytes are in the file within 250 ms of it, unless the disk is
-/// full or slow.
-const HOLD_MAX: Duration = Duration::from_millis(200);
+/// full or slow. What comes to the store later than that is written at once.
+pub const HOLD_MAX: Duration = Duration::from_millis(200);
 /// When the writer is awake anyway, what has waited so long goes, so that it wakes for many cameras together...
 const HOLD_MIN: Duration = Duration::from_millis(130);
 /// ... and what has waited so long while less than this waits at the writer, because then what waking costs is more than what larger pieces save.

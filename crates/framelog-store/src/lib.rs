@@ -77,6 +77,7 @@ pub use camera::{Counters, Losing, Still};
 pub use camera_log::{CameraLog, Dropped};
 pub use error::Error;
 pub use guard::Gone;
+pub use held::HOLD_MAX;
 pub use old_index::{Comparison, compare as compare_with_old_index};
 pub use query::Reader;
 pub use rebuild::{Progress, ask as ask_for_reindex, is_due as reindex_is_due};

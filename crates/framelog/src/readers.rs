@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use framelog_store::HOLD_MAX;
 use tokio::runtime::{self, Handle, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// What arrives has been read within this, whichever camera's turn is last. It is written at once if it is so old, so that it is in its file within
-/// 250 ms.
-const ROUND_MAX: Duration = Duration::from_millis(190);
+/// What arrives has been read within this, whichever camera's turn is last, and is at the writer before that would have to write it: a longer round
+/// would gain nothing, and the bytes would be in their file later.
+const ROUND_MAX: Duration = HOLD_MAX.saturating_sub(Duration::from_millis(10));
 /// The same for who goes by the time of arrival, of whose frames two seldom have the same at 30 fps, and for who waits for answers.
 pub const ROUND_MAX_BY_ARRIVAL: Duration = Duration::from_millis(30);
 /// The same for a picture that is held back until what follows tells its end, and may have to wait for two rounds.
