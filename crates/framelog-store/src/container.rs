@@ -3,7 +3,15 @@
 use framelog_core::container::{Format, mjpeg, mp4};
 use framelog_core::frame::{Codec, Frame};
 
-use crate::store::Layout;
+/// How frames become files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Layout {
+    /// Consecutive frames of one camera share a file.
+    #[default]
+    Segments,
+    /// Each frame is a file of its own.
+    Files,
+}
 
 /// What a JPEG begins with (ITU-T T.81, B.1.1.3).
 pub(crate) const SOI: [u8; 2] = [0xFF, 0xD8];

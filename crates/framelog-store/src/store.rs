@@ -18,6 +18,7 @@ use crate::budget::{Budget, Limits};
 use crate::camera::Camera;
 use crate::camera_log::CameraLog;
 use crate::changes::{Change, Changes};
+use crate::container::Layout;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::gaps::GapChange;
@@ -25,11 +26,12 @@ use crate::guard::{Gone, Guard};
 use crate::identity::{self, Lock};
 use crate::index::Index;
 use crate::rebuild::{self, Progress};
+use crate::recording::Shared;
 use crate::reserve::Reserve;
 use crate::retention::{Keeping, Retention, Victim, first_aid};
 use crate::rules::Rules;
 use crate::session::{self, Known, Session};
-use crate::writer::{self, Writers};
+use crate::writer::Writers;
 use crate::{admission, integrity, layout, owner, protection, rows, wall};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
@@ -38,16 +40,6 @@ const HANGING_AFTER: Duration = Duration::from_secs(10);
 const TIDYING: u32 = 6;
 /// When the storage directory is gone already, so long is enough.
 const GONE_PATIENCE: Duration = Duration::from_secs(3);
-
-/// How frames become files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Layout {
-    /// Consecutive frames of one camera share a file.
-    #[default]
-    Segments,
-    /// Each frame is a file of its own.
-    Files,
-}
 
 /// How to open a [`Store`].
 #[derive(Clone, Debug)]
@@ -219,7 +211,7 @@ impl Store {
             reported,
             retention,
         );
-        let writers = Writers::start(&writer::Shared {
+        let writers = Writers::start(&Shared {
             disk: disk.clone(),
             layout: options.layout,
             budget: budget.clone(),
