@@ -5,7 +5,10 @@
 //! A cycle: take what was reported; make the bytes it speaks of durable; then commit its rows in one transaction, in camera
 //! order. What fails stays and is tried again in the next cycle. Nobody waits for a cycle.
 
-use std::collections::{BTreeMap, HashMap};
+mod doubt;
+mod ending;
+
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,8 +18,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use framelog_core::gap::GapReason;
-use sqlx::{Connection as _, SqliteConnection};
+use sqlx::SqliteConnection;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -30,14 +32,14 @@ use crate::direct::directly;
 use crate::dirty::Dirty;
 use crate::disk::Disk;
 use crate::error::{self, Error};
-use crate::gaps::{GapChange, Gaps};
+use crate::gaps::Gaps;
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::outage::Outage;
 use crate::pending::Pending;
 use crate::retention::Retention;
 use crate::session::Session;
-use crate::suspects::{Ahead, Losses, SegmentIds, Suspects, Verdict};
+use crate::suspects::{Ahead, Losses, SegmentIds, Suspects};
 use crate::transaction::Transaction;
 use crate::{rows, wall};
 
@@ -420,109 +422,6 @@ impl Index {
         synced.map_err(Error::io(crate::layout::FOOTAGE, "synced"))
     }
 
-    /// A sync failed: the next one may succeed though the bytes are gone. Nothing is appended to what may have a hole, and its rows wait
-    /// until the bytes have been read back.
-    fn suspect_all(&mut self) {
-        self.sync_failed = Some(Instant::now());
-        self.segment_ids.abandon_all();
-        self.suspects.add_ahead(std::mem::take(&mut self.ahead));
-        let mut by_segment: BTreeMap<i64, Vec<rows::Frame>> = BTreeMap::new();
-        for frame in std::mem::take(&mut self.pending.frames) {
-            self.accounts.index(frame.camera_id, -1);
-            by_segment.entry(frame.segment_id).or_default().push(frame);
-        }
-        for (id, mut frames) in by_segment {
-            match self.pending.segments.remove(&id) {
-                Some(segment) => self.suspects.add(segment, &mut frames),
-                // Frames are pending only together with their segment.
-                None => {
-                    for frame in &frames {
-                        self.accounts.index(frame.camera_id, 1);
-                    }
-                    self.pending.frames.append(&mut frames);
-                }
-            }
-        }
-    }
-
-    /// Finds out what the disk has of the frames whose sync failed: rows that waited become pending, those of lost frames are withdrawn.
-    async fn examine_suspects(&mut self) -> Result<(), Error> {
-        if self.suspects.is_empty() {
-            return Ok(());
-        }
-        let waiting = self.suspects.waiting();
-        let ahead = self.suspects.ahead().load(&mut self.connection).await;
-        let ahead = ahead.map_err(Error::index(&self.path, "read"))?;
-        let disk = &self.disk;
-        let verdicts = (disk.sync_all())
-            .and_then(|()| Ok((Verdict::of(waiting, disk)?, Verdict::of(ahead, disk)?)));
-        if verdicts.is_err() {
-            self.sync_failed = Some(Instant::now());
-        }
-        let (waiting, ahead) = verdicts.map_err(Error::io(crate::layout::FOOTAGE, "synced"))?;
-        for lost in &waiting.lost {
-            self.budget.rows_done(lost.len());
-            self.lose(lost);
-        }
-        for frame in &waiting.kept {
-            self.accounts.index(frame.camera_id, 1);
-        }
-        self.pending.frames.extend(waiting.kept);
-        for lost in ahead.lost {
-            for frame in &lost {
-                self.accounts.index(frame.camera_id, -1);
-            }
-            self.lose(&lost);
-            let segment_id = lost.first().map_or(0, |frame| frame.segment_id);
-            if let Some(segment) = self.pending.segments.get_mut(&segment_id) {
-                segment.frames -= lost.len() as i64;
-            }
-            self.pending.withdrawn.extend(lost);
-        }
-        self.pending
-            .segments
-            .retain(|_, segment| segment.frames > 0);
-        for segment in std::mem::take(&mut self.suspects).into_segments() {
-            let Some(segment) = self.losses.correct(segment) else {
-                continue;
-            };
-            self.pending.segments.insert(segment.id, segment);
-        }
-        Ok(())
-    }
-
-    /// Frames that stand next to each other in a segment are not on the disk: they count as dropped, and their span is a gap.
-    fn lose(&mut self, frames: &[rows::Frame]) {
-        let times = || frames.iter().map(|frame| frame.captured_us);
-        let (Some(started_us), Some(ended_us), Some(first)) =
-            (times().min(), times().max(), frames.first())
-        else {
-            return;
-        };
-        self.losses.add(first.segment_id, frames.len());
-        let camera = self.cameras.get(&first.camera_id);
-        if let Some(camera) = camera {
-            let bytes = frames
-                .iter()
-                .map(|frame| frame.length.cast_unsigned())
-                .sum();
-            camera.count_lost(frames.len() as u64, bytes);
-        }
-        tracing::error!(
-            camera = camera.map(|camera| &*camera.name),
-            frames = frames.len(),
-            "the disk has lost footage that it had taken, after a failed sync; check the disk (dmesg)"
-        );
-        let change = GapChange::Record {
-            started_us,
-            ended_us,
-            reason: GapReason::DiskFull,
-            detail: "the disk lost what it had taken: a sync failed".into(),
-        };
-        self.gaps
-            .apply(first.camera_id, change, &mut self.pending.gaps);
-    }
-
     /// Commits all pending rows, or none: then they stay pending.
     async fn commit(
         &mut self,
@@ -557,77 +456,6 @@ impl Index {
             tracing::info!("index is written again");
         }
         Ok(())
-    }
-
-    async fn finish(mut self, now_us: i64) -> Result<(), Error> {
-        self.take_changes();
-        self.gaps.close_all(now_us, &mut self.pending.gaps);
-        // What can't be synced nor read back is left to the next start: its segments stay open in the index.
-        let _ = self.sync_footage();
-        let synced = self.examine_suspects().await;
-        let path = self.path.clone();
-        let committed = self.commit_last(now_us).await;
-        self.save(now_us).await;
-        let committed = match committed.map_err(Error::index(&path, "written")) {
-            Err(error) if error.is_damage() => Err(self.damaged()),
-            committed => committed,
-        };
-        let closed = self.close().await;
-        committed.and(closed).and(synced)
-    }
-
-    async fn close(self) -> Result<(), Error> {
-        if self.log_is_foreign() {
-            // Closing would remove it.
-            std::mem::forget(self.connection);
-            return Ok(());
-        }
-        let closed = self.connection.close().await;
-        closed.map_err(Error::index(&self.path, "closed"))
-    }
-
-    async fn commit_last(&mut self, now_us: i64) -> sqlx::Result<()> {
-        // A session that has ended is not looked at again.
-        let is_whole = self.suspects.is_empty() && self.changes.is_empty();
-        let ended_us = is_whole.then_some(now_us);
-        let mut committed = self.commit(true, now_us, ended_us).await;
-        if committed.as_ref().is_err_and(error::is_full) {
-            let _ = self.retention.empty_log(&mut self.connection).await;
-            committed = self.commit(true, now_us, ended_us).await;
-        }
-        committed?;
-        self.leave_no_log().await
-    }
-
-    /// Everything into the database. On a full disk some stays in the log, which is there for the next start.
-    async fn leave_no_log(&mut self) -> sqlx::Result<()> {
-        // With what was kept for the log, for which this is the end.
-        let _ = self.retention.empty_log(&mut self.connection).await;
-        match rows::execute(&mut self.connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
-            Err(error) if error::is_full(&error) => Ok(()),
-            done => done,
-        }
-    }
-
-    /// Saves what only the index knows, if it is no longer at its path: when it is closed it is gone. Without its log it is an older one.
-    async fn save(&mut self, now_us: i64) {
-        if !matches!(self.guard.check(), Err(Gone::Index(_))) {
-            return;
-        }
-        let storage = self.storage().to_owned();
-        let saved = match self.guard.write_identity() {
-            Ok(()) => lost_index::save(&mut self.connection, &storage, now_us).await,
-            failed => failed,
-        };
-        if let Err(error) = saved {
-            tracing::error!(%error, "gaps and receipts of the index that is gone could not be saved");
-        }
-    }
-
-    /// Whether another disk's index is at the path: SQLite removes the log by its path when it closes, and only compares inodes before.
-    fn log_is_foreign(&self) -> bool {
-        let found = device_of(&self.path);
-        found.is_some() && found != self.device
     }
 
     fn warn(&mut self, error: &Error) {
