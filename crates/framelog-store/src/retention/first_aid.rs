@@ -7,9 +7,10 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteLockingMode};
 use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::SEGMENTS_MAX;
+use super::demands::{margin, of_any};
 use super::doomed::delete;
 use super::removal::{LOOKED_THROUGH, Victim, first_to_go};
-use super::{SEGMENTS_MAX, margin, of_any};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::rules::Rule;
