@@ -52,6 +52,20 @@ enum State {
     Failed(Error),
 }
 
+/// Whether a chunked body may begin with these bytes; `None` while they are line ends, blanks and digits, which both may.
+/// A head may say `chunked` where the body is not (row 8's imitators).
+pub fn begins(bytes: &[u8]) -> Option<bool> {
+    let line = bytes.trim_ascii_start();
+    let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
+    let digits = digits.count();
+    match line.get(digits) {
+        None => None,
+        Some(b'\r' | b'\n' | b';' | b' ' | b'\t') => Some(digits > 0),
+        Some(b'x' | b'X') => Some(line[..digits] == *b"0"),
+        Some(_) => Some(false),
+    }
+}
+
 /// The decoder: bytes in any split in, slices of them out. Holds at most one unfinished line (16 KiB).
 ///
 /// Sizes may be in either case, with leading zeros, blanks around them and extensions; lines may end in LF alone; the
@@ -212,6 +226,8 @@ impl Decoder {
 
 /// The size in a line that is trimmed and not empty.
 fn parse_size(line: &[u8], at: u64) -> Result<u64, Error> {
+    // As C's `%#x` writes it.
+    let line = (line.strip_prefix(b"0x").or(line.strip_prefix(b"0X"))).unwrap_or(line);
     let digits = line
         .iter()
         .take_while(|byte| byte.is_ascii_hexdigit())
@@ -235,6 +251,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn body_that_is_not_chunked_is_known_by_its_beginning() {
+        let chunked = ["1a\r", "0\n", "\r\n 1A;x", "0x1f\r\n", "fe ", "c0ffee\t"];
+        chunked.map(|text| assert_eq!(begins(text.as_bytes()), Some(true), "{text}"));
+        let others = [
+            "--b\r\n",
+            "\r\n--b",
+            "Content-Type: image/jpeg",
+            "\0",
+            "1x",
+            "date: ",
+        ];
+        others.map(|text| assert_eq!(begins(text.as_bytes()), Some(false), "{text}"));
+        assert_eq!(begins(b"\xff\xd8"), Some(false));
+        ["", "\r\n", "1f", " "].map(|text| assert_eq!(begins(text.as_bytes()), None, "{text}"));
+    }
 
     /// What came out of a body that came in these pieces: payload, how it ended, what was left over.
     fn decode(pieces: &[&[u8]]) -> (Vec<u8>, Result<(), Error>, Vec<u8>) {
@@ -297,8 +330,14 @@ mod tests {
     }
 
     #[test]
+    fn size_may_be_written_as_c_does() {
+        let (payload, end, _) = decode(&[b"0x3\r\nabc\r\n0X1\r\nd\r\n0x0\r\n\r\n"]);
+        assert_eq!((payload, end), (b"abcd".to_vec(), Ok(())));
+    }
+
+    #[test]
     fn what_is_no_size_is_an_error_that_says_where() {
-        for line in ["x", "-1", "0x10", "5 5", "\u{ff}", ";a", "5g"] {
+        for line in ["x", "-1", "x10", "5 5", "\u{ff}", ";a", "5g"] {
             let body = format!("3\r\nabc\r\n{line}\r\nabc");
             assert_eq!(
                 whole(body.as_bytes()),

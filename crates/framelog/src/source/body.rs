@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use framelog_core::chunked::{self, Decoder};
+use hyper::StatusCode;
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
@@ -53,6 +54,8 @@ pub struct Body {
     sated: bool,
     end: Option<BodyEnd>,
     chunks: Option<Decoder>,
+    /// Bytes have come that show what the body is.
+    has_begun: bool,
     /// Payload bytes so far.
     received: u64,
     content_length: Option<u64>,
@@ -65,20 +68,24 @@ impl Body {
         let Answer {
             stream,
             early,
+            status,
             mended,
             ..
         } = answer;
-        // Row 8's servers and their imitators: some say chunked and are not.
-        let bare = early.starts_with(b"--") || early.starts_with(b"\xff\xd8");
         Self {
             stream,
             pieces: Vec::from_iter((!early.is_empty()).then(|| early.freeze())),
             drained: false,
             sated: false,
             end: None,
-            chunks: (mended.chunked && !bare).then(Decoder::new),
+            chunks: mended.chunked.then(Decoder::new),
+            has_begun: false,
             received: 0,
-            content_length: mended.content_length,
+            content_length: match status {
+                // Has no body, whatever its head says (RFC 9110 §15.3.5).
+                StatusCode::NO_CONTENT => Some(0),
+                _ => mended.content_length,
+            },
             keep_alive: mended.keep_alive,
         }
     }
@@ -184,6 +191,11 @@ impl Body {
 
     fn unwrap_pieces(&mut self, out: &mut Vec<Bytes>) {
         for mut piece in self.pieces.drain(..) {
+            if !self.has_begun {
+                let begins = chunked::begins(&piece);
+                self.has_begun = begins.is_some();
+                self.chunks.take_if(|_| begins == Some(false));
+            }
             let Some(chunks) = &mut self.chunks else {
                 self.received += piece.len() as u64;
                 out.push(piece);
