@@ -2,7 +2,7 @@
 //! says why it ended. Not for opening connections (`request`), nor for opening them again (the supervisor's).
 
 use bytes::Bytes;
-use hyper::header;
+use hyper::{StatusCode, header};
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Camera;
@@ -13,7 +13,7 @@ use crate::source::exchange::Answer;
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::reading::{Progress, Reading, begins_jpeg};
-use crate::source::request::Attempt;
+use crate::source::request::{Attempt, Reached};
 use crate::source::{Delivery, Ended};
 
 /// After so many line ends and nothing else behind a snapshot no sequence is expected any more, bytes.
@@ -45,8 +45,10 @@ pub struct HeadFacts {
 pub struct HttpSource {
     camera: Camera,
     quoter: Quoter,
-    /// Where the pictures are, after redirects.
+    /// What gave the last response, after redirects.
     url: CameraUrl,
+    /// What the next snapshot is asked of.
+    next_url: CameraUrl,
     head: HeadFacts,
     state: State,
     /// The last picture was a snapshot.
@@ -84,9 +86,8 @@ impl HttpSource {
     pub async fn connect(camera: &Camera, memory: &mut Memory) -> Result<Self, Ended> {
         let quoter = Quoter::new(camera);
         let asked_at = Instant::now();
-        let (answer, url) = Attempt::new(camera, &quoter, memory, camera.url.clone(), None)
-            .run()
-            .await?;
+        let attempt = Attempt::new(camera, &quoter, memory, camera.url.clone(), None);
+        let Reached { answer, url, next } = attempt.run().await?;
         let head = HeadFacts::new(&answer, &url, &quoter, memory);
         let scales_window = answer.stream.scales_window();
         Ok(Self {
@@ -96,6 +97,7 @@ impl HttpSource {
             camera: camera.clone(),
             quoter,
             url,
+            next_url: next,
             head,
             scales_window,
             asked_at,
@@ -229,8 +231,8 @@ impl HttpSource {
             return Ok(());
         };
         let kept = match waiting.body.take().map(Body::into_stream) {
-            Some(Ok(stream)) => Some(stream),
-            Some(Err(stream)) => {
+            Some(Ok(stream)) if self.url.has_same_origin(&self.next_url) => Some(stream),
+            Some(Ok(stream) | Err(stream)) => {
                 stream.close().await;
                 None
             }
@@ -241,12 +243,18 @@ impl HttpSource {
         if waiting.progressed {
             self.stalls_at = self.asked_at + self.camera.stall_timeout;
         }
-        let (answer, url) =
-            Attempt::new(&self.camera, &self.quoter, memory, self.url.clone(), kept)
-                .run()
-                .await?;
-        self.head = HeadFacts::new(&answer, &url, &self.quoter, memory);
-        self.url = url;
+        let url = self.next_url.clone();
+        let attempt = Attempt::new(&self.camera, &self.quoter, memory, url, kept);
+        let reached = attempt.run().await?;
+        let answer = reached.answer;
+        (self.url, self.next_url) = (reached.url, reached.next);
+        if answer.status == StatusCode::NO_CONTENT && Instant::now() < self.stalls_at {
+            // No new picture.
+            waiting.progressed = false;
+            waiting.body = Some(Body::new(answer));
+            return Ok(());
+        }
+        self.head = HeadFacts::new(&answer, &self.url, &self.quoter, memory);
         self.state = State::Reading(Box::new(Reading::new(answer)));
         Ok(())
     }

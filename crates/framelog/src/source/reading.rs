@@ -25,8 +25,12 @@ const EVIDENCE_BYTES_MAX: u64 = 64 << 10;
 /// After so long without bytes a picture that is whole is handed out, though what would confirm its length has not come.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// After so long without bytes behind its first picture a body of an image type is taken for a snapshot whose server forgot to close.
+/// After so long without bytes behind the first picture of an image's response, or where the length was that the head announced, nothing more
+/// is expected: it was a snapshot whose server goes on with the connection, or forgot to close it.
 const SNAPSHOT_SILENCE: Duration = Duration::from_secs(1);
+
+/// A snapshot may be several pictures, one after the other (CIPA DC-007: the same in another size, or what brightens it).
+const SNAPSHOT_PICTURES_MAX: u64 = 4;
 
 /// How much of a body's beginning is kept for saying what it was.
 const BEGINNING_BYTES: usize = 256;
@@ -42,11 +46,12 @@ pub struct Reading {
     kind: Kind,
     /// Payload bytes until the announced length is reached; `None` if there is none to believe.
     left: Option<u64>,
-    /// What `left` was in the beginning.
+    /// The length that the head announced, however credible.
     announced: Option<u64>,
-    /// The announced length was reached within a picture: it is too small, or the picture has no EOI.
+    /// The announced length was reached before a picture's end, or before any sign of pictures: it is too small, or nothing more will come.
     overdue: bool,
-    /// The response is of an image type, or of none.
+    is_multipart: bool,
+    /// The response is of a type that a picture may have, or of none.
     is_image: bool,
     /// The stamp in the response's own head, for a snapshot.
     stamp: Stamp,
@@ -96,19 +101,21 @@ impl Reading {
         let content_type = answer.content_type();
         let stamp = Stamp::read(&Headers::new(answer.mended.fields.clone()));
         let body = Body::new(answer);
-        // Row 7: the length of a multipart response is a fantasy.
-        let multipart = content_type.essence.starts_with("multipart/");
-        let (kind, left) = if multipart {
-            (Kind::Stream, None)
-        } else {
-            (Kind::Unknown, body.content_length())
+        let announced = body.content_length();
+        let is_multipart = content_type.essence.starts_with("multipart/");
+        let (kind, left) = match is_multipart {
+            // Row 7: the length is mostly a fantasy.
+            true => (Kind::Stream, None),
+            false => (Kind::Unknown, announced),
         };
         let parser = Parser::new(content_type.boundary.as_deref(), Limits::default());
         Self {
             kind,
             left,
-            announced: left,
-            is_image: content_type.essence.is_empty() || content_type.essence.starts_with("image/"),
+            announced,
+            is_multipart,
+            is_image: matches!(&*content_type.essence, "" | "application/octet-stream")
+                || content_type.essence.starts_with("image/"),
             stamp,
             ..Self::with(body, parser)
         }
@@ -132,6 +139,7 @@ impl Reading {
             left: None,
             announced: None,
             overdue: false,
+            is_multipart: false,
             is_image: false,
             stamp: Stamp::default(),
             received: 0,
@@ -171,7 +179,7 @@ impl Reading {
     /// [`Fault`]; what was whole before it is in `out`.
     pub async fn advance(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
         if self.left == Some(0) {
-            return self.meet_length(out);
+            return Ok(self.meet_length());
         }
         if self.surplus.is_empty() {
             let patience = self.patience();
@@ -187,12 +195,12 @@ impl Reading {
             match read {
                 Some(Ok(())) => {}
                 Some(Err(end)) => return self.meet_end(end, out),
-                None => return Ok(self.meet_silence(out)),
+                None => return self.meet_silence(out),
             }
         }
         self.parse(out);
         if self.left == Some(0) {
-            return self.meet_length(out);
+            return Ok(self.meet_length());
         }
         if self.overdue && self.pictures > 0 {
             return Ok(Progress::Snapshot);
@@ -209,29 +217,40 @@ impl Reading {
         if self.overdue || holds && !self.settled {
             Some(SETTLE)
         } else {
-            (self.is_snapshot() && !holds).then_some(SNAPSHOT_SILENCE)
+            let may_be_all = self.is_single() || self.is_as_announced();
+            (may_be_all && !holds).then_some(SNAPSHOT_SILENCE)
         }
     }
 
     /// Whether a single picture has come where a single one may have been meant.
-    fn is_snapshot(&self) -> bool {
+    fn is_single(&self) -> bool {
         self.kind == Kind::Picture && self.is_image && self.pictures == 1
     }
 
+    /// Whether pictures have come, and as many bytes as the head announced.
+    fn is_as_announced(&self) -> bool {
+        self.pictures > 0 && self.announced == Some(self.received)
+    }
+
     /// Nothing came for as long as [`Reading::patience`] says.
-    fn meet_silence(&mut self, out: &mut Vec<Delivery>) -> Progress {
+    fn meet_silence(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
         if self.overdue {
             self.finish(out);
-            return Progress::Snapshot;
+            return match self.kind {
+                Kind::Picture => Ok(Progress::Snapshot),
+                Kind::Stream | Kind::Unknown => Err(Fault::NotVideo),
+            };
         }
         if self.parser.holds_picture() {
             self.parser.settle();
             self.deliver(out);
-            return Progress::More;
+            return Ok(Progress::More);
         }
-        // Where its length lies, what follows on the connection would be anyone's guess.
-        self.body = None;
-        Progress::Snapshot
+        if !self.is_as_announced() {
+            // Where its length lies, what follows on the connection would be anyone's guess.
+            self.body = None;
+        }
+        Ok(Progress::Snapshot)
     }
 
     /// No more will be read: what is whole is handed out.
@@ -268,6 +287,8 @@ impl Reading {
     }
 
     fn push(&mut self, piece: Bytes, now_us: i64) {
+        // Of anything but a picture, more than was announced shows that the length is wrong.
+        self.overdue &= self.kind == Kind::Picture;
         self.received += piece.len() as u64;
         let missing = BEGINNING_BYTES - self.beginning.len();
         self.beginning
@@ -298,7 +319,7 @@ impl Reading {
 
     fn take_part(&mut self, part: Part) -> Delivery {
         let mut stamp = Stamp::read(&part.headers);
-        if self.kind == Kind::Picture && self.pictures == 0 && stamp == Stamp::default() {
+        if !self.is_multipart && self.pictures == 0 && stamp == Stamp::default() {
             stamp = self.stamp;
         }
         if stamp == Stamp::default() {
@@ -325,35 +346,44 @@ impl Reading {
         Delivery::Skipped(skipped)
     }
 
-    /// The announced length is here. That of a picture is believed if it ends there; that of anything else only if there is no sign of pictures.
-    fn meet_length(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
+    /// The announced length is here. It is believed if a picture ends there, and otherwise if nothing more comes.
+    fn meet_length(&mut self) -> Progress {
         self.left = None;
-        if self.kind == Kind::Picture {
-            self.overdue = self.pictures == 0;
-            return Ok(if self.overdue {
-                Progress::More
-            } else {
-                Progress::Snapshot
-            });
+        if self.kind == Kind::Picture && self.pictures > 0 {
+            return Progress::Snapshot;
         }
-        if self.received > 0 && self.parser.has_evidence() {
-            return Ok(Progress::More);
+        // Some announce nothing, and send pictures all the same.
+        self.overdue = self.kind == Kind::Picture || !self.parser.has_evidence();
+        if self.kind == Kind::Unknown {
+            self.announced = None;
         }
-        self.finish(out);
-        Err(Fault::NotVideo)
+        Progress::More
     }
 
     fn meet_end(&mut self, end: BodyEnd, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
         self.finish(out);
-        let whole = matches!(end, BodyEnd::Complete | BodyEnd::Closed);
+        let was_snapshot = self.was_snapshot(&end);
         if !matches!(end, BodyEnd::Complete) {
             self.body = None;
         }
-        if whole && self.kind == Kind::Picture && self.pictures == 1 {
-            Ok(Progress::Snapshot)
-        } else {
-            Err(Fault::End(end))
+        match was_snapshot {
+            true => Ok(Progress::Snapshot),
+            false => Err(Fault::End(end)),
         }
+    }
+
+    /// Whether what has ended was all that was asked for. A connection that small servers reset once they have sent it did no harm.
+    fn was_snapshot(&self, end: &BodyEnd) -> bool {
+        let is_orderly = match end {
+            BodyEnd::Complete => true,
+            BodyEnd::Closed | BodyEnd::Broken(_) => !self.is_multipart,
+            BodyEnd::Chunks(_) => false,
+        };
+        let most = match self.kind {
+            Kind::Picture => SNAPSHOT_PICTURES_MAX,
+            Kind::Stream | Kind::Unknown => 1,
+        };
+        is_orderly && (1..=most).contains(&self.pictures)
     }
 
     /// Says once in the log what a camera says in words where pictures are expected (row 39).

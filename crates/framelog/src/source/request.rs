@@ -20,12 +20,25 @@ use crate::wall;
 /// The most redirects that are followed (row 13).
 const REDIRECTS_MAX: usize = 10;
 
+/// A response worth reading.
+#[derive(Debug)]
+pub struct Reached {
+    /// Its status is 200 to 299.
+    pub answer: Answer,
+    /// What gave it.
+    pub url: CameraUrl,
+    /// What to ask the next time.
+    pub next: CameraUrl,
+}
+
 /// One try.
 pub struct Attempt<'a> {
     camera: &'a Camera,
     quoter: &'a Quoter,
     memory: &'a mut Memory,
     url: CameraUrl,
+    /// The same, but for redirects that hold for this one time: what they lead to may be a picture's name, or a ticket that is valid once.
+    next: CameraUrl,
     /// A connection to `url`'s origin that is still open.
     kept: Option<Stream>,
     redirects: Vec<CameraUrl>,
@@ -46,6 +59,7 @@ impl<'a> Attempt<'a> {
             camera,
             quoter,
             memory,
+            next: url.clone(),
             url,
             kept,
             redirects: Vec::new(),
@@ -54,12 +68,12 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Makes it. Returns the response with status 200 to 299 and the URL that gave it.
+    /// Makes it.
     ///
     /// # Errors
     ///
     /// Why there is none; all connections are closed then.
-    pub async fn run(mut self) -> Result<(Answer, CameraUrl), Ended> {
+    pub async fn run(mut self) -> Result<Reached, Ended> {
         loop {
             let reused = self.kept.is_some();
             let stream = match self.kept.take() {
@@ -78,7 +92,8 @@ impl<'a> Attempt<'a> {
                 Err(error) => return Err(self.ended(exchange_reason(&error), error.to_string())),
                 Ok(answer) => {
                     if let Some(answer) = self.judge(answer).await? {
-                        return Ok((answer, self.url));
+                        let Self { url, next, .. } = self;
+                        return Ok(Reached { answer, url, next });
                     }
                 }
             }
@@ -167,6 +182,11 @@ impl<'a> Attempt<'a> {
                 "{from} redirects in a loop or more than {REDIRECTS_MAX} times, last to {next}; set url to the stream itself"
             );
             return Err(self.ended(GapReason::BadResponse, detail));
+        }
+        // To another scheme, host or port cameras send for good, whatever the status says: each time anew would be a handshake for each picture.
+        let is_lasting = matches!(answer.status.as_u16(), 301 | 308) || next.target == from.target;
+        if is_lasting && self.next == *from {
+            self.next = next.clone();
         }
         let stays = self.url.has_same_origin(&next);
         self.redirects.push(std::mem::replace(&mut self.url, next));

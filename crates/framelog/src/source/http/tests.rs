@@ -29,6 +29,9 @@ enum Then {
     Keep,
     Close,
     Hang,
+    Reset,
+    /// Sends that a little later.
+    More(&'static [u8]),
 }
 
 type Step = (Vec<u8>, Then);
@@ -94,6 +97,14 @@ async fn play(
             Then::Keep => {}
             Then::Close => return stream.shutdown().await,
             Then::Hang => while stream.read_u8().await.is_ok() {},
+            Then::Reset => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                return stream.set_zero_linger();
+            }
+            Then::More(rest) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                stream.write_all(rest).await?;
+            }
         }
     }
 }
@@ -327,6 +338,164 @@ async fn a_snapshot_that_closes_is_asked_for_again_one_connection_at_a_time() {
     assert_eq!(
         (script.connections(), script.open_max.load(Ordering::SeqCst)),
         (3, 1)
+    );
+}
+
+/// The pictures of such responses to the first requests, and how often the camera was asked until the connection ended.
+async fn snapshots(responses: Vec<Step>) -> (Vec<u8>, usize) {
+    let count = responses.len();
+    let end = (text("HTTP/1.0 500 No\r\n\r\n"), Then::Close);
+    let mut script = Script::start([responses, vec![end]].concat()).await;
+    let mut camera = script.camera();
+    camera.stall_timeout = Duration::from_secs(5);
+    let (marks, ended) = run(&camera, &mut Memory::default()).await;
+    assert_eq!(ended.reason, GapReason::BadResponse, "{}", ended.detail);
+    (0..=count).for_each(|_| assert!(script.request().starts_with("GET ")));
+    (marks, count)
+}
+
+fn response(head: &str, body: &[u8]) -> Vec<u8> {
+    [
+        format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n").as_bytes(),
+        body,
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn something_before_a_snapshot_or_behind_it_does_not_end_the_polling() {
+    let image = "Content-Type: image/jpeg";
+    for before in [
+        &b"\xef\xbb\xbf"[..],
+        b"\0",
+        b"<b>Notice</b>: Undefined index in /srv/snap.php on line 3\n",
+        b"Content-Type: image/jpeg\r\n\r\n",
+    ] {
+        let body = |mark| [before, &jpeg(mark)].concat();
+        let closed = |mark| (response(image, &body(mark)), Then::Close);
+        let announced = |mark| {
+            let head = format!("{image}\r\nContent-Length: {}", body(mark).len());
+            (response(&head, &body(mark)), Then::Keep)
+        };
+        let (marks, _) = snapshots(vec![closed(1), announced(2), closed(3)]).await;
+        assert_eq!(marks, [1, 2, 3], "{before:?}");
+    }
+    // Another picture, of which nothing is said.
+    let both = [jpeg(1), jpeg(2)].concat();
+    let (marks, _) = snapshots(vec![(response(image, &both), Then::Close); 2]).await;
+    assert_eq!(marks, [1, 2, 1, 2]);
+}
+
+#[tokio::test]
+async fn connection_that_is_reset_behind_a_snapshot_does_not_end_the_polling() {
+    let reset = |mark| {
+        (
+            response("Content-Type: image/jpeg", &jpeg(mark)),
+            Then::Reset,
+        )
+    };
+    let (marks, _) = snapshots(vec![reset(1), reset(2)]).await;
+    assert_eq!(marks, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_length_of_nothing_in_front_of_pictures_is_not_believed() {
+    for length in [0, 1] {
+        let head = format!("Content-Type: image/jpeg\r\nContent-Length: {length}");
+        let closed = |mark| (response(&head, &jpeg(mark)), Then::Close);
+        let (marks, _) = snapshots(vec![closed(1), closed(2)]).await;
+        assert_eq!(marks, [1, 2], "{length}");
+        let head = format!("Content-Type: application/octet-stream\r\nContent-Length: {length}");
+        let parts = [part(1), part(2), part(3)].concat();
+        let (marks, ended, _) = run_steps(vec![(response(&head, &parts), Then::Close)]).await;
+        assert_eq!(
+            (marks, ended.reason),
+            (vec![1, 2, 3], GapReason::Disconnected)
+        );
+    }
+}
+
+#[tokio::test]
+async fn parts_that_fill_the_announced_length_are_all_there_is() {
+    let body = |mark| [part(mark), b"--b--\r\n".to_vec()].concat();
+    let kept = |mark| {
+        let body = body(mark);
+        let head = format!(
+            "Content-Type: multipart/x-mixed-replace; boundary=b\r\nContent-Length: {}",
+            body.len()
+        );
+        (response(&head, &body), Then::Keep)
+    };
+    let (marks, _) = snapshots(vec![kept(1), kept(2)]).await;
+    assert_eq!(marks, [1, 2]);
+}
+
+#[tokio::test]
+async fn no_content_is_no_picture_and_no_failure() {
+    let none = (text("HTTP/1.1 204 No Content\r\n\r\n"), Then::Keep);
+    let (marks, _) = snapshots(vec![
+        (snapshot("", 1), Then::Keep),
+        none.clone(),
+        none,
+        (snapshot("", 2), Then::Keep),
+    ])
+    .await;
+    assert_eq!(marks, [1, 2]);
+}
+
+#[tokio::test]
+async fn what_is_called_chunked_and_is_not_is_read_whenever_it_comes() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let body = [part(1), part(2), b"--b".to_vec()].concat();
+    for before in ["", "\r\n"] {
+        let body: &'static [u8] = [before.as_bytes(), &body].concat().leak();
+        for step in [
+            (text(head), Then::More(body)),
+            ([head.as_bytes(), body].concat(), Then::Hang),
+        ] {
+            let (marks, _, _) = run_steps(vec![step]).await;
+            assert_eq!(marks, [1, 2]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_holds_for_one_picture_unless_it_is_for_good() {
+    let to = |status: &str, location: &str| {
+        let head =
+            format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nLocation: {location}\r\n\r\n");
+        (text(&head), Then::Keep)
+    };
+    let picture = |mark| (snapshot("", mark), Then::Keep);
+    let steps = vec![
+        to("302 Found", "/img0001.jpg"),
+        picture(1),
+        to("307 Temporary Redirect", "/img?ticket=2"),
+        picture(2),
+        to("301 Moved Permanently", "/snap"),
+        picture(3),
+        picture(4),
+        (text("HTTP/1.0 500 No\r\n\r\n"), Then::Close),
+    ];
+    let mut script = Script::start(steps).await;
+    let (marks, _) = run(&script.camera(), &mut Memory::default()).await;
+    assert_eq!(marks, [1, 2, 3, 4]);
+    let asked: Vec<String> = (0..8)
+        .map(|_| script.request().split(' ').nth(1).unwrap().to_owned())
+        .collect();
+    let home = "/video?channel=1";
+    assert_eq!(
+        asked,
+        [
+            home,
+            "/img0001.jpg",
+            home,
+            "/img?ticket=2",
+            home,
+            "/snap",
+            "/snap",
+            "/snap"
+        ]
     );
 }
 
