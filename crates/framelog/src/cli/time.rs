@@ -2,7 +2,7 @@
 
 use chrono::{
     DateTime, Datelike as _, Days, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime,
-    NaiveTime, SecondsFormat, TimeDelta, TimeZone, Utc, Weekday,
+    NaiveTime, SecondsFormat, TimeDelta, TimeZone, Timelike as _, Utc, Weekday,
 };
 
 use crate::wall::now_us;
@@ -12,7 +12,7 @@ mod end;
 pub use end::{End, end_argument};
 
 /// What [`parse`] reads, for help texts and errors.
-pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local time), \"10:00\" (today), \"yesterday 10:00\", \"last tuesday 10:00\", \"tomorrow\", \"-5min\" or \"now\"; after --to also \"+10min\", from --from on";
+pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local time), \"10:00\" (today), \"yesterday 10pm\", \"10:00 last tuesday\", \"tomorrow\", \"-5min\", \"5 min ago\", \"@1795341600\" (Unix seconds) or \"now\"; after --to also \"+10min\", from --from on";
 
 /// Why a text is no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,8 +51,9 @@ pub enum TimeError {
 
 /// Reads a time in any of the [`FORMS`] (upper or lower case) as microseconds since the Unix epoch.
 ///
-/// Local times are those of `zone`. A weekday is the last one that is not in the future; with `last`, never today. A day without a time
-/// of day is its beginning. A day (`-1d`) is 24 h.
+/// Local times are those of `zone`. The day may come before the time of day or behind it. A weekday is the last one that is not in the future; with `last`, never today. A day without a time
+/// of day is its beginning. A day (`-1d`) is 24 h. A number alone is Unix time: seconds of up to 11 digits, milliseconds of 12 to 14, or
+/// microseconds, as the index and `--json` have them.
 ///
 /// # Errors
 /// If the text has none of the forms, or names a local time that the clocks jumped over or that came twice.
@@ -64,7 +65,11 @@ pub fn parse<Z: TimeZone>(text: &str, now_us: i64, zone: &Z) -> Result<i64, Time
     let too_far = || TimeError::TooFar {
         text: text.to_owned(),
     };
-    if let Some(ago_us) = lower.strip_prefix('-').and_then(read_span) {
+    if let Some(us) = read_unix(&lower) {
+        return us.ok_or_else(too_far);
+    }
+    let ago = lower.strip_prefix('-').or(lower.strip_suffix(" ago"));
+    if let Some(ago_us) = ago.and_then(read_span) {
         return i64::try_from(i128::from(now_us) - ago_us).map_err(|_| too_far());
     }
     let moment = Moment::read(&lower).ok_or_else(|| TimeError::Unreadable {
@@ -103,6 +108,22 @@ pub fn format_for_name(us: i64) -> String {
         Some(at) => at.format("%Y%m%dT%H%M%S%.6fZ").to_string(),
         None => format!("{us}us"),
     }
+}
+
+/// Reads `@1795341600` and longer numbers, with or without the sign, as microseconds; `Some(None)` if it is too long.
+fn read_unix(text: &str) -> Option<Option<i64>> {
+    let digits = text.strip_prefix('@').unwrap_or(text);
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    // A shorter one without the sign is somebody's hour or year.
+    if !is_number || digits.len() < 9 && digits == text {
+        return None;
+    }
+    let unit_us = match digits.len() {
+        ..=11 => 1_000_000,
+        12..=14 => 1_000,
+        _ => 1,
+    };
+    Some((digits.parse().ok()).and_then(|number: i64| number.checked_mul(unit_us)))
 }
 
 /// Reads `5min`, `90s`, `1h30m` as microseconds.
@@ -154,8 +175,17 @@ struct Moment {
 }
 
 impl Moment {
-    /// Reads lower-case text.
+    /// Reads lower-case text, in whichever order.
     fn read(text: &str) -> Option<Self> {
+        let words: Vec<&str> = (text.split_whitespace())
+            .filter(|word| !matches!(*word, "at" | "on"))
+            .collect();
+        (0..words.len().max(1))
+            .map(|first| [&words[first..], &words[..first]].concat().join(" "))
+            .find_map(|text| Self::read_day_first(&text))
+    }
+
+    fn read_day_first(text: &str) -> Option<Self> {
         let (day, rest) = read_day(text)?;
         if rest.is_empty() {
             return Some(Self {
@@ -205,7 +235,7 @@ impl Moment {
 /// Splits off the day; without one it is today.
 fn read_day(text: &str) -> Option<(Day, &str)> {
     if let Some((date, rest)) = text.split_at_checked(10)
-        && let Ok(date) = NaiveDate::parse_from_str(date, "%Y-%m-%d")
+        && let Some(date) = read_date(date)
     {
         let rest = if rest.is_empty() {
             rest
@@ -232,19 +262,30 @@ fn read_day(text: &str) -> Option<(Day, &str)> {
                 rest.trim_start(),
             ))
         }
-        _ => Some((
-            Day::Latest {
-                weekday: word.parse().ok()?,
-                not_today: false,
-            },
-            rest,
-        )),
+        _ => match word.parse() {
+            Ok(weekday) => Some((
+                Day::Latest {
+                    weekday,
+                    not_today: false,
+                },
+                rest,
+            )),
+            Err(_) => Some((Day::Today, text)), // noon
+        },
     }
 }
 
-/// Splits `z` or `+01:00` off a time of day.
+/// Reads the spellings of a date that everybody reads alike.
+fn read_date(text: &str) -> Option<NaiveDate> {
+    ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y"]
+        .iter()
+        .find_map(|form| NaiveDate::parse_from_str(text, form).ok())
+}
+
+/// Splits `z`, `utc` or `+01:00` off a time of day.
 fn split_offset(text: &str) -> Option<(&str, Option<FixedOffset>)> {
-    if let Some(time) = text.strip_suffix('z') {
+    let utc = ["z", "utc", "gmt"];
+    if let Some(time) = utc.iter().find_map(|name| text.strip_suffix(name)) {
         return Some((time.trim_end(), Some(FixedOffset::east_opt(0)?)));
     }
     let Some(sign) = text.rfind(['+', '-']) else {
@@ -254,8 +295,33 @@ fn split_offset(text: &str) -> Option<(&str, Option<FixedOffset>)> {
     Some((time.trim_end(), Some(offset.parse().ok()?)))
 }
 
-/// Reads `10:00`, `10:00:05` and `10:00:05.123456`; digits beyond microseconds are cut off.
+/// Reads `10:00`, `10:00:05` and `10:00:05.123456`, digits beyond microseconds cut off; `10pm` and the like; `noon` and `midnight`.
 fn read_time(text: &str) -> Option<NaiveTime> {
+    let noon = NaiveTime::from_hms_opt(12, 0, 0)?;
+    let half = |half: &str| text.strip_suffix(half).map(str::trim_end);
+    match (text, half("am"), half("pm")) {
+        ("noon", ..) => Some(noon),
+        ("midnight", ..) => Some(NaiveTime::MIN),
+        (_, Some(time), _) => read_half_day(time),
+        (_, _, Some(time)) => Some(read_half_day(time)? + TimeDelta::hours(12)),
+        _ => read_clock(text),
+    }
+}
+
+/// Reads a time of the clock with twelve hours, as one before noon.
+fn read_half_day(text: &str) -> Option<NaiveTime> {
+    let time = match text.contains(':') {
+        true => read_clock(text),
+        false => NaiveTime::from_hms_opt(two_digits(text)?, 0, 0),
+    }?;
+    match time.hour12() {
+        _ if !(1..=12).contains(&time.hour()) => None,
+        (_, 12) => Some(time - TimeDelta::hours(12)),
+        _ => Some(time),
+    }
+}
+
+fn read_clock(text: &str) -> Option<NaiveTime> {
     let (clock, fraction) = match text.split_once('.') {
         Some((clock, fraction)) => (clock, Some(fraction)),
         None => (text, None),
@@ -417,6 +483,26 @@ mod tests {
             ("-1d", "2026-11-21T10:30:00+01:00"),
             ("-90s", "2026-11-22T10:28:30+01:00"),
             ("-1h 30m", "2026-11-22T09:00:00+01:00"),
+            ("5 min ago", "2026-11-22T10:25:00+01:00"),
+            ("2 days ago", "2026-11-20T10:30:00+01:00"),
+            ("10:02 last Tuesday", "2026-11-17T10:02:00+01:00"),
+            ("last Tuesday at 10:02", "2026-11-17T10:02:00+01:00"),
+            ("10:02 2026-11-21", "2026-11-21T10:02:00+01:00"),
+            ("22:00 UTC yesterday", "2026-11-21T22:00:00Z"),
+            ("yesterday 10pm", "2026-11-21T22:00:00+01:00"),
+            ("10:02 pm yesterday", "2026-11-21T22:02:00+01:00"),
+            ("12am", "2026-11-22T00:00:00+01:00"),
+            ("12:30pm", "2026-11-22T12:30:00+01:00"),
+            ("noon", "2026-11-22T12:00:00+01:00"),
+            ("yesterday midnight", "2026-11-21T00:00:00+01:00"),
+            ("2026-11-21 17:43 UTC", "2026-11-21T17:43:00Z"),
+            ("21.11.2026 17:43", "2026-11-21T17:43:00+01:00"),
+            ("2026/11/21 17:43", "2026-11-21T17:43:00+01:00"),
+            ("@1795341600", "2026-11-22T10:00:00Z"),
+            ("1795341600", "2026-11-22T10:00:00Z"),
+            ("1795341600123", "2026-11-22T10:00:00.123Z"),
+            ("1795341600123456", "2026-11-22T10:00:00.123456Z"),
+            ("@0", "1970-01-01T00:00:00Z"),
         ] {
             assert_eq!(read(text), Ok(us(meant)), "{text}");
         }
@@ -440,6 +526,14 @@ mod tests {
             "last year",
             "+5min",
             "10:00+9",
+            "13pm",
+            "0am",
+            "pm",
+            "10:00 10:00",
+            "yesterday 10:00 tuesday",
+            "2026",
+            "@",
+            "5 ago",
         ] {
             let error = read(text).unwrap_err();
             assert!(
