@@ -27,7 +27,7 @@ pub enum GapReason {
     DiskSlow,
     /// A clock was set: the span was never lived through.
     ClockStepped,
-    /// The camera is in the configuration with `enabled = false`.
+    /// The camera is in the configuration with `enabled = false`, or was not in it at all.
     Disabled,
     /// framelog itself was not running; found at the next start.
     RecorderDown,

@@ -277,7 +277,8 @@ impl Store {
     /// The log of one camera; its row is made if it is new (and committed with the next rows). At most one log per camera may
     /// be in use at a time: asking again ends the segment of the one before.
     ///
-    /// The first time in a run, a camera of an earlier run gets a `recorder_down` gap from the last footage or gap to now.
+    /// The first time in a run, a camera of an earlier run gets a `recorder_down` gap from the last footage or gap to now. One that was not in
+    /// the configuration gets a `disabled` gap for as long as it was not.
     ///
     /// # Errors
     /// [`Error::CameraName`]; [`Error::IndexStopped`] if the index task has ended.
@@ -306,7 +307,7 @@ impl Store {
     }
 
     /// Closes gaps left open by a camera that is no longer configured, so that its absence isn't counted against it: it has no
-    /// gaps until it is configured again.
+    /// gaps until it is configured again, and then one that says so.
     ///
     /// # Errors
     /// [`Error::IndexStopped`] if the index task has ended.
@@ -539,12 +540,22 @@ impl Cameras {
                 last_gap_us: None,
             }
         });
-        let returned = known.row.removed_us.take().is_some();
-        if is_new || returned {
+        let removed_us = known.row.removed_us.take();
+        if is_new || removed_us.is_some() {
             changes.push(Change::Camera(known.row.clone()));
         }
-        if !is_new && !returned && !self.logged.contains_key(name) {
-            changes.push(nobody_recorded(known, self.away.as_ref(), now_us));
+        if let Some(removed_us) = removed_us {
+            let away = (GapReason::Disabled, "not in the configuration".to_owned());
+            changes.push(nobody_recorded(known, removed_us, now_us, away));
+        } else if !is_new && !self.logged.contains_key(name) {
+            let away = match &self.away {
+                Some(gone) => (gone.reason(), gone.to_string()),
+                None => (
+                    GapReason::RecorderDown,
+                    "framelog was not running".to_owned(),
+                ),
+            };
+            changes.push(nobody_recorded(known, known.accounted_us(), now_us, away));
         }
         let camera = self.logged.entry(name.to_owned()).or_insert_with(|| {
             let camera = Arc::new(Camera::new(
@@ -580,17 +591,15 @@ impl Cameras {
     }
 }
 
-/// Nobody recorded the camera between the last moment that is accounted for and now.
-fn nobody_recorded(known: &Known, away: Option<&Gone>, now_us: i64) -> Change {
-    let (reason, detail) = match away {
-        Some(gone) => (gone.reason(), gone.to_string()),
-        None => (
-            GapReason::RecorderDown,
-            "framelog was not running".to_owned(),
-        ),
-    };
+/// Nobody recorded the camera from then on until now.
+fn nobody_recorded(
+    known: &Known,
+    started_us: i64,
+    now_us: i64,
+    (reason, detail): (GapReason, String),
+) -> Change {
     let change = GapChange::Record {
-        started_us: known.accounted_us().min(now_us),
+        started_us: started_us.min(now_us),
         ended_us: now_us,
         reason,
         detail: detail.into(),

@@ -634,9 +634,9 @@ async fn restart_leaves_a_recorder_down_gap_from_the_last_footage() {
     store.camera("no-frames").await.unwrap();
     log.append(frame(T, "one"), false).unwrap();
     log.append(frame(wall::now_us(), "two"), false).unwrap();
-    let last = log.last_captured_us();
+    let (last, removed_us) = (log.last_captured_us(), wall::now_us());
     store
-        .forget_open_gaps(&["a".into(), "no-frames".into()], wall::now_us())
+        .forget_open_gaps(&["a".into(), "no-frames".into()], removed_us)
         .await
         .unwrap();
     store.close().await.unwrap();
@@ -654,11 +654,15 @@ async fn restart_leaves_a_recorder_down_gap_from_the_last_footage() {
         (last, "recorder_down")
     );
     assert_eq!(gaps(dir.path(), "no-frames").await.len(), 1);
+    let removed = gaps(dir.path(), "removed").await;
+    let [gap] = &removed[..] else {
+        panic!("{removed:?}")
+    };
     assert_eq!(
-        gaps(dir.path(), "removed").await,
-        [],
-        "it was not configured"
+        (gap.started_us, gap.reason.as_str()),
+        (removed_us, "disabled")
     );
+    assert!(gap.ended_us > Some(removed_us));
     assert_eq!(gaps(dir.path(), "new").await, [], "it never was before");
 }
 
