@@ -1,4 +1,4 @@
-//! How fast frames reach the disk, over the last half minute: from samples of what was stored. Not for history.
+//! How fast frames reach the disk, over the last half minute, or since there are any again: from samples of what was stored. Not for history.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -31,6 +31,12 @@ pub struct Rate {
 }
 
 impl Pace {
+    /// Begins anew at `now`: the time without frames before is not to count.
+    pub fn restart(&mut self, now: Instant, counters: &Counters) {
+        self.0.clear();
+        self.sample(now, counters);
+    }
+
     /// Remembers what is stored at `now`.
     pub fn sample(&mut self, now: Instant, counters: &Counters) {
         if self.0.len() == SAMPLES_MAX {
@@ -93,6 +99,17 @@ mod tests {
                 .map(|rate| rate.bytes_per_s > 5_000.0),
             Some(true)
         );
+    }
+
+    #[test]
+    fn outage_does_not_count() {
+        let begin = Instant::now();
+        let at = |seconds: u64| begin + Duration::from_secs(seconds);
+        let mut pace = Pace::default();
+        (0..4).for_each(|n| pace.sample(at(5 * n), &counters(0)));
+        pace.restart(at(20), &counters(0));
+        let rate = pace.rate(at(22), &counters(20));
+        assert_eq!(rate.map(|rate| rate.fps), Some(10.0));
     }
 
     #[test]

@@ -341,6 +341,10 @@ impl CameraStatus {
         if !(is_missing(&inner.gap) && is_missing(&gap)) {
             inner.since_us = since_us;
         }
+        if inner.gap.is_some() && gap.is_none() {
+            let counters = inner.log.as_ref().map(CameraLog::counters);
+            (inner.pace).restart(Instant::now(), &counters.unwrap_or_default());
+        }
         inner.gap = gap;
     }
 
