@@ -23,10 +23,10 @@ const OUTPUT_BYTES: usize = 64 << 10;
 pub struct Args {
     /// Only this camera
     camera: Option<String>,
-    /// Only footage after this time [default: 24 hours ago]
+    /// Only footage after this time, and what else is in its segments; exactly with --frames [default: 24 hours ago]
     #[arg(long, value_name = "TIME", value_parser = time::argument, allow_hyphen_values = true)]
     from: Option<i64>,
-    /// Only footage before this time; +10min is 10 minutes after --from
+    /// Only footage before this time, and what else is in its segments; exactly with --frames; +10min is 10 minutes after --from
     #[arg(long, value_name = "TIME", value_parser = time::end_argument, allow_hyphen_values = true)]
     to: Option<time::End>,
     /// Only the gaps
