@@ -14,6 +14,8 @@ use crate::rules::{Rule, effective_min_free};
 const AGES_EVERY: Duration = Duration::from_secs(10);
 /// Protected bytes are summed this often while there are protections: footage may still come into their spans.
 const PROTECTED_EVERY: Duration = Duration::from_secs(60);
+/// The same while nothing may go: how much is protected is what people are then told.
+const PROTECTED_EVERY_STARVED: Duration = Duration::from_secs(5);
 /// After a removal the file system has so long to show it before `min_free` asks for more.
 const SETTLING: Duration = Duration::from_secs(1);
 
@@ -68,7 +70,11 @@ impl Retention {
             .await?;
         let is_same =
             std::mem::replace(&mut self.protections.data_version, data_version) == data_version;
-        let is_fresh = !self.protections.any || is_within(self.protections.summed, PROTECTED_EVERY);
+        let every = match self.now.is_starved {
+            true => PROTECTED_EVERY_STARVED,
+            false => PROTECTED_EVERY,
+        };
+        let is_fresh = !self.protections.any || is_within(self.protections.summed, every);
         if is_same && is_fresh {
             return Ok(());
         }
