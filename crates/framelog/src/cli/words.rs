@@ -37,6 +37,17 @@ pub fn duration(us: i64) -> String {
     format!("{sign}{text}")
 }
 
+/// Writes a number of days as people count them: `14 days`, `3.5 days`, `12.0 hours`, `40 minutes`.
+pub fn days(days: f64) -> String {
+    let hours = days * 24.0;
+    match days {
+        10.0.. => format!("{days:.0} days"),
+        2.0.. => format!("{days:.1} days"),
+        _ if hours >= 1.0 => format!("{hours:.1} hours"),
+        _ => format!("{:.0} minutes", hours * 60.0),
+    }
+}
+
 /// Writes a count with its noun: `1 frame`, `2 frames`.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

@@ -42,13 +42,10 @@ pub fn judge(room: &Room, load: &Load) -> Finding {
     }
     let days = days(room, load);
     let says = format!(
-        "{} a day ({}): about {} days fit",
+        "{} a day ({}): about {} fit",
         words::bytes((load.bytes_per_s * DAY_S) as u64),
         load.source(),
-        match days < 10.0 {
-            true => format!("{days:.1}"),
-            false => format!("{days:.0}"),
-        }
+        words::days(days)
     );
     let wanted = room.retain.map(|retain| retain.as_secs_f64() / DAY_S);
     match wanted {

@@ -97,11 +97,7 @@ fn of_disk(room: &Room) -> String {
         let _ = write!(text, "; {}/s are recorded", words::bytes(rate));
     }
     if let Some(days) = room.days_fit {
-        let _ = match days {
-            ..2.0 => write!(text, ", of which {:.1} hours fit", days * 24.0),
-            2.0..10.0 => write!(text, ", of which {days:.1} days fit"),
-            _ => write!(text, ", of which {days:.0} days fit"),
-        };
+        let _ = write!(text, ", of which {} fit", words::days(days));
     }
     text
 }
@@ -343,6 +339,7 @@ mod tests {
         };
         for (days_fit, says) in [
             (None, ""),
+            (Some(0.02), ", of which 29 minutes fit"),
             (Some(0.5), ", of which 12.0 hours fit"),
             (Some(3.456), ", of which 3.5 days fit"),
             (Some(14.2), ", of which 14 days fit"),
