@@ -116,11 +116,12 @@ fn read_axis_frame_time(text: &[u8]) -> Option<i64> {
         .filter(|&us| us > 0)
 }
 
-/// Without the blanks, quotes and NULs around it; `None` if it is too long to be a stamp.
+/// Without the blanks, quotes and NULs around it, and the comma or semicolon after it; `None` if it is too long to be a stamp.
 fn trim(text: &[u8]) -> Option<&[u8]> {
     let around = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | 0);
     let start = text.iter().position(|byte| !around(byte))?;
-    let end = text.iter().rposition(|byte| !around(byte))?;
+    let after = |byte: &u8| around(byte) || matches!(byte, b',' | b';');
+    let end = text.iter().rposition(|byte| !after(byte))?;
     text.get(start..=end)
         .filter(|text| text.len() <= TEXT_BYTES_MAX)
 }

@@ -2,23 +2,29 @@
 
 use chrono::{DateTime, NaiveDate};
 
-/// Reads RFC 3339 or ISO 8601 (`T` or a blank in the middle, `Z`, `+04:00`, `+0400` or `+04` at the end), or the date of
-/// HTTP (RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`), into microseconds. What is finer is cut off.
+/// Reads RFC 3339 or ISO 8601 (`T` or a blank in the middle, `Z`, `UTC`, `+04:00`, `+0400` or `+04` at the end), or the
+/// date of HTTP (RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`), into microseconds. What is finer is cut off.
 pub(super) fn read(text: &[u8]) -> Option<i64> {
     read_iso(&mut Cursor { rest: text }).or_else(|| read_http(text))
 }
 
 fn read_http(text: &[u8]) -> Option<i64> {
-    let zone = text.rsplit(u8::is_ascii_whitespace).next()?;
-    // The parser takes single letters for zones too, and there they mean nothing.
-    if !zone.eq_ignore_ascii_case(b"gmt") && !matches!(zone.first(), Some(b'+' | b'-')) {
-        return None;
-    }
-    Some(
-        DateTime::parse_from_rfc2822(std::str::from_utf8(text).ok()?)
-            .ok()?
-            .timestamp_micros(),
-    )
+    let text = std::str::from_utf8(text).ok()?;
+    let (date, zone) = text.rsplit_once(|byte: char| byte.is_ascii_whitespace())?;
+    // The parser takes single letters for zones too, and there they mean nothing; UTC it doesn't know.
+    let zone = match zone {
+        zone if is_utc(zone.as_bytes()) => "+0000",
+        zone => Some(zone).filter(|zone| zone.starts_with(['+', '-']))?,
+    };
+    let date = DateTime::parse_from_rfc2822(&format!("{date} {zone}"));
+    Some(date.ok()?.timestamp_micros())
+}
+
+/// Whether that is what the zone of Greenwich is called.
+fn is_utc(zone: &[u8]) -> bool {
+    [&b"z"[..], b"utc", b"gmt"]
+        .iter()
+        .any(|name| zone.eq_ignore_ascii_case(name))
 }
 
 fn read_iso(text: &mut Cursor<'_>) -> Option<i64> {
@@ -94,7 +100,7 @@ impl Cursor<'_> {
     /// The zone and the end of the text: seconds east of Greenwich.
     fn zone(&mut self) -> Option<i64> {
         self.rest = self.rest.trim_ascii_start();
-        if self.rest.eq_ignore_ascii_case(b"z") {
+        if is_utc(self.rest) {
             return Some(0);
         }
         let west = self.rest.first() == Some(&b'-');

@@ -3,13 +3,30 @@
 /// Reads decimal seconds, or whole milli-, micro- or nanoseconds, which their 13, 16 or 19 digits give away (until the
 /// year 2286), into microseconds. What is finer is cut off. No float on the way: it would lose microseconds.
 ///
-/// Takes a comma for the point, an exponent, and a trailing `s`; `None` for anything else and for negative numbers.
+/// Takes a comma for the point, an exponent, a unit behind it, and the zone of Greenwich, in which everyone counts; also seconds and
+/// microseconds apart. `None` for anything else and for negative numbers.
 pub(super) fn read(text: &[u8]) -> Option<i64> {
-    let text = text
-        .strip_suffix(b"s")
-        .or(text.strip_suffix(b"S"))
-        .unwrap_or(text)
-        .trim_ascii_end();
+    let text = text.strip_suffix(b" +0000").unwrap_or(text);
+    read_pair(text).or_else(|| read_number(text))
+}
+
+/// `seconds:micros` or `seconds micros`, as from the two fields of a `timeval`: no zeros in front, so 5 is 5 microseconds. Only seconds
+/// of today's length: with less, any two numbers would be a stamp.
+fn read_pair(text: &[u8]) -> Option<i64> {
+    let (seconds, micros) = text.split_at_checked(10)?;
+    let micros = micros.strip_prefix(b":").or(micros.strip_prefix(b" "))?;
+    let micros = micros.trim_ascii_start();
+    let is_count = (1..=6).contains(&micros.len()) && micros.iter().all(u8::is_ascii_digit);
+    if !is_count || !seconds.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let digits =
+        |text: &[u8]| (text.iter()).fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+    Some(digits(seconds) * 1_000_000 + digits(micros))
+}
+
+fn read_number(text: &[u8]) -> Option<i64> {
+    let (text, unit) = split_unit(text)?;
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let mantissa_end = text
         .iter()
@@ -31,7 +48,8 @@ pub(super) fn read(text: &[u8]) -> Option<i64> {
         return None;
     }
     let zeros = digits().take_while(|&digit| digit == b'0').count();
-    let whole_digits = i64::try_from(whole.len()).ok()? + exponent - i64::try_from(zeros).ok()?;
+    let whole_digits =
+        i64::try_from(whole.len()).ok()? + exponent + unit - i64::try_from(zeros).ok()?;
     let significant = digits().skip(zeros).chain(std::iter::repeat(b'0'));
     let wanted = usize::try_from(whole_digits + power_of_micros(whole_digits)?).unwrap_or(0);
     // At most 18 digits: fits.
@@ -40,6 +58,23 @@ pub(super) fn read(text: &[u8]) -> Option<i64> {
             .take(wanted)
             .fold(0, |us, digit| us * 10 + i64::from(digit - b'0')),
     )
+}
+
+/// The number, and the power of ten that its unit is of a second. Where that is 0 its digits may say otherwise.
+fn split_unit(text: &[u8]) -> Option<(&[u8], i64)> {
+    let letters = text
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphabetic());
+    let (number, unit) = text.split_at(text.len() - letters.count());
+    let power = match unit.to_ascii_lowercase().as_slice() {
+        b"" | b"s" | b"sec" | b"z" | b"utc" | b"gmt" => 0,
+        b"ms" | b"msec" => -3,
+        b"us" | b"usec" => -6,
+        b"ns" | b"nsec" => -9,
+        _ => return None,
+    };
+    Some((number.trim_ascii_end(), power))
 }
 
 /// By which power of ten a number with so many digits before its point becomes microseconds.
