@@ -28,46 +28,33 @@ pub struct Stamp {
 impl Stamp {
     /// Reads the stamps from a part's (or a response's) headers; camera-quirks §4 has who sends what.
     ///
-    /// In this order: `X-Time` (AxxonSoft, whose `X-Timestamp` counts from the start of the stream), `X-Timestamp`,
-    /// `X-UtcTime` (Kasa), `x-axis-dvr-frame-time`. `Date` is never used: in parts it is local time without a zone
-    /// (row 57). Nor are the `X-UStreamer-*` fields, which are monotonic.
+    /// In this order: `X-Timestamp` if it is a date, `X-Time` if that is one (AxxonSoft, whose `X-Timestamp` counts from the start of
+    /// the stream), any `X-Timestamp`, `X-UtcTime` (Kasa), any `X-Time`, `x-axis-dvr-frame-time`. `Date` is never used: in parts it is
+    /// local time without a zone (row 57). Nor are the `X-UStreamer-*` fields, which are monotonic.
     pub fn read(headers: &Headers) -> Self {
-        if let Some(date) = headers.get("x-time").and_then(read_date) {
-            return Self {
-                stamp_us: Some(date),
-                ..Self::default()
-            };
+        let stamp = last_readable(headers, "x-timestamp", read_text);
+        if is_date(stamp) {
+            return Self::of(stamp);
         }
-        let stamp = headers.get("x-timestamp").and_then(read_text);
-        if stamp.is_some_and(|us| us >= DATES_FROM_US) {
-            return Self {
-                stamp_us: stamp,
-                ..Self::default()
-            };
+        let date = last_readable(headers, "x-time", read_date);
+        if is_date(date) {
+            return Self::of(date);
         }
-        let second = headers
-            .get("x-utctime")
-            .and_then(read_text)
-            .map(|us| us - us % 1_000_000);
-        match (stamp, second) {
-            (Some(_), _) => Self {
-                stamp_us: stamp,
+        let second = last_readable(headers, "x-utctime", read_text).map(|us| us - us % 1_000_000);
+        if stamp.is_some() {
+            return Self {
                 wall_second_us: second,
-                ..Self::default()
-            },
-            (None, Some(_)) => Self {
-                stamp_us: second,
-                ..Self::default()
-            },
-            (None, None) => {
-                let axis = headers
-                    .get("x-axis-dvr-frame-time")
-                    .and_then(read_axis_frame_time);
-                Self {
-                    stamp_us: axis,
-                    ..Self::default()
-                }
-            }
+                ..Self::of(stamp)
+            };
+        }
+        let axis = || last_readable(headers, "x-axis-dvr-frame-time", read_axis_frame_time);
+        Self::of(second.or(date).or_else(axis))
+    }
+
+    fn of(stamp_us: Option<i64>) -> Self {
+        Self {
+            stamp_us,
+            ..Self::default()
         }
     }
 
@@ -77,11 +64,27 @@ impl Stamp {
             .split(|byte| !byte.is_ascii_graphic() || matches!(byte, b';' | b','))
             .filter_map(|word| word.strip_prefix(b"TIT="))
             .find_map(read_text);
-        Self {
-            stamp_us,
-            ..Self::default()
-        }
+        Self::of(stamp_us)
     }
+}
+
+fn is_date(stamp_us: Option<i64>) -> bool {
+    stamp_us.is_some_and(|us| us >= DATES_FROM_US)
+}
+
+/// The last of the fields with this name that can be read: an empty one says nothing against one that isn't.
+fn last_readable(
+    headers: &Headers,
+    name: &str,
+    read: impl Fn(&[u8]) -> Option<i64>,
+) -> Option<i64> {
+    read(headers.get(name)?).or_else(|| {
+        headers
+            .iter()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .filter_map(|(_, value)| read(value))
+            .last()
+    })
 }
 
 /// A stamp in any of its spellings, above 0: an input that is never set is not the year 1970 (row 51).

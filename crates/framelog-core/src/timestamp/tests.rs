@@ -259,6 +259,43 @@ fn names_are_read_in_any_case_and_the_last_of_two_counts() {
 }
 
 #[test]
+fn a_field_that_can_t_be_read_displaces_none_that_can() {
+    for second in ["", "0.000000", "soon"] {
+        assert_eq!(
+            read(&format!("X-Timestamp: 1.5\r\nX-Timestamp: {second}")),
+            stamp(1_500_000),
+            "{second}"
+        );
+    }
+    assert_eq!(
+        read("X-Time: 2013-03-15T10:51:44Z\r\nX-Time:"),
+        stamp(1_363_344_704_000_000)
+    );
+}
+
+#[test]
+fn a_date_in_x_timestamp_counts_whatever_stands_beside_it() {
+    for beside in [
+        "X-Time: 1970-01-01T00:00:10Z",
+        "X-Time: 2013-03-15T10:51:44Z",
+        "X-UtcTime: 1690526144",
+        "x-axis-dvr-frame-time: 1003445674:23",
+    ] {
+        assert_eq!(
+            read(&format!("{beside}\r\nX-Timestamp: 1700000000.123456")),
+            stamp(US),
+            "{beside}"
+        );
+    }
+    // Of two counts from some start, too.
+    assert_eq!(
+        read("X-Time: 1970-01-01T00:00:10Z\r\nX-Timestamp: 0.152"),
+        stamp(152_000)
+    );
+    assert_eq!(read("X-Time: 1970-01-01T00:00:10Z"), stamp(10_000_000));
+}
+
+#[test]
 fn row_54_axxonsoft_has_the_date_in_x_time() {
     let x_time = "X-Time: 2013-03-15T10:51:44.314+04:00\r\nX-Timestamp: 0.152";
     assert_eq!(read(x_time), stamp(1_363_330_304_314_000));
