@@ -325,11 +325,7 @@ fn split(field: &[u8]) -> Vec<Raw> {
         if rest.is_empty() {
             return challenges;
         }
-        let (word, after) = rest.split_at(
-            rest.iter()
-                .position(|byte| b", \t;=".contains(byte))
-                .unwrap_or(rest.len()),
-        );
+        let (word, after) = split_word(rest);
         match after.trim_ascii_start().strip_prefix(b"=") {
             Some(value) if !word.is_empty() => {
                 let (value, after) = read_value(value.trim_ascii_start());
@@ -359,15 +355,26 @@ fn is_scheme(word: &[u8]) -> bool {
         .any(|scheme| word.eq_ignore_ascii_case(scheme.as_bytes()))
 }
 
+fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|byte| b", \t;=".contains(byte));
+    text.split_at(end.unwrap_or(text.len()))
+}
+
 /// A parameter's value, unquoted, and what follows it.
 fn read_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text
-            .iter()
-            .position(|byte| b", \t;".contains(byte))
-            .unwrap_or(text.len());
-        return (text[..end].to_vec(), &text[end..]);
-    };
+    if let Some(quoted) = text.strip_prefix(b"\"") {
+        return read_quoted(quoted);
+    }
+    if let Some(quoted) = text.strip_prefix(b"'")
+        && let Some(end) = memchr::memchr(b'\'', quoted)
+    {
+        return (quoted[..end].to_vec(), &quoted[end + 1..]);
+    }
+    let (value, after) = text.split_at(bare_length(text));
+    (value.trim_ascii_end().to_vec(), after)
+}
+
+fn read_quoted(quoted: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut value = Vec::new();
     let mut bytes = quoted.iter().enumerate();
     while let Some((at, byte)) = bytes.next() {
@@ -378,6 +385,33 @@ fn read_value(text: &[u8]) -> (Vec<u8>, &[u8]) {
         }
     }
     (value, &[])
+}
+
+/// How long a value without quotes is. Blanks are part of it (`realm=IP Camera`) unless a parameter begins behind them.
+fn bare_length(text: &[u8]) -> usize {
+    let mut before = b' ';
+    let end = text.iter().enumerate().position(|(at, &byte)| {
+        let was_blank = is_blank(before);
+        before = byte;
+        match byte {
+            b',' | b';' => true,
+            _ => is_blank(byte) && !was_blank && begins_parameter(&text[at..]),
+        }
+    });
+    end.unwrap_or(text.len())
+}
+
+fn is_blank(byte: u8) -> bool {
+    b" \t".contains(&byte)
+}
+
+/// Whether the next word is the name of a parameter, or a scheme with a parameter behind it.
+fn begins_parameter(text: &[u8]) -> bool {
+    let (word, mut after) = split_word(text.trim_ascii_start());
+    if is_scheme(word) {
+        (_, after) = split_word(after.trim_ascii_start());
+    }
+    after.trim_ascii_start().starts_with(b"=")
 }
 
 #[cfg(test)]
@@ -532,6 +566,46 @@ mod tests {
     }
 
     #[test]
+    fn values_without_double_quotes_are_read_with_their_blanks() {
+        for (field, realm, nonce) in [
+            (
+                "Digest realm=IP Camera, nonce=\"n\", qop=\"auth\"",
+                "IP Camera",
+                "n",
+            ),
+            (
+                "Digest realm=IP Camera nonce=a== qop=auth",
+                "IP Camera",
+                "a==",
+            ),
+            (
+                "Digest realm=IP  Camera  nonce = n,qop=auth",
+                "IP  Camera",
+                "n",
+            ),
+            (
+                "Digest realm='IP, Camera', nonce='n', qop='auth'",
+                "IP, Camera",
+                "n",
+            ),
+            (
+                "Digest realm=My Basic Camera, nonce=n, qop=auth",
+                "My Basic Camera",
+                "n",
+            ),
+            ("Digest realm='til, nonce=n, qop=auth", "'til", "n"),
+            ("Basic realm=a Digest realm=b, nonce=n, qop=auth", "b", "n"),
+        ] {
+            let found = digest(field);
+            assert_eq!(
+                (&found.realm[..], &found.nonce[..], found.qop),
+                (realm.as_bytes(), nonce.as_bytes(), Some("auth")),
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
     fn a_challenge_is_new_when_its_nonce_is() {
         let mut first = digest("Digest realm=\"a\", nonce=\"n\", qop=\"auth\"");
         let again = first.clone();
@@ -553,7 +627,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_field_is_read_without_panic(field in "(Digest |Basic |)[a-z=\", \\\\;é]{0,60}") {
+        fn any_field_is_read_without_panic(field in "(Digest |Basic |)[a-z=\"', \\\\;:é]{0,60}") {
             if let Some(mut found) = challenge(&[&field]) {
                 let text = found.answer(Credentials { username: "u\"", password: "p" }, "DESCRIBE", "/x");
                 prop_assert!(!text.contains(&b'\n'));
