@@ -72,6 +72,11 @@ impl Login {
         Ok(Some(value))
     }
 
+    /// Whether credentials were sent the last time.
+    pub fn answered(&self) -> bool {
+        self.answered
+    }
+
     /// The last one never reached the camera.
     pub fn take_back(&mut self) {
         self.answers -= usize::from(self.answered);
@@ -85,7 +90,7 @@ impl Login {
         }
     }
 
-    /// The camera wants credentials (401), in the form that these WWW-Authenticate fields say: the request is to be sent again.
+    /// The camera wants credentials (401, as a rule), in the form that these WWW-Authenticate fields say: the request is to be sent again.
     ///
     /// # Errors
     ///

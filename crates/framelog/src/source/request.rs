@@ -113,6 +113,7 @@ impl<'a> Attempt<'a> {
                 Ok(Some(answer))
             }
             401 => self.meet_challenge(answer).await,
+            403 | 407 if self.is_asked(&answer) => self.meet_challenge(answer).await,
             301 | 302 | 303 | 307 | 308 => self.follow(answer).await,
             status => {
                 let reason = match status {
@@ -135,6 +136,11 @@ impl<'a> Attempt<'a> {
         self.login
             .authorize(self.camera, self.memory, &self.url, ["GET", target])
             .map_err(|refusal| self.ended(refusal.reason, refusal.detail.to_owned()))
+    }
+
+    /// Whether a status that refuses credentials asks for them: as long as none were sent.
+    fn is_asked(&self, answer: &Answer) -> bool {
+        !self.login.answered() && answer.headers.contains_key(header::WWW_AUTHENTICATE)
     }
 
     async fn meet_challenge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {

@@ -721,6 +721,35 @@ async fn a_challenge_is_answered_and_remembered() {
 }
 
 #[tokio::test]
+async fn a_challenge_under_another_status_is_answered_once() {
+    for status in ["403 Forbidden", "407 No"] {
+        let asked = text(&format!(
+            "HTTP/1.1 {status}\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"n\"\r\nContent-Length: 0\r\n\r\n"
+        ));
+        let steps = vec![
+            (asked.clone(), Then::Keep),
+            (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
+        ];
+        let script = Script::start(steps).await;
+        let camera = with_password(script.camera());
+        assert_eq!(
+            run(&camera, &mut Memory::default()).await.0,
+            [1],
+            "{status}"
+        );
+
+        let script = Script::start(vec![(asked, Then::Keep); 9]).await;
+        let camera = with_password(script.camera());
+        let (_, ended) = run(&camera, &mut Memory::default()).await;
+        assert_eq!(
+            (ended.reason, script.requests.len()),
+            (GapReason::Unauthorized, 2),
+            "{status}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_stale_nonce_is_answered_once_more_and_no_further() {
     let steps = vec![
         (challenge("n1", "Connection: close\r\n"), Then::Close),
