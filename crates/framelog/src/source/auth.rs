@@ -312,14 +312,14 @@ impl Raw {
     }
 }
 
-/// Splits a field into challenges (RFC 9110 §11.6.1). Commas may be missing or too many; quotes may be missing.
+/// Splits a field into challenges (RFC 9110 §11.6.1). Commas may be missing or too many; quotes may be missing; a colon may follow a scheme.
 fn split(field: &[u8]) -> Vec<Raw> {
     let mut challenges: Vec<Raw> = Vec::new();
     let mut rest = field;
     loop {
         let skipped = rest
             .iter()
-            .take_while(|byte| b", \t;".contains(byte))
+            .take_while(|byte| b", \t;:".contains(byte))
             .count();
         rest = &rest[skipped..];
         if rest.is_empty() {
@@ -356,7 +356,7 @@ fn is_scheme(word: &[u8]) -> bool {
 }
 
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = text.iter().position(|byte| b", \t;=".contains(byte));
+    let end = text.iter().position(|byte| b", \t;:=".contains(byte));
     text.split_at(end.unwrap_or(text.len()))
 }
 
@@ -553,6 +553,14 @@ mod tests {
             ),
             (&b"a\"b, c"[..], &b"n=,"[..], Some(&b"o"[..]), Some("auth"))
         );
+        for field in [
+            "Digest: realm=\"a\", nonce=n",
+            "Digest:realm=\"a\", nonce=n",
+            "Basic: realm=\"b\", Digest : realm=\"a\", nonce=n",
+        ] {
+            let found = digest(field);
+            assert_eq!((&found.realm[..], &found.nonce[..]), (&b"a"[..], &b"n"[..]));
+        }
         let found = digest("digest Realm = \"a\" , NONCE = n");
         assert_eq!(
             (&found.realm[..], &found.nonce[..], found.qop),

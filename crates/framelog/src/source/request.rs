@@ -9,6 +9,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use crate::config::Camera;
 use crate::config::url::CameraUrl;
 use crate::source::Ended;
+use crate::source::auth::Challenge;
 use crate::source::body::Body;
 use crate::source::dial::Stream;
 use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
@@ -144,14 +145,14 @@ impl<'a> Attempt<'a> {
     }
 
     async fn meet_challenge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
-        let fields = answer.headers.get_all(header::WWW_AUTHENTICATE);
-        let fields = fields.iter().map(HeaderValue::as_bytes);
+        let fields = challenges(&answer);
         let met = self
             .login
             .challenged(self.camera, self.memory, &self.url, fields);
         if let Err(Refusal { reason, detail }) = met {
             let line = self.status_line(&answer);
-            let detail = format!("{} answered {line}: {detail}", self.url);
+            let unread = self.unread_challenge(&answer);
+            let detail = format!("{} answered {line}: {detail}{unread}", self.url);
             let retry_after = retry_after(&answer.headers, wall::now_us());
             return Err(Ended {
                 retry_after,
@@ -160,6 +161,15 @@ impl<'a> Attempt<'a> {
         }
         self.release(answer, true).await;
         Ok(None)
+    }
+
+    /// What it asks for in its own words, if nothing in them can be answered.
+    fn unread_challenge(&self, answer: &Answer) -> String {
+        let words = challenges(answer).collect::<Vec<_>>().join(&b", "[..]);
+        if words.is_empty() || Challenge::strongest(challenges(answer)).is_some() {
+            return String::new();
+        }
+        format!(" (\"{}\")", self.quoter.quote(&words))
     }
 
     async fn follow(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
@@ -224,6 +234,11 @@ impl<'a> Attempt<'a> {
             retry_after: None,
         }
     }
+}
+
+fn challenges(answer: &Answer) -> impl Iterator<Item = &[u8]> {
+    let fields = answer.headers.get_all(header::WWW_AUTHENTICATE);
+    fields.into_iter().map(HeaderValue::as_bytes)
 }
 
 fn exchange_reason(error: &ExchangeError) -> GapReason {

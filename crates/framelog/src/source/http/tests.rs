@@ -750,6 +750,20 @@ async fn a_challenge_under_another_status_is_answered_once() {
 }
 
 #[tokio::test]
+async fn a_challenge_that_can_t_be_read_is_told_as_it_came() {
+    let asked = "HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=\"cam, nonce=\"n\"\r\n\r\n";
+    let script = Script::start(vec![(text(asked), Then::Close)]).await;
+    let (_, ended) = run(&with_password(script.camera()), &mut Memory::default()).await;
+    assert!(
+        ended
+            .detail
+            .ends_with("asks for neither Basic nor Digest (\"Digest realm=\"cam, nonce=\"n\"\")"),
+        "{}",
+        ended.detail
+    );
+}
+
+#[tokio::test]
 async fn a_stale_nonce_is_answered_once_more_and_no_further() {
     let steps = vec![
         (challenge("n1", "Connection: close\r\n"), Then::Close),
