@@ -2,7 +2,7 @@
 //! Not for what is at the other end of it.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// A camera's URL without its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,14 +126,15 @@ impl CameraUrl {
         Ok((url, user.and_then(read_user)))
     }
 
-    /// Where a Location field of a response from here points (RFC 3986 §5.2): absolute, without scheme, without host, relative.
-    /// Credentials in it are dropped.
+    /// Where a Location field of a response from here points (RFC 3986 §5.2): absolute, without scheme, without host, relative; in
+    /// quotes or angle brackets, with backslashes. Credentials in it are dropped.
     ///
     /// # Errors
     ///
     /// [`UrlError`], where it leads to no server that speaks the same protocol.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
-        let joined = self.join_any(location.trim())?;
+        let around = |char: char| char.is_whitespace() || "\"'<>".contains(char);
+        let joined = self.join_any(&with_slashes(location.trim_matches(around)))?;
         match joined.scheme.is_rtsp() == self.scheme.is_rtsp() {
             true => Ok(joined),
             false => Err(UrlError::OtherProtocol),
@@ -153,8 +154,12 @@ impl CameraUrl {
             let path = rest.trim_start_matches('/');
             return Ok(self.with_target(&format!("/{path}")));
         }
+        let scheme = self.scheme.name();
         if location.starts_with("//") {
-            return Self::parse(&format!("{}:{location}", self.scheme.name())).map(|(url, _)| url);
+            return Self::parse(&format!("{scheme}:{location}")).map(|(url, _)| url);
+        }
+        if begins_with_address(location) {
+            return Self::parse(&format!("{scheme}://{location}")).map(|(url, _)| url);
         }
         if location.chars().any(char::is_control) {
             return Err(UrlError::ControlCharacter);
@@ -264,6 +269,23 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
         && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && rest.starts_with('/'))
     .then_some((scheme, rest))
+}
+
+/// With slashes for the backslashes in front of the query.
+fn with_slashes(location: &str) -> String {
+    let end = location.find(['?', '#']).unwrap_or(location.len());
+    let (path, query) = location.split_at(end);
+    path.replace('\\', "/") + query
+}
+
+/// Whether a Location begins with host and port, or with an IPv4 address. A name alone may be a file's: `video.cgi`.
+fn begins_with_address(location: &str) -> bool {
+    let authority = location.split(['/', '?', '#']).next().unwrap_or_default();
+    match read_authority(authority) {
+        Ok((_, Some(_))) => true,
+        Ok((host, None)) => host.parse::<Ipv4Addr>().is_ok(),
+        Err(_) => false,
+    }
 }
 
 /// What stands before the last `@` of the authority, and the rest after it.

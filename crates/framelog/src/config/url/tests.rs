@@ -100,6 +100,19 @@ fn locations_are_resolved_as_cameras_write_them() {
     assert_eq!(joined("http:/x"), url("http://cam:81/x"));
     assert_eq!(joined("http:///x"), url("http://cam:81/x"));
     assert_eq!(joined("x?t=12:30"), url("http://cam:81/a/x?t=12:30"));
+    for quoted in ["\"/x\"", "'/x'", "</x>", " \"/x\" "] {
+        assert_eq!(joined(quoted), url("http://cam:81/x"), "{quoted}");
+    }
+    assert_eq!(joined("\\x\\y?z=\\"), url("http://cam:81/x/y?z=\\"));
+    assert_eq!(joined("http:\\\\cam\\x"), url("http://cam/x"));
+    assert_eq!(joined("192.168.1.5/x"), url("http://192.168.1.5/x"));
+    assert_eq!(joined("192.168.1.5"), url("http://192.168.1.5/"));
+    assert_eq!(joined("192.168.1.5:82/x"), url("http://192.168.1.5:82/x"));
+    assert_eq!(joined("other:82?x"), url("http://other:82/?x"));
+    assert_eq!(joined("[fe80::1]:82/x"), url("http://[fe80::1]:82/x"));
+    assert_eq!(joined("video.cgi"), url("http://cam:81/a/video.cgi"));
+    assert_eq!(joined("v.2/x"), url("http://cam:81/a/v.2/x"));
+    assert_eq!(joined("x:y/z"), url("http://cam:81/a/x:y/z"));
     assert_eq!(base.join("rtsp://cam/x"), Err(UrlError::OtherProtocol));
     assert_eq!(base.join("rtsp:/x"), Err(UrlError::OtherProtocol));
     let base = url("rtsp://cam/a");
