@@ -194,8 +194,13 @@ impl<'a> Attempt<'a> {
             }
         };
         if self.redirects.len() >= REDIRECTS_MAX || self.redirects.contains(&next) {
+            let remedy = if answer.headers.contains_key(header::SET_COOKIE) {
+                "it sets a cookie, and none is sent back; set url to the stream itself"
+            } else {
+                "set url to the stream itself"
+            };
             let detail = format!(
-                "{from} redirects in a loop or more than {REDIRECTS_MAX} times, last to {next}; set url to the stream itself"
+                "{from} redirects in a loop or more than {REDIRECTS_MAX} times, last to {next}; {remedy}"
             );
             return Err(self.ended(GapReason::BadResponse, detail));
         }

@@ -867,6 +867,19 @@ async fn redirects_are_followed_but_loops_end() {
 }
 
 #[tokio::test]
+async fn a_loop_for_the_sake_of_a_cookie_is_told() {
+    let again =
+        "HTTP/1.1 302 Found\r\nLocation: /video\r\nSet-Cookie: id=1\r\nContent-Length: 0\r\n\r\n";
+    let (_, ended, _) = run_steps(vec![(text(again), Then::Keep); 9]).await;
+    assert_eq!(ended.reason, GapReason::BadResponse);
+    assert!(
+        ended.detail.contains("it sets a cookie"),
+        "{}",
+        ended.detail
+    );
+}
+
+#[tokio::test]
 async fn credentials_never_follow_a_redirect_to_another_host() {
     let mut stranger = Script::start(vec![(challenge("n", ""), Then::Keep)]).await;
     let location = format!("http://{}/x?token=abc", stranger.address);
