@@ -11,6 +11,9 @@ pub const HEAD_BYTES_MAX: usize = 64 << 10;
 /// The most fields that are passed on; the rest of the head is read over.
 pub const FIELDS_MAX: usize = 1000;
 
+/// The status line of a head that has none.
+const STATUS_UNSAID: &[u8] = b"HTTP/1.0 200 OK";
+
 /// How much junk before the status line is read over, in bytes: leftovers of an earlier answer, a line of debugging output.
 const JUNK_BYTES_MAX: usize = 4 << 10;
 
@@ -23,7 +26,7 @@ pub struct Mended {
     pub fields: Bytes,
     /// Where the body begins in the bytes that came.
     pub body_at: usize,
-    /// The status line as it came; empty if there was no head at all (HTTP/0.9).
+    /// The status line as it came; empty if there was none: fields alone, or no head at all (HTTP/0.9).
     pub status_line: Bytes,
     /// Content-Length, if there is one that can be believed: a number, and the same in all fields.
     pub content_length: Option<u64>,
@@ -95,16 +98,23 @@ pub fn mend(raw: &[u8], ended: bool) -> Result<Option<Mended>, MendError> {
         let Some(start) = find_start(&raw[at..], ended)? else {
             return more(raw);
         };
-        let Start::Status(status) = start else {
-            return Ok(Some(headless(at)));
+        at += match start {
+            Start::Body => return Ok(Some(headless(at))),
+            Start::Status(begin) | Start::Fields(begin) => begin,
         };
-        at += status;
         let Some(style) = LineEnds::of(&raw[at..], ended) else {
             return more(raw);
         };
-        let Some((lines, body)) = read_lines(&raw[at..], style, ended) else {
+        let Some((mut lines, body)) = read_lines(&raw[at..], style, ended) else {
             return more(raw);
         };
+        if let Start::Fields(_) = start {
+            lines.insert(0, STATUS_UNSAID);
+            return Ok(Some(Mended {
+                status_line: Bytes::new(),
+                ..write(&lines, at + body)
+            }));
+        }
         let line = lines.first().copied().unwrap_or_default();
         let code = StatusLine::read(line).map_or(0, |line| line.code);
         match code {
@@ -140,11 +150,13 @@ fn headless(body_at: usize) -> Mended {
 enum Start {
     /// With a status line, which begins there.
     Status(usize),
+    /// With fields, as a CGI program writes them for a server that should have put the status before them.
+    Fields(usize),
     /// With pictures: there is no head.
     Body,
 }
 
-/// Finds the status line, or sees that there is none because the body is already here.
+/// Finds the status line, or sees that there is none because all of the fields or the body are already here.
 fn find_start(raw: &[u8], ended: bool) -> Result<Option<Start>, MendError> {
     let blanks = raw
         .iter()
@@ -164,6 +176,9 @@ fn find_start(raw: &[u8], ended: bool) -> Result<Option<Start>, MendError> {
     if let Some(at) = find_status_in_line(first) {
         return Ok(Some(Start::Status(blanks + at)));
     }
+    if begins_fields(first, ended) {
+        return Ok(Some(Start::Fields(blanks)));
+    }
     if ended || first.len() > JUNK_BYTES_MAX + 1024 {
         Err(MendError::NotHttp)
     } else {
@@ -178,6 +193,15 @@ fn begins_body(bytes: &[u8]) -> bool {
         || bytes
             .get(..8)
             .is_some_and(|name| name.eq_ignore_ascii_case(b"content-"))
+}
+
+/// Whether these bytes are a whole head but for its status line. Debugging output in front of one has no Content-Type.
+fn begins_fields(bytes: &[u8], ended: bool) -> bool {
+    let lines = LineEnds::of(bytes, ended).and_then(|style| read_lines(bytes, style, ended));
+    let lines = lines.map(|(lines, _)| lines).unwrap_or_default();
+    let is_type = |(name, _): &(Vec<u8>, Vec<u8>)| name.eq_ignore_ascii_case(b"content-type");
+    let is_field = |line: &&[u8]| !read_fields(&[*line]).is_empty();
+    lines.first().is_some_and(is_field) && read_fields(&lines).iter().any(is_type)
 }
 
 fn line_starts(bytes: &[u8]) -> impl Iterator<Item = usize> {
@@ -216,14 +240,17 @@ struct StatusLine<'a> {
 }
 
 impl<'a> StatusLine<'a> {
-    /// Reads `HTTP/1.1 200 OK`, `ICY 200`, `RTSP/1.0  200 OK`, `http 200 OK`, `200 OK`, `Status: 200 OK`.
+    /// Reads `HTTP/1.1 200 OK`, `HTTP/1.1200 OK`, `ICY 200`, `RTSP/1.0  200 OK`, `http 200 OK`, `200 OK`, `Status: 200 OK`.
     fn read(line: &'a [u8]) -> Option<Self> {
         let line = line.trim_ascii();
         let word_end = line
             .iter()
             .position(u8::is_ascii_whitespace)
             .unwrap_or(line.len());
-        let (word, rest) = line.split_at(word_end);
+        let (word, rest) = line.split_at(match &line[..word_end] {
+            [b'H' | b'h', _, _, _, b'/', _, b'.', _, code @ ..] if is_code(code) => word_end - 3,
+            _ => word_end,
+        });
         let named = ["http", "icy", "rtsp", "status:"].iter().any(|name| {
             word.get(..name.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
@@ -248,6 +275,10 @@ impl<'a> StatusLine<'a> {
             reason: reason.trim_ascii(),
         })
     }
+}
+
+fn is_code(bytes: &[u8]) -> bool {
+    bytes.len() == 3 && bytes.iter().all(u8::is_ascii_digit)
 }
 
 /// What ends the lines of a head.

@@ -234,6 +234,8 @@ async fn sloppy_heads_are_mended() {
         "http/1.1 200",
         "RTSP/1.0 200 OK",
         "\r\nHTTP/2.0  200 OK",
+        "HTTP/1.1200 OK",
+        "Server: boa",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: -1\r\nContent-Length: 7\r\nno colon\r\nA:\0",
     ] {
         let (marks, ended, _) = run_steps(vec![(stream(head, &[1, 2]), Then::Close)]).await;

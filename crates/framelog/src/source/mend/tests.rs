@@ -13,6 +13,7 @@ fn head(raw: &[u8]) -> String {
 fn status_lines_of_all_kinds_are_understood() {
     for line in [
         "HTTP/1.1 200 OK",
+        "HTTP/1.1200 OK",
         "ICY 200 OK",
         "RTSP/1.0 200 OK",
         "http/1.1 200 OK",
@@ -87,6 +88,41 @@ fn a_body_without_a_head_is_all_body() {
         let found = mended(raw);
         assert_eq!((found.body_at, found.status_line.len()), (0, 0));
     }
+}
+
+#[test]
+fn fields_without_a_status_line_are_a_head() {
+    for raw in [
+        "Server: boa\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nbody",
+        "Server: boa\nno colon\nContent-Type: image/jpeg\nContent-Length: 4\n\nbody",
+    ] {
+        let found = mended(raw.as_bytes());
+        assert_eq!(
+            found.head,
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nServer: boa\r\nContent-Type: image/jpeg\r\n\r\n"
+        );
+        assert_eq!(&raw.as_bytes()[found.body_at..], b"body");
+        assert_eq!(
+            (
+                found.content_length,
+                found.status_line.len(),
+                found.keep_alive
+            ),
+            (Some(4), 0, false)
+        );
+    }
+    for raw in [
+        "Free heap: 1234\r\n\r\n",
+        "Heap: 1234\r\n\r\n",
+        "Server: boa\r\nContent-Type: image/jpeg\r\n",
+        "what\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        assert_eq!(mend(raw.as_bytes(), false), Ok(None), "{raw:?}");
+    }
+    assert_eq!(
+        head(b"Heap: 1234\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n"),
+        "HTTP/1.1 200 OK|Connection: close|A: b||"
+    );
 }
 
 #[test]
@@ -191,6 +227,7 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
         Just(b"\n".to_vec()),
         Just(b"\r".to_vec()),
         Just(b"Content-Length: 5".to_vec()),
+        Just(b"Server: boa\r\nContent-Type: x".to_vec()),
         Just(b" fold".to_vec()),
         Just(b"--b".to_vec()),
         prop::collection::vec(any::<u8>(), 0..6),
