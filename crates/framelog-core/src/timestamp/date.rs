@@ -2,22 +2,40 @@
 
 use chrono::{DateTime, NaiveDate};
 
-/// Reads RFC 3339 or ISO 8601 (`T` or a blank in the middle, `Z`, `UTC`, `+04:00`, `+0400` or `+04` at the end), or the
-/// date of HTTP (RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`), into microseconds. What is finer is cut off.
+/// Reads RFC 3339 or ISO 8601 (`T` or a blank in the middle, `Z`, `UTC`, `+04:00`, `+0400` or `+04` at the end), the dates of HTTP
+/// (RFC 9110 §5.6.7, `Sun, 06 Nov 1994 08:49:37 GMT`, `Sunday, 06-Nov-94 08:49:37 GMT`), or what `date` prints
+/// (`Sun Nov  6 08:49:37 UTC 1994`), into microseconds. What is finer is cut off.
 pub(super) fn read(text: &[u8]) -> Option<i64> {
-    read_iso(&mut Cursor { rest: text }).or_else(|| read_http(text))
+    read_iso(&mut Cursor { rest: text }).or_else(|| read_words(std::str::from_utf8(text).ok()?))
 }
 
-fn read_http(text: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let (date, zone) = text.rsplit_once(|byte: char| byte.is_ascii_whitespace())?;
+fn read_words(text: &str) -> Option<i64> {
+    let words = text.split([' ', '\t', ',']);
+    // Sloppy clocks get the day of the week wrong.
+    let words: Vec<&str> = words
+        .filter(|word| !word.is_empty() && !is_weekday(word))
+        .collect();
+    let (date, time, zone) = match words[..] {
+        [date, time, zone] => (date.replace('-', " "), time, zone),
+        [month, day, time, zone, year] if time.contains(':') => {
+            (format!("{day} {month} {year}"), time, zone)
+        }
+        [day, month, year, time, zone] => (format!("{day} {month} {year}"), time, zone),
+        _ => return None,
+    };
     // The parser takes single letters for zones too, and there they mean nothing; UTC it doesn't know.
     let zone = match zone {
         zone if is_utc(zone.as_bytes()) => "+0000",
         zone => Some(zone).filter(|zone| zone.starts_with(['+', '-']))?,
     };
-    let date = DateTime::parse_from_rfc2822(&format!("{date} {zone}"));
+    let date = DateTime::parse_from_rfc2822(&format!("{date} {time} {zone}"));
     Some(date.ok()?.timestamp_micros())
+}
+
+fn is_weekday(word: &str) -> bool {
+    let is_begin = |begin: &str| ["sun", "mon", "tue", "wed", "thu", "fri", "sat"].contains(&begin);
+    word.get(..3)
+        .is_some_and(|begin| is_begin(&begin.to_ascii_lowercase()))
 }
 
 /// Whether that is what the zone of Greenwich is called.
@@ -29,9 +47,9 @@ fn is_utc(zone: &[u8]) -> bool {
 
 fn read_iso(text: &mut Cursor<'_>) -> Option<i64> {
     let year = text.digits(4)?;
-    let dashes = text.eat(b"-");
+    let dashes = text.eat(b"-/");
     let month = text.digits(2)?;
-    if text.eat(b"-") != dashes {
+    if text.eat(b"-/") != dashes {
         return None;
     }
     let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, text.digits(2)?)?;

@@ -10,12 +10,12 @@ pub(super) fn read(text: &[u8]) -> Option<i64> {
     read_pair(text).or_else(|| read_number(text))
 }
 
-/// `seconds:micros` or `seconds micros`, as from the two fields of a `timeval`: no zeros in front, so 5 is 5 microseconds. Only seconds
-/// of today's length: with less, any two numbers would be a stamp.
+/// `seconds:micros`, `seconds micros` or `seconds.  micros`, as from the two fields of a `timeval`: no zeros in front, so 5 is 5
+/// microseconds. Only seconds of today's length: with less, any two numbers would be a stamp.
 fn read_pair(text: &[u8]) -> Option<i64> {
     let (seconds, micros) = text.split_at_checked(10)?;
-    let micros = micros.strip_prefix(b":").or(micros.strip_prefix(b" "))?;
-    let micros = micros.trim_ascii_start();
+    let apart = [&b":"[..], b" ", b". "];
+    let micros = (apart.iter().find_map(|mark| micros.strip_prefix(*mark)))?.trim_ascii_start();
     let is_count = (1..=6).contains(&micros.len()) && micros.iter().all(u8::is_ascii_digit);
     if !is_count || !seconds.iter().all(u8::is_ascii_digit) {
         return None;
