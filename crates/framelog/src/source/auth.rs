@@ -150,7 +150,7 @@ impl Digest {
     fn read(raw: &Raw) -> Option<Self> {
         let algorithm = raw
             .get("algorithm")
-            .map(<[u8]>::to_vec)
+            .map(|name| name.trim_ascii().to_vec())
             .filter(|name| !name.is_empty());
         let (hash, session) = match algorithm
             .as_deref()
@@ -560,6 +560,24 @@ mod tests {
         ] {
             let found = digest(field);
             assert_eq!((&found.realm[..], &found.nonce[..]), (&b"a"[..], &b"n"[..]));
+        }
+        for field in [
+            "DIGEST realm=\"a\",nonce=\"n\",algorithm=\" MD5 \",opaque=,stale=false",
+            "Digest,realm=\"a\",\tnonce='n';algorithm=\"\";opaque=\"\"",
+            "Digest algorithm=md5 realm=\"a\" domain=\"::\" nonce=n opaque='' qop=none",
+            "Digest username=\"\", realm=\"a\", nonce=\"n\", opaque=\"\", qop=\"\"",
+        ] {
+            let found = digest(field);
+            assert_eq!(
+                (
+                    &found.realm[..],
+                    &found.nonce[..],
+                    found.opaque.as_deref(),
+                    found.qop
+                ),
+                (&b"a"[..], &b"n"[..], Some(&b""[..]), None),
+                "{field}"
+            );
         }
         let found = digest("digest Realm = \"a\" , NONCE = n");
         assert_eq!(
