@@ -2,7 +2,7 @@
 //! Not for what is at the other end of it.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A camera's URL without its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,7 +134,11 @@ impl CameraUrl {
     /// [`UrlError`], where it leads to no server that speaks the same protocol.
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         let around = |char: char| char.is_whitespace() || "\"'<>".contains(char);
-        let joined = self.join_any(&with_slashes(location.trim_matches(around)))?;
+        let mut joined = self.join_any(&with_slashes(location.trim_matches(around)))?;
+        // `http://0.0.0.0/path`: a server that knows only what it listens on.
+        if (joined.host.parse::<IpAddr>()).is_ok_and(|address| address.is_unspecified()) {
+            joined.host.clone_from(&self.host);
+        }
         match joined.scheme.is_rtsp() == self.scheme.is_rtsp() {
             true => Ok(joined),
             false => Err(UrlError::OtherProtocol),

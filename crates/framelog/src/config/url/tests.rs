@@ -110,6 +110,11 @@ fn locations_are_resolved_as_cameras_write_them() {
     assert_eq!(joined("192.168.1.5:82/x"), url("http://192.168.1.5:82/x"));
     assert_eq!(joined("other:82?x"), url("http://other:82/?x"));
     assert_eq!(joined("[fe80::1]:82/x"), url("http://[fe80::1]:82/x"));
+    assert_eq!(joined("http://0.0.0.0:82/x"), url("http://cam:82/x"));
+    assert_eq!(joined("[::]:82/x"), url("http://cam:82/x"));
+    assert_eq!(joined("HTTP://Cam:81/x#y"), url("http://cam:81/x"));
+    assert_eq!(joined("./x"), url("http://cam:81/a/x"));
+    assert_eq!(joined("http://cam:81?x=/y"), url("http://cam:81/?x=/y"));
     assert_eq!(joined("video.cgi"), url("http://cam:81/a/video.cgi"));
     assert_eq!(joined("v.2/x"), url("http://cam:81/a/v.2/x"));
     assert_eq!(joined("x:y/z"), url("http://cam:81/a/x:y/z"));
