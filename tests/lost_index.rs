@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::support::camera::{Camera, Listen, live};
-use crate::support::daemon::Place;
+use crate::support::daemon::{Place, program};
 use crate::support::index::{Gap, Row};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -158,6 +158,61 @@ fn index_that_is_deleted_renamed_or_replaced_while_recording_comes_back_by_itsel
     assert_eq!(now, identity);
     let verified = place.command(&["verify"]);
     assert!(verified.status.success(), "{verified:?}");
+}
+
+#[test]
+fn tail_goes_on_with_an_index_that_takes_the_place_of_the_old_one() {
+    let camera = Camera::start(Listen::plainly(83), live(20));
+    let place = Place::new(&camera.section("gate", "/"));
+    let daemon = place.run();
+    wait_for_more(&place, 20);
+    let heard = place.path("heard");
+    let mut tail = program()
+        .arg("--config")
+        .arg(place.config())
+        .args(["tail", "gate"])
+        .stdout(fs::File::create(&heard).expect("a writable temporary directory"))
+        .spawn()
+        .expect("the program starts");
+    let hears = |picture: &[u8]| {
+        let heard = fs::read(&heard).expect("a file");
+        memchr::memmem::find(&heard, picture).is_some()
+    };
+    // The newest that is stored now is there in the end.
+    let follows = |what: &str| {
+        let index = place.index().expect("an index");
+        let (_, newest) = index.frames_of("gate").pop().expect("frames");
+        wait_until(&place, what, || hears(&newest));
+    };
+    wait_for_more(&place, 20);
+    follows("frames of the first index");
+    let index = place.storage().join("index.db");
+    fs::rename(&index, index.with_extension("old")).expect("an index");
+    wait_for_line(&place, "recording goes on with an index", 1);
+    wait_for_more(&place, 40);
+    follows("frames of the index that the recorder has made");
+    stop(daemon, &place);
+    assert!(place.command(&["reindex"]).status.success());
+    let daemon = place.run();
+    wait_for_more(&place, 40);
+    follows("frames of the index that reindex has made");
+    tail.kill().expect("the child is ours");
+    tail.wait().expect("the child is ours");
+    let stored = place.index().expect("an index").frames_of("gate");
+    let heard = fs::read(&heard).expect("a file");
+    let mut heard_times = stored
+        .iter()
+        .map(|(_, picture)| memchr::memmem::find_iter(&heard, picture).count())
+        .skip_while(|&times| times == 0);
+    let in_between: Vec<_> = heard_times
+        .by_ref()
+        .take_while(|&times| times == 1)
+        .collect();
+    assert!(
+        in_between.len() > 80 && heard_times.all(|times| times == 0),
+        "each frame once, none left out: {in_between:?}"
+    );
+    stop(daemon, &place);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Reading: cameras, frames, segments and gaps by time. Read-only, beside a running recorder or without one.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,8 @@ const REMOVALS_SINCE: i64 = 2;
 #[derive(Clone, Debug)]
 pub struct Reader {
     index: PathBuf,
+    /// Device and inode of the file that was at its path when it was opened.
+    inode: (u64, u64),
     version: i64,
     pub(crate) pool: SqlitePool,
     frames: Arc<Frames>,
@@ -154,9 +158,10 @@ impl Reader {
     /// [`Error::NoIndex`] if nothing was ever recorded there, [`Error::NewerIndex`], [`Error::Index`].
     pub async fn open(storage: &Path) -> Result<Self, Error> {
         let index = storage.join(layout::INDEX);
-        if !index.exists() {
+        // Before SQLite opens it: one that takes its place in between is noticed later.
+        let Some(inode) = inode(&index) else {
             return Err(Error::NoIndex { path: index });
-        }
+        };
         let options = SqliteConnectOptions::new()
             .filename(&index)
             .read_only(true)
@@ -185,11 +190,17 @@ impl Reader {
             _ => Ok(Self {
                 frames: Arc::new(Frames::of(index.clone(), immutable)),
                 index,
+                inode,
                 version: found,
                 pool,
                 disk,
             }),
         }
+    }
+
+    /// Whether another file is at the index's path now: what is written from now on can't be seen here.
+    pub fn is_replaced(&self) -> bool {
+        inode(&self.index).is_some_and(|inode| inode != self.inode)
     }
 
     /// Who records here, as the index has it: a UUID.
@@ -376,6 +387,12 @@ impl Reader {
             false => self.failed()(sqlx::Error::Decode(error.into())),
         }
     }
+}
+
+/// Device and inode of a file, if there is one.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let found = fs::metadata(path).ok()?;
+    Some((found.dev(), found.ino()))
 }
 
 /// Connections, and the schema's version.

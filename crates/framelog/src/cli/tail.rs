@@ -47,11 +47,16 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         .await
         .map_err(Failure::failed)?;
     loop {
+        // Asked before: what the old index still got is written first.
+        let is_replaced = reader.is_replaced();
         match position
             .advance(&reader, &args.camera, &mut io::stdout())
             .await
         {
             Ok(()) if output::is_closed() => return Ok(()),
+            Ok(()) if is_replaced => {
+                reader = reopen(storage, &reader, &args.camera, &mut position).await;
+            }
             Ok(()) => tokio::time::sleep(POLL).await,
             Err(Interrupted::Output(stop)) => return ended(Err(stop)),
             Err(Interrupted::Changed) => {
@@ -62,19 +67,22 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             }
             Err(Interrupted::Index(error)) => {
                 eprintln!("framelog: {error}; trying again");
-                reader = reopen(storage).await;
+                tokio::time::sleep(REOPEN).await;
+                reader = reopen(storage, &reader, &args.camera, &mut position).await;
             }
         }
     }
 }
 
-/// Opens the index, however long that takes.
-async fn reopen(storage: &Path) -> Reader {
+/// Opens the index, however long that takes. If that is another one, its ids are others: goes on in it where the old one ended.
+async fn reopen(storage: &Path, old: &Reader, camera: &str, position: &mut Position) -> Reader {
     loop {
-        tokio::time::sleep(REOPEN).await;
-        if let Ok(reader) = Reader::open(storage).await {
+        if let Ok(reader) = Reader::open(storage).await
+            && (!old.is_replaced() || position.go_on(&reader, camera).await.is_ok())
+        {
             return reader;
         }
+        tokio::time::sleep(REOPEN).await;
     }
 }
 
@@ -107,6 +115,8 @@ struct Position {
     next_offset: u64,
     /// Newest capture time of the frames done in it.
     captured_us: Option<i64>,
+    /// The same, of the last segment of which any frame is done.
+    done_us: Option<i64>,
     /// Frames captured before are not wanted.
     from_us: i64,
     /// The last file that could not be read, so that it is reported once.
@@ -132,24 +142,39 @@ impl Position {
             segment_id: 0,
             next_offset: 0,
             captured_us: None,
+            done_us: None,
             from_us: i64::MIN,
             unreadable: None,
             stream: None,
         };
         match args.from {
-            Some(from_us) => {
-                let segments = reader
-                    .segments(Some(&args.camera), from_us, i64::MAX)
-                    .await?;
-                position.from_us = from_us;
-                position.segment_id = segments.iter().map(|segment| segment.id).min().unwrap_or(0);
-                if position.segment_id == 0 {
-                    position.skip_to_newest(reader, &args.camera).await?;
-                }
-            }
+            Some(from_us) => position.begin_at(reader, &args.camera, from_us).await?,
             None => position.skip_to_newest(reader, &args.camera).await?,
         }
         Ok(position)
+    }
+
+    /// Takes everything that was captured before as done.
+    async fn begin_at(
+        &mut self,
+        reader: &Reader,
+        camera: &str,
+        from_us: i64,
+    ) -> Result<(), framelog_store::Error> {
+        let segments = reader.segments(Some(camera), from_us, i64::MAX).await?;
+        self.from_us = from_us;
+        match segments.iter().map(|segment| segment.id).min() {
+            Some(first) => self.enter(first),
+            None => self.skip_to_newest(reader, camera).await?,
+        }
+        Ok(())
+    }
+
+    /// The same in another index of the footage, where segments have other ids: behind what was done by the old one.
+    async fn go_on(&mut self, reader: &Reader, camera: &str) -> Result<(), framelog_store::Error> {
+        let from_us = (self.done_us).map_or(self.from_us, |done_us| done_us.saturating_add(1));
+        self.enter(0);
+        self.begin_at(reader, camera, from_us).await
     }
 
     /// Takes everything that is stored now as done.
@@ -204,6 +229,7 @@ impl Position {
     fn pass(&mut self, frame: &FrameRow) {
         self.next_offset = frame.offset + 1;
         self.captured_us = self.captured_us.max(Some(frame.captured_us));
+        self.done_us = self.captured_us;
     }
 
     /// The segment's frames that are not done, in the order in which they were stored.
