@@ -482,6 +482,23 @@ fn file_with_an_error_is_told_and_so_is_what_goes_on_by_the_one_before() {
         text(&found).contains("(did you mean \"url\"?)"),
         "{found:?}"
     );
+    // Not even TOML.
+    let cameras = gate.section("gate", "/").replace("\"\n", "\n");
+    configure(&place, port, &cameras);
+    let output = place.command(&["status"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(text(&output).contains("\ngate  recording"), "{output:?}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("close the quotes"), "{errors}");
+    let found = place.command(&["doctor"]);
+    assert!(text(&found).contains("gate is recorded"), "{found:?}");
+    let listed = place.command(&["find", "gate"]);
+    assert_eq!(listed.status.code(), Some(0), "{listed:?}");
+    let warned = String::from_utf8_lossy(&listed.stderr);
+    assert!(
+        warned.contains("warning: ") && warned.contains("close the quotes"),
+        "{warned}"
+    );
 }
 
 #[test]

@@ -136,13 +136,13 @@ impl Config {
     /// value holds errors, the third warnings.
     ///
     /// # Errors
-    /// As [`Config::load`], where not even the recorder can be found by it.
+    /// As [`Config::load`], where not even the footage can be found by it.
     pub fn load_to_ask(file: &Path) -> Result<(Self, Vec<Problem>, Vec<Problem>), Vec<Problem>> {
         match Self::load(file) {
             Ok((config, warnings)) => Ok((config, Vec::new(), warnings)),
-            Err(errors) => match Self::load_without_cameras(file) {
-                Ok(config) => Ok((config, errors, Vec::new())),
-                Err(_) => Err(errors),
+            Err(errors) => match find_only(file) {
+                Some(config) => Ok((config, errors, Vec::new())),
+                None => Err(errors),
             },
         }
     }
@@ -160,14 +160,20 @@ impl Config {
         Ok(config)
     }
 
-    /// Only where the footage is, without any password: footage is found also by who may not read those, and when no recorder runs.
+    /// Only where the footage is, without any password: footage is found also by who may not read those, and when no recorder runs. The second
+    /// value holds errors that leave no doubt of that.
     ///
     /// # Errors
-    /// As [`Config::load`], for `[storage]` alone.
-    pub fn load_storage(file: &Path) -> Result<Storage, Vec<Problem>> {
+    /// As [`Config::load`], where the footage can't be found by it.
+    pub fn load_storage(file: &Path) -> Result<(Storage, Vec<Problem>), Vec<Problem>> {
         let text = read_text(file)?;
-        let (config, _) = parse(file, &text, &surroundings(file), |_, _| Default::default())?;
-        Ok(config.storage)
+        match parse(file, &text, &surroundings(file), |_, _| Default::default()) {
+            Ok((config, _)) => Ok((config.storage, Vec::new())),
+            Err(errors) => match find_only(file) {
+                Some(config) => Ok((config.storage, errors)),
+                None => Err(errors),
+            },
+        }
     }
 
     /// Checks the text of a file, and fetches the passwords it names: [`Config::load`] without what the file itself is like.
@@ -278,6 +284,40 @@ fn parse(
     syntax::report(&mut report, text, &syntax_errors);
     report.errors.sort_by_key(|problem| problem.at);
     Err(report.errors)
+}
+
+/// What it takes to find footage and recorder, of a file that is wrong; `None` if there is a doubt of where the footage is. Of the rest it has what
+/// could be read: a recorder is believed only if it is that of the directory.
+fn find_only(file: &Path) -> Option<Config> {
+    let text = syntax::without_cameras(&read_text(file).ok()?);
+    let (document, syntax_errors) = DeTable::parse_recoverable(&text);
+    let (top, surroundings) = (document.get_ref(), surroundings(file));
+    let mut report = Report::new(file, &text);
+    let config = Config {
+        storage: storage(&mut report, top, &surroundings.base),
+        ..Config::default()
+    };
+    let is_certain = syntax_errors.is_empty() && is_place_certain(&mut report, top);
+    is_certain.then(|| Config {
+        http: http(&mut report, top, &surroundings),
+        ..config
+    })
+}
+
+/// Whether there is no error in what says where the footage is, nor a key that may have been meant to.
+fn is_place_certain(report: &mut Report<'_>, top: &DeTable<'_>) -> bool {
+    const PLACE: [&str; 3] = ["storage", "storage.path", "storage.uuid"];
+    let is_wrong = |problem: &Problem| PLACE.contains(&&*problem.key);
+    if report.errors.iter().any(is_wrong)
+        || Section::new(report, "", 0, top, &TOP_KEYS).is_misspelt("storage")
+    {
+        return false;
+    }
+    let Some((at, table)) = top_table(report, top, "storage") else {
+        return true;
+    };
+    let section = Section::new(report, "storage", at, table, &STORAGE_KEYS);
+    !section.is_misspelt("path") && !section.is_misspelt("uuid")
 }
 
 /// A top table by its key; a value of another type is reported.

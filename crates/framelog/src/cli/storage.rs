@@ -27,8 +27,11 @@ impl<A: clap::Args> Stored<A> {
         let storage = match self.storage {
             Some(storage) => storage,
             None => {
-                let storage = Config::load_storage(config)
+                let (storage, errors) = Config::load_storage(config)
                     .map_err(|problems| Failure::configuration(&problems))?;
+                for error in &errors {
+                    eprintln!("framelog: warning: {error}");
+                }
                 may_begin(&storage.path, storage.uuid).map_err(Failure::failed)?;
                 storage.path
             }

@@ -81,9 +81,14 @@ impl<'s, 't> Section<'s, 't> {
 
     /// Whether the key is not there, and not misspelt either, which has been reported.
     pub fn lacks(&self, key: &str) -> bool {
+        !self.has(key) && !self.is_misspelt(key)
+    }
+
+    /// Whether the key is not there, and one that is unknown looks like it.
+    pub fn is_misspelt(&self, key: &str) -> bool {
         let mut unknown = (self.table.keys().map(|name| name.get_ref().as_ref()))
             .filter(|name| !self.known.contains(name));
-        !self.has(key) && !unknown.any(|name| nearest(name, self.known) == Some(key))
+        !self.has(key) && unknown.any(|name| nearest(name, self.known) == Some(key))
     }
 
     /// Reports an error at `key`, or at the section's head if it isn't there.

@@ -8,6 +8,22 @@ pub(super) fn is_duplicate(error: &toml::de::Error) -> bool {
     error.message() == "duplicate key"
 }
 
+/// The text without its sections for cameras and the webhook, whatever is in them, and however broken their heads are.
+pub(super) fn without_cameras(text: &str) -> String {
+    let mut is_kept = true;
+    let mut kept = String::new();
+    for line in text.split_inclusive('\n') {
+        if let Some(head) = line.trim_start().strip_prefix('[') {
+            let name = head.trim_start_matches(|c: char| "[\"'".contains(c) || c.is_whitespace());
+            is_kept = !name.starts_with("cameras") && !name.starts_with("webhook");
+        }
+        if is_kept {
+            kept.push_str(line);
+        }
+    }
+    kept
+}
+
 /// Reports each syntax error, at most one a line: further ones on a line follow from the first.
 pub(super) fn report(report: &mut Report<'_>, text: &str, errors: &[toml::de::Error]) {
     let mut lines_seen = Vec::new();

@@ -479,5 +479,51 @@ fn footage_is_found_without_any_password() {
     );
     std::fs::write(&file, text).unwrap();
     assert!(Config::load(&file).is_err());
-    assert_eq!(Config::load_storage(&file).unwrap().path, Path::new("/srv"));
+    let (storage, errors) = Config::load_storage(&file).unwrap();
+    assert_eq!((storage.path, errors), (PathBuf::from("/srv"), Vec::new()));
+}
+
+#[test]
+fn footage_and_recorder_are_found_by_a_file_that_is_wrong_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("framelog.toml");
+    let good = "[storage]\npath = '/srv'\n[http]\nlisten = '127.0.0.1:81'\n";
+    for wrong in [
+        format!("{good}[cameras.g]\nurl = \"http://c/\n"),
+        format!("[cameras.g]\nurl = \"http://c/\n{good}"),
+        format!("{good}[cameras.g\nurl = 'http://c/'\n"),
+        format!("{good}[cameras.g]\n[cameras.g]\n"),
+        format!("{good}[ \"cameras\" . 'g' ]\nurl = http://c/\n"),
+        format!("{good}[webhook]\nurl = 'http://c/\n"),
+        good.replace("path", "color = 'red'\npath"),
+        good.replace("path", "retain = '30'\npath"),
+        good.replace("listen", "color = 'red'\nlisten"),
+        format!("{good}[strange]\n"),
+    ] {
+        std::fs::write(&file, &wrong).unwrap();
+        let (config, errors, _) = Config::load_to_ask(&file).unwrap();
+        assert_eq!(config.storage.path, Path::new("/srv"), "{wrong}");
+        assert_eq!(config.http.listen.port(), 81, "{wrong}");
+        assert!(!errors.is_empty(), "{wrong}");
+        assert_eq!(
+            Config::load_storage(&file).unwrap().0.path,
+            Path::new("/srv")
+        );
+    }
+    for doubtful in [
+        "[storage]\npath = '/srv\n[cameras.g]\nurl = 'http://c/'\n",
+        "[storage\npath = '/srv'\n",
+        "[storge]\npath = '/srv'\n",
+        "[storage]\npaht = '/srv'\n",
+        "[storage]\npath = '/srv'\nuid = 'x'\n",
+        "[storage]\npath = '/srv'\nuuid = 'x'\n",
+        "[storage]\npath = 7\n",
+        "storage = '/srv'\n",
+        "[storage]\npath = '/srv'\npath = '/other'\n",
+        "[storage]\npath = '/srv'\n[storage]\npath = '/other'\n",
+    ] {
+        std::fs::write(&file, doubtful).unwrap();
+        assert!(Config::load_to_ask(&file).is_err(), "{doubtful}");
+        assert!(Config::load_storage(&file).is_err(), "{doubtful}");
+    }
 }
