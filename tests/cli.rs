@@ -437,6 +437,72 @@ fn tail_gives_frames_as_they_are_stored() {
     assert!(whole >= 10, "{whole} frames came");
 }
 
+/// What `tail gate` says until it is stopped after the words, and its exit code if it ends by itself with them.
+fn tail_until(place: &Place, words: &str) -> Option<i32> {
+    let said = place.path("said");
+    let mut tail = program()
+        .arg("--config")
+        .arg(place.config())
+        .args(["tail", "gate"])
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&said).expect("a writable temporary directory"))
+        .spawn()
+        .expect("the program starts");
+    let begin = std::time::Instant::now();
+    let said = || std::fs::read_to_string(&said).expect("what it says");
+    while !said().contains(words) {
+        let said = said();
+        assert!(begin.elapsed() < Duration::from_secs(20), "{words}: {said}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    let ended = tail.try_wait().expect("the child is ours");
+    if ended.is_none() {
+        tail.kill().expect("the child is ours");
+        tail.wait().expect("the child is ours");
+    }
+    assert_eq!(said().lines().count(), 1, "{}", said());
+    ended.and_then(|status| status.code())
+}
+
+#[test]
+fn tail_says_why_nothing_comes_and_ends_where_nothing_can() {
+    let camera = Camera::start(Listen::plainly(5), live(50));
+    let enabled = camera.section("gate", "/");
+    let place = Place::new(&enabled);
+    let daemon = place.run();
+    place.wait_for("frames", Duration::from_secs(20), |index| {
+        (!index.rows_of("gate").is_empty()).then_some(())
+    });
+    place.configure(&format!("{enabled}enabled = false\n"));
+    daemon.signal(rustix::process::Signal::HUP);
+    place.wait_for("a gap", Duration::from_secs(20), |index| {
+        let gaps = index.gaps_of("gate");
+        (gaps.iter().any(|gap| gap.reason == "disabled")).then_some(())
+    });
+    assert_eq!(tail_until(&place, ": disabled ("), None);
+    let stopped = daemon.stop(Duration::from_secs(10));
+    assert!(stopped.expect("a stop in time").success());
+    assert_eq!(tail_until(&place, "waiting: no recorder runs on "), None);
+    place.configure("");
+    assert_eq!(
+        tail_until(&place, "framelog.toml any more"),
+        Some(1),
+        "no frame can come"
+    );
+    place.configure(&enabled);
+    let tail = std::thread::scope(|scope| {
+        let tail = scope.spawn(|| tail_until(&place, "the index is not there any more"));
+        std::thread::sleep(Duration::from_secs(1));
+        let elsewhere = place.path("elsewhere");
+        std::fs::rename(place.storage(), &elsewhere).expect("a storage directory");
+        let tail = tail.join();
+        std::fs::rename(elsewhere, place.storage()).expect("its place");
+        tail
+    });
+    assert_eq!(tail.expect("what it says"), None);
+}
+
 #[test]
 fn probe_describes_a_camera_and_ends_with_toml_that_is_accepted() {
     let camera = Camera::start(Listen::plainly(4), live(50));

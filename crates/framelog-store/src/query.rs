@@ -203,6 +203,11 @@ impl Reader {
         inode(&self.index).is_some_and(|inode| inode != self.inode)
     }
 
+    /// Whether nothing is at the index's path now.
+    pub fn is_gone(&self) -> bool {
+        inode(&self.index).is_none()
+    }
+
     /// Who records here, as the index has it: a UUID.
     pub(crate) async fn recorder(&self) -> Result<Option<String>, Error> {
         sqlx::query_scalar("SELECT uuid FROM recorder")

@@ -155,7 +155,7 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         }
         Command::Tail(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;
-            tail::run(args, &storage).await
+            tail::run(args, &storage, &cli.config).await
         }
         Command::Reindex(stored) => {
             let (args, storage) = stored.resolve(&cli.config)?;

@@ -176,6 +176,22 @@ impl Config {
         }
     }
 
+    /// Where the footage is, and the names of all cameras, whatever else is said of them.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for `[storage]` alone.
+    pub fn load_names(file: &Path) -> Result<(Storage, Vec<String>), Vec<Problem>> {
+        let text = read_text(file)?;
+        let mut names = Vec::new();
+        let (config, _) = parse(file, &text, &surroundings(file), |report, top| {
+            let cameras = top_table(report, top, "cameras");
+            let keys = cameras.into_iter().flat_map(|(_, cameras)| cameras.keys());
+            names.extend(keys.map(|key| key.get_ref().to_string()));
+            Default::default()
+        })?;
+        Ok((config.storage, names))
+    }
+
     /// Checks the text of a file, and fetches the passwords it names: [`Config::load`] without what the file itself is like.
     ///
     /// # Errors

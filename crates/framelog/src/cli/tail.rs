@@ -14,6 +14,10 @@ use framelog_store::query::{FrameRow, SegmentRow};
 use super::output::{self, Stop, ended};
 use super::{Failure, decoding_order, known_camera, part, storage, time};
 
+mod silence;
+
+use silence::Silence;
+
 /// How often the index is asked for new rows; they are committed within a second.
 const POLL: Duration = Duration::from_millis(200);
 /// How long to wait before an index that could not be read is opened again.
@@ -34,8 +38,9 @@ pub struct Args {
 /// Writes frames until nobody reads them any more, in the order in which they were stored.
 ///
 /// # Errors
-/// If standard output is a terminal, the index can't be opened, or doesn't know the camera.
-pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
+/// If standard output is a terminal, the index can't be opened, or doesn't know the camera; or no frame can come any more, because the camera
+/// has been taken out of the configuration.
+pub async fn run(args: Args, storage: &Path, config: &Path) -> Result<(), Failure> {
     if io::stdout().is_terminal() {
         return Err(Failure::usage(
             "tail writes pictures, not text; pipe it into a program, as in `framelog tail CAMERA | ffplay -f mpjpeg -`, or `ffplay -` for H.264 and H.265",
@@ -46,6 +51,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     let mut position = Position::begin(&reader, &args)
         .await
         .map_err(Failure::failed)?;
+    let mut silence = Silence::begin(&args.camera, storage, config);
     loop {
         // Asked before: what the old index still got is written first.
         let is_replaced = reader.is_replaced();
@@ -53,11 +59,18 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             .advance(&reader, &args.camera, &mut io::stdout())
             .await
         {
-            Ok(()) if output::is_closed() => return Ok(()),
-            Ok(()) if is_replaced => {
+            Ok(_) if output::is_closed() => return Ok(()),
+            Ok(_) if is_replaced => {
                 reader = reopen(storage, &reader, &args.camera, &mut position).await;
             }
-            Ok(()) => tokio::time::sleep(POLL).await,
+            Ok(got_any) => {
+                if got_any {
+                    silence.is_broken();
+                } else {
+                    silence.lasts(&reader).await?;
+                }
+                tokio::time::sleep(POLL).await;
+            }
             Err(Interrupted::Output(stop)) => return ended(Err(stop)),
             Err(Interrupted::Changed) => {
                 return Err(Failure::failed(format!(
@@ -200,13 +213,14 @@ impl Position {
         Ok(())
     }
 
-    /// Writes all frames that are new.
+    /// Writes all frames that are new; whether there were any.
     async fn advance(
         &mut self,
         reader: &Reader,
         camera: &str,
         out: &mut impl Write,
-    ) -> Result<(), Interrupted> {
+    ) -> Result<bool, Interrupted> {
+        let mut got_any = false;
         for segment in reader.segments_since(camera, self.segment_id).await? {
             if segment.id != self.segment_id {
                 self.enter(segment.id);
@@ -214,10 +228,11 @@ impl Position {
             for frame in self.new_frames(reader, &segment).await? {
                 self.write(reader, &frame, out)?;
                 self.pass(&frame);
+                got_any = true;
             }
             out.flush()?;
         }
-        Ok(())
+        Ok(got_any)
     }
 
     fn enter(&mut self, segment_id: i64) {
