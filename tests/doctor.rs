@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::support::camera::{Camera, Listen, live};
 use crate::support::daemon::Place;
 use crate::support::free_port;
+use crate::support::mount::Mount;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -98,4 +99,17 @@ fn a_port_that_the_recorder_has_is_right_and_one_that_another_has_is_wrong() {
     let (found, code) = examine(&place);
     assert_eq!(of(&found, "port")[0]["level"], "wrong", "{found:#?}");
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_small_disk_is_not_taken_for_a_full_one() {
+    let place = Place::new("");
+    for (size, expected) in [("48m", "/s written, "), ("8m", "too little room")] {
+        let Some(_disk) = Mount::tmpfs(&place.storage(), size) else {
+            return;
+        };
+        let (found, _) = examine(&place);
+        let says = of(&found, "disk-speed")[0]["says"].as_str();
+        assert!(says.expect("words").contains(expected), "{size}: {says:?}");
+    }
 }

@@ -178,23 +178,41 @@ async fn storage(storage: &Storage, footage: &Footage, cameras: usize) -> Vec<Fi
         disk::file_system(mount.as_ref()),
         permission(storage, &there),
     ];
-    match statvfs(&there) {
-        Ok(space) => found.extend(space_of(storage, &space, footage, cameras)),
+    let free = match statvfs(&there) {
+        Ok(space) => {
+            found.extend(space_of(storage, &space, footage, cameras));
+            free(&space)
+        }
         Err(error) => {
             let says = format!("the disk can't be measured: {error}");
             found.push(Finding::warning("retention", says, "see df"));
+            u64::MAX
         }
-    }
-    let measured = tokio::task::spawn_blocking(move || speed::measure(&there)).await;
-    let measured = measured.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    found.push(speed::judge(&measured, &footage.load, storage.sync));
+    };
+    found.push(disk_speed(there, free, &footage.load, storage.sync).await);
     found
+}
+
+/// Of the disk that this directory is on.
+async fn disk_speed(there: PathBuf, free: u64, load: &Load, sync: Duration) -> Finding {
+    let pieces = speed::pieces(free);
+    if pieces == 0 {
+        return speed::not_measured(free);
+    }
+    let measured = tokio::task::spawn_blocking(move || speed::measure(&there, pieces)).await;
+    let measured = measured.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    speed::judge(&measured, load, sync)
+}
+
+/// Bytes, for who is not root.
+fn free(space: &StatVfs) -> u64 {
+    space.f_bavail.saturating_mul(space.f_frsize)
 }
 
 fn space_of(storage: &Storage, space: &StatVfs, footage: &Footage, cameras: usize) -> [Finding; 2] {
     let total = space.f_blocks.saturating_mul(space.f_frsize);
     let room = retention::Room {
-        free: space.f_bavail.saturating_mul(space.f_frsize),
+        free: free(space),
         min_free: effective_min_free(storage.min_free, total),
         max_size: storage.max_size,
         retain: storage.retain,

@@ -10,8 +10,12 @@ use crate::cli::words;
 
 const CHECK: &str = "disk-speed";
 /// As much as a slow disk takes in a few seconds.
-const BYTES: usize = 64 << 20;
+const BYTES: u64 = 64 << 20;
 const PIECE: usize = 4 << 20;
+/// No more than this part of what is free: a recorder may run beside.
+const PART: u64 = 4;
+/// With less free a disk counts as full.
+const FULL: u64 = 1 << 20;
 /// Single syncs, of which the longest counts: each one holds the index.
 const SYNCS: u32 = 10;
 /// Below so many times the load, little stands between a busy moment and lost frames.
@@ -26,22 +30,28 @@ pub struct Speed {
     pub sync: Duration,
 }
 
-/// Writes into a file without a name in this directory, which is gone with this call.
+/// How many pieces are written where so many bytes are free; 0 where there is too little room to tell anything.
+pub fn pieces(free: u64) -> usize {
+    let bytes = BYTES.min(free / PART);
+    usize::try_from(bytes).unwrap_or(usize::MAX) / PIECE
+}
+
+/// Writes so many pieces into a file without a name in this directory, which is gone with this call.
 ///
 /// # Errors
 /// The directory can't be written, or has no room.
-pub fn measure(directory: &Path) -> io::Result<Speed> {
+pub fn measure(directory: &Path, pieces: usize) -> io::Result<Speed> {
     let mut file = tempfile::tempfile_in(directory)?;
     // Not zeros, which some disks don't write.
     let piece: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(PIECE)
         .collect();
     let begin = Instant::now();
-    for _ in 0..BYTES / PIECE {
+    for _ in 0..pieces {
         file.write_all(&piece)?;
     }
     file.sync_data()?;
-    let bytes_per_s = BYTES as f64 / begin.elapsed().as_secs_f64().max(1e-6);
+    let bytes_per_s = (pieces * PIECE) as f64 / begin.elapsed().as_secs_f64().max(1e-6);
     let mut sync = Duration::ZERO;
     for _ in 0..SYNCS {
         file.write_all(&piece[..4096])?;
@@ -52,22 +62,39 @@ pub fn measure(directory: &Path) -> io::Result<Speed> {
     Ok(Speed { bytes_per_s, sync })
 }
 
+/// With so little free that nothing was measured.
+pub fn not_measured(free: u64) -> Finding {
+    if free < FULL {
+        return full();
+    }
+    Finding::warning(
+        CHECK,
+        format!(
+            "not measured: there is too little room, {} free",
+            words::bytes(free)
+        ),
+        "see what else fills the disk, or use a larger one",
+    )
+}
+
+fn full() -> Finding {
+    Finding::wrong(
+        CHECK,
+        "the disk is full",
+        "see what else fills it, or let footage go: [storage] max_size, min_free, retain",
+    )
+}
+
 /// Against what the cameras bring, and how often it is synced.
 pub fn judge(measured: &io::Result<Speed>, load: &Load, every: Duration) -> Finding {
     let speed = match measured {
         Ok(speed) => speed,
-        Err(error) if framelog_store::is_full(error.kind()) => {
-            return Finding::wrong(
-                CHECK,
-                "the disk is full",
-                "see what else fills it, or let footage go: [storage] max_size, min_free, retain",
-            );
-        }
+        Err(error) if framelog_store::is_full(error.kind()) => return full(),
         Err(error) => {
             return Finding::warning(
                 CHECK,
                 format!("can't be measured: {error}"),
-                "run framelog doctor as the recorder's user, or as root",
+                "run it as one who may write there: sudo framelog doctor",
             );
         }
     };
@@ -135,9 +162,26 @@ mod tests {
     #[test]
     fn measuring_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let speed = measure(dir.path()).unwrap();
+        let speed = measure(dir.path(), 1).unwrap();
         assert!(speed.bytes_per_s > 0.0);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        assert!(measure(&dir.path().join("missing")).is_err());
+        assert!(measure(&dir.path().join("missing"), 1).is_err());
+    }
+
+    #[test]
+    fn a_small_disk_is_measured_with_less_and_one_without_room_not_at_all() {
+        for (free, expected) in [
+            (u64::MAX, 16),
+            (1 << 30, 16),
+            (40 << 20, 2),
+            (16 << 20, 1),
+            (15 << 20, 0),
+        ] {
+            assert_eq!(pieces(free), expected, "{free}");
+        }
+        let little = not_measured(15_000_000);
+        assert_eq!(little.level, Level::Warning);
+        assert!(little.says.ends_with("too little room, 15 MB free"));
+        assert_eq!(not_measured(4096).level, Level::Wrong);
     }
 }
