@@ -1,6 +1,9 @@
 //! `framelog doctor`: one line for each thing, the wrong ones first, with and without a recorder.
 
+use std::fs::{self, Permissions};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -111,5 +114,59 @@ fn a_small_disk_is_not_taken_for_a_full_one() {
         let (found, _) = examine(&place);
         let says = of(&found, "disk-speed")[0]["says"].as_str();
         assert!(says.expect("words").contains(expected), "{size}: {says:?}");
+    }
+}
+
+/// Runs a command as a user who owns nothing.
+fn as_nobody(place: &Place, arguments: &[&str]) -> Output {
+    let program = place.path("framelog");
+    fs::copy(env!("CARGO_BIN_EXE_framelog-under-test"), &program).expect("a copy");
+    let open = |path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
+    open(place.path(""), 0o755).expect("our own directory");
+    open(place.config(), 0o644).expect("our own file");
+    Command::new("setpriv")
+        .args(["--reuid=nobody", "--regid=nogroup", "--clear-groups"])
+        .arg(program)
+        .arg("--config")
+        .arg(place.config())
+        .args(arguments)
+        .output()
+        .expect("setpriv")
+}
+
+#[test]
+fn somebody_else_is_not_taken_for_the_user_that_is_recorded_as() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let gate = Camera::start(Listen::plainly(83), live(50));
+    let place = Place::new("");
+    configure(&place, free_port(), &gate.section("gate", "/"));
+    let daemon = place.run();
+    place.wait_for("frames", LIMIT, |index| {
+        (index.rows_of("gate").len() > 20).then_some(())
+    });
+    let output = as_nobody(&place, &["doctor"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("root may write "), "{said}");
+    assert!(said.contains("sudo framelog doctor"), "{said}");
+    assert!(!said.contains("65534"), "{said}");
+    assert!(daemon.stop(LIMIT).expect("a stop in time").success());
+    // Only root and a group may read.
+    let storage = place.storage();
+    let index = storage.join("index.db");
+    for (path, mode, back) in [(&index, 0o640, 0o644), (&storage, 0o750, 0o755)] {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("our own");
+        for command in [
+            &["find"][..],
+            &["find", "--storage", &*storage.display().to_string()],
+        ] {
+            let output = as_nobody(&place, command);
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("use sudo, or join the group"), "{said}");
+            assert!(!said.contains("chown"), "{said}");
+        }
+        fs::set_permissions(path, Permissions::from_mode(back)).expect("our own");
     }
 }

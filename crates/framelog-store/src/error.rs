@@ -1,7 +1,7 @@
 //! Why the store or a reader could not do what was asked. Not for dropped frames: those are counted, not errors.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
@@ -135,7 +135,7 @@ pub enum Error {
     /// SQLite refused.
     #[error(
         "{path}: the index could not be {action}: {source}{}",
-        remedy_of_index(source)
+        remedy_of_index(action, source)
     )]
     Index {
         /// The index.
@@ -170,7 +170,7 @@ pub enum Error {
     #[error("the index has stopped; see the log for the cause, and restart the recorder")]
     IndexStopped,
     /// A file or directory could not be used.
-    #[error("{path}: could not be {action}: {source}{}", remedy(source.kind()))]
+    #[error("{path}: could not be {action}: {source}{}", remedy(action, source.kind()))]
     Io {
         /// The file or directory.
         path: PathBuf,
@@ -182,8 +182,12 @@ pub enum Error {
 }
 
 /// What to do about it, where that is known, behind a semicolon.
-fn remedy(kind: io::ErrorKind) -> &'static str {
+fn remedy(action: &str, kind: io::ErrorKind) -> &'static str {
     match kind {
+        // Only by who asks whether a recorder runs.
+        io::ErrorKind::PermissionDenied if action == "looked at" => {
+            "; use sudo, or join the group that may read it"
+        }
         io::ErrorKind::PermissionDenied => {
             "; it must be the recorder's user's (sudo chown), and a command may need sudo"
         }
@@ -194,14 +198,19 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
     }
 }
 
-fn remedy_of_index(error: &sqlx::Error) -> &'static str {
+fn remedy_of_index(action: &str, error: &sqlx::Error) -> &'static str {
+    match is_denied(error) {
+        true => remedy(action, io::ErrorKind::PermissionDenied),
+        false => "",
+    }
+}
+
+/// Whether the file is another user's.
+fn is_denied(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
-    // SQLITE_READONLY and SQLITE_CANTOPEN, whatever in particular: the file is another user's.
-    match code.map(|code| code & 0xff) {
-        Some(8 | 14) => remedy(io::ErrorKind::PermissionDenied),
-        _ => "",
-    }
+    // SQLITE_READONLY and SQLITE_CANTOPEN, whatever in particular.
+    matches!(code.map(|code| code & 0xff), Some(8 | 14))
 }
 
 /// Whether SQLite found no room for its files.
@@ -218,6 +227,17 @@ impl Error {
     /// Whether the index is no sound database any more.
     pub(crate) fn is_damage(&self) -> bool {
         matches!(self, Error::Index { source, .. } if crate::lost_index::is_damage(source))
+    }
+
+    /// The file or directory that this user may not use.
+    pub fn denied(&self) -> Option<&Path> {
+        match self {
+            Error::Index { path, source, .. } if is_denied(source) => Some(path),
+            Error::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some(path)
+            }
+            _ => None,
+        }
     }
 
     /// Whether there was no room on the disk.

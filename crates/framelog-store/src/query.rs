@@ -1,6 +1,7 @@
 //! Reading: cameras, frames, segments and gaps by time. Read-only, beside a running recorder or without one.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,8 +160,12 @@ impl Reader {
     pub async fn open(storage: &Path) -> Result<Self, Error> {
         let index = storage.join(layout::INDEX);
         // Before SQLite opens it: one that takes its place in between is noticed later.
-        let Some(inode) = inode(&index) else {
-            return Err(Error::NoIndex { path: index });
+        let inode = match inode(&index) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(Error::io(index, "read")(error));
+            }
+            Err(_) => return Err(Error::NoIndex { path: index }),
+            Ok(inode) => inode,
         };
         let options = SqliteConnectOptions::new()
             .filename(&index)
@@ -200,12 +205,12 @@ impl Reader {
 
     /// Whether another file is at the index's path now: what is written from now on can't be seen here.
     pub fn is_replaced(&self) -> bool {
-        inode(&self.index).is_some_and(|inode| inode != self.inode)
+        inode(&self.index).is_ok_and(|inode| inode != self.inode)
     }
 
     /// Whether nothing is at the index's path now.
     pub fn is_gone(&self) -> bool {
-        inode(&self.index).is_none()
+        inode(&self.index).is_err()
     }
 
     /// Who records here, as the index has it: a UUID.
@@ -394,10 +399,10 @@ impl Reader {
     }
 }
 
-/// Device and inode of a file, if there is one.
-fn inode(path: &Path) -> Option<(u64, u64)> {
-    let found = fs::metadata(path).ok()?;
-    Some((found.dev(), found.ino()))
+/// Device and inode of a file.
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// Connections, and the schema's version.

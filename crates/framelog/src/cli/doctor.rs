@@ -2,7 +2,7 @@
 //! what is recorded: that is `status`.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -106,7 +106,7 @@ async fn examine(config: &Config) -> Vec<Finding> {
         .filter(|report| report.storage.state == StorageState::Gone);
     found.extend(match lost {
         Some(report) => vec![disk::lost(&report.storage)],
-        None => storage(&config.storage, &footage, names.len()).await,
+        None => storage(&config.storage, &footage, names.len(), running.as_ref()).await,
     });
     found.push(process::open_files(
         open_files(running.as_ref()),
@@ -164,7 +164,12 @@ impl Footage {
 }
 
 /// The directory, or what is next above it while it isn't there.
-async fn storage(storage: &Storage, footage: &Footage, cameras: usize) -> Vec<Finding> {
+async fn storage(
+    storage: &Storage,
+    footage: &Footage,
+    cameras: usize,
+    running: Option<&Report>,
+) -> Vec<Finding> {
     let there = match nearest(&storage.path).and_then(fs::canonicalize) {
         Ok(there) => there,
         Err(error) => {
@@ -176,7 +181,7 @@ async fn storage(storage: &Storage, footage: &Footage, cameras: usize) -> Vec<Fi
     let mount = disk::mount_of(&mountinfo, &there);
     let mut found = vec![
         disk::file_system(mount.as_ref()),
-        permission(storage, &there),
+        permission(storage, &there, running),
     ];
     let free = match statvfs(&there) {
         Ok(space) => {
@@ -233,26 +238,46 @@ fn space_of(storage: &Storage, space: &StatVfs, footage: &Footage, cameras: usiz
     ]
 }
 
-/// Of the recorder's user where there is one, unless the directory is that of who asks and is not root.
-fn permission(storage: &Storage, there: &Path) -> Finding {
+/// Of the user as whom is recorded.
+fn permission(storage: &Storage, there: &Path, running: Option<&Report>) -> Finding {
+    const CHECK: &str = "permission";
+    let path = &storage.path;
+    match fs::metadata(there).map(|found| Owner::of(&found)) {
+        Ok(owner) => {
+            let is_there = nearest(path).is_ok_and(|nearest| nearest == path);
+            let user = recorder(running, is_there.then_some(owner));
+            process::permission(path, there, owner, &user)
+        }
+        Err(error) => {
+            let remedy = match error.kind() {
+                ErrorKind::PermissionDenied => "run it as one who may: sudo framelog doctor",
+                _ => "see who may enter the directories above it",
+            };
+            Finding::wrong(CHECK, format!("{}: {error}", path.display()), remedy)
+        }
+    }
+}
+
+/// As whom is recorded: as the recorder that runs. Without one, as the owner of the directory if that is who asks and not root, as the user of
+/// the unit where there is one, else as the directory's owner or, while there is none, who asks.
+fn recorder(running: Option<&Report>, directory: Option<Owner>) -> User {
+    let pid = running.and_then(|report| report.recorder.pid);
+    if let Some(user) = pid.and_then(User::of_process) {
+        return user;
+    }
     let asking = User {
         uid: geteuid().as_raw(),
         gid: getegid().as_raw(),
         groups: Vec::new(),
     };
-    match fs::metadata(there).map(|found| Owner::of(&found)) {
-        Ok(owner) => {
-            let is_own = asking.uid != 0 && asking.uid == owner.uid;
-            let recorder = User::of_recorder().filter(|_| !is_own);
-            let shown = there.display().to_string();
-            process::permission(&shown, owner, &recorder.unwrap_or(asking))
-        }
-        Err(error) => Finding::wrong(
-            "permission",
-            format!("{}: {error}", storage.path.display()),
-            "see who may enter the directories above it",
-        ),
-    }
+    let owner = directory.filter(|_| asking.uid != 0).map(|owner| User {
+        uid: owner.uid,
+        gid: owner.gid,
+        groups: Vec::new(),
+    });
+    let is_own = owner.as_ref().is_some_and(|owner| owner.uid == asking.uid);
+    let of_unit = User::of_recorder().filter(|_| !is_own);
+    of_unit.or(owner).unwrap_or(asking)
 }
 
 /// How many files the recorder may open: the one that runs or, without one, whoever asks. `None`: any number.

@@ -1,5 +1,5 @@
-//! The user that the package and the unit record as, and what it may do with a file. Who asks may be root, or somebody else. Not for what the
-//! running recorder does: that says itself what it can't do.
+//! The user that is recorded as, by the package's unit or by the recorder that runs, and what it may do with a file. Who asks may be root, or
+//! somebody else. Not for what the running recorder does: that says itself what it can't do.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -44,6 +44,25 @@ impl User {
     pub fn of_recorder() -> Option<Self> {
         let groups = fs::read_to_string("/etc/group").unwrap_or_default();
         Self::read(&fs::read_to_string("/etc/passwd").ok()?, &groups, NAME)
+    }
+
+    /// That of a process, if it is on this machine.
+    pub fn of_process(pid: u32) -> Option<Self> {
+        Self::read_status(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    }
+
+    /// The effective user of a table like /proc/PID/status (proc(5)).
+    fn read_status(status: &str) -> Option<Self> {
+        let numbers = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            let numbers = line.split_whitespace().map(str::parse);
+            numbers.collect::<Result<Vec<u32>, _>>().ok()
+        };
+        Some(Self {
+            uid: *numbers("Uid:")?.get(1)?,
+            gid: *numbers("Gid:")?.get(1)?,
+            groups: numbers("Groups:")?,
+        })
     }
 
     /// The user of this name in tables like /etc/passwd and /etc/group.
@@ -161,6 +180,14 @@ mod tests {
         };
         assert_eq!(User::read(passwd, groups, "framelog"), Some(found));
         assert_eq!(User::read(passwd, groups, "frame"), None);
+        let status =
+            "Name:\tframelog\nUid:\t0\t997\t997\t997\nGid:\t0\t996\t996\t996\nGroups:\t44 \n";
+        let running = User {
+            uid: 997,
+            gid: 996,
+            groups: vec![44],
+        };
+        assert_eq!(User::read_status(status), Some(running));
     }
 
     #[test]

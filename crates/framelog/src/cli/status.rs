@@ -8,6 +8,7 @@ use framelog_store::{identity, wall};
 use tokio::time::MissedTickBehavior;
 
 use super::output::{Stop, ended};
+use super::storage::for_reader;
 use super::{Failure, ask};
 use crate::config::Config;
 use crate::report::Report;
@@ -78,8 +79,8 @@ async fn watch(args: &Args, config: &Config) -> Result<(), Stop> {
 /// The report of the recorder that runs on the configured directory, or what the index knows.
 async fn find(config: &Config) -> Result<Report, Failure> {
     let storage = &config.storage.path;
-    let is_running = identity::is_recording(storage).map_err(Failure::failed)?;
-    let uuid = identity::uuid(storage).map_err(Failure::failed)?;
+    let is_running = identity::is_recording(storage).map_err(for_reader)?;
+    let uuid = identity::uuid(storage).map_err(for_reader)?;
     // Asked even if none seems to run: while the storage is gone, so is the lock.
     match ask::report(&config.http, uuid.as_deref(), storage).await {
         Ok(report) => return Ok(report),
@@ -91,7 +92,7 @@ async fn find(config: &Config) -> Result<Report, Failure> {
     }
     offline::report(config, is_running)
         .await
-        .map_err(Failure::failed)
+        .map_err(for_reader)
 }
 
 fn write(args: &Args, report: &Report) -> Result<(), Stop> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use framelog_store::{Reader, may_begin, reindex_is_due};
+use framelog_store::{Error, Reader, may_begin, reindex_is_due};
 
 use super::Failure;
 use crate::config::Config;
@@ -32,11 +32,22 @@ impl<A: clap::Args> Stored<A> {
                 for error in &errors {
                     eprintln!("framelog: warning: {error}");
                 }
-                may_begin(&storage.path, storage.uuid).map_err(Failure::failed)?;
+                may_begin(&storage.path, storage.uuid).map_err(for_reader)?;
                 storage.path
             }
         };
         Ok((self.args, storage))
+    }
+}
+
+/// What the store says, but for the remedy where who asks may not read: what belongs to the recorder's user is to stay so.
+pub fn for_reader(error: Error) -> Failure {
+    match error.denied() {
+        Some(path) => Failure::failed(format!(
+            "{}: this user may not read it; use sudo, or join the group that may read it",
+            path.display()
+        )),
+        None => Failure::failed(error),
     }
 }
 
@@ -45,7 +56,7 @@ impl<A: clap::Args> Stored<A> {
 /// # Errors
 /// What the store says.
 pub async fn open(storage: &Path) -> Result<Reader, Failure> {
-    let reader = Reader::open(storage).await.map_err(Failure::failed)?;
+    let reader = Reader::open(storage).await.map_err(for_reader)?;
     if reindex_is_due(storage) {
         eprintln!(
             "the index is being made anew, and may not know all footage yet; without a recorder that runs, `framelog reindex` goes on with it"

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::finding::Finding;
 use crate::cli::recorder_user::{Owner, User, WRITE_AND_ENTER};
@@ -66,10 +67,11 @@ pub fn port(
     }
 }
 
-/// Whether the recorder's user may write the storage directory, or what is there of it.
-pub fn permission(shown: &str, owner: Owner, user: &User) -> Finding {
+/// Whether the recorder's user may write the storage directory or, while that isn't there, make it in the one that is there above it.
+pub fn permission(path: &Path, there: &Path, owner: Owner, user: &User) -> Finding {
     const CHECK: &str = "permission";
     let (uid, gid) = (user.uid, user.gid);
+    let (path, shown) = (path.display(), there.display());
     match user.may(WRITE_AND_ENTER, owner) {
         true if uid == 0 => Finding::ok(CHECK, format!("root may write {shown}")),
         true => Finding::ok(
@@ -83,7 +85,7 @@ pub fn permission(shown: &str, owner: Owner, user: &User) -> Finding {
                 owner.uid,
                 owner.mode & 0o7777
             ),
-            format!("sudo chown {uid}:{gid} {shown}"),
+            format!("sudo install -d -o {uid} -g {gid} -m 750 {path}"),
         ),
     }
 }
@@ -132,9 +134,13 @@ mod tests {
                 gid: uid,
                 mode,
             };
-            permission("/p", owner, &user).level
+            permission(Path::new("/p/q"), Path::new("/p"), owner, &user)
         };
-        assert_eq!(level(997, 0o40750), Level::Ok);
-        assert_eq!(level(0, 0o40755), Level::Wrong);
+        assert_eq!(level(997, 0o40750).level, Level::Ok);
+        let not_yet = level(0, 0o40755);
+        assert_eq!(not_yet.level, Level::Wrong);
+        // What is there above it stays root's.
+        let remedy = "sudo install -d -o 997 -g 997 -m 750 /p/q";
+        assert_eq!(not_yet.remedy, remedy);
     }
 }
