@@ -138,6 +138,31 @@ fn check_connect_tells_cameras_that_answer_from_those_that_do_not() {
 }
 
 #[test]
+fn a_second_recorder_is_told_of_the_first_one() {
+    let place = Place::new("");
+    let storage = place.storage();
+    let port = crate::support::free_port();
+    place.write_config(&format!(
+        "[storage]\npath = {storage:?}\n[http]\nlisten = \"127.0.0.1:{port}\"\n"
+    ));
+    let daemon = place.run();
+    let begin = std::time::Instant::now();
+    while !place.log().contains(" started cameras=") {
+        assert!(begin.elapsed() < Duration::from_secs(20), "{}", place.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let output = place.command(&["run"]);
+    assert_error(
+        &output,
+        1,
+        &["another recorder is running on this directory"],
+    );
+    assert!(!text(&output).contains("listening"), "{}", text(&output));
+    let stopped = daemon.stop(Duration::from_secs(10));
+    assert!(stopped.expect("a stop in time").success());
+}
+
+#[test]
 fn run_refuses_a_file_that_is_not_there() {
     let output = program()
         .args(["run", "--config", "/nonexistent/framelog.toml"])

@@ -1,8 +1,9 @@
 //! `framelog run`: the daemon under its signals. What it does is `crate::run`'s.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use framelog_store::identity;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -35,6 +36,7 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     tokio::spawn(logging::tell_of_lines_left_out());
     let (config, warnings) = Config::load(&file).map_err(|p| Failure::configuration(&p))?;
     log_warnings(&warnings);
+    refuse_second(&config.storage.path)?;
     let signals =
         Signals::listen().map_err(|e| Failure::failed(format!("can't listen for signals: {e}")))?;
     let status = Arc::<Status>::default();
@@ -49,6 +51,17 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     record(config, status, received, reloads)
         .await
         .map_err(Failure::failed)
+}
+
+/// Of two recorders on a directory the second one would be told only that its port is taken.
+fn refuse_second(storage: &Path) -> Result<(), Failure> {
+    match identity::is_recording(storage) {
+        Ok(true) => Err(Failure::failed(framelog_store::Error::Locked {
+            path: storage.to_owned(),
+        })),
+        // What can't be looked at can't be opened either, and that says why.
+        _ => Ok(()),
+    }
 }
 
 struct Signals {
