@@ -145,6 +145,26 @@ fn unmounted_disk_is_told_and_waited_for_and_nothing_is_written_below_it() {
 }
 
 #[test]
+fn check_refuses_a_read_only_disk_as_the_recorder_does() {
+    let place = Place::new("[cameras.gate]\nurl = \"http://127.0.0.1:1/\"\n");
+    let Some(disk) = Mount::tmpfs(&place.storage(), "64m") else {
+        return;
+    };
+    assert_eq!(place.command(&["check"]).status.code(), Some(0));
+    disk.remount("ro");
+    for command in ["check", "run"] {
+        let output = place.command(&[command]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert!(
+            said.contains("read-only") || said.contains("Read-only"),
+            "{said}"
+        );
+        assert!(said.contains("mount it read-write"), "{command}: {said}");
+    }
+}
+
+#[test]
 fn foreign_disk_in_its_place_is_left_alone() {
     let camera = Camera::start(Listen::plainly(61), live(50));
     let Some(mut disk) = Disk::new(&camera.section("gate", "/")) else {

@@ -64,14 +64,15 @@ pub(super) enum Outcome {
 /// Checks, and prints a line for each camera; of the storage directory, on standard error, what there is to say.
 ///
 /// # Errors
-/// The configuration is wrong, or a camera gave no picture.
+/// The configuration is wrong, the disk is read-only, or a camera gave no picture.
 pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
     let file = args.file.unwrap_or(config);
     let (config, warnings) = Config::load(&file).map_err(|p| Failure::configuration(&p))?;
     for warning in &warnings {
         eprintln!("framelog: warning: {warning}");
     }
-    for note in storage::notes(&config.storage).await {
+    let notes = storage::notes(&config.storage).await;
+    for note in notes.map_err(Failure::failed)? {
         eprintln!("framelog: {note}");
     }
     if let Some(note) = removal::note(&config.storage.path, &config.rules()).await {

@@ -11,7 +11,10 @@ use crate::cli::words;
 use crate::config::Storage;
 
 /// What there is to say, a line each; what is wrong begins with `warning: `.
-pub async fn notes(storage: &Storage) -> Vec<String> {
+///
+/// # Errors
+/// The one thing that keeps whichever user from recording there: the disk is read-only.
+pub async fn notes(storage: &Storage) -> Result<Vec<String>, String> {
     let path = &storage.path;
     let mut notes = Vec::new();
     if let Err(error) = look_at_storage(path, storage.uuid).await {
@@ -21,15 +24,15 @@ pub async fn notes(storage: &Storage) -> Vec<String> {
         Ok(there) => there,
         Err(error) => {
             notes.push(format!("warning: storage.path {}: {error}", path.display()));
-            return notes;
+            return Ok(notes);
         }
     };
     // With a uuid the recorder waits for the disk, and makes nothing; that has been said.
     if storage.uuid.is_none() || path == there {
-        notes.extend(place(path, there));
+        notes.extend(place(path, there)?);
     }
     notes.push(room(storage, there));
-    notes
+    Ok(notes)
 }
 
 /// The directory itself or, while that isn't there, the one that is next above it.
@@ -54,29 +57,29 @@ pub fn nearest(path: &Path) -> io::Result<&Path> {
     Err(ErrorKind::NotFound.into())
 }
 
-/// Whether it can be made or written by who asks.
-fn place(path: &Path, there: &Path) -> Option<String> {
+/// Whether it can be made or written by who asks; an error if by nobody.
+fn place(path: &Path, there: &Path) -> Result<Option<String>, String> {
     let (shown, above) = (path.display(), there.display());
-    match (
-        access(there, Access::WRITE_OK | Access::EXEC_OK),
-        path == there,
-    ) {
-        (Ok(()), true) => None,
-        (Ok(()), false) => Some(format!(
-            "storage.path {shown} is not there yet; the recorder makes it at its start"
-        )),
-        (Err(Errno::ROFS), _) => Some(format!(
-            "warning: storage.path {shown}: the disk is read-only; mount it read-write"
-        )),
-        (Err(error), true) => Some(format!(
-            "warning: storage.path {shown}: this user can't write there: {}; the recorder's user must be able to",
-            io::Error::from(error)
-        )),
-        (Err(error), false) => Some(format!(
-            "warning: storage.path {shown} is not there, and this user can't make it in {above}: {}; the recorder's user must be able to, or make it for that user",
-            io::Error::from(error)
-        )),
+    let is_there = path == there;
+    let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) else {
+        return Ok((!is_there).then(|| {
+            format!("storage.path {shown} is not there yet; the recorder makes it at its start")
+        }));
+    };
+    if error == Errno::ROFS {
+        return Err(format!(
+            "storage.path {shown}: the disk is read-only, and the recorder won't start; mount it read-write"
+        ));
     }
+    let error = io::Error::from(error);
+    Ok(Some(match is_there {
+        true => format!(
+            "warning: storage.path {shown}: this user can't write there: {error}; the recorder's user must be able to"
+        ),
+        false => format!(
+            "warning: storage.path {shown} is not there, and this user can't make it in {above}: {error}; the recorder's user must be able to, or make it for that user"
+        ),
+    }))
 }
 
 /// How much room there is, against `min_free`.
@@ -120,12 +123,12 @@ mod tests {
             min_free: 0,
             ..Storage::default()
         };
-        let there = notes(&at("")).await;
+        let there = notes(&at("")).await.unwrap();
         assert!(
             there.len() == 1 && there[0].contains(" free of "),
             "{there:?}"
         );
-        let coming = notes(&at("a/b")).await;
+        let coming = notes(&at("a/b")).await.unwrap();
         assert!(
             coming.len() == 2
                 && coming[0].contains("is not there yet; the recorder makes it")
@@ -137,7 +140,7 @@ mod tests {
             uuid: Some(framelog_store::Uuid::nil()),
             ..at("a/b")
         };
-        let awaited = notes(&pinned).await;
+        let awaited = notes(&pinned).await.unwrap();
         assert!(
             awaited.iter().all(|note| !note.contains("makes it")),
             "{awaited:?}"
@@ -153,14 +156,14 @@ mod tests {
             path: file.join("footage"),
             ..Storage::default()
         };
-        let said = notes(&in_file).await.join("\n");
+        let said = notes(&in_file).await.unwrap().join("\n");
         assert!(said.starts_with("warning: "), "{said}");
         let pinned = Storage {
             path: dir.path().to_owned(),
             uuid: Some(framelog_store::Uuid::from_u128(7)),
             ..Storage::default()
         };
-        let said = notes(&pinned).await.join("\n");
+        let said = notes(&pinned).await.unwrap().join("\n");
         assert!(
             said.starts_with("warning: ") && said.contains("does not record here"),
             "{said}"
