@@ -95,6 +95,26 @@ fn assert_all_there(place: &Place) -> Index {
 }
 
 #[test]
+fn check_refuses_a_read_only_disk_as_the_recorder_does() {
+    let place = Place::new("[cameras.gate]\nurl = \"http://127.0.0.1:1/\"\n");
+    let Some(disk) = Mount::tmpfs(&place.storage(), "64m") else {
+        return;
+    };
+    assert_eq!(place.command(&["check"]).status.code(), Some(0));
+    disk.remount("ro");
+    for command in ["check", "run"] {
+        let output = place.command(&[command]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert!(
+            said.contains("read-only") || said.contains("Read-only"),
+            "{said}"
+        );
+        assert!(said.contains("mount it read-write"), "{command}: {said}");
+    }
+}
+
+#[test]
 fn unmounted_disk_is_told_and_waited_for_and_nothing_is_written_below_it() {
     let camera = Camera::start(Listen::plainly(60), live(50));
     let Some(mut disk) = Disk::new(&camera.section("gate", "/")) else {
@@ -106,7 +126,9 @@ fn unmounted_disk_is_told_and_waited_for_and_nothing_is_written_below_it() {
         disk.unmount();
         wait_until(&disk.place, "alarm", || {
             let health = disk.place.health();
-            health.starts_with("HTTP/1.0 503") && health.contains("is not mounted")
+            health.starts_with("HTTP/1.0 503")
+                && health.contains("is not mounted")
+                && health.contains(r#""cameras":1,"#)
         });
         wait_until(&disk.place, "status", || {
             let status = disk.place.get("/api/status");
@@ -141,26 +163,6 @@ fn unmounted_disk_is_told_and_waited_for_and_nothing_is_written_below_it() {
             (gap.started_us + 1..gap.ended_us.expect("an end")).contains(&row.captured_us)
         };
         assert_eq!(rows.iter().find(within), None, "a frame within {gap:?}");
-    }
-}
-
-#[test]
-fn check_refuses_a_read_only_disk_as_the_recorder_does() {
-    let place = Place::new("[cameras.gate]\nurl = \"http://127.0.0.1:1/\"\n");
-    let Some(disk) = Mount::tmpfs(&place.storage(), "64m") else {
-        return;
-    };
-    assert_eq!(place.command(&["check"]).status.code(), Some(0));
-    disk.remount("ro");
-    for command in ["check", "run"] {
-        let output = place.command(&[command]);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
-        assert!(
-            said.contains("read-only") || said.contains("Read-only"),
-            "{said}"
-        );
-        assert!(said.contains("mount it read-write"), "{command}: {said}");
     }
 }
 

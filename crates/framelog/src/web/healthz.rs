@@ -6,10 +6,11 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use framelog_core::gap::GapReason;
 use serde::Serialize;
 
 use super::answer::json;
-use crate::status::{Snapshot, Status};
+use crate::status::{Reason, Snapshot, Status};
 
 /// 200 if all is well, else 503.
 pub async fn get(State(status): State<Arc<Status>>) -> Response {
@@ -70,7 +71,10 @@ impl<'s> Health<'s> {
         let is_well = failing.is_empty() && no_storage.is_none();
         Self {
             status: if is_well { "ok" } else { "failing" },
-            cameras: snapshots.iter().filter(|camera| camera.enabled).count(),
+            cameras: snapshots
+                .iter()
+                .filter(|camera| should_record(camera))
+                .count(),
             failing,
             frozen: snapshots.iter().filter_map(Frozen::of).collect(),
             storage: no_storage,
@@ -80,6 +84,13 @@ impl<'s> Health<'s> {
     fn is_well(&self) -> bool {
         self.failing.is_empty() && self.storage.is_none()
     }
+}
+
+/// Without storage no footage is expected of any camera, but wanted.
+fn should_record(camera: &Snapshot) -> bool {
+    let disabled = Reason::Gap(GapReason::Disabled);
+    let is_disabled = (camera.gap.as_ref()).is_some_and(|gap| gap.reason == disabled);
+    camera.is_configured && !is_disabled
 }
 
 impl<'s> Frozen<'s> {
@@ -113,11 +124,10 @@ impl<'s> Failing<'s> {
 mod tests {
     use std::time::Duration;
 
-    use framelog_core::gap::GapReason;
     use framelog_store::{Counters, Still};
 
     use super::*;
-    use crate::status::{Counts, Gap, NoStorage, Reason};
+    use crate::status::{Counts, Gap, NoStorage};
 
     fn camera(name: &str, enabled: bool, silent_s: u64, gap: Option<GapReason>) -> Snapshot {
         Snapshot {
@@ -193,6 +203,25 @@ mod tests {
                 r#""frozen":[{"camera":"still","what":"picture","since_us":7}]}"#
             )
         );
+    }
+
+    #[test]
+    fn cameras_that_should_record_are_counted_while_the_storage_is_gone() {
+        let gone = |name: &str| Snapshot {
+            enabled: false,
+            gap: Some(Gap {
+                reason: Reason::NoStorage,
+                detail: String::new(),
+            }),
+            ..camera(name, true, 1, None)
+        };
+        let removed = Snapshot {
+            is_configured: false,
+            ..gone("removed")
+        };
+        let off = camera("off", false, 1, Some(GapReason::Disabled));
+        let snapshots = [gone("gate"), off, removed, gone("yard")];
+        assert_eq!(Health::of(&snapshots, Some(String::new())).cameras, 2);
     }
 
     #[tokio::test]
