@@ -264,6 +264,24 @@ fn frame_gives_the_nearest_picture() {
 }
 
 #[test]
+fn frame_refuses_a_name_of_another_kind_and_a_folder_that_is_not_there() {
+    let (place, frames) = &*FOOTAGE;
+    let at = &frames[0].0.captured;
+    let png = place.path("picture.png");
+    let frame = |file: &std::path::Path| {
+        place.command(&["frame", "gate", at, "-o", &file.display().to_string()])
+    };
+    assert_error(&frame(&png), 2, &["picture.png", "name a .jpg"]);
+    assert!(!png.exists());
+    let nowhere = place.path("nowhere");
+    let words = [
+        &*nowhere.display().to_string(),
+        "there is no such folder; make it first",
+    ];
+    assert_error(&frame(&nowhere.join("a.jpg")), 1, &words);
+}
+
+#[test]
 fn frame_refuses_a_time_that_it_cannot_read() {
     assert_error(
         &FOOTAGE.0.command(&["frame", "gate", "noonish"]),

@@ -1,6 +1,7 @@
 //! `framelog frame`: the one picture nearest to a time; of H.264 and H.265 with those before it that it needs.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::ffi::OsStr;
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use framelog_core::frame::Codec;
@@ -56,6 +57,9 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     let Some(frame) = nearest else {
         return Err(no_footage(&reader, &args).await);
     };
+    if let Some(output) = &args.output {
+        require_ending(output, &args, frame.codec)?;
+    }
     let picture = picture(&reader, &args, &frame).await?;
     eprintln!("{}", which(&frame, args.time, args.utc));
     match destination(&args, &frame) {
@@ -107,11 +111,36 @@ async fn picture(reader: &Reader, args: &Args, frame: &FrameRow) -> Result<Vec<u
     }
 }
 
+/// Makes sure that a name doesn't promise what is not written: one without an ending promises nothing, nor is anything made of raw bytes.
+fn require_ending(output: &Path, args: &Args, codec: Codec) -> Result<(), Failure> {
+    let Some(ending) = output.extension().filter(|_| !args.raw) else {
+        return Ok(());
+    };
+    let (is_film, remedy) = match codec {
+        Codec::Mjpeg => (false, "name a .jpg"),
+        Codec::H264 | Codec::H265 => (
+            ending.eq_ignore_ascii_case("mp4"),
+            "name a .mp4, or a .jpg where ffmpeg is installed",
+        ),
+    };
+    if is_film || is_jpeg(ending) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{}: cannot write a frame of {} to .{}; {remedy}",
+        output.display(),
+        codec.name(),
+        ending.display()
+    )))
+}
+
 fn wants_jpeg(args: &Args) -> bool {
-    let extension = args.output.as_ref().and_then(|output| output.extension());
-    extension.is_some_and(|extension| {
-        extension.eq_ignore_ascii_case("jpg") || extension.eq_ignore_ascii_case("jpeg")
-    })
+    let ending = args.output.as_ref().and_then(|output| output.extension());
+    ending.is_some_and(is_jpeg)
+}
+
+fn is_jpeg(ending: &OsStr) -> bool {
+    ending.eq_ignore_ascii_case("jpg") || ending.eq_ignore_ascii_case("jpeg")
 }
 
 /// The file to write, or `None` for standard output.
@@ -141,10 +170,11 @@ fn print(picture: &[u8]) -> Result<(), Stop> {
 
 fn save(path: &Path, picture: &[u8]) -> Result<(), Failure> {
     std::fs::write(path, picture).map_err(|error| {
-        Failure::failed(format!(
-            "{}: cannot write the picture: {error}",
-            path.display()
-        ))
+        let folder = path.parent().unwrap_or(path).display();
+        Failure::failed(match error.kind() {
+            ErrorKind::NotFound => format!("{folder}: there is no such folder; make it first"),
+            _ => format!("{}: cannot write the picture: {error}", path.display()),
+        })
     })
 }
 
@@ -187,6 +217,36 @@ mod tests {
     use framelog_core::clock::ClockKind;
 
     use super::*;
+
+    #[test]
+    fn a_name_must_end_as_what_is_written() {
+        use Codec::{H264, H265, Mjpeg};
+        let fits = |name: &str, raw, codec| {
+            let args = Args {
+                camera: String::new(),
+                time: 0,
+                output: None,
+                raw,
+                utc: false,
+            };
+            require_ending(Path::new(name), &args, codec).is_ok()
+        };
+        for (name, codec) in [
+            ("a.jpg", Mjpeg),
+            ("a.JPEG", Mjpeg),
+            ("a", Mjpeg),
+            ("-", Mjpeg),
+            ("/dev/stdout", Mjpeg),
+            ("a.mp4", H264),
+            ("a.jpg", H265),
+        ] {
+            assert!(fits(name, false, codec), "{name}");
+        }
+        for (name, codec) in [("a.png", Mjpeg), ("a.mp4", Mjpeg), ("a.mkv", H264)] {
+            assert!(!fits(name, false, codec), "{name}");
+            assert!(fits(name, true, codec), "{name} --raw");
+        }
+    }
 
     #[test]
     fn the_distance_from_the_time_asked_for_is_said() {
