@@ -17,7 +17,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::layout::{self, SegmentName};
 use crate::scan::{self, frame_at};
-use crate::session;
+use crate::{rebuild, session};
 
 mod frames;
 mod kept;
@@ -206,6 +206,11 @@ impl Reader {
     /// Whether another file is at the index's path now: what is written from now on can't be seen here.
     pub fn is_replaced(&self) -> bool {
         inode(&self.index).is_ok_and(|inode| inode != self.inode)
+    }
+
+    /// Whether it is being made anew, and doesn't know all footage yet.
+    pub(crate) fn is_being_made(&self) -> bool {
+        self.index.parent().is_some_and(rebuild::is_due)
     }
 
     /// Whether nothing is at the index's path now.

@@ -196,6 +196,11 @@ impl Problem {
         }
     }
 
+    /// Whether it is footage that gets its rows when the index is made anew.
+    pub(super) fn is_adopted(&self) -> bool {
+        matches!(self, Problem::NotInIndex { .. })
+    }
+
     /// Whether something is wrong; false for what is only good to know.
     pub fn is_failure(&self) -> bool {
         *self != Problem::Foreign

@@ -569,6 +569,21 @@ async fn a_doomed_file_is_found_once_no_recorder_runs() {
 }
 
 #[tokio::test]
+async fn footage_that_an_index_which_is_made_anew_does_not_know_yet_is_no_finding() {
+    let dir = recorded(Container::Mjpeg).await;
+    alter(&dir, "DELETE FROM frames WHERE segment_id = :first").await;
+    alter(&dir, "DELETE FROM segments WHERE id = :first").await;
+    assert_eq!(
+        told(&dir, &Scope::default()).await,
+        [("not_in_index", "a".to_owned(), Some(0))]
+    );
+    fs::write(dir.path().join("reindex"), "begun \n").unwrap();
+    let (findings, totals) = found_in(dir.path(), &Scope::default()).await;
+    assert_eq!(findings, []);
+    assert_eq!((totals.findings, totals.awaited), (0, 1));
+}
+
+#[tokio::test]
 async fn a_damaged_index_is_told_and_nothing_else_looked_at() {
     let dir = recorded(Container::Mjpeg).await;
     let path = dir.path().join(layout::INDEX);

@@ -107,12 +107,19 @@ fn summary(totals: &Totals) -> String {
         1 => "; 1 file is not framelog's".to_owned(),
         files => format!("; {files} files are not framelog's"),
     };
+    let awaited = match totals.awaited {
+        0 => String::new(),
+        files => format!(
+            "; {} not in the index yet, which is being made anew",
+            words::count(files, "file")
+        ),
+    };
     let findings = match totals.findings {
         0 => "no finding".to_owned(),
         findings => words::count(findings, "finding"),
     };
     format!(
-        "verified {}, {}, {} of {}: {findings}{foreign}",
+        "verified {}, {}, {} of {}: {findings}{foreign}{awaited}",
         words::count(totals.segments, "segment"),
         words::count(totals.frames, "frame"),
         words::bytes(totals.bytes),
@@ -139,5 +146,8 @@ mod tests {
         );
         (totals.findings, totals.foreign) = (3, 1);
         assert!(summary(&totals).ends_with(": 3 findings; 1 file is not framelog's"));
+        totals.awaited = 2;
+        let awaited = "; 2 files not in the index yet, which is being made anew";
+        assert!(summary(&totals).ends_with(awaited));
     }
 }
