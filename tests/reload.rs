@@ -251,11 +251,15 @@ fn reload_says_what_changed_and_of_64_cameras_the_others_lose_no_frame() {
         )
     );
 
+    let off = |camera: &Camera, name| format!("{}enabled = false\n", camera.section(name, "/"));
+    let disabled = with(&[changed.section("changed", "/old"), off(&removed, "removed")]);
     let after = with(&[
         changed.section("changed", "/new"),
         added.section("added", "/"),
     ]);
     for (cameras, said) in [
+        (&disabled, "reloaded: disabled removed\n"),
+        (&before, "reloaded: enabled removed\n"),
         (
             &after,
             "reloaded: added added; removed removed; reconnected changed\n",

@@ -20,6 +20,12 @@ pub struct Reload {
     pub added: Vec<String>,
     /// Cameras that are there no longer.
     pub removed: Vec<String>,
+    /// Cameras that are to be recorded again.
+    #[serde(default)]
+    pub enabled: Vec<String>,
+    /// Cameras that are not to be recorded any more.
+    #[serde(default)]
+    pub disabled: Vec<String>,
     /// Cameras that were reconnected.
     pub changed: Vec<String>,
     /// What footage may go, in words.
@@ -90,6 +96,8 @@ impl Reload {
         let mut changes: Vec<String> = [
             ("added", &self.added),
             ("removed", &self.removed),
+            ("enabled", &self.enabled),
+            ("disabled", &self.disabled),
             ("reconnected", &self.changed),
         ]
         .into_iter()
@@ -139,6 +147,8 @@ mod tests {
         assert_eq!(
             said(Reload {
                 added: names(&["a", "b"]),
+                enabled: names(&["d"]),
+                disabled: names(&["e"]),
                 changed: names(&["c"]),
                 rules: names(&["retain none → 7 days"]),
                 restart: names(&["http"]),
@@ -146,7 +156,7 @@ mod tests {
                 ..Reload::default()
             }),
             "f.toml:1:1: doubtful\n\
-             reloaded: added a, b; reconnected c; what footage may go: retain none → 7 days\n\
+             reloaded: added a, b; enabled d; disabled e; reconnected c; what footage may go: retain none → 7 days\n\
              [http] changed: systemctl restart framelog applies it"
         );
         assert_eq!(

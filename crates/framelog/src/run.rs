@@ -364,12 +364,23 @@ async fn take_up(
         Ok(Changes {
             added,
             removed,
+            enabled,
+            disabled,
             changed,
         }) => {
-            tracing::info!(?added, ?removed, ?changed, "configuration applied");
+            tracing::info!(
+                ?added,
+                ?removed,
+                ?enabled,
+                ?disabled,
+                ?changed,
+                "configuration applied"
+            );
             Reload {
                 added,
                 removed,
+                enabled,
+                disabled,
                 changed,
                 ..about.ended(Outcome::Applied)
             }

@@ -57,7 +57,8 @@ impl<'d> Cameras<'d> {
             self.running.values().map(|running| &running.camera),
             cameras,
         );
-        for name in changes.removed.iter().chain(&changes.changed) {
+        let restarted: Vec<String> = changes.restarted().cloned().collect();
+        for name in changes.removed.iter().chain(&restarted) {
             if let Some(running) = self.running.get(name) {
                 running.task.stop();
             }
@@ -71,7 +72,7 @@ impl<'d> Cameras<'d> {
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
         self.store.forget_open_gaps(&names, wall::now_us()).await?;
         // Only when all old connections are closed may new ones be made: two cameras may have changed places.
-        let mut changed = self.end(&changes.changed).await;
+        let mut changed = self.end(&restarted).await;
         for camera in cameras {
             if let Some((log, was_recording)) = changed.remove(&camera.name) {
                 self.start(camera, log, was_recording);
@@ -139,6 +140,9 @@ impl<'d> Cameras<'d> {
 pub struct Changes {
     pub added: Vec<String>,
     pub removed: Vec<String>,
+    pub enabled: Vec<String>,
+    pub disabled: Vec<String>,
+    /// Those that changed otherwise.
     pub changed: Vec<String>,
 }
 
@@ -150,14 +154,26 @@ impl Changes {
         for camera in new {
             match old.remove(camera.name.as_str()) {
                 None => changes.added.push(camera.name.clone()),
-                Some(before) if !records_the_same(before, camera) => {
-                    changes.changed.push(camera.name.clone())
+                Some(before) if records_the_same(before, camera) => {}
+                Some(before) => {
+                    let those = match (before.enabled, camera.enabled) {
+                        (false, true) => &mut changes.enabled,
+                        (true, false) => &mut changes.disabled,
+                        _ => &mut changes.changed,
+                    };
+                    those.push(camera.name.clone());
                 }
-                Some(_) => {}
             }
         }
         changes.removed = old.into_keys().map(str::to_owned).collect();
         changes
+    }
+
+    /// Those that were there and are there, otherwise.
+    fn restarted(&self) -> impl Iterator<Item = &String> {
+        (self.enabled.iter())
+            .chain(&self.disabled)
+            .chain(&self.changed)
     }
 }
 
@@ -202,10 +218,28 @@ mod tests {
             Changes {
                 added: names(&["d"]),
                 removed: names(&["b"]),
-                changed: names(&["c"])
+                changed: names(&["c"]),
+                ..Changes::default()
             }
         );
         assert_eq!(Changes::between(old.iter(), &old), Changes::default());
+    }
+
+    #[test]
+    fn a_camera_that_is_switched_on_or_off_is_told_as_that() {
+        let on = camera("a", "http://a/");
+        let off = Camera {
+            enabled: false,
+            ..on.clone()
+        };
+        let disabled = Changes::between([on.clone()].iter(), std::slice::from_ref(&off));
+        assert_eq!(disabled.disabled, names(&["a"]));
+        let enabled = Changes::between([off].iter(), &[on]);
+        assert_eq!(enabled.enabled, names(&["a"]));
+        for changes in [disabled, enabled] {
+            assert!(changes.restarted().eq(["a"]));
+            assert!(changes.changed.is_empty());
+        }
     }
 
     #[test]
