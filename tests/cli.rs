@@ -138,6 +138,17 @@ fn check_connect_tells_cameras_that_answer_from_those_that_do_not() {
 }
 
 #[test]
+fn an_empty_name_of_the_file_in_the_environment_is_none() {
+    let output = program()
+        .env("FRAMELOG_CONFIG", "")
+        .arg("check")
+        .output()
+        .expect("the program starts");
+    let said = text(&output);
+    assert!(said.contains("/etc/framelog/framelog.toml"), "{said}");
+}
+
+#[test]
 fn a_second_recorder_is_told_of_the_first_one() {
     let place = Place::new("");
     let storage = place.storage();

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Problem;
 
@@ -43,14 +43,13 @@ use storage::Stored;
 #[derive(Debug, Parser)]
 #[command(name = "framelog", version, arg_required_else_help = true)]
 struct Cli {
-    /// The configuration file
+    /// The configuration file [env: FRAMELOG_CONFIG]
     #[arg(
         short,
         long,
         global = true,
         value_name = "FILE",
-        env = "FRAMELOG_CONFIG",
-        default_value = "/etc/framelog/framelog.toml"
+        default_value_os_t = default_config()
     )]
     config: PathBuf,
     #[command(subcommand)]
@@ -93,6 +92,12 @@ enum Command {
     Demo(demo::Args),
 }
 
+/// As the environment says; a variable that is empty says nothing.
+fn default_config() -> PathBuf {
+    let set = std::env::var_os("FRAMELOG_CONFIG").filter(|path| !path.is_empty());
+    set.map_or_else(|| "/etc/framelog/framelog.toml".into(), PathBuf::from)
+}
+
 /// Why a command failed: one line each, without an end, and the exit code.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -130,9 +135,10 @@ impl Failure {
 
 /// Runs the command that the arguments name, the program's own name first.
 pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
-        Err(error) => return explain(&error),
+        Err(error) => return explain(&error, &args),
     };
     match cli.command {
         Command::Run(args) => run::run(args, cli.config).await,
@@ -179,11 +185,12 @@ pub async fn main(args: impl Iterator<Item = OsString>) -> Result<(), Failure> {
 }
 
 /// Help and version are answers; anything else is an error, made one line.
-fn explain(error: &clap::Error) -> Result<(), Failure> {
+fn explain(error: &clap::Error, args: &[OsString]) -> Result<(), Failure> {
     if error.use_stderr()
         && error.kind() != clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     {
-        return Err(Failure::usage(one_line(&error.render().to_string())));
+        let message = one_line(&error.render().to_string());
+        return Err(Failure::usage(format!("{message}; see {}", help(args))));
     }
     // A closed pipe is the reader's choice.
     let _ = error.print();
@@ -204,25 +211,45 @@ fn one_line(message: &str) -> String {
         .flat_map(str::split_whitespace)
         .collect();
     let text = words.join(" ");
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    format!("{text}; see framelog --help")
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+}
+
+/// What explains the command that was meant.
+fn help(args: &[OsString]) -> String {
+    let program = Cli::command();
+    let command = args
+        .iter()
+        .skip(1)
+        .find_map(|arg| program.find_subcommand(arg));
+    match command {
+        Some(command) => format!("framelog {} --help", command.get_name()),
+        None => "framelog --help".to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn words(args: &str) -> Vec<OsString> {
+        let words = std::iter::once("framelog").chain(args.split_whitespace());
+        words.map(OsString::from).collect()
+    }
+
     fn parsed(args: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once("framelog").chain(args.split_whitespace()))
+        Cli::try_parse_from(words(args))
+    }
+
+    fn explained(args: &str) -> Result<(), Failure> {
+        explain(&parsed(args).unwrap_err(), &words(args))
     }
 
     fn failure(args: &str) -> Failure {
-        explain(&parsed(args).unwrap_err()).unwrap_err()
+        explained(args).unwrap_err()
     }
 
     #[test]
     fn arguments_are_consistent() {
-        use clap::CommandFactory as _;
         Cli::command().debug_assert();
     }
 
@@ -251,7 +278,7 @@ mod tests {
             ),
             (
                 "run --fast",
-                "unexpected argument '--fast' found tip: to pass '--fast' as a value, use '-- --fast'; see framelog --help",
+                "unexpected argument '--fast' found tip: to pass '--fast' as a value, use '-- --fast'; see framelog run --help",
             ),
         ] {
             assert_eq!(
@@ -268,7 +295,7 @@ mod tests {
     #[test]
     fn help_and_version_succeed() {
         for args in ["--version", "--help", "run --help"] {
-            assert_eq!(explain(&parsed(args).unwrap_err()), Ok(()));
+            assert_eq!(explained(args), Ok(()));
         }
     }
 }
