@@ -14,6 +14,9 @@ pub enum UnitError {
     /// A number alone.
     #[error("{0:?} has no unit: write a number and a unit, such as {1:?}")]
     NoUnit(String, &'static str),
+    /// A part of something.
+    #[error("{0:?}: percent can't be given here: write a number and a unit, such as {1:?}")]
+    Percent(String, &'static str),
     /// A unit that is not known.
     #[error("{unit:?} is not a unit: use one of {known}")]
     UnknownUnit {
@@ -187,7 +190,11 @@ fn parse(
         if !number.starts_with(|c: char| c.is_ascii_digit()) || number.matches('.').count() > 1 {
             return Err(UnitError::NoNumber(text.to_owned(), example));
         }
-        let (name, after) = split_while(after.trim_start(), char::is_alphabetic);
+        let after = after.trim_start();
+        if after.starts_with('%') {
+            return Err(UnitError::Percent(text.to_owned(), example));
+        }
+        let (name, after) = split_while(after, char::is_alphabetic);
         if name.is_empty() {
             return Err(UnitError::NoUnit(text.to_owned(), example));
         }
@@ -307,6 +314,13 @@ mod tests {
         assert_eq!(
             parse_size("2T").map_err(|e| e.to_string()),
             Err(format!(r#""T" is not a unit: use one of {SIZES_KNOWN}"#))
+        );
+        assert_eq!(
+            parse_size("10 %").map_err(|e| e.to_string()),
+            Err(
+                r#""10 %": percent can't be given here: write a number and a unit, such as "5 GB""#
+                    .to_owned()
+            )
         );
     }
 
