@@ -427,6 +427,33 @@ fn export_does_not_overwrite() {
 }
 
 #[test]
+fn export_names_a_file_that_is_gone_once() {
+    let camera = Camera::start(Listen::plainly(6), live(50));
+    let place = Place::new(&camera.section("gate", "/"));
+    let daemon = place.run();
+    place.wait_for("frames", Duration::from_secs(20), |index| {
+        (index.rows_of("gate").len() >= 10).then_some(())
+    });
+    let stopped = daemon.stop(Duration::from_secs(10));
+    assert!(stopped.expect("a stop in time").success());
+    let index = place.index().expect("an index");
+    let file = index.rows_of("gate")[0].path.clone();
+    std::fs::remove_file(place.storage().join(&file)).expect("a file");
+    let output = place.command(&[
+        "export",
+        "gate",
+        "--from",
+        "-1h",
+        "--to",
+        "now",
+        "-o",
+        "gone.mjpeg",
+    ]);
+    assert_error(&output, 1, &["its frames are left out"]);
+    assert_eq!(text(&output).matches(&file).count(), 1, "{}", text(&output));
+}
+
+#[test]
 fn export_of_nothing_says_so() {
     let (place, _) = &*FOOTAGE;
     let file = place.path("nothing.mjpeg").display().to_string();

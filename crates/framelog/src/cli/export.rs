@@ -199,7 +199,7 @@ impl Export<'_> {
             .payload(frame)
             .map_err(|error| error.to_string())
             .and_then(|payload| match is_jpeg {
-                true => check_begins_as_jpeg(payload),
+                true => check_begins_as_jpeg(frame, payload),
                 false => Ok(payload),
             }) {
             Ok(payload) => {
@@ -210,10 +210,7 @@ impl Export<'_> {
             }
             Err(reason) => {
                 if self.damaged.add(frame) {
-                    progress.say(&format!(
-                        "framelog: {}: {reason}; its frames are left out",
-                        frame.path.display()
-                    ));
+                    progress.say(&format!("framelog: {reason}; its frames are left out"));
                 }
             }
         }
@@ -222,11 +219,14 @@ impl Export<'_> {
 }
 
 /// Bytes in the place of a frame that are no frame: the file was damaged.
-fn check_begins_as_jpeg(payload: Vec<u8>) -> Result<Vec<u8>, String> {
+fn check_begins_as_jpeg(frame: &FrameRow, payload: Vec<u8>) -> Result<Vec<u8>, String> {
     if payload.starts_with(&[0xff, 0xd8]) {
         Ok(payload)
     } else {
-        Err("no picture where the index has one; the file is damaged".to_owned())
+        Err(format!(
+            "{}: no picture where the index has one; the file is damaged",
+            frame.path.display()
+        ))
     }
 }
 
