@@ -138,6 +138,23 @@ fn check_connect_tells_cameras_that_answer_from_those_that_do_not() {
 }
 
 #[test]
+fn check_connect_tells_cameras_in_the_order_of_the_file_however_long_each_takes() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("its address");
+    let sections = format!(
+        "[cameras.a]\nurl = \"http://{address}/\"\nstall_timeout = \"1 s\"\n\
+         [cameras.b]\nurl = \"http://127.0.0.1:1/\"\n"
+    );
+    let output = Place::new(&sections).command(&["check", "--connect"]);
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names: Vec<_> = lines
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert_eq!(names, ["a", "b"], "{lines}");
+}
+
+#[test]
 fn an_empty_name_of_the_file_in_the_environment_is_none() {
     let output = program()
         .env("FRAMELOG_CONFIG", "")

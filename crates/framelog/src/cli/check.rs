@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
-
 use crate::cli::{Failure, recorder_user};
 use crate::config::{Camera, Config};
 use crate::source::memory::Memory;
@@ -88,12 +86,16 @@ pub async fn run(args: Args, config: PathBuf) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let mut tries = JoinSet::new();
-    for camera in config.cameras.into_iter().filter(|camera| camera.enabled) {
-        tries.spawn(async move { Line::of(&camera, Some(first_picture(&camera).await)) });
-    }
+    let enabled = config.cameras.into_iter().filter(|camera| camera.enabled);
+    // All at once, and told in the order of the cameras.
+    let tries: Vec<_> = enabled
+        .map(|camera| {
+            tokio::spawn(async move { Line::of(&camera, Some(first_picture(&camera).await)) })
+        })
+        .collect();
     let (count, mut failed) = (tries.len(), 0);
-    while let Some(line) = tries.join_next().await {
+    for line in tries {
+        let line = line.await;
         let line = line.map_err(|_| Failure::failed("internal error; please report it"))?;
         failed += usize::from(matches!(line.connect, Some(Outcome::Failure { .. })));
         print(&line, args.json);
