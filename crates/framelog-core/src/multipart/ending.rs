@@ -195,7 +195,7 @@ impl Parser {
             }
             (None, None) if self.finished => {
                 let end = self.trim_line_ends(pending.start, self.window.end());
-                if self.ends_in_eoi(pending.start, end) {
+                if self.ends_in_padded_eoi(pending.start, end) {
                     return self.give(pending, end, true);
                 }
                 self.give_up(pending, SkipReason::Torn, self.window.end())
@@ -211,7 +211,7 @@ impl Parser {
     }
 
     fn give_torn(&mut self, pending: Pending, end: u64, has_scan: bool) -> Step {
-        let complete = self.ends_in_eoi(pending.start, end);
+        let complete = self.ends_in_padded_eoi(pending.start, end);
         if has_scan || complete {
             self.give(pending, end, complete)
         } else {
@@ -235,6 +235,11 @@ impl Parser {
     fn ends_in_eoi(&self, start: u64, end: u64) -> bool {
         end >= start + (SOI.len() + EOI.len()) as u64
             && self.window.begins(end - EOI.len() as u64, &EOI) == Some(true)
+    }
+
+    /// As [`Self::ends_in_eoi`], padding behind it or not.
+    fn ends_in_padded_eoi(&self, start: u64, end: u64) -> bool {
+        self.ends_in_eoi(start, self.trim_padding(start, end))
     }
 
     /// Whether no picture data come before `end`, so that an EOI there is a thumbnail's: inside a segment, or at its very end.

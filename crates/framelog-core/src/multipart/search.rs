@@ -219,10 +219,19 @@ impl Parser {
 
     /// `end` less all line ends before it.
     pub(super) fn trim_line_ends(&self, start: u64, end: u64) -> u64 {
+        self.trim(start, end, |byte| matches!(byte, b'\r' | b'\n'))
+    }
+
+    /// As [`Self::trim_line_ends`], less zeros and `FF` too: what a picture is filled up with.
+    pub(super) fn trim_padding(&self, start: u64, end: u64) -> u64 {
+        self.trim(start, end, |byte| matches!(byte, b'\r' | b'\n' | 0 | 0xFF))
+    }
+
+    fn trim(&self, start: u64, end: u64, off: impl Fn(u8) -> bool) -> u64 {
         let (mut at, mut trimmed) = (start, start);
         for piece in self.window.pieces(start) {
             let piece = &piece[..piece.len().min(end.saturating_sub(at) as usize)];
-            if let Some(offset) = piece.iter().rposition(|byte| !b"\r\n".contains(byte)) {
+            if let Some(offset) = piece.iter().rposition(|byte| !off(*byte)) {
                 trimmed = at + offset as u64 + 1;
             }
             at += piece.len() as u64;

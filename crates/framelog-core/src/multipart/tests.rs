@@ -505,6 +505,31 @@ fn pictures_without_a_structure_are_whole_if_they_end_in_an_eoi() {
 }
 
 #[test]
+fn a_picture_without_a_structure_is_whole_if_padding_follows_its_eoi() {
+    let broken: Vec<Vec<u8>> = three()
+        .iter()
+        .map(|picture| {
+            let (soi, rest) = picture.split_at(2);
+            [soi, b"\0\0", rest, &[0; 16], &[0xFF; 3]].concat()
+        })
+        .collect();
+    for head in [
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        for end in ["--b\r\n", ""] {
+            let stream = [stream_of(&broken, head, "\r\n"), end.into()].concat();
+            assert_eq!(frames(Some("b"), &stream), broken);
+            assert!(
+                events(Some("b"), &stream, &[50])
+                    .iter()
+                    .all(|event| matches!(event, Event::Part(part) if part.complete))
+            );
+        }
+    }
+}
+
+#[test]
 fn zeros_between_parts_are_passed_over() {
     let stream = stream_of(&three(), "--b\r\n\r\n", "\r\n\0\0\0");
     let found = frames(Some("b"), &stream);
