@@ -2,8 +2,13 @@
 
 use memchr::memmem;
 
+use crate::jpeg::SOI;
+
 /// The longest line that is taken for a delimiter, in bytes.
 pub(crate) const LINE_MAX: usize = 300;
+
+/// What a picture begins with: SOI, and the first byte of a marker.
+const PICTURE: [u8; 3] = [SOI[0], SOI[1], 0xFF];
 
 /// What is known about a body's delimiter: what the Content-Type declared, and what the body really uses.
 #[derive(Debug)]
@@ -194,7 +199,7 @@ impl Delimiter {
 }
 
 /// Whether what follows a needle makes it a delimiter line; `None` if there are too few bytes to tell. A needle that is not known exactly,
-/// or that does not begin a line, must be followed by a part's header.
+/// or that does not begin a line, must be followed by a part's header, or by a picture if the part has none.
 fn delimits(rest: &[u8], exact: bool, begins_line: bool) -> Option<bool> {
     if is_part_field(rest) {
         return Some(exact);
@@ -220,9 +225,9 @@ fn delimits(rest: &[u8], exact: bool, begins_line: bool) -> Option<bool> {
         return Some(true);
     }
     let next = rest[line_end..].trim_ascii_start();
-    if is_part_field(next) {
+    if is_part_field(next) || next.starts_with(&PICTURE) {
         Some(true)
-    } else if could_be_part_field(next) {
+    } else if could_be_part_field(next) || PICTURE.starts_with(next) {
         None
     } else {
         Some(false)

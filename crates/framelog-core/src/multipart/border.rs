@@ -17,12 +17,15 @@ impl Parser {
         if at == self.window.end() {
             return Step::Wait(State::Border { clean });
         }
-        let may_be_bare = clean || !self.delimiter.is_learned();
+        let bare = !self.delimiter.is_learned();
         match self.window.begins(at, &[SOI[0], SOI[1], 0xFF]) {
-            Some(true) if may_be_bare => {
-                let bare = !self.delimiter.is_learned();
-                return Step::Go(self.begin_payload(Headers::default(), at, bare));
-            }
+            Some(true) => match self.may_begin_picture(at, clean || bare) {
+                Some(true) => {
+                    return Step::Go(self.begin_payload(Headers::default(), at, bare));
+                }
+                None if !self.finished => return Step::Wait(State::Border { clean }),
+                _ => {}
+            },
             None if !self.finished => return Step::Wait(State::Border { clean }),
             _ => {}
         }
@@ -65,6 +68,16 @@ impl Parser {
                 Step::Go(State::Border { clean: false })
             }
         }
+    }
+
+    /// Whether an SOI between parts begins a picture. One behind junk may be part of it, unless it leads to a scan.
+    fn may_begin_picture(&self, at: u64, expected: bool) -> Option<bool> {
+        if expected {
+            return Some(true);
+        }
+        let limit = at + self.junk_max();
+        let came = self.window.end() >= limit;
+        self.leads_to_scan(at, limit).or(came.then_some(false))
     }
 
     /// Reads header lines up to the empty line, a delimiter, or an SOI where the empty line is missing.

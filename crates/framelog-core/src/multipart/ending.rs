@@ -31,7 +31,8 @@ impl Parser {
                 Step::Wait(state)
             };
         }
-        if self.ends_in_eoi(pending.start, end) && !self.ends_in_headers(pending.start, end) {
+        if self.ends_in_eoi(pending.start, end) && self.leads_to_scan(pending.start, end).is_some()
+        {
             return self.give(pending, end, true);
         }
         let next = self.next(end);
@@ -242,18 +243,19 @@ impl Parser {
         self.ends_in_eoi(start, self.trim_padding(start, end))
     }
 
-    /// Whether no picture data come before `end`, so that an EOI there is a thumbnail's: inside a segment, or at its very end.
-    fn ends_in_headers(&self, start: u64, end: u64) -> bool {
+    /// Whether the header segments of a JPEG lead to a scan; `None` if they don't end before `end`. An EOI there is a thumbnail's: inside a
+    /// segment, or at its very end.
+    pub(super) fn leads_to_scan(&self, start: u64, end: u64) -> Option<bool> {
         let mut walker = Walker::default();
         let mut at = start;
         for piece in self.window.pieces(start) {
             let piece = &piece[..piece.len().min(end.saturating_sub(at) as usize)];
-            let taken = walker.taken();
-            if walker.take_headers(piece) != Walk::More || walker.taken() - taken < piece.len() {
-                return false;
+            let found = walker.take_headers(piece);
+            if walker.has_scan() || found != Walk::More {
+                return Some(walker.has_scan());
             }
             at += piece.len() as u64;
         }
-        true
+        None
     }
 }

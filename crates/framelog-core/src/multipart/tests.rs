@@ -539,6 +539,58 @@ fn zeros_between_parts_are_passed_over() {
     }
 }
 
+#[test]
+fn a_part_without_headers_begins_with_its_picture_wherever_the_delimiter_is() {
+    for tail in [&b"\xFF"[..], b"\0\0", b"x"] {
+        let padded = three()
+            .into_iter()
+            .map(|picture| [&picture[..], tail].concat());
+        let padded: Vec<_> = padded.collect();
+        let stream = [stream_of(&padded, "--b\r\n\r\n", ""), b"--b\r\n".to_vec()].concat();
+        let mut found = frames(Some("b"), &stream);
+        // Behind the last there is no picture to tell the delimiter by.
+        let last = found.pop().unwrap_or_default();
+        assert_eq!(found, padded[..2]);
+        assert!(last.starts_with(&picture(3)));
+    }
+}
+
+#[test]
+fn a_picture_behind_junk_is_found_if_it_leads_to_a_scan() {
+    let pictures: Vec<_> = (0..4).map(picture).collect();
+    let thumbnail = [&b"\xFF\xD8\xFF\xE0"[..], &[9; 90]].concat();
+    for junk in [&b"garbled"[..], b"\x01\n\0\0", &thumbnail] {
+        let head = "--b\r\nContent-Length: LEN\r\n\r\n";
+        let stream = [
+            &stream_of(&pictures[..2], head, "\r\n")[..],
+            b"garbled\r\n",
+            junk,
+            b"\r\n\r\n",
+            &pictures[2],
+            b"\r\n",
+            &stream_of(&pictures[3..], head, "\r\n"),
+        ]
+        .concat();
+        assert_eq!(
+            frames(Some("b"), &stream),
+            pictures,
+            "{}",
+            junk.escape_ascii()
+        );
+    }
+}
+
+#[test]
+fn a_picture_behind_headers_that_are_too_long_is_not_lost() {
+    let pictures = three();
+    let objects = "x".repeat(20_000);
+    let head = format!("--b\r\nContent-Length: LEN\r\nX-Objects: {objects}\r\n\r\n");
+    let stream = stream_of(&pictures, &head, "\r\n");
+    for size in [1000, stream.len()] {
+        assert_eq!(payloads(&events(Some("b"), &stream, &[size])), pictures);
+    }
+}
+
 /// A snapshot's body, with what the response announced for its length, pushed in pieces.
 fn snapshot(length: Option<u64>, body: &[u8], size: usize) -> Vec<(Vec<u8>, bool)> {
     let mut parser = Parser::new(None, Limits::default());
