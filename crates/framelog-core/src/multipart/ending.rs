@@ -138,7 +138,9 @@ impl Parser {
                 }
                 return self.give(pending, end, true);
             }
-            _ if self.finished || self.settling => return self.give(pending, end, true),
+            Next::Unknown if self.finished || self.settling => {
+                return self.give(pending, end, true);
+            }
             Next::Unknown => {
                 pending.body = Body::Padded { end, searched };
                 return Step::Wait(State::Payload(pending));
@@ -153,6 +155,10 @@ impl Parser {
                 let padded = self.before_line_end(end, delimiter);
                 self.give(pending, padded, true)
             }
+            None if !field && searched_now < limit && (self.finished || self.settling) => {
+                let padded = self.came_of_padding(end);
+                self.give(pending, padded, true)
+            }
             None if !field && searched_now < limit => {
                 pending.body = Body::Padded {
                     end,
@@ -163,6 +169,14 @@ impl Parser {
             // A delimiter that is no longer one, or endless junk: only this part is touched by it.
             _ => self.give(pending, end, true),
         }
+    }
+
+    /// How far the padding behind an EOI reaches if no more of it comes. A second JPEG there (MPO) is whole or is left to be a picture.
+    fn came_of_padding(&self, end: u64) -> u64 {
+        let came = self.before_line_end(end, self.window.end());
+        let second_torn = self.window.begins(end, &SOI) == Some(true)
+            && self.take(&mut Walker::default(), end, came) != Walk::End;
+        if second_torn { end } else { came }
     }
 
     /// A torn JPEG, or none at all by its structure: it ends at the next delimiter, or at the next SOI where there are none.

@@ -910,6 +910,54 @@ fn a_quiet_camera_gets_its_last_picture_out() {
     }
 }
 
+#[test]
+fn padding_is_the_pictures_whether_or_not_the_next_delimiter_is_there() {
+    let picture = picture(1);
+    let second = jpeg(&[], &scan(50, 2));
+    let padding = [&[0xFF; 30][..], &[0x11; 10]].concat();
+    for behind in [padding, second.clone(), [&second[..], b"\0\0"].concat()] {
+        let padded = [&picture[..], &behind].concat();
+        let stream = stream_of(
+            std::slice::from_ref(&padded),
+            &format!("--b\r\n{TYPE}\r\n"),
+            "\r\n",
+        );
+        let given = |end: fn(&mut Parser)| {
+            let mut parser = Parser::new(Some(b"b"), Limits::default());
+            parser.push(stream.clone().into(), 5);
+            assert_eq!(parser.poll(), None);
+            end(&mut parser);
+            let events: Vec<_> = std::iter::from_fn(|| parser.poll()).collect();
+            payloads(&events)
+        };
+        let expected = [padded];
+        assert_eq!(
+            given(|parser| parser.push(Bytes::from_static(b"--b\r\n"), 6)),
+            expected
+        );
+        assert_eq!(given(Parser::settle), expected);
+        assert_eq!(given(Parser::finish), expected);
+    }
+}
+
+#[test]
+fn a_second_picture_that_came_in_part_is_not_torn_by_silence() {
+    let (first, second) = (picture(1), picture(2));
+    let mut parser = Parser::new(Some(b"b"), Limits::default());
+    parser.push(
+        [&b"--b\r\n\r\n"[..], &first, &second[..100]]
+            .concat()
+            .into(),
+        5,
+    );
+    assert_eq!(parser.poll(), None);
+    parser.settle();
+    let mut found = payloads(&Vec::from_iter(parser.poll()));
+    parser.push([&second[100..], b"\r\n--b\r\n"].concat().into(), 6);
+    found.extend(payloads(&Vec::from_iter(parser.poll())));
+    assert_eq!(found, [first, second]);
+}
+
 /// Line ends before a picture that its length counts in: it then ends behind the line end after it.
 #[test]
 fn a_line_end_within_the_length_is_left_out_whether_or_not_the_next_delimiter_is_there() {
