@@ -70,6 +70,8 @@ pub struct Parser {
     state: State,
     /// No more bytes will come.
     finished: bool,
+    /// They ended where the response said.
+    ended_properly: bool,
     /// No more bytes came for a while.
     settling: bool,
     evidence: bool,
@@ -89,6 +91,7 @@ impl Parser {
             delimiter: Delimiter::new(boundary),
             state: State::Border { clean: true },
             finished: false,
+            ended_properly: false,
             settling: false,
             evidence: false,
             penance: 0,
@@ -115,6 +118,12 @@ impl Parser {
     /// No more bytes will come: a JPEG that is whole is handed out by the next [`Parser::poll`], a torn one is skipped.
     pub fn finish(&mut self) {
         self.finished = true;
+    }
+
+    /// As [`Parser::finish`], where the response said where it ends: a JPEG without EOI is no torn one then.
+    pub fn finish_properly(&mut self) {
+        self.ended_properly = true;
+        self.finish();
     }
 
     /// No bytes have come for a while (some 200 ms): the next [`Parser::poll`] hands out a JPEG that is whole even if what follows it, by

@@ -210,8 +210,8 @@ impl Parser {
             }
             (None, None) if self.finished => {
                 let end = self.trim_line_ends(pending.start, self.window.end());
-                if self.ends_in_padded_eoi(pending.start, end) {
-                    return self.give(pending, end, true);
+                if self.ended_properly || self.ends_in_padded_eoi(pending.start, end) {
+                    return self.give_torn(pending, end, has_scan);
                 }
                 self.give_up(pending, SkipReason::Torn, self.window.end())
             }

@@ -642,6 +642,29 @@ fn an_expected_picture_is_found_whatever_its_length_says() {
 }
 
 #[test]
+fn a_picture_without_eoi_is_kept_where_the_response_properly_ends() {
+    let picture = picture(3);
+    let endless = &picture[..picture.len() - 2];
+    let without_scan = &picture[..30];
+    for head in ["", "--b\r\nContent-Type: image/jpeg\r\n\r\n"] {
+        let given = |payload: &[u8], end: fn(&mut Parser)| {
+            let mut parser = Parser::new(None, Limits::default());
+            parser.push([head.as_bytes(), payload, b"\r\n"].concat().into(), 7);
+            assert_eq!(parser.poll(), None);
+            end(&mut parser);
+            match parser.poll() {
+                Some(Event::Part(part)) => Some((part.payload.to_vec(), part.complete)),
+                _ => None,
+            }
+        };
+        let kept = Some((endless.to_vec(), false));
+        assert_eq!(given(endless, Parser::finish_properly), kept);
+        assert_eq!(given(endless, Parser::finish), None);
+        assert_eq!(given(without_scan, Parser::finish_properly), None);
+    }
+}
+
+#[test]
 fn padding_behind_the_eoi_is_kept_whether_there_is_a_length_or_not() {
     let padded: Vec<_> = three()
         .into_iter()

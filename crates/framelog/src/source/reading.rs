@@ -361,12 +361,13 @@ impl Reading {
     }
 
     fn meet_end(&mut self, end: BodyEnd, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
-        self.finish(out);
-        let was_snapshot = self.was_snapshot(&end);
-        if !matches!(end, BodyEnd::Complete) {
+        if matches!(end, BodyEnd::Complete) {
+            self.parser.finish_properly();
+        } else {
             self.body = None;
         }
-        match was_snapshot {
+        self.finish(out);
+        match self.was_snapshot(&end) {
             true => Ok(Progress::Snapshot),
             false => Err(Fault::End(end)),
         }
