@@ -7,7 +7,7 @@ pub const EOI: [u8; 2] = [0xFF, 0xD9];
 
 const MARKER_SOI: u8 = 0xD8;
 const MARKER_EOI: u8 = 0xD9;
-const MARKER_SOS: u8 = 0xDA;
+pub(crate) const MARKER_SOS: u8 = 0xDA;
 const MARKER_DHT: u8 = 0xC4;
 const MARKER_COM: u8 = 0xFE;
 

@@ -71,13 +71,13 @@ impl Parser {
     }
 
     /// Whether an SOI between parts begins a picture. One behind junk may be part of it, unless it leads to a scan.
-    fn may_begin_picture(&self, at: u64, expected: bool) -> Option<bool> {
+    fn may_begin_picture(&mut self, at: u64, expected: bool) -> Option<bool> {
         if expected {
             return Some(true);
         }
         let limit = at + self.junk_max();
         let came = self.window.end() >= limit;
-        self.leads_to_scan(at, limit).or(came.then_some(false))
+        self.begins_picture(at, limit).or(came.then_some(false))
     }
 
     /// Reads header lines up to the empty line, a delimiter, or an SOI where the empty line is missing.

@@ -31,8 +31,7 @@ impl Parser {
                 Step::Wait(state)
             };
         }
-        if self.ends_in_eoi(pending.start, end) && self.leads_to_scan(pending.start, end).is_some()
-        {
+        if self.ends_in_eoi(pending.start, end) && !self.ends_in_headers(pending.start, end) {
             return self.give(pending, end, true);
         }
         let next = self.next(end);
@@ -41,7 +40,13 @@ impl Parser {
             return Step::Wait(State::Payload(pending));
         }
         let mut walker = Walker::default();
-        let complete = self.take(&mut walker, pending.start, end) == Walk::End;
+        let found = self.take(&mut walker, pending.start, end);
+        if next == Next::Unknown && !self.finished && found == Walk::More && !walker.has_scan() {
+            // An EOI there is a thumbnail's: silence doesn't make it the picture's.
+            pending.body = Body::Counted;
+            return Step::Wait(State::Payload(pending));
+        }
+        let complete = found == Walk::End;
         let structural_end = pending.start + walker.taken() as u64;
         let refuted = matches!(next, Next::Other | Next::Field)
             || complete && self.next(structural_end) == Next::Delimiter;
@@ -94,7 +99,7 @@ impl Parser {
             {
                 let end = pending.start + walker.taken() as u64;
                 match self.next(end) {
-                    Next::Unknown if !self.finished && !self.settling => {
+                    Next::Unknown if !(self.finished || self.settling && walker.has_scan()) => {
                         pending.body = Body::Walked(walker);
                         Step::Wait(State::Payload(pending))
                     }
@@ -186,16 +191,20 @@ impl Parser {
         has_scan: bool,
         searched: u64,
     ) -> Step {
-        let (delimiter, searched_now) = if pending.bare {
-            (None, self.window.end().saturating_sub(2).max(searched))
+        let limit = self.too_large_at(&pending);
+        let (delimiter, no_delimiter_before) = if pending.bare {
+            (None, self.window.end().min(limit))
         } else {
-            self.find_delimiter(pending.start, searched, self.too_large_at(&pending))
+            self.find_delimiter(pending.start, searched, limit)
         };
-        let soi = if pending.bare || has_scan {
+        // No further than a delimiter would have been seen, so that the verdict is the same however much has come.
+        let seen = delimiter.unwrap_or(no_delimiter_before).min(limit);
+        let (soi, searched_now) = if pending.bare || has_scan {
             let from = searched.saturating_sub(2).max(pending.start + 2);
-            self.find_soi(from, delimiter.unwrap_or(self.too_large_at(&pending)))
+            let is_all = delimiter.is_some() || seen == limit || self.finished;
+            self.find_next_picture(from, seen, is_all)
         } else {
-            None
+            (None, seen)
         };
         match (delimiter, soi) {
             (_, Some(soi)) if pending.bare => self.give_torn(pending, soi, has_scan),
@@ -205,9 +214,7 @@ impl Parser {
                 let end = self.before_line_end(pending.start, delimiter);
                 self.give_torn(pending, end, has_scan)
             }
-            (None, None) if searched_now >= self.too_large_at(&pending) => {
-                self.give_up_too_large(pending)
-            }
+            (None, None) if seen >= limit => self.give_up_too_large(pending),
             (None, None) if self.finished => {
                 let end = self.trim_line_ends(pending.start, self.window.end());
                 if self.ended_properly || self.ends_in_padded_eoi(pending.start, end) {
@@ -223,6 +230,19 @@ impl Parser {
                 Step::Wait(State::Payload(pending))
             }
         }
+    }
+
+    /// The first SOI between two positions that leads to a scan there, and how far that is settled, which is all of it at the end of a
+    /// part. An SOI in noise leads nowhere.
+    fn find_next_picture(&mut self, mut from: u64, to: u64, is_all: bool) -> (Option<u64>, u64) {
+        while let Some(soi) = self.find_soi(from, to) {
+            match self.begins_picture(soi, to) {
+                Some(true) => return (Some(soi), to),
+                None if !is_all => return (None, soi),
+                _ => from = soi + 2,
+            }
+        }
+        (None, to)
     }
 
     fn give_torn(&mut self, pending: Pending, end: u64, has_scan: bool) -> Step {
@@ -257,19 +277,18 @@ impl Parser {
         self.ends_in_eoi(start, self.trim_padding(start, end))
     }
 
-    /// Whether the header segments of a JPEG lead to a scan; `None` if they don't end before `end`. An EOI there is a thumbnail's: inside a
-    /// segment, or at its very end.
-    pub(super) fn leads_to_scan(&self, start: u64, end: u64) -> Option<bool> {
+    /// Whether no picture data come before `end`, so that an EOI there is a thumbnail's: inside a segment, or at its very end.
+    fn ends_in_headers(&self, start: u64, end: u64) -> bool {
         let mut walker = Walker::default();
         let mut at = start;
         for piece in self.window.pieces(start) {
             let piece = &piece[..piece.len().min(end.saturating_sub(at) as usize)];
-            let found = walker.take_headers(piece);
-            if walker.has_scan() || found != Walk::More {
-                return Some(walker.has_scan());
+            let taken = walker.taken();
+            if walker.take_headers(piece) != Walk::More || walker.taken() - taken < piece.len() {
+                return false;
             }
             at += piece.len() as u64;
         }
-        None
+        true
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use memchr::memmem;
 
 use crate::delimiter::{self, Found, LINE_MAX, Next};
-use crate::jpeg::SOI;
+use crate::jpeg::{MARKER_SOS, SOI};
 
 use super::Parser;
 
@@ -12,6 +12,8 @@ use super::Parser;
 pub(super) const LINE_END_MAX: u64 = 3;
 /// How far a search looks at first, in bytes; then twice as far again and again, so that what is near costs little however much is here.
 const SEARCH_BYTES: u64 = 1 << 10;
+/// How many header segments a picture is looked through for, so that noise made of nothing else costs little.
+const HEADER_SEGMENTS_MAX: usize = 32;
 /// How much of a part that is no picture is shown, in bytes.
 const BEGINNING_MAX: usize = 512;
 
@@ -169,6 +171,25 @@ impl Parser {
         self.search(from, to, needle.len() - 1, |bytes| {
             memmem::find(bytes, &needle)
         })
+    }
+
+    /// Whether the header segments behind an SOI lead to a scan; `None` if they don't before `to`.
+    pub(super) fn begins_picture(&mut self, soi: u64, to: u64) -> Option<bool> {
+        let mut at = soi + SOI.len() as u64;
+        for _ in 0..HEADER_SEGMENTS_MAX {
+            self.copy(at, to.min(at + 4));
+            at += match *self.scratch.as_slice() {
+                // A fill byte.
+                [0xFF, 0xFF, ..] => 1,
+                [0xFF, MARKER_SOS, _, _] => return Some(true),
+                [0xFF, 0xC0..=0xCF | 0xDB..=0xFE, high, low] => {
+                    2 + u64::from(u16::from_be_bytes([high, low]))
+                }
+                [_, _, _, _] => return Some(false),
+                _ => return None,
+            };
+        }
+        Some(false)
     }
 
     /// The first place between two positions that `find` finds, which may be in two stretches up to `overlap` bytes before the border.

@@ -591,6 +591,47 @@ fn a_picture_behind_headers_that_are_too_long_is_not_lost() {
     }
 }
 
+#[test]
+fn an_soi_in_noise_does_not_begin_a_picture() {
+    let noise = [&scan(100, 6)[..], b"\xFF\xD8\xFF\xC7", &scan(300, 7)].concat();
+    let noisy = jpeg(&[], &noise);
+    let pictures = [picture(1), noisy, picture(2)];
+    let stream = stream_of(&pictures, "--b\r\nContent-Type: image/jpeg\r\n\r\n", "\r\n");
+    assert_eq!(frames(Some("b"), &stream), pictures);
+    let bare = [&picture(1)[..200], &pictures.concat()].concat();
+    let found = frames(None, &bare);
+    assert_eq!(found[..2], [picture(1)[..200].to_vec(), picture(1)]);
+    assert_eq!(found.last(), Some(&picture(2)));
+}
+
+#[test]
+fn a_length_that_ends_at_the_thumbnail_is_seen_through_after_silence() {
+    let thumbnail = picture(9);
+    let outer = jpeg(
+        &[(0xE1, &[&thumbnail[..], b"more"].concat())],
+        &scan(200, 4),
+    );
+    let cut = 6 + thumbnail.len();
+    let head = format!("--b\r\nContent-Length: {cut}\r\n\r\n");
+    for surprise in [None, Some("--b\r\nContent-Length: 1\r\n\r\n")] {
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        if let Some(head) = surprise {
+            parser.push([head.as_bytes(), &thumbnail, b"\r\n"].concat().into(), 5);
+            assert_eq!(parser.poll(), None);
+        }
+        parser.push([head.as_bytes(), &outer[..cut]].concat().into(), 5);
+        let before = std::iter::from_fn(|| parser.poll()).count();
+        assert_eq!(before, usize::from(surprise.is_some()));
+        parser.settle();
+        assert_eq!(parser.poll(), None);
+        parser.push([&outer[cut..], b"\r\n--b\r\n"].concat().into(), 6);
+        assert_eq!(
+            payloads(&Vec::from_iter(parser.poll())),
+            std::slice::from_ref(&outer)
+        );
+    }
+}
+
 /// A snapshot's body, with what the response announced for its length, pushed in pieces.
 fn snapshot(length: Option<u64>, body: &[u8], size: usize) -> Vec<(Vec<u8>, bool)> {
     let mut parser = Parser::new(None, Limits::default());
