@@ -16,6 +16,8 @@ pub(crate) struct Delimiter {
     /// `--boundary`, then `boundary` itself: some values have their dashes in already, some bodies leave them out.
     declared: Vec<Vec<u8>>,
     learned: Option<Vec<u8>>,
+    /// It came twice, or is the declared one. What came once may be a greeting (`--- stream begins ---`).
+    is_confirmed: bool,
 }
 
 /// What a line between parts is.
@@ -62,6 +64,7 @@ impl Delimiter {
         Self {
             declared,
             learned: None,
+            is_confirmed: false,
         }
     }
 
@@ -79,17 +82,21 @@ impl Delimiter {
             })
     }
 
+    /// What was learned, and what was declared as long as that may be the right one.
     fn known(&self) -> impl Iterator<Item = &[u8]> {
-        let declared: &[_] = if self.learned.is_some() {
+        let declared: &[_] = if self.is_confirmed {
             &[]
         } else {
             &self.declared
         };
+        let declared = declared
+            .iter()
+            .filter(|needle| !self.is_learned() || needle.starts_with(b"--"));
         self.learned.iter().chain(declared).map(Vec::as_slice)
     }
 
     /// Classifies a line (without its end) that stands between parts. With `clean`, nothing but line ends came since the last part, and
-    /// any line with two dashes is believed; it becomes the body's delimiter if there is none yet.
+    /// any line with two dashes is believed; it becomes the body's delimiter if none is confirmed yet.
     pub fn classify(&mut self, line: &[u8], clean: bool) -> Line {
         let line = line.trim_ascii_end();
         let known = self
@@ -97,6 +104,7 @@ impl Delimiter {
             .find_map(|needle| Some((needle.len(), rest_after(needle, line)?)));
         if let Some((length, headers_at)) = known {
             self.learn(&line[..length]);
+            self.is_confirmed = true;
             return Line::Delimiter { headers_at };
         }
         if line.starts_with(b"--") && line.len() <= LINE_MAX && (clean || !self.is_learned()) {
@@ -104,7 +112,7 @@ impl Delimiter {
             let name = line[..headers_at.unwrap_or(line.len())].trim_ascii_end();
             let name = name.strip_suffix(b"--").unwrap_or(name);
             // Two dashes alone would be found in any picture.
-            if self.learned.is_none() && name.len() > 2 {
+            if !self.is_confirmed && name.len() > 2 {
                 self.learn(name);
             }
             return Line::Delimiter { headers_at };
@@ -169,33 +177,53 @@ impl Delimiter {
 
     /// Searches for a delimiter line inside a payload. `begins_line`: the byte before `bytes` was a line end (or there is none).
     pub fn find(&self, bytes: &[u8], begins_line: bool, last: bool) -> Found {
-        let exact = match &self.learned {
-            Some(learned) => Some(learned.as_slice()),
-            None => self.declared.first().map(Vec::as_slice),
-        };
-        let needle = exact.unwrap_or(b"--");
-        let finder = memmem::Finder::new(needle);
-        let mut from = 0;
-        while let Some(offset) = finder.find(&bytes[from..]) {
-            let at = from + offset;
-            // Not behind the needle: one of dashes alone begins at every dash, wherever the search began.
-            from = at + 1;
-            let after_line_end = if at == 0 {
-                begins_line
-            } else {
-                matches!(bytes[at - 1], b'\r' | b'\n')
+        let needles = self
+            .known()
+            .filter(|needle| self.is_learned() || needle.starts_with(b"--"));
+        let mut found = None;
+        let (mut bytes, mut last) = (bytes, last);
+        for needle in needles {
+            let one = find_needle(Some(needle), bytes, begins_line, last);
+            found = match (one, found) {
+                (Found::At(at), _) => {
+                    // Another one counts only before it, where nothing is open any more.
+                    (bytes, last) = (&bytes[..at], true);
+                    Some(one)
+                }
+                (Found::NotBefore(one), Some(Found::NotBefore(other))) => {
+                    Some(Found::NotBefore(one.min(other)))
+                }
+                (Found::NotBefore(_), _) => found.or(Some(one)),
             };
-            // No further, so that the verdict is the same however much has come.
-            let rest = &bytes[at + needle.len()..];
-            let rest = &rest[..rest.len().min(2 * LINE_MAX)];
-            match delimits(rest, exact.is_some(), after_line_end) {
-                Some(true) => return Found::At(at),
-                None if !last && rest.len() < 2 * LINE_MAX => return Found::NotBefore(at),
-                _ => {}
-            }
         }
-        Found::NotBefore(bytes.len().saturating_sub(needle.len()))
+        found.unwrap_or_else(|| find_needle(None, bytes, begins_line, last))
     }
+}
+
+/// As [`Delimiter::find`], of one delimiter, or of any line that begins with dashes if none is known.
+fn find_needle(exact: Option<&[u8]>, bytes: &[u8], begins_line: bool, last: bool) -> Found {
+    let needle = exact.unwrap_or(b"--");
+    let finder = memmem::Finder::new(needle);
+    let mut from = 0;
+    while let Some(offset) = finder.find(&bytes[from..]) {
+        let at = from + offset;
+        // Not behind the needle: one of dashes alone begins at every dash, wherever the search began.
+        from = at + 1;
+        let after_line_end = if at == 0 {
+            begins_line
+        } else {
+            matches!(bytes[at - 1], b'\r' | b'\n')
+        };
+        // No further, so that the verdict is the same however much has come.
+        let rest = &bytes[at + needle.len()..];
+        let rest = &rest[..rest.len().min(2 * LINE_MAX)];
+        match delimits(rest, exact.is_some(), after_line_end) {
+            Some(true) => return Found::At(at),
+            None if !last && rest.len() < 2 * LINE_MAX => return Found::NotBefore(at),
+            _ => {}
+        }
+    }
+    Found::NotBefore(bytes.len().saturating_sub(needle.len()))
 }
 
 /// Whether what follows a needle makes it a delimiter line; `None` if there are too few bytes to tell. A needle that is not known exactly,
@@ -210,7 +238,7 @@ fn delimits(rest: &[u8], exact: bool, begins_line: bool) -> Option<bool> {
         .position(|byte| matches!(byte, b'\r' | b'\n'));
     let line = &rest[..line_end.unwrap_or(rest.len().min(LINE_MAX))];
     let plausible = if exact {
-        matches!(line.trim_ascii(), b"" | b"--" | b"-") || is_part_field(line)
+        matches!(line.trim_ascii(), b"" | b"--" | b"-") || is_part_field(line) || is_remark(line)
     } else {
         is_text(line)
     };
@@ -240,6 +268,7 @@ fn rest_after(needle: &[u8], line: &[u8]) -> Option<Option<usize>> {
     match rest.trim_ascii() {
         b"" | b"--" => Some(None),
         text if is_part_field(text) => Some(Some(line.len() - text.len())),
+        _ if needle.starts_with(b"--") && is_remark(rest) => Some(None),
         _ => None,
     }
 }
@@ -270,6 +299,11 @@ pub(crate) fn find_field_line(bytes: &[u8]) -> Option<usize> {
 
 fn find_part_field(line: &[u8]) -> Option<usize> {
     (0..line.len()).find(|&at| is_part_field(&line[at..]))
+}
+
+/// Whether the rest of a delimiter's line is a number or whatever a camera says there.
+fn is_remark(rest: &[u8]) -> bool {
+    matches!(rest.first(), Some(b' ' | b'\t' | b';')) && is_text(rest)
 }
 
 fn is_text(line: &[u8]) -> bool {

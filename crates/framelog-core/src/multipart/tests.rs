@@ -849,6 +849,43 @@ fn parts_that_are_no_pictures_are_skipped_and_told() {
 }
 
 #[test]
+fn the_first_line_of_dashes_is_not_the_delimiter_for_ever() {
+    let endless: Vec<_> = (0..5)
+        .map(picture)
+        .map(|picture| picture[..picture.len() - 2].to_vec())
+        .collect();
+    for (declared, line) in [
+        (Some("camframe"), "--camframe"),
+        (Some("camframe"), "--camframe 00001"),
+        (Some("camframe"), "--camframe; n=1"),
+        (Some("--camframe"), "--camframe"),
+        (Some("camframe"), "--CamFrame"),
+        (None, "--camframe"),
+    ] {
+        for greeting in ["--- stream begins ---\r\n\r\n", ""] {
+            let parts = stream_of(&endless, &format!("{line}\r\n{TYPE}\r\n"), "\r\n");
+            let stream = [greeting.as_bytes(), &parts, line.as_bytes(), b"\r\n"].concat();
+            assert_eq!(frames(declared, &stream), endless, "{line} {greeting:?}");
+        }
+    }
+}
+
+#[test]
+fn a_numbered_delimiter_is_the_declared_one() {
+    let mut stream = Vec::new();
+    let mut sent = Vec::new();
+    for n in 0..4 {
+        let picture = picture(n);
+        let endless = &picture[..picture.len() - 2];
+        stream.extend(format!("--camframe {n:05}\r\n{TYPE}\r\n").into_bytes());
+        stream.extend([endless, b"\r\n"].concat());
+        sent.push(endless.to_vec());
+    }
+    stream.extend(b"--camframe 00004\r\n");
+    assert_eq!(frames(Some("camframe"), &stream), sent);
+}
+
+#[test]
 fn a_garbled_or_missing_boundary_costs_at_most_its_own_part() {
     let pictures: Vec<_> = (0..5).map(picture).collect();
     for length in ["Content-Length: LEN\r\n", ""] {
