@@ -12,6 +12,25 @@ use super::{LENGTH_UNSURPRISING, Parser, State, Step};
 /// How far behind an EOI padding may reach in a part without a length, in bytes.
 const PADDING_MAX: u64 = 64 << 10;
 
+/// What the types of parts without a JPEG begin with. They may hold previews that are not footage.
+const OTHER_TYPES: [&str; 7] = [
+    "text/",
+    "audio/",
+    "video/",
+    "application/",
+    "image/webp",
+    "image/png",
+    "image/gif",
+];
+/// Of these, the ones that JPEGs come under too.
+const MAYBE_PICTURES: [&str; 5] = [
+    "application/octet-stream",
+    "application/jp",
+    "video/jp",
+    "video/mjp",
+    "video/x-m",
+];
+
 /// A part whose payload has begun.
 #[derive(Debug)]
 pub(super) struct Pending {
@@ -132,10 +151,12 @@ impl Parser {
 
     /// A part that is no picture, or one with junk before its SOI.
     fn pass_over(&mut self, mut pending: Pending, searched: u64) -> Step {
-        let limit = pending.start + self.junk_max();
+        let is_other = is_other_type(&pending.headers);
+        let length = pending.length.filter(|_| is_other).unwrap_or_default();
+        let limit = pending.start + self.junk_max().max(length);
         let (delimiter, searched_now) = self.find_delimiter(pending.start, searched, limit);
         let before = delimiter.unwrap_or(limit.min(self.window.end()));
-        if !is_text_type(&pending.headers)
+        if !is_other
             && let Some(soi) = self.find_soi(searched.saturating_sub(2).max(pending.start), before)
         {
             pending = Pending {
@@ -209,14 +230,13 @@ impl Parser {
     }
 }
 
-/// Whether the headers say outright that this is no picture.
-fn is_text_type(headers: &Headers) -> bool {
+/// Whether the headers say outright that this is no picture. Asked only of what doesn't begin with SOI: labels are wrong too.
+fn is_other_type(headers: &Headers) -> bool {
     let value = headers.get("content-type").unwrap_or_default();
-    ["text/", "application/xml", "application/json"]
-        .iter()
-        .any(|prefix| {
-            value
-                .get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
-        })
+    let begins = |prefix: &&str| {
+        value
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    OTHER_TYPES.iter().any(begins) && !MAYBE_PICTURES.iter().any(begins)
 }

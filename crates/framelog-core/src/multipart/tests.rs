@@ -886,6 +886,60 @@ fn a_numbered_delimiter_is_the_declared_one() {
 }
 
 #[test]
+fn what_is_no_picture_by_its_type_is_not_searched_for_one() {
+    let pictures = [picture(1), picture(2)];
+    let preview = [&b"RIFF\0\0"[..], &picture(3), b"\xFF\xD8\xFF\xE0 more"].concat();
+    for (name, sought) in [
+        ("image/webp", 0),
+        ("application/x-metadata", 0),
+        ("Audio/basic", 0),
+        ("image/pjpeg", 1),
+        ("image/jepg", 1),
+        ("application/octet-stream", 1),
+    ] {
+        for length in ["Content-Length: LEN\r\n", ""] {
+            let stream = [
+                &pictures[..1],
+                std::slice::from_ref(&preview),
+                &pictures[1..],
+            ]
+            .iter()
+            .zip(["image/jpeg", name, name])
+            .flat_map(|(part, name)| {
+                let head = format!("--b\r\nContent-Type: {name}\r\n{length}\r\n");
+                stream_of(part, &head, "\r\n")
+            })
+            .collect::<Vec<_>>();
+            let found = frames(Some("b"), &stream);
+            assert_eq!(found.len(), 2 + sought, "{name} {length:?}");
+            assert_eq!(found.last(), pictures.last(), "{name} {length:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_picture_is_passed_over_whole_if_it_has_a_length() {
+    let picture = picture(1);
+    let filling = vec![b'x'; 100_000];
+    let other = [&filling[..], b"\n\0\0", &picture, &filling].concat();
+    let stream = [
+        stream_of(
+            &[other],
+            "--b\r\nContent-Type: image/webp\r\nContent-Length: LEN\r\n\r\n",
+            "\r\n",
+        ),
+        stream_of(std::slice::from_ref(&picture), "--b\r\n\r\n", "\r\n--b\r\n"),
+    ]
+    .concat();
+    for size in [1000, stream.len()] {
+        assert_eq!(
+            payloads(&events(Some("b"), &stream, &[size])),
+            std::slice::from_ref(&picture)
+        );
+    }
+}
+
+#[test]
 fn a_garbled_or_missing_boundary_costs_at_most_its_own_part() {
     let pictures: Vec<_> = (0..5).map(picture).collect();
     for length in ["Content-Length: LEN\r\n", ""] {
