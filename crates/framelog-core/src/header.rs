@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// The header lines of one part, as the camera sent them (RFC 2046 §5.1), kept as a slice of the input.
 ///
-/// Lines end in CRLF or LF; a line without a colon is passed over (GoAhead sends a bare date).
+/// Lines end in CRLF or LF, or in CR if there is no LF; a line without a colon is passed over (GoAhead sends a bare date).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     raw: Bytes,
@@ -25,8 +25,8 @@ impl Headers {
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.lines().filter_map(|line| {
             let colon = memchr::memchr(b':', line)?;
-            let name = line[..colon].trim_ascii();
-            (!name.is_empty()).then(|| (name, line[colon + 1..].trim_ascii()))
+            let name = from_name(&line[..colon])?.trim_ascii_end();
+            Some((name, line[colon + 1..].trim_ascii()))
         })
     }
 
@@ -37,9 +37,11 @@ impl Headers {
         values.last()
     }
 
-    /// The lines, without the LF that ends them.
+    /// The lines, without the LF (or CR) that ends them.
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let ends = memchr::memchr_iter(b'\n', &self.raw).chain([self.raw.len()]);
+        let has_lf = memchr::memchr(b'\n', &self.raw).is_some();
+        let end = if has_lf { b'\n' } else { b'\r' };
+        let ends = memchr::memchr_iter(end, &self.raw).chain([self.raw.len()]);
         let mut start = 0;
         ends.map(move |end| {
             let line = &self.raw[start..end];
@@ -49,11 +51,15 @@ impl Headers {
     }
 }
 
+/// The line from its name on: blanks may come before it, and a NUL or a byte order mark.
+fn from_name(line: &[u8]) -> Option<&[u8]> {
+    Some(&line[line.iter().position(u8::is_ascii_graphic)?..])
+}
+
 /// The value of the field on this line, if that is its name. The name is compared before a colon is looked for: most lines have another, and this
 /// is asked several times a frame.
 fn value_of<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
-    let line = line.trim_ascii_start();
-    let (begin, rest) = line.split_at_checked(name.len())?;
+    let (begin, rest) = from_name(line)?.split_at_checked(name.len())?;
     let first = |text: &[u8]| text.first().map(u8::to_ascii_lowercase);
     // That alone tells most of them apart.
     (first(begin) == first(name.as_bytes()) && begin.eq_ignore_ascii_case(name.as_bytes()))
@@ -75,6 +81,20 @@ mod tests {
                 let named = (headers.iter()).filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()));
                 prop_assert_eq!(headers.get(name), named.last().map(|(_, value)| value));
             }
+        }
+    }
+
+    #[test]
+    fn lines_may_end_in_cr_alone_and_begin_with_what_is_no_text() {
+        for raw in [
+            &b"Content-Type: image/jpeg\rX-Timestamp: 12.5\rX: y\r"[..],
+            b"\0X-Timestamp: 12.5\r\nX: y\r\n",
+            b"\xEF\xBB\xBFX-Timestamp: 12.5\nX: y",
+        ] {
+            let headers = Headers::new(Bytes::from_static(raw));
+            assert_eq!(headers.get("x-timestamp"), Some(&b"12.5"[..]));
+            let last_two: Vec<_> = headers.iter().collect();
+            assert!(last_two.ends_with(&[(b"X-Timestamp", b"12.5"), (b"X", b"y")]));
         }
     }
 
