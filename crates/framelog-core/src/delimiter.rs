@@ -130,10 +130,11 @@ impl Delimiter {
         }
     }
 
-    /// Whether a line among a part's headers is a delimiter after all.
+    /// Whether a line among a part's headers is a delimiter after all. Dashes alone are none where another one is known.
     pub fn interrupts_headers(&self, line: &[u8]) -> bool {
         let line = line.trim_ascii_end();
-        line.starts_with(b"--")
+        let is_rule = self.is_learned() && line.iter().all(|byte| *byte == b'-');
+        line.starts_with(b"--") && !is_rule
             || self
                 .known()
                 .any(|needle| rest_after(needle, line) == Some(None))

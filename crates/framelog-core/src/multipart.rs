@@ -45,8 +45,12 @@ const LENGTH_UNSURPRISING: u64 = 512 << 10;
 enum State {
     /// Before the first part, or between two. `clean`: nothing but line ends since the last one.
     Border { clean: bool },
-    /// Header lines since `start`; the next one begins at `line`.
-    Headers { start: u64, line: u64 },
+    /// Header lines since `start`; the next one begins at `line`. `earlier` came before an empty line in the middle of them.
+    Headers {
+        start: u64,
+        line: u64,
+        earlier: Headers,
+    },
     /// Behind the header lines.
     Payload(Pending),
 }
@@ -157,7 +161,11 @@ impl Parser {
         loop {
             let step = match std::mem::replace(&mut self.state, State::Border { clean: false }) {
                 State::Border { clean } => self.border(clean),
-                State::Headers { start, line } => self.headers(start, line),
+                State::Headers {
+                    start,
+                    line,
+                    earlier,
+                } => self.headers(start, line, earlier),
                 State::Payload(pending) => self.payload(pending),
             };
             match step {

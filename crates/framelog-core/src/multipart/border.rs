@@ -54,13 +54,18 @@ impl Parser {
                 self.no_delimiter = Searched::default();
                 let start = headers_at.map_or(next, |offset| at + offset as u64);
                 self.window.skip_to(start);
-                Step::Go(State::Headers { start, line: start })
+                Step::Go(State::Headers {
+                    start,
+                    line: start,
+                    earlier: Headers::default(),
+                })
             }
             Line::Header => {
                 self.evidence = true;
                 Step::Go(State::Headers {
                     start: at,
                     line: at,
+                    earlier: Headers::default(),
                 })
             }
             Line::Other => {
@@ -81,11 +86,19 @@ impl Parser {
     }
 
     /// Reads header lines up to the empty line, a delimiter, or an SOI where the empty line is missing.
-    pub(super) fn headers(&mut self, start: u64, mut line: u64) -> Step {
+    pub(super) fn headers(&mut self, start: u64, mut line: u64, earlier: Headers) -> Step {
         loop {
             match self.window.begins(line, &SOI) {
-                Some(true) => return Step::Go(self.begin_payload_after(start, line, line)),
-                None if !self.finished => return Step::Wait(State::Headers { start, line }),
+                Some(true) => {
+                    return Step::Go(self.begin_payload_after(earlier, start, line, line));
+                }
+                None if !self.finished => {
+                    return Step::Wait(State::Headers {
+                        start,
+                        line,
+                        earlier,
+                    });
+                }
                 _ => {}
             }
             let Some((line_end, next)) = self.line_at(line) else {
@@ -97,14 +110,18 @@ impl Parser {
                     self.window.skip_to(self.window.end());
                     Step::Wait(State::Border { clean: false })
                 } else {
-                    Step::Wait(State::Headers { start, line })
+                    Step::Wait(State::Headers {
+                        start,
+                        line,
+                        earlier,
+                    })
                 };
             };
             if next - start > self.limits.header_bytes_max as u64 {
                 return self.give_up_headers(start);
             }
             if line_end == line {
-                return Step::Go(self.begin_payload_after(start, line, next));
+                return Step::Go(self.begin_payload_after(earlier, start, line, next));
             }
             if self.window.byte(line) == Some(b'-') || self.delimiter.may_lack_dashes() {
                 self.copy(line, line_end);
@@ -127,9 +144,19 @@ impl Parser {
         )
     }
 
-    fn begin_payload_after(&mut self, start: u64, headers_end: u64, payload: u64) -> State {
-        let headers = Headers::new(self.window.one_piece(start, headers_end));
-        self.begin_payload(headers, payload, false)
+    fn begin_payload_after(
+        &mut self,
+        earlier: Headers,
+        start: u64,
+        end: u64,
+        payload: u64,
+    ) -> State {
+        let mut lines = self.window.one_piece(start, end);
+        let room = self.limits.header_bytes_max.saturating_sub(lines.len());
+        if (1..=room).contains(&earlier.raw().len()) {
+            lines = [&earlier.raw()[..], &lines].concat().into();
+        }
+        self.begin_payload(Headers::new(lines), payload, false)
     }
 
     fn begin_payload(&mut self, headers: Headers, start: u64, bare: bool) -> State {

@@ -135,6 +135,7 @@ impl Parser {
             Next::Field => Step::Go(State::Headers {
                 start: at,
                 line: at,
+                earlier: pending.headers,
             }),
             _ if self.held_since(at) == 0 => Step::Give(
                 Event::skipped(SkipReason::Empty, pending.headers, 0, Bytes::new()),

@@ -940,6 +940,45 @@ fn what_is_no_picture_is_passed_over_whole_if_it_has_a_length() {
 }
 
 #[test]
+fn headers_before_an_empty_line_in_the_middle_count_unless_they_come_again() {
+    let picture = picture(1);
+    let stamps = "X-Timestamp: 1\r\nX-Id: 7\r\n";
+    for middle in ["\r\n", "-- \r\n", "--------\r\n"] {
+        let head = format!("--b\r\n{stamps}{middle}Content-Length: LEN\r\nX-Timestamp: 2\r\n\r\n");
+        let stream = stream_of(&[picture.clone(), picture.clone()], &head, "\r\n");
+        assert_eq!(frames(Some("b"), &stream).len(), 2);
+        for event in events(Some("b"), &stream, &[stream.len()]) {
+            let Event::Part(part) = event else {
+                panic!("{event:?}")
+            };
+            for (name, value) in [("x-timestamp", b"2"), ("x-id", b"7")] {
+                assert_eq!(part.headers.get(name), Some(&value[..]), "{middle:?}");
+            }
+            assert!(
+                !part
+                    .headers
+                    .raw()
+                    .windows(4)
+                    .any(|bytes| bytes == b"\r\n\r\n")
+            );
+        }
+    }
+}
+
+#[test]
+fn header_blocks_without_end_are_not_held() {
+    let block = [TYPE, "X-Id: ", &"7".repeat(3000), "\r\n\r\n"].concat();
+    let picture = picture(1);
+    let stream = [b"--b\r\n", block.repeat(20).as_bytes(), &picture].concat();
+    let found = events(Some("b"), &stream, &[1000]);
+    let [Event::Part(part)] = &found[..] else {
+        panic!("{:?}", told(&found))
+    };
+    assert_eq!(part.payload.to_vec(), picture);
+    assert!(part.headers.raw().len() <= Limits::default().header_bytes_max);
+}
+
+#[test]
 fn a_garbled_or_missing_boundary_costs_at_most_its_own_part() {
     let pictures: Vec<_> = (0..5).map(picture).collect();
     for length in ["Content-Length: LEN\r\n", ""] {
