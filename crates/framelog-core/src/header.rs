@@ -41,13 +41,21 @@ impl Headers {
     fn lines(&self) -> impl Iterator<Item = &[u8]> {
         let has_lf = memchr::memchr(b'\n', &self.raw).is_some();
         let end = if has_lf { b'\n' } else { b'\r' };
-        let ends = memchr::memchr_iter(end, &self.raw).chain([self.raw.len()]);
+        let ends = memchr::memchr_iter(end, &self.raw)
+            .filter(|end| !self.is_folded(*end))
+            .chain([self.raw.len()]);
         let mut start = 0;
         ends.map(move |end| {
             let line = &self.raw[start..end];
             start = end + 1;
             line
         })
+    }
+
+    /// Whether the value of the field on the line that ends here is on the next one (RFC 9112 §5.2). What only looks indented is a field.
+    fn is_folded(&self, end: usize) -> bool {
+        matches!(self.raw.get(end + 1), Some(b' ' | b'\t'))
+            && self.raw[..end].trim_ascii_end().ends_with(b":")
     }
 }
 
@@ -95,6 +103,20 @@ mod tests {
             assert_eq!(headers.get("x-timestamp"), Some(&b"12.5"[..]));
             let last_two: Vec<_> = headers.iter().collect();
             assert!(last_two.ends_with(&[(b"X-Timestamp", b"12.5"), (b"X", b"y")]));
+        }
+    }
+
+    #[test]
+    fn a_value_may_be_on_the_next_line() {
+        let raw = b"X-Timestamp:\r\n 12.5\r\n Content-Length: 34\r\nX:\r\nY: z";
+        let headers = Headers::new(Bytes::from_static(raw));
+        for (name, value) in [
+            ("x-timestamp", &b"12.5"[..]),
+            ("content-length", b"34"),
+            ("x", b""),
+            ("y", b"z"),
+        ] {
+            assert_eq!(headers.get(name), Some(value));
         }
     }
 
