@@ -1224,6 +1224,7 @@ prop_compose! {
         prop::collection::vec(any::<u8>(), 0..30),
         prop::collection::vec(any::<u8>(), 0..30).prop_map(|inside| [b"\xFF\xD8", &inside[..], b"\xFF\xD9"].concat()),
         any::<u32>().prop_map(|seed| jpeg(&[(0xE1, &picture(seed))], &scan(20, seed))), Just(vec![0; 2]),
+        Just(b"--b 01\r\n".to_vec()), Just(b"Content-Type: audio/basic\r\n".to_vec()), Just(b"\xFF\xD8\xFF\xE0\x01".to_vec()),
         Just(vec![0xFF; 5]), Just(vec![0; 70]), Just(b"Content-T".to_vec()), Just(b"--".to_vec()),
     ], 0..20)) -> Vec<u8> { pieces.concat() }
 }
