@@ -9,6 +9,9 @@ use super::payload::Pending;
 use super::search::{LINE_END_MAX, Searched};
 use super::{Parser, State, Step};
 
+/// So much of a head goes over an empty line to what follows, bytes: more would make work of endless heads.
+const EARLIER_BYTES_MAX: usize = 1 << 10;
+
 impl Parser {
     /// Between parts: passes over line ends and junk to the next delimiter, header line or SOI.
     pub(super) fn border(&mut self, clean: bool) -> Step {
@@ -152,7 +155,8 @@ impl Parser {
         payload: u64,
     ) -> State {
         let mut lines = self.window.one_piece(start, end);
-        let room = self.limits.header_bytes_max.saturating_sub(lines.len());
+        let room =
+            (self.limits.header_bytes_max.saturating_sub(lines.len())).min(EARLIER_BYTES_MAX);
         if (1..=room).contains(&earlier.raw().len()) {
             lines = [&earlier.raw()[..], &lines].concat().into();
         }

@@ -202,7 +202,7 @@ impl Parser {
         let (soi, searched_now) = if pending.bare || has_scan {
             let from = searched.saturating_sub(2).max(pending.start + 2);
             let is_all = delimiter.is_some() || seen == limit || self.finished;
-            self.find_next_picture(from, seen, is_all)
+            self.find_next_picture(&pending, from, seen, is_all)
         } else {
             (None, seen)
         };
@@ -232,10 +232,20 @@ impl Parser {
         }
     }
 
-    /// The first SOI between two positions that leads to a scan there, and how far that is settled, which is all of it at the end of a
-    /// part. An SOI in noise leads nowhere.
-    fn find_next_picture(&mut self, mut from: u64, to: u64, is_all: bool) -> (Option<u64>, u64) {
+    /// The first SOI between two positions that stands behind an EOI or leads to a scan there, and how far that is settled, which is all of it
+    /// at the end of a part. An SOI in noise does neither.
+    fn find_next_picture(
+        &mut self,
+        pending: &Pending,
+        mut from: u64,
+        to: u64,
+        is_all: bool,
+    ) -> (Option<u64>, u64) {
         while let Some(soi) = self.find_soi(from, to) {
+            let before = self.trim_line_ends(pending.start, soi);
+            if self.ends_in_eoi(pending.start, before) {
+                return (Some(soi), to);
+            }
             match self.begins_picture(soi, to) {
                 Some(true) => return (Some(soi), to),
                 None if !is_all => return (None, soi),
@@ -246,7 +256,11 @@ impl Parser {
     }
 
     fn give_torn(&mut self, pending: Pending, end: u64, has_scan: bool) -> Step {
-        let complete = self.ends_in_padded_eoi(pending.start, end);
+        let padding = self.trim_padding(pending.start, end);
+        // Within a header segment it is more likely a thumbnail's than a sham picture's.
+        let is_padded = || has_scan || !self.ends_in_headers(pending.start, padding);
+        let complete = self.ends_in_eoi(pending.start, end)
+            || self.ends_in_eoi(pending.start, padding) && is_padded();
         if has_scan || complete {
             self.give(pending, end, complete)
         } else {

@@ -16,7 +16,7 @@ pub struct Part {
     pub offset: u64,
     /// The `now_us` of the push that brought its last byte.
     pub received_us: i64,
-    /// Whether the JPEG ends with its EOI.
+    /// Whether the JPEG has its EOI; padding may follow.
     pub complete: bool,
 }
 
@@ -27,7 +27,7 @@ pub enum SkipReason {
     Empty,
     /// Text, XML or anything else that does not begin with SOI.
     NotPicture,
-    /// A JPEG that was cut off before its picture data, or by the end of the stream.
+    /// A JPEG that was cut off before its picture data, or by the end of a stream that did not say that it ends there.
     Torn,
     /// Larger than [`Limits::part_bytes_max`](super::Limits::part_bytes_max), or its headers than [`Limits::header_bytes_max`](super::Limits::header_bytes_max).
     TooLarge,

@@ -176,13 +176,15 @@ impl Parser {
     /// Whether the header segments behind an SOI lead to a scan; `None` if they don't before `to`.
     pub(super) fn begins_picture(&mut self, soi: u64, to: u64) -> Option<bool> {
         let mut at = soi + SOI.len() as u64;
-        for _ in 0..HEADER_SEGMENTS_MAX {
+        let mut segments = 0;
+        while segments < HEADER_SEGMENTS_MAX {
             self.copy(at, to.min(at + 4));
             at += match *self.scratch.as_slice() {
                 // A fill byte.
                 [0xFF, 0xFF, ..] => 1,
                 [0xFF, MARKER_SOS, _, _] => return Some(true),
                 [0xFF, 0xC0..=0xCF | 0xDB..=0xFE, high, low] => {
+                    segments += 1;
                     2 + u64::from(u16::from_be_bytes([high, low]))
                 }
                 [_, _, _, _] => return Some(false),

@@ -530,6 +530,27 @@ fn a_picture_without_a_structure_is_whole_if_padding_follows_its_eoi() {
 }
 
 #[test]
+fn a_picture_that_is_cut_in_the_padding_of_a_header_is_torn_though_a_thumbnail_ends_there() {
+    let cut = [
+        &b"\xFF\xD8\xFF\xE1\xFF\xFEExif\0\0"[..],
+        &picture(4),
+        &[0; 40],
+    ]
+    .concat();
+    for head in [
+        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+        "--b\r\nContent-Length: LEN\r\n\r\n",
+    ] {
+        let stream = [
+            stream_of(std::slice::from_ref(&cut), head, "\r\n"),
+            b"--b\r\n".into(),
+        ]
+        .concat();
+        assert_eq!(frames(Some("b"), &stream), Vec::<Vec<u8>>::new(), "{head}");
+    }
+}
+
+#[test]
 fn zeros_between_parts_are_passed_over() {
     let stream = stream_of(&three(), "--b\r\n\r\n", "\r\n\0\0\0");
     let found = frames(Some("b"), &stream);
