@@ -234,6 +234,15 @@ impl Reader {
         names.map_err(self.failed())
     }
 
+    /// Whether the recorder has been told that the camera is in the configuration no more.
+    pub async fn is_removed(&self, camera: &str) -> Result<bool, Error> {
+        let removed = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM cameras WHERE name = ? AND removed_us IS NOT NULL)",
+        );
+        let removed = removed.bind(camera).fetch_one(&self.pool).await;
+        removed.map_err(self.failed())
+    }
+
     /// The frame captured nearest to `at_us`: of two equally near the earlier, of several at the same time the one that arrived
     /// first.
     pub async fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {

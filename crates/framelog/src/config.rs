@@ -320,7 +320,7 @@ fn find_only(file: &Path) -> Option<Config> {
     })
 }
 
-/// Whether there is no error in what says where the footage is, nor a key that may have been meant to.
+/// Whether it is said where the footage is, with no error in it.
 fn is_place_certain(report: &mut Report<'_>, top: &DeTable<'_>) -> bool {
     const PLACE: [&str; 3] = ["storage", "storage.path", "storage.uuid"];
     let is_wrong = |problem: &Problem| PLACE.contains(&&*problem.key);
@@ -329,11 +329,11 @@ fn is_place_certain(report: &mut Report<'_>, top: &DeTable<'_>) -> bool {
     {
         return false;
     }
-    let Some((at, table)) = top_table(report, top, "storage") else {
-        return true;
-    };
-    let section = Section::new(report, "storage", at, table, &STORAGE_KEYS);
-    !section.is_misspelt("path") && !section.is_misspelt("uuid")
+    // Where it isn't said, it may be said in a wrong place or by a wrong name.
+    top_table(report, top, "storage").is_some_and(|(at, table)| {
+        let section = Section::new(report, "storage", at, table, &STORAGE_KEYS);
+        section.has("path") && !section.is_misspelt("uuid")
+    })
 }
 
 /// A top table by its key; a value of another type is reported.

@@ -1,5 +1,7 @@
 //! Times as people write them, and as they are printed back. Pure: the present and the time zone are arguments.
 
+use std::ops::Range;
+
 use chrono::{
     DateTime, Datelike as _, Days, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime,
     NaiveTime, SecondsFormat, TimeDelta, TimeZone, Timelike as _, Utc, Weekday,
@@ -13,6 +15,9 @@ pub use end::{End, end_argument};
 
 /// What [`parse`] reads, for help texts and errors.
 pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local time), \"10:00\" (today), \"yesterday 10pm\", \"10:00 last tuesday\", \"tomorrow\", \"-5min\", \"5 min ago\", \"@1795341600\" (Unix seconds) or \"now\"; after --to also \"+10min\", from --from on";
+
+/// From 2001 to 2100: what a number alone is believed to mean.
+const LIKELY_US: Range<i64> = 978_307_200_000_000..4_102_444_800_000_000;
 
 /// Why a text is no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -114,8 +119,7 @@ pub fn format_for_name(us: i64) -> String {
 fn read_unix(text: &str) -> Option<Option<i64>> {
     let digits = text.strip_prefix('@').unwrap_or(text);
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    // A shorter one without the sign is somebody's hour or year.
-    if !is_number || digits.len() < 9 && digits == text {
+    if !is_number {
         return None;
     }
     let unit_us = match digits.len() {
@@ -123,7 +127,12 @@ fn read_unix(text: &str) -> Option<Option<i64>> {
         12..=14 => 1_000,
         _ => 1,
     };
-    Some((digits.parse().ok()).and_then(|number: i64| number.checked_mul(unit_us)))
+    let us = (digits.parse().ok()).and_then(|number: i64| number.checked_mul(unit_us));
+    // Without the sign it may be somebody's 20261122100000.
+    if digits == text && !us.is_some_and(|us| LIKELY_US.contains(&us)) {
+        return None;
+    }
+    Some(us)
 }
 
 /// Reads `5min`, `90s`, `1h30m` as microseconds.
@@ -532,6 +541,8 @@ mod tests {
             "10:00 10:00",
             "yesterday 10:00 tuesday",
             "2026",
+            "202611221000",
+            "20261122100000",
             "@",
             "5 ago",
         ] {

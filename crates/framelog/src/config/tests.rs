@@ -515,6 +515,8 @@ fn footage_and_recorder_are_found_by_a_file_that_is_wrong_elsewhere() {
         "[storage\npath = '/srv'\n",
         "[storge]\npath = '/srv'\n",
         "[storage]\npaht = '/srv'\n",
+        "[storage]\ndirectory = '/srv'\n",
+        "[recording]\npath = '/srv'\n",
         "[storage]\npath = '/srv'\nuid = 'x'\n",
         "[storage]\npath = '/srv'\nuuid = 'x'\n",
         "[storage]\npath = 7\n",

@@ -21,6 +21,9 @@ use crate::source::exchange::Answer;
 /// The most that is read at a time, so that one camera can't keep others waiting.
 const ROUND_BYTES_MAX: usize = 256 << 10;
 
+/// A body shows within so many bytes whether it is chunked.
+const BEGINNING_BYTES: usize = 64;
+
 /// Limits on reading over a body that nobody wants, to use its connection again.
 const DRAIN_BYTES_MAX: usize = 64 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
@@ -54,8 +57,8 @@ pub struct Body {
     sated: bool,
     end: Option<BodyEnd>,
     chunks: Option<Decoder>,
-    /// Bytes have come that show what the body is.
-    has_begun: bool,
+    /// What came before it was known whether the chunk layer is there at all; `None` once it is.
+    undecided: Option<Vec<Bytes>>,
     /// Payload bytes so far.
     received: u64,
     content_length: Option<u64>,
@@ -79,7 +82,7 @@ impl Body {
             sated: false,
             end: None,
             chunks: mended.chunked.then(Decoder::new),
-            has_begun: false,
+            undecided: mended.chunked.then(Vec::new),
             received: 0,
             content_length: match status {
                 // Has no body, whatever its head says (RFC 9110 §15.3.5).
@@ -189,13 +192,30 @@ impl Body {
         Poll::Ready(())
     }
 
+    /// Whether it is known if what is called chunked is. What has come till then is kept: the size of a chunk may come in pieces.
+    fn decide(&mut self) -> bool {
+        let Some(mut undecided) = self.undecided.take() else {
+            return true;
+        };
+        undecided.append(&mut self.pieces);
+        let beginning: Vec<u8> = (undecided.iter().flatten().copied())
+            .take(BEGINNING_BYTES)
+            .collect();
+        let begins = chunked::begins(&beginning);
+        if begins.is_none() && beginning.len() < BEGINNING_BYTES && self.end.is_none() {
+            self.undecided = Some(undecided);
+            return false;
+        }
+        self.chunks.take_if(|_| begins == Some(false));
+        self.pieces = undecided;
+        true
+    }
+
     fn unwrap_pieces(&mut self, out: &mut Vec<Bytes>) {
+        if !self.decide() {
+            return;
+        }
         for mut piece in self.pieces.drain(..) {
-            if !self.has_begun {
-                let begins = chunked::begins(&piece);
-                self.has_begun = begins.is_some();
-                self.chunks.take_if(|_| begins == Some(false));
-            }
             let Some(chunks) = &mut self.chunks else {
                 self.received += piece.len() as u64;
                 out.push(piece);

@@ -375,16 +375,13 @@ impl Reading {
 
     /// Whether what has ended was all that was asked for. A connection that small servers reset once they have sent it did no harm.
     fn was_snapshot(&self, end: &BodyEnd) -> bool {
-        let is_orderly = match end {
-            BodyEnd::Complete => true,
-            BodyEnd::Closed | BodyEnd::Broken(_) => !self.is_multipart,
-            BodyEnd::Chunks(_) => false,
+        let most = match (end, self.kind) {
+            (BodyEnd::Chunks(_), _) => 0,
+            (BodyEnd::Complete | BodyEnd::Closed, Kind::Picture) => SNAPSHOT_PICTURES_MAX,
+            (BodyEnd::Closed | BodyEnd::Broken(_), _) if self.is_multipart => 0,
+            _ => 1,
         };
-        let most = match self.kind {
-            Kind::Picture => SNAPSHOT_PICTURES_MAX,
-            Kind::Stream | Kind::Unknown => 1,
-        };
-        is_orderly && (1..=most).contains(&self.pictures)
+        (1..=most).contains(&self.pictures)
     }
 
     /// Says once in the log what a camera says in words where pictures are expected (row 39).

@@ -211,6 +211,8 @@ impl<'a> Attempt<'a> {
         }
         let stays = self.url.has_same_origin(&next);
         self.redirects.push(std::mem::replace(&mut self.url, next));
+        // What the other URL says of credentials is new.
+        self.login = Login::default();
         self.release(answer, stays).await;
         Ok(None)
     }

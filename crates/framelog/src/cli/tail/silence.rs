@@ -51,14 +51,15 @@ impl<'a> Silence<'a> {
             return Ok(());
         }
         self.since = Instant::now();
-        if self.is_removed() {
+        let is_recording = identity::is_recording(self.storage).unwrap_or(true);
+        if self.is_removed(reader, is_recording).await {
             return Err(Failure::failed(format!(
                 "{}: no frames will come: the camera is not in {} any more",
                 self.camera,
                 self.config.display()
             )));
         }
-        let why = self.why(reader).await;
+        let why = self.why(reader, is_recording).await;
         if let Some(why) = why.filter(|why| self.told.as_ref() != Some(why)) {
             eprintln!("framelog: waiting: {why}");
             self.told = Some(why);
@@ -66,19 +67,21 @@ impl<'a> Silence<'a> {
         Ok(())
     }
 
-    /// Whether the configuration of this directory doesn't name the camera. One that can't be read says nothing.
-    fn is_removed(&self) -> bool {
-        Config::load_names(self.config).is_ok_and(|(storage, names)| {
-            storage.path == self.storage && !names.iter().any(|name| name == self.camera)
-        })
+    /// Whether the configuration of this directory doesn't name the camera. One that can't be read says nothing, and a recorder goes on with what
+    /// it said before, until it reads it again.
+    async fn is_removed(&self, reader: &Reader, is_recording: bool) -> bool {
+        let is_named = Config::load_names(self.config).map_or(true, |(storage, names)| {
+            storage.path != self.storage || names.iter().any(|name| name == self.camera)
+        });
+        !is_named && (!is_recording || reader.is_removed(self.camera).await.unwrap_or(false))
     }
 
-    async fn why(&self, reader: &Reader) -> Option<String> {
+    async fn why(&self, reader: &Reader, is_recording: bool) -> Option<String> {
         let storage = self.storage.display();
         if reader.is_gone() {
             return Some(format!("{storage}: the index is not there any more"));
         }
-        if identity::is_recording(self.storage).is_ok_and(|is_recording| !is_recording) {
+        if !is_recording {
             return Some(format!("no recorder runs on {storage}"));
         }
         // Those that have no end.

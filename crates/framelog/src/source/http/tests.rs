@@ -462,6 +462,27 @@ async fn what_is_called_chunked_and_is_not_is_read_whenever_it_comes() {
 }
 
 #[tokio::test]
+async fn a_chunked_body_is_known_as_one_however_it_is_cut() {
+    let body = [part(1), part(2), b"--b".to_vec()].concat();
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let chunked = [
+        format!("{:x}\r\n", body.len()).as_bytes(),
+        &body,
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
+    for cut in 1..8 {
+        let (first, rest) = chunked.split_at(cut);
+        let step = (
+            [head.as_bytes(), first].concat(),
+            Then::More(rest.to_vec().leak()),
+        );
+        let (marks, _, _) = run_steps(vec![step]).await;
+        assert_eq!(marks, [1, 2], "{cut}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_holds_for_one_picture_unless_it_is_for_good() {
     let to = |status: &str, location: &str| {
         let head =
