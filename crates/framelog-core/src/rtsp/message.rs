@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr_iter, memchr2_iter, memmem};
 
 use crate::header::Headers;
 
@@ -149,7 +149,7 @@ enum Look {
     Short,
 }
 
-/// Whether there is a packet within another.
+/// Whether there is a packet or an answer within a packet.
 enum Within {
     Found(usize),
     Nothing,
@@ -237,7 +237,7 @@ impl Reader {
         Look::Again
     }
 
-    /// A packet is whole if something follows that can; else there may be another within it, of which it was a part.
+    /// A packet is whole if something follows that can; else there may be something within it, of which it was a part.
     fn look_at_packet(&mut self, now_us: i64) -> Look {
         let Some(end) = packet_len(&self.buffer).filter(|end| *end <= self.buffer.len()) else {
             // A length that nothing comes for is none; that of what doesn't even look like RTP is given up sooner.
@@ -282,10 +282,10 @@ impl Reader {
         }))
     }
 
-    /// Where another packet begins that something follows.
+    /// Where another packet begins that something follows, or an answer: cameras write both without waiting for each other.
     fn begin_within(&mut self, range: Range<usize>) -> Within {
         let from = range.start.max(self.searched);
-        for at in memchr_iter(b'$', &self.buffer[from..range.end]).map(|at| from + at) {
+        for at in memchr2_iter(b'$', b'R', &self.buffer[from..range.end]).map(|at| from + at) {
             let rest = &self.buffer[at..];
             let follows = match begin(rest) {
                 Begin::Packet => packet_len(rest)

@@ -155,6 +155,26 @@ fn a_torn_packet_is_known_by_the_last_one_too() {
 }
 
 #[test]
+fn an_answer_within_a_packet_is_read_and_the_packet_is_dropped() {
+    let torn = packet(0, 100);
+    for at in 1..torn.len() {
+        let bytes = [
+            &packet(0, 50),
+            &torn[..at],
+            b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n",
+            &torn[at..],
+            &packet(0, 70),
+            &packet(0, 12),
+        ]
+        .concat();
+        // Behind a `$` alone the answer's first letters are taken for a length, of more bytes than there are here.
+        let expected = ["0: 50", "200 []", "0: 70", "0: 12"];
+        assert_eq!(read_cut(&bytes, |_| false, at < 4).0, expected, "{at}");
+        assert_eq!(read_cut(&bytes, |_| true, at < 4).0, expected, "{at}");
+    }
+}
+
+#[test]
 fn bytes_that_are_nothing_cost_no_packet() {
     let bytes = [
         &packet(0, 50),
