@@ -134,8 +134,10 @@ impl Pictures {
 
     /// Whether the end of a picture may be here already.
     pub(super) fn holds_picture(&self) -> bool {
-        let has_ended =
-            |open: &Open| open.marked || (!self.markers.are_expected() && open.data_ends());
+        let has_ended = |open: &Open| {
+            open.marked && self.markers.may_be_right()
+                || !self.markers.are_expected() && open.data_ends()
+        };
         self.open
             .as_ref()
             .is_some_and(|open| open.broken.is_none() && has_ended(open))

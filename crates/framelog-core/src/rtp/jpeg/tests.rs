@@ -292,6 +292,27 @@ fn without_markers_and_with_too_many_pictures_are_whole() {
     }
 }
 
+#[test]
+fn with_too_many_markers_half_a_picture_is_not_handed_out_when_nothing_comes() {
+    let mut receiver = Receiver::new(&video(""), Transport::Interleaved);
+    let scan = samples::scan(1_000, 1);
+    let mut sequence = 0;
+    for rtp_time in [0, 3_600, 7_200] {
+        for (payload, _) in pieces(&scan, 60, &[], 400) {
+            if sequence < 8 {
+                receiver.push(packet(sequence, rtp_time, true, &payload), 0);
+            }
+            sequence += 1;
+        }
+    }
+    receiver.settle();
+    assert!(!receiver.holds_picture());
+    receiver.finish();
+    let events: Vec<_> = std::iter::from_fn(|| receiver.poll()).collect();
+    assert_eq!(events.len(), 3);
+    assert_eq!(events[2], Event::Skipped(SkipReason::Torn));
+}
+
 proptest! {
     #[test]
     fn any_packets_are_taken_without_a_panic_and_what_comes_out_has_its_structure(
