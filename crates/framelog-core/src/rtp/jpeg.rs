@@ -41,7 +41,6 @@ pub(super) struct Pictures {
 #[derive(Debug)]
 struct Open {
     head: Option<Head>,
-    description: Description,
     rtp_time: u32,
     received_us: i64,
     data: Payload,
@@ -50,8 +49,8 @@ struct Open {
     broken: Option<SkipReason>,
 }
 
-/// What must be the same in all packets of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a picture is, as its first packet says.
+#[derive(Clone, Copy, Debug)]
 struct Description {
     kind: u8,
     q: u8,
@@ -180,7 +179,6 @@ impl Pictures {
         let mut open = Open {
             broken: head.as_ref().err().copied(),
             head: head.ok().flatten(),
-            description: piece.description,
             rtp_time,
             received_us,
             data: Payload::default(),
@@ -209,7 +207,8 @@ impl Pictures {
             self.markers.was_wrong();
             open.marked = false;
         }
-        if piece.offset != open.data.len() || piece.description != open.description {
+        // Some cameras fill in the rest of the header in the first packet only.
+        if piece.offset != open.data.len() {
             open.broken.get_or_insert(SkipReason::Torn);
         }
         open.push(piece.data);
@@ -219,12 +218,6 @@ impl Pictures {
     fn spoil(&mut self, rtp_time: u32, received_us: i64) {
         let open = self.open.get_or_insert_with(|| Open {
             head: None,
-            description: Description {
-                kind: 0,
-                q: 0,
-                width: 0,
-                height: 0,
-            },
             rtp_time,
             received_us,
             data: Payload::default(),

@@ -182,6 +182,23 @@ fn restart_intervals_are_written() {
 }
 
 #[test]
+fn a_header_that_only_the_first_packet_fills_in_is_enough() {
+    let scan = samples::scan(1_000, 1);
+    let whole = pieces(&scan, 60, &[], 400);
+    let expected = single("", piece(0, 60, &scan));
+    for later in [[0, 0, 0, 0], [1, 50, 40, 30], [1, 200, 40, 30]] {
+        let sent = whole.iter().cloned().zip(0..);
+        let sent = sent.map(|((mut payload, marker), n)| {
+            if n > 0 {
+                payload[4..8].copy_from_slice(&later);
+            }
+            (n, 0, marker, payload)
+        });
+        assert_eq!(run("", sent), expected, "{later:?}");
+    }
+}
+
+#[test]
 fn large_pictures_have_their_size_from_the_description() {
     let mut payload = piece(0, 60, &samples::scan(50, 1));
     payload[6..8].fill(0);
