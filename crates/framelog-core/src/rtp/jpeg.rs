@@ -19,8 +19,6 @@ use head::{Head, Tables};
 
 /// The main header (§3.1), bytes.
 const MAIN_HEADER_BYTES: usize = 8;
-/// What stands behind the EOI is no picture: padding, up to here, in bytes.
-const PADDING_MAX: usize = 64;
 /// From this Q on the tables are in the packets (§3.1.8).
 const Q_IN_BAND: u8 = 128;
 
@@ -357,7 +355,7 @@ fn ended(mut picture: Payload, has_ended: bool) -> Option<Payload> {
     }
     match walk {
         Walk::Broken => None,
-        Walk::End if picture.len() - walker.taken() > PADDING_MAX => None,
+        // Behind it is padding, or what a buffer had held before.
         Walk::End => Some(beginning(&picture, walker.taken())),
         Walk::More if !has_ended => None,
         Walk::More => {
