@@ -15,16 +15,21 @@ pub(super) struct AccessUnits {
     codec: Codec,
     has_don: bool,
     fragments: Fragments,
-    /// When the unit in pieces began and when its last piece arrived, and whether that had a marker.
     open: Open,
     assembly: Assembly,
 }
 
+/// The unit that comes in pieces.
 #[derive(Clone, Copy, Debug, Default)]
 struct Open {
+    /// Of its first piece.
     rtp_time: u32,
+    /// When its last piece arrived.
     received_us: i64,
+    /// The last piece has a marker.
     marked: bool,
+    /// One before it has.
+    was_marked: bool,
 }
 
 impl AccessUnits {
@@ -67,6 +72,7 @@ impl AccessUnits {
             self.open.rtp_time = rtp_time;
         }
         self.open.received_us = received_us;
+        self.open.was_marked = continues && (self.open.was_marked || self.open.marked);
         self.open.marked = packet.marker;
         let unit_time = if continues {
             self.open.rtp_time
@@ -119,8 +125,10 @@ impl AccessUnits {
             rtp_time,
             received_us,
             marked,
+            was_marked,
         } = self.open;
-        match self.fragments.end() {
+        let ends_picture = marked && !was_marked && self.assembly.has_good_markers();
+        match self.fragments.end(ends_picture) {
             Some(Ok(unit)) => self.add(unit, rtp_time, received_us, made),
             Some(Err(_)) => self.assembly.lose(Some(rtp_time), None, made),
             None => return,

@@ -227,6 +227,11 @@ impl Assembly {
         self.unit.budget
     }
 
+    /// Whether markers tell where pictures end, as far as is known.
+    pub(super) fn has_good_markers(&self) -> bool {
+        self.markers.may_be_right()
+    }
+
     /// Whether [`Self::settle`] would hand something out.
     pub(super) fn holds_picture(&self) -> bool {
         let has_ended = if self.markers.are_expected() {

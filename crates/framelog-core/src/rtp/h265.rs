@@ -96,7 +96,7 @@ mod tests {
         let mut units = Units::new();
         for packet in packets {
             if !continues_unit(packet) {
-                units.extend(fragments.end().transpose()?);
+                units.extend(fragments.end(true).transpose()?);
             }
             unpack(
                 Bytes::copy_from_slice(packet),
@@ -106,7 +106,7 @@ mod tests {
                 &mut units,
             )?;
         }
-        units.extend(fragments.end().transpose()?);
+        units.extend(fragments.end(true).transpose()?);
         Ok(units.iter().map(Payload::to_vec).collect())
     }
 

@@ -676,6 +676,44 @@ fn pieces_of_two_pictures_are_not_put_together() {
     assert_eq!(out.skipped, [SkipReason::Torn; 2]);
 }
 
+/// Without the mark of the last piece.
+fn without_end((mut payload, time, marker): (Vec<u8>, u32, bool)) -> (Vec<u8>, u32, bool) {
+    if payload[0] & 0x1F == 28 {
+        payload[1] &= !0x40;
+    }
+    (payload, time, marker)
+}
+
+#[test]
+fn a_first_picture_of_which_the_end_was_never_sent_is_torn() {
+    let stream = stream(12, 6, 1, 400);
+    let mut packets = pieces(&stream);
+    let end = packets.iter().position(|(_, _, marker)| *marker).unwrap();
+    packets.remove(end);
+    let out = run(Transport::Interleaved, numbered(&packets));
+    assert_eq!(out.units, all(&stream)[6..]);
+    assert_eq!(out.skipped[0], SkipReason::Torn);
+}
+
+#[test]
+fn units_whose_ends_are_marked_as_such_in_some_pictures_or_in_none_are_whole() {
+    for of_keyframes_alone in [false, true] {
+        let stream = stream(12, 6, 1, 400);
+        let packets = pieces(&stream).into_iter().map(|packet| {
+            let is_other = packet.1 % (6 * FRAME_TICKS) != 0;
+            match of_keyframes_alone && is_other {
+                true => packet,
+                false => without_end(packet),
+            }
+        });
+        let out = run(
+            Transport::Interleaved,
+            numbered(&packets.collect::<Vec<_>>()),
+        );
+        assert_eq!(out.units, all(&stream), "{of_keyframes_alone}");
+    }
+}
+
 #[test]
 fn what_is_of_another_kind_or_empty_between_pieces_tears_nothing() {
     let stream = stream(6, 10, 1, 400);
