@@ -1,7 +1,8 @@
 //! RTP (RFC 3550) to pictures: H.264 (RFC 6184), H.265 (RFC 7798) and JPEG (RFC 2435). Not for RTSP, nor for sockets.
 //!
 //! A [`Receiver`] takes the packets of one medium, as they came, and gives whole pictures with their times; what was torn on the way it counts
-//! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order, `access_units`
+//! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order (if `numbering` finds that
+//! numbers tell), `access_units`
 //! (with `h264`, `h265`, `fragments`, `assembly`) and `jpeg` make pictures of them, `opening` holds the first, `timeline` tells when
 //! they were taken.
 
@@ -13,6 +14,7 @@ mod h264;
 mod h265;
 mod jpeg;
 mod markers;
+mod numbering;
 mod opening;
 mod packet;
 mod rate;

@@ -814,6 +814,34 @@ fn only_the_senders_own_report_tells_its_time_also_before_its_packets() {
     }
 }
 
+#[test]
+fn over_tcp_pictures_are_whole_without_numbers_that_count() {
+    let stream = stream(200, 10, 1, 400);
+    let sent = pieces(&stream);
+    type Number = fn(u16, u16) -> u16;
+    let numbers: [(&str, Number); 5] = [
+        ("none", |_, _| 7),
+        ("pictures", |_, of| of),
+        ("by two", |n, _| n * 2),
+        ("bytes swapped", |n, _| n.swap_bytes()),
+        ("random", |n, _| n.wrapping_mul(40_503) >> 3 ^ n << 9),
+    ];
+    for (name, number) in numbers {
+        let packets = sent.iter().zip(0u16..).map(|((payload, time, marker), n)| {
+            let of = (time / FRAME_TICKS) as u16;
+            packet(number(n, of), *time, *marker, payload)
+        });
+        let out = run(Transport::Interleaved, packets);
+        let whole = all(&stream);
+        let places: Vec<_> = out
+            .units
+            .iter()
+            .map(|unit| whole.iter().position(|other| other == unit).expect("torn"))
+            .collect();
+        assert!(places.ends_with(&(50..200).collect::<Vec<_>>()), "{name}");
+    }
+}
+
 /// By how much the capture times of a stream are off, at most, whose first `kept` pictures were kept and come one each `per_us`.
 fn off_by(kept: i64, per_us: i64, of_kept: impl Fn(i64) -> bool) -> i64 {
     let stream = stream(400, 400, 1, 50);
