@@ -3,7 +3,7 @@
 //! A [`Receiver`] takes the packets of one medium, as they came, and gives whole pictures with their times; what was torn on the way it counts
 //! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order (if `numbering` finds that
 //! numbers tell), `access_units`
-//! (with `h264`, `h265`, `fragments`, `assembly`) and `jpeg` make pictures of them, `opening` holds the first, `timeline` tells when
+//! (with `h264`, `h265`, `fragments`, `piece_times`, `assembly`) and `jpeg` make pictures of them, `opening` holds the first, `timeline` tells when
 //! they were taken.
 
 mod access_units;
@@ -17,6 +17,7 @@ mod markers;
 mod numbering;
 mod opening;
 mod packet;
+mod piece_times;
 mod rate;
 mod reorder;
 pub mod rtcp;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::assembly::Assembly;
 use super::fragments::{Fragments, Units};
+use super::piece_times::PieceTimes;
 use super::reorder::InOrder;
 use super::{Made, h264, h265};
 use crate::frame::{Codec, Payload};
@@ -16,6 +17,7 @@ pub(super) struct AccessUnits {
     has_don: bool,
     fragments: Fragments,
     open: Open,
+    piece_times: PieceTimes,
     assembly: Assembly,
 }
 
@@ -39,6 +41,7 @@ impl AccessUnits {
             has_don,
             fragments: Fragments::default(),
             open: Open::default(),
+            piece_times: PieceTimes::default(),
             assembly: Assembly::new(codec, described_sets),
         }
     }
@@ -54,8 +57,15 @@ impl AccessUnits {
             Codec::H265 => h265::continues_unit(&packet.payload),
             _ => h264::continues_unit(&packet.payload),
         };
+        match continues {
+            true => self.piece_times.go_on(rtp_time),
+            false => self.piece_times.begin(rtp_time),
+        }
         // A unit's pieces have one RTP time: cameras drop packets before they number them.
-        let is_of_another = continues && self.fragments.is_open() && rtp_time != self.open.rtp_time;
+        let is_of_another = continues
+            && self.fragments.is_open()
+            && rtp_time != self.open.rtp_time
+            && !self.piece_times.differ();
         if after_loss || is_of_another {
             let torn = self.fragments.tear().then_some(self.open.rtp_time);
             self.assembly.lose(torn, Some(rtp_time), made);

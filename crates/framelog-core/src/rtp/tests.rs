@@ -715,6 +715,19 @@ fn units_whose_ends_are_marked_as_such_in_some_pictures_or_in_none_are_whole() {
 }
 
 #[test]
+fn pieces_with_a_time_of_their_own_each_are_put_together_once_that_is_usual() {
+    for slices in [1, 3] {
+        let stream = stream(24, 6, slices, 400);
+        let mut packets = pieces(&stream);
+        for (n, (_, time, _)) in packets.iter_mut().enumerate() {
+            *time += n as u32 * 9;
+        }
+        let out = run(Transport::Interleaved, numbered(&packets));
+        assert_eq!(out.units, all(&stream)[6..], "{slices}");
+    }
+}
+
+#[test]
 fn what_is_of_another_kind_or_empty_between_pieces_tears_nothing() {
     let stream = stream(6, 10, 1, 400);
     let packets = pieces(&stream);
