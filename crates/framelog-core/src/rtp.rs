@@ -1,10 +1,9 @@
 //! RTP (RFC 3550) to pictures: H.264 (RFC 6184), H.265 (RFC 7798) and JPEG (RFC 2435). Not for RTSP, nor for sockets.
 //!
 //! A [`Receiver`] takes the packets of one medium, as they came, and gives whole pictures with their times; what was torn on the way it counts
-//! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order (if `numbering` finds that
-//! numbers tell), `access_units`
-//! (with `h264`, `h265`, `fragments`, `piece_times`, `assembly`) and `jpeg` make pictures of them, `opening` holds the first, `timeline` tells when
-//! they were taken.
+//! and never hands out. Within: `packet` and `rtcp` read, `sources` knows whose packets are ours, `reorder` in which order (if their numbers
+//! tell: `numbering`), `access_units` (with `h264`, `h265`, `fragments`, `piece_times`, `assembly`) and `jpeg` make pictures of them, `opening`
+//! holds the first, `timeline` tells when they were taken.
 
 mod access_units;
 mod assembly;
@@ -329,10 +328,9 @@ impl Receiver {
                 Verdict::Ours(arrived) => self.reorder.push(arrived),
                 Verdict::Changed(held) => {
                     self.begin_source();
-                    held.into_iter()
-                        .rev()
-                        .for_each(|arrived| packets.push_front(arrived));
+                    put_first(held, &mut packets);
                 }
+                Verdict::Renamed(held) => put_first(held, &mut packets),
                 Verdict::Held => {}
             }
             if is_first {
@@ -421,6 +419,12 @@ impl Receiver {
                 received_us: picture.received_us,
             }),
         });
+    }
+}
+
+fn put_first(held: Vec<Arrived>, packets: &mut VecDeque<Arrived>) {
+    for arrived in held.into_iter().rev() {
+        packets.push_front(arrived);
     }
 }
 

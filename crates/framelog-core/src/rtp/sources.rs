@@ -2,7 +2,8 @@
 //!
 //! Cameras send another SSRC than they announce, change it in the middle, and mix the packets of old sessions into new ones (camera-quirks
 //! rows 88 and 90). A sender that changed goes on alone; one that is mixed in does not. So the packets of another sender are held until that is
-//! known: nothing of a stream that changes its SSRC is lost, and nothing of a foreign one gets in.
+//! known: nothing of a stream that changes its SSRC is lost, and nothing of a foreign one gets in. Where one sequence goes on from SSRC to SSRC,
+//! again and again, there is one sender, whatever it calls itself.
 
 use super::packet::Packet;
 use super::rtcp::SenderReport;
@@ -15,6 +16,8 @@ const HELD_MAX: usize = 4096;
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// Of how many others. No camera has as many; and as often as this what is held may be taken again.
 const SENDERS_MAX: usize = 8;
+/// So many times in a row the sequence must have gone on with another SSRC.
+const SHARED: u32 = 8;
 
 /// A packet and when it arrived, microseconds since the Unix epoch.
 pub(super) type Arrived = (Packet, i64);
@@ -26,6 +29,8 @@ pub(super) enum Verdict {
     Ours(Arrived),
     /// The camera has a new SSRC: these packets, which came since, are to be taken again.
     Changed(Vec<Arrived>),
+    /// It has many SSRCs: these packets are to be taken again, and go on with what came before.
+    Renamed(Vec<Arrived>),
     /// Held until it is known whose it is.
     Held,
 }
@@ -42,6 +47,10 @@ pub(super) struct Sources {
     senders: Vec<u32>,
     /// The last report of each of those whose packets are not ours, or not yet, and when it came.
     reports: Vec<(SenderReport, i64)>,
+    /// SSRC and sequence number of the last packet, whoever's it was.
+    last: Option<(u32, u16)>,
+    /// So many times the SSRC changed, and the sequence went on.
+    shared: u32,
     /// Packets of others that were passed over.
     pub(super) foreign: u64,
 }
@@ -58,6 +67,9 @@ impl Sources {
 
     pub(super) fn take(&mut self, arrived: Arrived) -> Verdict {
         let ssrc = arrived.0.ssrc;
+        if self.shares_sequence(&arrived.0) && self.current.is_some() {
+            return self.rename(arrived);
+        }
         match self.current {
             Some(current) if ssrc == current => {
                 self.pass_over_held();
@@ -91,6 +103,30 @@ impl Sources {
                 }
             }
         }
+    }
+
+    fn rename(&mut self, arrived: Arrived) -> Verdict {
+        self.current = Some(arrived.0.ssrc);
+        if self.held.is_empty() {
+            return Verdict::Ours(arrived);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.push(arrived);
+        self.held_bytes = 0;
+        self.senders.clear();
+        Verdict::Renamed(held)
+    }
+
+    /// Whether all SSRCs have one sequence: once they have, for good.
+    fn shares_sequence(&mut self, packet: &Packet) -> bool {
+        let last = self.last.replace((packet.ssrc, packet.sequence));
+        if let Some((ssrc, sequence)) = last.filter(|_| self.shared < SHARED) {
+            match sequence.wrapping_add(1) == packet.sequence {
+                true => self.shared += u32::from(ssrc != packet.ssrc),
+                false => self.shared = 0,
+            }
+        }
+        self.shared >= SHARED
     }
 
     /// The sender says that it sends no more, or the stream has ended: who is held is the new one.
@@ -212,6 +248,28 @@ mod tests {
             assert!(sources.held.len() <= SENDERS_MAX);
         }
         assert!(taken <= 2 * 20_000, "{taken}");
+    }
+
+    #[test]
+    fn one_sequence_under_many_names_is_one_sender() {
+        type Name = fn(u16) -> u16;
+        let names: [(Name, u16); 3] = [(|n| n, 0), (|n| n / 3, 0), (|n| n / 3 % 2, 9)];
+        for (name, lost) in names {
+            let mut sources = Sources::default();
+            let mut ours = 0;
+            for n in 0..1_000 {
+                let mut ahead = vec![arrived(name(n).into(), n, i64::from(n) * 1_000)];
+                while let Some(packet) = ahead.pop() {
+                    match sources.take(packet) {
+                        Verdict::Ours(_) => ours += 1,
+                        Verdict::Renamed(held) => ahead.extend(held.into_iter().rev()),
+                        Verdict::Changed(_) => panic!("changed"),
+                        Verdict::Held => {}
+                    }
+                }
+            }
+            assert_eq!(ours, 1_000 - lost);
+        }
     }
 
     #[test]
