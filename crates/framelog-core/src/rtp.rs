@@ -206,7 +206,11 @@ impl Receiver {
 
     /// Takes an RTP packet, or an RTCP packet that came in its place (RFC 5761), that arrived at `now_us` (microseconds since the Unix epoch).
     pub fn push(&mut self, bytes: Bytes, now_us: i64) {
-        if matches!(bytes.get(1), Some(192..=223)) {
+        let is_rtcp = |second: &u8| {
+            // Some cameras have a payload type that RFC 5761 leaves to RTCP.
+            (192..=223).contains(second) && second & 0x7F != self.payload_type
+        };
+        if bytes.get(1).is_some_and(is_rtcp) {
             return self.push_rtcp(&bytes, now_us);
         }
         let Some(packet) = Packet::read(bytes) else {

@@ -404,6 +404,25 @@ fn packets_of_others_are_passed_over() {
     assert!(receiver.counts().foreign > 50 && receiver.counts().malformed > 25);
 }
 
+#[test]
+fn a_payload_type_of_rtcp_is_taken_if_it_is_the_announced_one() {
+    let stream = stream(12, 6, 2, 50);
+    let described = Video {
+        payload_type: 80,
+        ..video("")
+    };
+    let mut receiver = Receiver::new(&described, Transport::Interleaved);
+    for (_, bytes) in packets(&stream, 500, 0) {
+        let mut bytes = bytes.to_vec();
+        bytes[1] = bytes[1] & 0x80 | 80;
+        receiver.push(bytes.into(), START);
+        receiver.push(sender_report(0x1234_5678, 0, 0).into(), START);
+    }
+    receiver.finish();
+    assert_eq!(found(&mut receiver).units, all(&stream));
+    assert!(receiver.counts().reports > 20);
+}
+
 /// As GStreamer's server skips a sequence number when somebody joins, and sends parameter sets once more.
 #[test]
 fn a_keyframe_behind_a_loss_that_opens_with_more_than_others_is_whole() {
