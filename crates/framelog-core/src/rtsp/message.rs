@@ -15,7 +15,7 @@ use crate::header::Headers;
 mod begin;
 mod head;
 
-use begin::{Begin, PACKET_HEAD, begin, is_packet, packet_len};
+use begin::{BLANKS, Begin, PACKET_HEAD, begin, is_packet, packet_len};
 use head::{FirstLine, Head};
 
 /// The longest head, in bytes. Real ones have less than 1 KiB.
@@ -25,6 +25,9 @@ pub const BODY_BYTES_MAX: usize = 256 << 10;
 
 /// The shortest report of RTCP: one of no sources (RFC 3550 §6.4.2).
 const REPORT_BYTES_MIN: usize = 8;
+
+/// So many frames of other kinds than RTP may stand in a row.
+const OTHERS_MAX: usize = 16;
 
 /// So many bytes behind a line end tell whether a head ends there.
 const LOOKAHEAD: usize = 8;
@@ -206,10 +209,10 @@ impl Reader {
     }
 
     fn look_for_begin(&mut self, now_us: i64) -> Look {
-        let lines = self.buffer.iter().take_while(|byte| b"\r\n".contains(byte));
-        let lines = lines.count();
-        self.passed_over += if self.is_lost() { lines as u64 } else { 0 };
-        self.advance(lines);
+        let blanks = self.buffer.iter().take_while(|byte| BLANKS.contains(byte));
+        let blanks = blanks.count();
+        self.passed_over += if self.is_lost() { blanks as u64 } else { 0 };
+        self.advance(blanks);
         match begin(&self.buffer) {
             Begin::Unknown => Look::Short,
             Begin::Packet => self.look_at_packet(now_us),
@@ -252,7 +255,7 @@ impl Reader {
             };
         };
         let received_us = *self.whole_since_us.get_or_insert(now_us);
-        let follows = begin(&self.buffer[end..]);
+        let follows = self.begin_behind(end);
         if follows == Begin::Unknown && self.settled == Settled::No {
             return Look::Short;
         }
@@ -280,6 +283,23 @@ impl Reader {
             payload: packet.freeze(),
             received_us,
         }))
+    }
+
+    /// What begins behind a packet; what is framed like one counts as nothing, so that what it carries needn't be RTP.
+    fn begin_behind(&self, end: usize) -> Begin {
+        let mut rest = &self.buffer[end..];
+        for _ in 0..OTHERS_MAX {
+            let begins = begin(rest);
+            if begins != Begin::No || rest.first() != Some(&b'$') {
+                return begins;
+            }
+            match packet_len(rest).and_then(|len| rest.get(len..)) {
+                Some(behind) => rest = behind,
+                None if self.settled == Settled::No => return Begin::Unknown,
+                None => break,
+            }
+        }
+        Begin::No
     }
 
     /// Where another packet begins that something follows, or an answer: cameras write both without waiting for each other.

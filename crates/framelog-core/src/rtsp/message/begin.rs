@@ -3,7 +3,10 @@
 /// What comes before an interleaved packet: `$`, channel, length (RFC 2326 §10.12).
 pub const PACKET_HEAD: usize = 4;
 
-/// How many line ends are passed over before a beginning.
+/// What may stand between messages and packets: line ends, and what some cameras fill up with.
+pub const BLANKS: &[u8] = b"\r\n\0";
+
+/// How many of these are passed over before a beginning.
 const BLANK_BYTES_MAX: usize = 4;
 
 /// The shortest packet: the first word of RTCP (RFC 3550 §6.4).
@@ -40,12 +43,12 @@ pub enum Begin {
     No,
 }
 
-/// What these bytes begin, line ends in front of it passed over.
+/// What these bytes begin, blanks in front of it passed over.
 pub fn begin(bytes: &[u8]) -> Begin {
     let blank = bytes
         .iter()
         .take(BLANK_BYTES_MAX)
-        .take_while(|byte| b"\r\n".contains(byte));
+        .take_while(|byte| BLANKS.contains(byte));
     let bytes = &bytes[blank.count()..];
     match bytes.first() {
         None => Begin::Unknown,

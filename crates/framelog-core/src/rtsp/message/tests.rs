@@ -249,6 +249,32 @@ fn odd_packets_pass_if_they_are_where_a_packet_is_due() {
     );
 }
 
+/// It looks as if another packet began in it, of more bytes than there are.
+fn packet_with_a_dollar() -> Vec<u8> {
+    let mut packet = packet(0, 100);
+    packet[50..55].copy_from_slice(b"$\0\xFF\xFF\x80");
+    packet
+}
+
+#[test]
+fn behind_a_frame_that_is_no_rtp_or_before_zeros_no_packet_waits() {
+    let other = b"$\x07\0\x05hello";
+    for between in [&other[..], &other.repeat(3), b"\0\0\0", b"\r\n\0"] {
+        let mut reader = Reader::default();
+        let bytes = [
+            &packet_with_a_dollar(),
+            between,
+            &packet_with_a_dollar(),
+            between,
+            &packet(1, 12),
+        ];
+        reader.buffer().extend_from_slice(&bytes.concat());
+        let items = std::iter::from_fn(|| reader.poll(0).unwrap());
+        let ours = items.filter(|item| told(item) == "0: 100").count();
+        assert_eq!(ours, 2, "{between:?}");
+    }
+}
+
 #[test]
 fn a_length_that_nothing_comes_for_is_none() {
     let mut reader = Reader::default();
