@@ -10,6 +10,8 @@ use super::budget::Budget;
 use super::fragments::{Fragments, Piece, Units};
 use super::packet::{take, take_u8, take_u16};
 
+/// The length of a unit among others, bytes.
+const LENGTH_BYTES: usize = 2;
 /// Decoding order numbers, and what an MTAP has with each unit, bytes.
 const DON_BYTES: usize = 2;
 const MTAP16_FIELDS_BYTES: usize = 3;
@@ -69,9 +71,10 @@ pub(super) fn unpack(
     }
 }
 
-/// Units behind their lengths in two bytes each, with so many bytes of other fields before each unit.
+/// Units behind their lengths in two bytes each, with so many bytes of other fields before each unit. Behind the last there may be padding: what
+/// holds no unit, or zeros.
 fn aggregated(mut rest: Bytes, fields: usize, units: &mut Units) -> Result<(), SkipReason> {
-    while rest.iter().any(|byte| *byte != 0) {
+    while rest.len() > LENGTH_BYTES + fields && rest.iter().any(|byte| *byte != 0) {
         let len = take_u16(&mut rest).ok_or(SkipReason::Torn)?;
         take(&mut rest, fields).ok_or(SkipReason::Torn)?;
         let unit = take(&mut rest, len.into()).ok_or(SkipReason::Torn)?;
@@ -155,21 +158,24 @@ mod tests {
 
     #[test]
     fn what_is_torn_is_told() {
-        let torn: [&[u8]; 5] = [
+        let torn: [&[u8]; 6] = [
             b"\x7C",
             b"\x7C\x05middle",
             b"\x7C\x45end",
             b"\x78\0\x09\x67one",
+            b"\x78\0\x04\x67one\0\x09\x67",
             b"\x79\x12",
         ];
         for packet in torn {
             assert_eq!(unpacked(&[packet]), Err(SkipReason::Torn), "{packet:?}");
         }
-        assert_eq!(
-            unpacked(&[b"\x78\0\x04\x67one\0\0\0"]).unwrap(),
-            [b"\x67one".to_vec()],
-            "padded"
-        );
+        for padded in [&b"\x78\0\x04\x67one\0\0\0"[..], b"\x78\0\x04\x67one\r\n"] {
+            assert_eq!(
+                unpacked(&[padded]).unwrap(),
+                [b"\x67one".to_vec()],
+                "padded"
+            );
+        }
         assert_eq!(unpacked(&[b"", b"\x1E", b"\0x"]).unwrap(), [b""; 0]);
     }
 

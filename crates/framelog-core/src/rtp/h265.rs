@@ -8,6 +8,8 @@ use super::fragments::{Fragments, Piece, Units};
 use super::packet::{take, take_u8, take_u16};
 use crate::frame::Payload;
 
+/// The length of a unit among others, bytes.
+const LENGTH_BYTES: usize = 2;
 /// A unit's header, and that of a packet's payload, bytes.
 const HEADER_BYTES: usize = 2;
 /// The first decoding order number of a packet; those of further units are one byte each.
@@ -71,9 +73,10 @@ pub(super) fn unpack(
     }
 }
 
+/// Units behind their lengths in two bytes each. Behind the last there may be padding: what holds no unit, or zeros.
 fn aggregated(mut rest: Bytes, dond: usize, units: &mut Units) -> Result<(), SkipReason> {
     let mut is_first = true;
-    while rest.iter().any(|byte| *byte != 0) {
+    while rest.len() > LENGTH_BYTES && rest.iter().any(|byte| *byte != 0) {
         if !is_first {
             take(&mut rest, dond).ok_or(SkipReason::Torn)?;
         }
@@ -126,6 +129,11 @@ mod tests {
             )
             .unwrap(),
             one
+        );
+        assert_eq!(
+            unpacked(false, &[b"\x60\x01\0\x05\x40\x01one\0\x05\x42\x01two\r\n"]).unwrap(),
+            two,
+            "padded"
         );
         assert_eq!(
             unpacked(false, &[b"\0\0\0\x01\x26\x01one"]).unwrap(),
