@@ -53,9 +53,13 @@ impl AccessUnits {
             after_loss,
         } = arrived;
         let rtp_time = packet.rtp_time;
+        let payload = match self.codec {
+            Codec::H265 => h265::unwrapped(packet.payload),
+            _ => packet.payload,
+        };
         let continues = match self.codec {
-            Codec::H265 => h265::continues_unit(&packet.payload),
-            _ => h264::continues_unit(&packet.payload),
+            Codec::H265 => h265::continues_unit(&payload),
+            _ => h264::continues_unit(&payload),
         };
         match continues {
             true => self.piece_times.go_on(rtp_time),
@@ -70,7 +74,7 @@ impl AccessUnits {
             let torn = self.fragments.tear().then_some(self.open.rtp_time);
             self.assembly.lose(torn, Some(rtp_time), made);
         }
-        if packet.payload.is_empty() {
+        if payload.is_empty() {
             // Padding, in the middle of whatever it pleases.
             return;
         }
@@ -91,7 +95,7 @@ impl AccessUnits {
         };
         let mut units = Units::new();
         let used = self.assembly.budget();
-        let (payload, fragments) = (packet.payload, &mut self.fragments);
+        let fragments = &mut self.fragments;
         let unpacked = match self.codec {
             Codec::H265 => h265::unpack(payload, self.has_don, used, fragments, &mut units),
             _ => h264::unpack(payload, used, fragments, &mut units),

@@ -10,6 +10,8 @@ use crate::frame::Payload;
 
 /// The length of a unit among others, bytes.
 const LENGTH_BYTES: usize = 2;
+/// The type of a payload that carries another.
+const PACI: u8 = 50;
 /// A unit's header, and that of a packet's payload, bytes.
 const HEADER_BYTES: usize = 2;
 /// The first decoding order number of a packet; those of further units are one byte each.
@@ -18,6 +20,26 @@ const DONL_BYTES: usize = 2;
 /// Whether a packet goes on with a unit that began in one before.
 pub(super) fn continues_unit(payload: &[u8]) -> bool {
     matches!(payload, [first, _, header, ..] if first >> 1 & 0x3F == 49 && header & 0x80 == 0)
+}
+
+/// The payload within one that carries information on it (PACI, §4.4.4); any other stays as it is, and so does one that is cut off.
+pub(super) fn unwrapped(payload: Bytes) -> Bytes {
+    within(&payload).unwrap_or(payload)
+}
+
+fn within(payload: &Bytes) -> Option<Bytes> {
+    let &[first, second, ..] = &**payload else {
+        return None;
+    };
+    if first >> 1 & 0x3F != PACI {
+        return None;
+    }
+    let mut rest = payload.slice(HEADER_BYTES..);
+    // The first bit and the type of the payload's own header, how long the information is, and four flags.
+    let fields = take_u16(&mut rest)?;
+    take(&mut rest, usize::from(fields >> 4 & 0x1F))?;
+    let own = fields.to_be_bytes()[0] & 0xFE | first & 1;
+    Some([&[own, second], &rest[..]].concat().into())
 }
 
 /// Takes the units from a packet's payload. `has_don`: decoding order numbers are among the fields, and are passed over.
@@ -61,8 +83,10 @@ pub(super) fn unpack(
             };
             fragments.take(piece, used, units)
         }
-        // Payload content information, and what is not defined.
-        50..=63 => Ok(()),
+        // One that could not be unwrapped, or two within each other.
+        PACI => Err(SkipReason::Torn),
+        // Not defined.
+        51..=63 => Ok(()),
         _ => {
             take(&mut payload, donl).ok_or(SkipReason::Torn)?;
             let mut unit = Payload::from(header);
@@ -98,11 +122,12 @@ mod tests {
         let mut fragments = Fragments::default();
         let mut units = Units::new();
         for packet in packets {
-            if !continues_unit(packet) {
+            let packet = unwrapped(Bytes::copy_from_slice(packet));
+            if !continues_unit(&packet) {
                 units.extend(fragments.end(true).transpose()?);
             }
             unpack(
-                Bytes::copy_from_slice(packet),
+                packet,
                 has_don,
                 Budget::default(),
                 &mut fragments,
@@ -142,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn information_on_a_payload_is_taken_off() {
+        let one = [b"\x26\x01one".to_vec()];
+        assert_eq!(unpacked(false, &[b"\x64\x01\x26\x38abcone"]).unwrap(), one);
+        let pieces: [&[u8]; 3] = [
+            b"\x64\x01\x62\x38abc\x93o",
+            b"\x62\x01\x13n",
+            b"\x64\x01\x62\x08\x53e",
+        ];
+        assert_eq!(unpacked(false, &pieces).unwrap(), one);
+        assert_eq!(
+            unwrapped(Bytes::from_static(b"\x65\x0A\xA6\0x")),
+            b"\xA7\x0Ax"[..],
+            "all bits of the header"
+        );
+    }
+
+    #[test]
     fn decoding_order_numbers_are_taken_out() {
         let one = [b"\x26\x01one".to_vec()];
         let two = [b"\x40\x01one".to_vec(), b"\x42\x01two".to_vec()];
@@ -166,7 +208,10 @@ mod tests {
 
     #[test]
     fn what_is_torn_is_told() {
-        let torn: [&[u8]; 4] = [
+        let torn: [&[u8]; 7] = [
+            b"\x64\x01\x26",
+            b"\x64\x01\x26\x38ab",
+            b"\x64\x01\x64\x08\x26\x01one",
             b"\x62\x01",
             b"\x62\x01\x13middle",
             b"\x60\x01\0\x09\x40\x01",
@@ -179,6 +224,6 @@ mod tests {
                 "{packet:?}"
             );
         }
-        assert_eq!(unpacked(false, &[b"", b"\x64\x01x"]).unwrap(), [b""; 0]);
+        assert_eq!(unpacked(false, &[b"", b"\x66\x01x"]).unwrap(), [b""; 0]);
     }
 }
