@@ -34,8 +34,8 @@ pub enum Kind {
     Delimiter,
     /// Supplemental information before a picture.
     Information {
-        /// Decoding may begin at the picture that follows (H.264 recovery point with no frames to wait for).
-        is_recovery_point: bool,
+        /// Decoding may begin at the picture that follows, and is right after so many more (H.264 recovery point).
+        recovery_frames: Option<u32>,
     },
     /// Belongs to an access unit that has begun, or is not needed to tell: filler, ends of sequences, enhancement layers.
     Other,
@@ -132,13 +132,13 @@ fn kind_h264(beginning: &[u8], nal: &Payload) -> Kind {
             pps_id: None,
         }),
         6 => Kind::Information {
-            is_recovery_point: is_recovery_point(whole(nal).get(1..).unwrap_or_default()),
+            recovery_frames: recovery_frames(whole(nal).get(1..).unwrap_or_default()),
         },
         7 => Kind::Set(SetKind::Sequence),
         8 => Kind::Set(SetKind::Picture),
         9 => Kind::Delimiter,
         14..=18 => Kind::Information {
-            is_recovery_point: false,
+            recovery_frames: None,
         },
         _ => Kind::Other,
     }
@@ -171,14 +171,14 @@ fn kind_h265(nal: &[u8]) -> Kind {
         34 => Kind::Set(SetKind::Picture),
         35 => Kind::Delimiter,
         39 | 41..=44 | 48..=55 => Kind::Information {
-            is_recovery_point: false,
+            recovery_frames: None,
         },
         _ => Kind::Other,
     }
 }
 
-/// Whether there is a recovery point among the messages (H.264 §7.3.2.3) from which the very next picture is right.
-fn is_recovery_point(sei: &[u8]) -> bool {
+/// How many pictures behind the next one are not right yet, if there is a recovery point among the messages (H.264 §7.3.2.3).
+fn recovery_frames(sei: &[u8]) -> Option<u32> {
     let mut bits = Bits::new(sei);
     let number = |bits: &mut Bits<'_>| {
         let mut sum = 0_u32;
@@ -192,13 +192,13 @@ fn is_recovery_point(sei: &[u8]) -> bool {
     };
     while let (Some(kind), Some(len)) = (number(&mut bits), number(&mut bits)) {
         if kind == SEI_RECOVERY_POINT {
-            return bits.exp_golomb() == Some(0);
+            return bits.exp_golomb();
         }
         if bits.skip(len.saturating_mul(8)).is_none() {
             break;
         }
     }
-    false
+    None
 }
 
 /// The units in a stretch of bytes. Without a start code that is the stretch itself, and so it is with more than 1024; units have no start
@@ -320,7 +320,7 @@ mod tests {
         assert_eq!(
             sei(&[0, 2, 9, 9, 6, 1, 0b1100_0100, 0x80]),
             Kind::Information {
-                is_recovery_point: true
+                recovery_frames: Some(0)
             }
         );
         // Behind a message with a byte that keeps a start code out, and behind long ones.
@@ -333,7 +333,7 @@ mod tests {
             assert_eq!(
                 sei(&before),
                 Kind::Information {
-                    is_recovery_point: true
+                    recovery_frames: Some(0)
                 },
                 "{before:?}"
             );
@@ -342,13 +342,13 @@ mod tests {
         assert_eq!(
             sei(&[6, 1, 0b0101_0000]),
             Kind::Information {
-                is_recovery_point: false
+                recovery_frames: Some(1)
             }
         );
         assert_eq!(
             sei(&[0xFF, 0xFF]),
             Kind::Information {
-                is_recovery_point: false
+                recovery_frames: None
             }
         );
     }

@@ -19,6 +19,8 @@ use crate::nal::{Kind, Slice, kind, unit_type};
 
 /// The most that is held of what stands before a first slice, in bytes. Real cameras send some hundreds.
 const LEAD_BYTES_MAX: usize = 1 << 20;
+/// So many pictures at least from which decoding becomes right by and by come without a keyframe before they count as some.
+const GRADUAL_MIN: u32 = 2;
 /// What a slice of a payload takes itself, about.
 const SLICE_BYTES: usize = 64;
 
@@ -42,6 +44,10 @@ pub(super) struct Assembly {
     /// How whole access units began: others, and keyframes.
     openings: [Option<Opening>; 2],
     last: Last,
+    /// Pictures from which decoding becomes right by and by, since the last keyframe.
+    gradual: u32,
+    /// How many of these there were before a keyframe, at most.
+    gradual_max: u32,
 }
 
 #[derive(Debug)]
@@ -76,7 +82,8 @@ struct Unit {
     /// When its last unit arrived.
     received_us: i64,
     keyframe: bool,
-    recovery_point: bool,
+    /// See [`Kind::Information`].
+    recovery_frames: Option<u32>,
     /// What it needs, as of its first slice.
     parameters: Option<Parameters>,
     marked: bool,
@@ -124,6 +131,8 @@ impl Assembly {
             after_loss: false,
             openings: [None, None],
             last: Last::default(),
+            gradual: 0,
+            gradual_max: GRADUAL_MIN,
         }
     }
 
@@ -287,8 +296,7 @@ impl Assembly {
         }
         if self.unit.slices == 0 {
             self.unit.rtp_time = rtp_time;
-            self.unit.keyframe =
-                slice.is_random_access || (slice.is_intra && self.unit.recovery_point);
+            self.unit.keyframe = self.is_keyframe(slice);
             if self.unit.keyframe {
                 self.unit.parameters = self.sets.parameters(slice.pps_id);
             }
@@ -296,6 +304,22 @@ impl Assembly {
         self.unit.slices += 1;
         self.unit.received_us = received_us;
         self.unit.push(nal);
+    }
+
+    /// Whether decoding may begin with the unit that this slice begins. Where it becomes right only by and by that is better than nothing: cameras
+    /// that refresh their pictures a stripe at a time send no keyframe, or none behind the first.
+    fn is_keyframe(&mut self, slice: Slice) -> bool {
+        let recovery_frames = self.unit.recovery_frames;
+        if slice.is_random_access || (slice.is_intra && recovery_frames == Some(0)) {
+            self.gradual_max = self.gradual_max.max(self.gradual);
+            self.gradual = 0;
+            return true;
+        }
+        if recovery_frames.is_some_and(|frames| frames > 0) {
+            self.gradual = self.gradual.saturating_add(1);
+            return self.gradual > self.gradual_max;
+        }
+        false
     }
 
     /// An access unit without its first slice: packets are missing, or the one before it had not ended.
@@ -343,10 +367,9 @@ impl Assembly {
             }
         }
         unit.received_us = lead.received_us;
-        unit.recovery_point |= lead.kind
-            == Kind::Information {
-                is_recovery_point: true,
-            };
+        if let Kind::Information { recovery_frames } = lead.kind {
+            unit.recovery_frames = unit.recovery_frames.or(recovery_frames);
+        }
         unit.push(lead.nal);
     }
 

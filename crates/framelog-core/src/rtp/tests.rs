@@ -288,6 +288,53 @@ fn a_stream_is_waited_for_until_it_can_be_decoded() {
     assert_eq!(out.skipped, [SkipReason::Early; 4]);
 }
 
+/// A recovery point: recovery_frame_cnt = 1.
+const GRADUAL: &[u8] = b"\x06\x06\x01\x50\x80";
+
+/// Pictures with a recovery point each 5, and a keyframe each `gop`.
+fn refreshed(frames: usize, gop: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut stream = stream(frames, gop, 1, 50);
+    for nals in stream.iter_mut().skip(2).step_by(5) {
+        nals.insert(0, GRADUAL.to_vec());
+    }
+    stream
+}
+
+#[test]
+fn without_keyframes_a_stream_begins_where_it_becomes_right_by_and_by() {
+    let mut stream = refreshed(40, 100);
+    let keyframe = stream.remove(0);
+    stream[1].splice(0..0, keyframe[..2].to_vec());
+    let out = run(
+        Transport::Interleaved,
+        packets(&stream, 500, 0).into_iter().map(|(_, bytes)| bytes),
+    );
+    assert_eq!(out.units, all(&stream[11..]));
+    let keyframes: Vec<bool> = (11..39).map(|n| n % 5 == 1).collect();
+    assert_eq!(out.keyframes, keyframes);
+}
+
+#[test]
+fn where_keyframes_come_no_other_picture_counts_as_one() {
+    for gop in [10, 20] {
+        let out = run(
+            Transport::Interleaved,
+            packets(&refreshed(100, gop), 500, 0)
+                .into_iter()
+                .map(|(_, bytes)| bytes)
+                .skip(if gop == 20 { 25 } else { 0 }),
+        );
+        assert!(out.keyframes.len() > 70);
+        let is_keyframe = |unit: &Vec<u8>| unit.windows(4).any(|bytes| bytes == &SPS[..4]);
+        let real: Vec<bool> = out.units.iter().map(is_keyframe).collect();
+        if gop == 10 {
+            assert_eq!(out.keyframes, real);
+        } else {
+            assert_eq!(out.keyframes[25..], real[25..], "known by then");
+        }
+    }
+}
+
 #[test]
 fn described_parameter_sets_are_enough_and_those_in_the_stream_win() {
     let bare = |n| vec![slice(n == 0, true, 20, n)];
