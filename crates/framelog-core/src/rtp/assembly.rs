@@ -62,12 +62,18 @@ struct Lead {
 #[derive(Clone, Copy, Debug, Default)]
 struct Last {
     rtp_time: Option<u32>,
-    /// How many slices the last whole one had.
-    slices: usize,
+    /// What the last whole ones were: others, and keyframes.
+    whole: [Whole; 2],
     /// It ended because nothing came for a while.
     settled: bool,
     /// Once, one that had ended so went on.
     settled_too_early: bool,
+}
+
+/// What there was of a whole access unit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Whole {
+    slices: usize,
 }
 
 /// An access unit that has begun.
@@ -87,6 +93,8 @@ struct Unit {
     /// What it needs, as of its first slice.
     parameters: Option<Parameters>,
     marked: bool,
+    /// A slice before the last had no marker.
+    was_unmarked: bool,
     /// Packets were missing before it.
     suspect: bool,
     /// It begins with a delimiter, before which a unit has nothing.
@@ -244,10 +252,11 @@ impl Assembly {
     /// Whether [`Self::settle`] would hand something out.
     pub(super) fn holds_picture(&self) -> bool {
         let has_ended = if self.markers.are_expected() {
-            self.unit.marked
+            self.unit.marked && (self.unit.was_unmarked || self.markers.have_been_right())
         } else {
             // Without markers only the ones before tell how many slices there are.
-            (1..=self.unit.slices).contains(&self.last.slices) && !self.last.settled_too_early
+            let usual = self.last.whole[usize::from(self.unit.keyframe)].slices;
+            (1..=self.unit.slices).contains(&usual) && !self.last.settled_too_early
         };
         self.unit.slices > 0 && self.unit.broken.is_none() && has_ended
     }
@@ -289,6 +298,8 @@ impl Assembly {
             if self.unit.marked {
                 self.markers.was_wrong();
                 self.unit.marked = false;
+            } else {
+                self.unit.was_unmarked = true;
             }
             self.adopt_lead();
         } else if !slice.is_first {
@@ -378,7 +389,9 @@ impl Assembly {
         let unit = std::mem::take(&mut self.unit);
         self.last.rtp_time = Some(unit.rtp_time);
         if unit.broken.is_none() {
-            self.last.slices = unit.slices;
+            self.last.whole[usize::from(unit.keyframe)] = Whole {
+                slices: unit.slices,
+            };
         }
         self.last.settled = false;
         made.push(match self.checked(unit) {

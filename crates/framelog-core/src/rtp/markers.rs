@@ -39,6 +39,11 @@ impl Markers {
         !self.lie && self.right >= PROOFS
     }
 
+    /// Whether there was one that was right, and none that was wrong.
+    pub(super) fn have_been_right(self) -> bool {
+        !self.lie && self.right > 0
+    }
+
     /// Whether a picture ends with a marker, as far as is known.
     pub(super) fn may_be_right(self) -> bool {
         !self.lie

@@ -171,6 +171,60 @@ fn a_camera_that_pauses_has_its_last_picture_handed_out() {
     assert_eq!(found(&mut receiver).units, all(&stream));
 }
 
+/// As of a stream of which the camera pauses behind this many packets.
+fn paused(packets: &[Bytes], behind: usize) -> Found {
+    let mut receiver = receiver(Transport::Interleaved);
+    for (n, bytes) in packets.iter().enumerate() {
+        receiver.push(bytes.clone(), START + n as i64 * 1_000);
+        if n + 1 == behind {
+            receiver.settle();
+        }
+    }
+    receiver.finish();
+    found(&mut receiver)
+}
+
+#[test]
+fn the_first_marker_is_not_believed_when_nothing_comes_if_there_may_be_one_with_each_slice() {
+    let stream = stream(8, 4, 3, 50);
+    let marked: Vec<Bytes> = packets(&stream, 500, 0)
+        .into_iter()
+        .map(|(_, bytes)| {
+            let mut bytes = bytes.to_vec();
+            bytes[1] |= 0x80;
+            Bytes::from(bytes)
+        })
+        .collect();
+    for behind in 1..marked.len() {
+        let out = paused(&marked, behind);
+        assert_eq!(out.units, all(&stream), "behind {behind}");
+    }
+}
+
+#[test]
+fn without_markers_a_keyframe_is_not_taken_to_have_as_few_slices_as_others() {
+    let mut stream = stream(12, 4, 3, 50);
+    for nals in stream.iter_mut().filter(|nals| nals.len() == 3) {
+        nals.truncate(1);
+    }
+    let unmarked: Vec<Bytes> = packets(&stream, 500, 0)
+        .into_iter()
+        .map(|(_, bytes)| {
+            let mut bytes = bytes.to_vec();
+            bytes[1] &= 0x7F;
+            Bytes::from(bytes)
+        })
+        .collect();
+    for behind in 1..unmarked.len() {
+        let out = paused(&unmarked, behind);
+        let whole = all(&stream);
+        assert!(
+            out.units.iter().all(|unit| whole.contains(unit)),
+            "behind {behind}"
+        );
+    }
+}
+
 #[test]
 fn a_picture_without_its_marker_is_not_handed_out_because_nothing_comes() {
     let stream = stream(4, 10, 2, 50);
@@ -875,6 +929,7 @@ fn only_the_senders_own_report_tells_its_time_also_before_its_packets() {
     receiver.push_rtcp(&sender_report(7, ntp(START - 100_000_000), 9_000), START);
     // An old session's packets come first, and end; ours go on alone.
     receiver.push(of(STALE, 0, 1_000_000), START);
+    receiver.push(of(STALE, 1, 1_003_600), START);
     let mut stamps = Vec::new();
     for n in 0..80i64 {
         let ticks = 9_000 + n as u32 * FRAME_TICKS;
@@ -885,9 +940,9 @@ fn only_the_senders_own_report_tells_its_time_also_before_its_packets() {
             }
         }
     }
-    assert_eq!(stamps.first(), Some(&None), "of the old session");
-    let ours: Vec<i64> = stamps[1..].iter().flatten().copied().collect();
-    assert_eq!(ours.len(), stamps.len() - 1);
+    assert_eq!(stamps[..2], [None, None], "of the old session");
+    let ours: Vec<i64> = stamps[2..].iter().flatten().copied().collect();
+    assert_eq!(ours.len(), stamps.len() - 2);
     for (n, stamp_us) in ours.iter().enumerate() {
         assert!(stamp_us.abs_diff(START + n as i64 * FRAME_US) <= 1, "{n}");
     }
