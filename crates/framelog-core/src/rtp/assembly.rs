@@ -74,6 +74,7 @@ struct Last {
 #[derive(Clone, Copy, Debug, Default)]
 struct Whole {
     slices: usize,
+    marked: bool,
 }
 
 /// An access unit that has begun.
@@ -354,9 +355,18 @@ impl Assembly {
             self.markers.was_right();
         }
         if !self.unit.marked && self.unit.broken.is_none() && has_begun {
-            self.markers.was_missing();
+            match self.lacks_slices() {
+                true => self.unit.broken = Some(SkipReason::Torn),
+                false => self.markers.was_missing(),
+            }
         }
         self.end(made);
+    }
+
+    /// Whether a unit without a marker, which the one before had, has fewer slices too: the last were dropped before they were numbered.
+    fn lacks_slices(&self) -> bool {
+        let before = self.last.whole[usize::from(self.unit.keyframe)];
+        before.marked && self.unit.slices < before.slices && self.markers.may_be_right()
     }
 
     fn adopt_lead(&mut self) {
@@ -391,6 +401,7 @@ impl Assembly {
         if unit.broken.is_none() {
             self.last.whole[usize::from(unit.keyframe)] = Whole {
                 slices: unit.slices,
+                marked: unit.marked,
             };
         }
         self.last.settled = false;

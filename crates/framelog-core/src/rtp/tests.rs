@@ -835,6 +835,55 @@ fn units_whose_ends_are_marked_as_such_in_some_pictures_or_in_none_are_whole() {
 }
 
 #[test]
+fn a_picture_whose_last_slices_were_never_sent_is_torn() {
+    let stream = stream(16, 8, 4, 50);
+    for torn in [3, 8, 10] {
+        let sent: Vec<_> = stream
+            .iter()
+            .zip(0u32..)
+            .flat_map(|(nals, n)| {
+                let mut packets = packetized(nals, 500);
+                packets.truncate(packets.len() - if n == torn { 2 } else { 0 });
+                let timed = move |(payload, marker)| (payload, n * FRAME_TICKS, marker);
+                packets.into_iter().map(timed)
+            })
+            .collect();
+        let out = run(Transport::Interleaved, numbered(&sent));
+        let mut whole = all(&stream);
+        whole.remove(torn as usize);
+        assert_eq!(
+            (out.units, out.skipped),
+            (whole, vec![SkipReason::Torn]),
+            "{torn}"
+        );
+    }
+}
+
+#[test]
+fn pictures_of_fewer_slices_are_whole_with_their_marker_and_those_without_if_that_is_usual() {
+    for no_marker_in_keyframes in [false, true] {
+        let mut stream = stream(16, 4, 4, 50);
+        for (n, nals) in stream.iter_mut().enumerate() {
+            nals.truncate(nals.len() - n / 4);
+        }
+        let mut sent = packets(&stream, 500, 0);
+        for (_, bytes) in sent
+            .iter_mut()
+            .filter(|(n, _)| n % 4 == 0 && no_marker_in_keyframes)
+        {
+            let mut unmarked = bytes.to_vec();
+            unmarked[1] &= 0x7F;
+            *bytes = unmarked.into();
+        }
+        let out = run(
+            Transport::Interleaved,
+            sent.into_iter().map(|(_, bytes)| bytes),
+        );
+        assert_eq!(out.units, all(&stream));
+    }
+}
+
+#[test]
 fn pieces_with_a_time_of_their_own_each_are_put_together_once_that_is_usual() {
     for slices in [1, 3] {
         let stream = stream(24, 6, slices, 400);
