@@ -230,27 +230,36 @@ impl Timeline {
     /// How far the report's RTP time is from where it would be expected after the last picture.
     fn distance_us(&self, report: Early) -> Option<u64> {
         let last = self.last?;
+        let beside_us = self.beside_us(report, last);
+        let passed_us = report.received_us.saturating_sub(last.received_us);
+        let beside_last_us = beside_us.saturating_add(passed_us);
+        Some(beside_us.unsigned_abs().min(beside_last_us.unsigned_abs()))
+    }
+
+    /// By how much it is ahead of that of a picture that would have come with the report.
+    fn beside_us(&self, report: Early, last: Last) -> i64 {
         let media_us = self.media_at(self.unwrapped(report.rtp_time));
         let passed_us = report.received_us.saturating_sub(last.received_us);
-        [last.media_us, last.media_us.saturating_add(passed_us)]
-            .iter()
-            .map(|us| us.abs_diff(media_us))
-            .min()
+        media_us
+            .saturating_sub(last.media_us)
+            .saturating_sub(passed_us)
     }
 
     fn place_report(&mut self, report: Early) {
         let is_near = self
             .distance_us(report)
             .is_some_and(|us| us <= REPORT_NEAR_US);
+        let (Some(last), Some(wall_us), true) = (self.last, wall_us(report.ntp), is_near) else {
+            return;
+        };
         let ticks = self.unwrapped(report.rtp_time);
-        if let Some(wall_us) = wall_us(report.ntp).filter(|_| is_near) {
-            self.reports.take(Report {
-                ticks,
-                wall_us,
-                media_us: self.media_at(ticks),
-                received_us: report.received_us,
-            });
-        }
+        self.reports.take(Report {
+            ticks,
+            wall_us,
+            media_us: self.media_at(ticks),
+            received_us: report.received_us,
+            beside_us: self.beside_us(report, last),
+        });
     }
 
     fn stamp_at(&mut self, ticks: i64, keyframe: bool) -> Stamp {

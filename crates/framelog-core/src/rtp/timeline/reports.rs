@@ -39,6 +39,8 @@ pub(super) struct Report {
     pub(super) wall_us: i64,
     pub(super) media_us: i64,
     pub(super) received_us: i64,
+    /// By how much its media time is ahead of that of a picture that would have come with it.
+    pub(super) beside_us: i64,
 }
 
 /// The reports of one connection.
@@ -175,13 +177,20 @@ impl Run {
         }
     }
 
-    /// By how much more the wall time went on than time did: by the media or by the arrivals, whichever is nearer.
+    /// By how much more the wall time went on than time did: by the media or by the arrivals, whichever is nearer. The arrivals say nothing of a
+    /// report whose RTP time does not go on, or not as that of the pictures does.
     fn ahead_us(&self, report: Report) -> i64 {
         let wall_us = report.wall_us.saturating_sub(self.base.wall_us);
         let media_us = report.media_us.saturating_sub(self.base.media_us);
         let by_media_us = wall_us.saturating_sub(media_us);
         let by_arrival_us = wall_us.saturating_sub(self.passed_us(report));
-        if by_media_us.unsigned_abs() <= by_arrival_us.unsigned_abs() {
+        let is_astray = report.ticks == self.base.ticks
+            || report
+                .beside_us
+                .saturating_sub(self.base.beside_us)
+                .saturating_abs()
+                > self.most_us(report);
+        if is_astray || by_media_us.unsigned_abs() <= by_arrival_us.unsigned_abs() {
             by_media_us
         } else {
             by_arrival_us
@@ -192,10 +201,14 @@ impl Run {
         report.received_us.saturating_sub(self.base.received_us)
     }
 
-    fn agrees(&self, report: Report) -> bool {
+    /// By so much a report that agrees may be off.
+    fn most_us(&self, report: Report) -> i64 {
         let passed_us = self.passed_us(report).max(0);
-        let most_us = (AGREES_US + passed_us / AGREES_PART).min(AGREES_MOST_US);
-        self.ahead_us(report).saturating_abs() <= most_us
+        (AGREES_US + passed_us / AGREES_PART).min(AGREES_MOST_US)
+    }
+
+    fn agrees(&self, report: Report) -> bool {
+        self.ahead_us(report).saturating_abs() <= self.most_us(report)
     }
 
     /// With a report that agrees.

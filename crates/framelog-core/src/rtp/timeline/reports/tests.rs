@@ -17,6 +17,8 @@ struct Sent {
     frames_in_report: i64,
     keyframe_from: i64,
     ticks_in_frame: i64,
+    /// The RTP time that is reported goes on by so many, for each frame.
+    ticks_in_report: Option<i64>,
 }
 
 impl Default for Sent {
@@ -26,6 +28,7 @@ impl Default for Sent {
             frames_in_report: 1,
             keyframe_from: 0,
             ticks_in_frame: 9_000,
+            ticks_in_report: None,
         }
     }
 }
@@ -42,7 +45,9 @@ impl Sent {
                 let received_us = sent_us + (n * 7_919) % 9_000;
                 let rtp_time = (n * self.ticks_in_frame) as u32;
                 if n % self.frames_in_report == 0 {
-                    timeline.report(ntp(wall_us(n * FRAME_US)), rtp_time, received_us);
+                    let ticks = self.ticks_in_report.unwrap_or(self.ticks_in_frame);
+                    let reported = (n * ticks) as u32;
+                    timeline.report(ntp(wall_us(n * FRAME_US)), reported, received_us);
                 }
                 let keyframe = (n + self.keyframe_from) % 5 == 0;
                 let stamp = timeline.stamp(rtp_time, received_us, keyframe);
@@ -108,6 +113,43 @@ fn time_that_stands_still_is_not_followed() {
                 ..Sent::default()
             };
             assert_are_dropped(&sent.ahead(|_| wall_us), 250_000);
+        }
+    }
+}
+
+#[test]
+fn reports_whose_rtp_time_does_not_go_on_as_that_of_the_pictures_are_not_followed() {
+    for (ticks_in_report, frames_in_report) in [0, 100, 18_000]
+        .into_iter()
+        .flat_map(|ticks| [1, 3, 10, 50].map(|frames| (ticks, frames)))
+    {
+        let sent = Sent {
+            frames: 200 + 20 * frames_in_report,
+            frames_in_report,
+            ticks_in_report: Some(ticks_in_report),
+            ..Sent::default()
+        };
+        let ahead = sent.ahead(|us| NOW + us);
+        let worst = ahead.iter().flatten().map(|us| us.abs()).max();
+        assert!(
+            worst.is_some_and(|us| us <= 500_000),
+            "{ticks_in_report} {frames_in_report}: {worst:?}"
+        );
+    }
+}
+
+#[test]
+fn where_rtp_time_stands_still_reports_give_no_time() {
+    for frames_in_report in [1, 3, 10, 50] {
+        let mut timeline = Timeline::new(90_000);
+        for n in 0..20 * frames_in_report + 100 {
+            let now_us = NOW + n * FRAME_US;
+            if n % frames_in_report == 0 {
+                timeline.report(ntp(now_us), 12_345, now_us);
+            }
+            let stamp = timeline.stamp(12_345, now_us, n % 5 == 0);
+            let is_known = n > 5 * frames_in_report + 20;
+            assert!(!is_known || stamp.stamp_us.is_none(), "{n}: {stamp:?}");
         }
     }
 }
