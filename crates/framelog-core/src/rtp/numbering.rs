@@ -1,8 +1,8 @@
 //! Whether a camera's sequence numbers count its packets. Some number pictures, or nothing, or have their bytes in the wrong order. Not for what
 //! the numbers say if they do.
 //!
-//! A loss is a jump ahead, behind which they count again. No loss explains numbers that stand still or go back all the time, or that never once
-//! go on by one.
+//! A loss is a jump ahead, behind which they count again. No loss explains numbers that stand still or go back all the time, that do so with each
+//! picture, or that never once go on by one.
 
 use super::packet::Packet;
 
@@ -10,6 +10,8 @@ use super::packet::Packet;
 const BACK_WEIGHT: u32 = 2;
 /// So much must speak against numbers.
 const AGAINST: u32 = 32;
+/// Or so many pictures in a row must have begun with a number that does.
+const ANEW: u32 = 16;
 /// Or so many in a row must not have gone on by one.
 const NEVER: u32 = 64;
 
@@ -21,6 +23,7 @@ const BEGINNING_BYTES: usize = 16;
 pub(super) struct Numbering {
     last: Option<Last>,
     against: u32,
+    anew: u32,
     never: u32,
     is_useless: bool,
 }
@@ -67,7 +70,10 @@ impl Numbering {
             ..=0 => self.against + BACK_WEIGHT,
             _ => self.against.saturating_sub(1),
         };
-        self.is_useless = self.against >= AGAINST || self.never >= NEVER;
+        if this.rtp_time != last.rtp_time {
+            self.anew = if step <= 0 { self.anew + 1 } else { 0 };
+        }
+        self.is_useless = self.against >= AGAINST || self.anew >= ANEW || self.never >= NEVER;
     }
 
     /// Something else in the same sequence has this number.
@@ -92,8 +98,9 @@ mod tests {
 
     fn is_useless(numbers: impl IntoIterator<Item = u16>) -> bool {
         let mut numbering = Numbering::default();
-        for (sequence, rtp_time) in numbers.into_iter().zip(0..) {
-            let bytes = packet(sequence, rtp_time, false, b"x");
+        for (sequence, n) in numbers.into_iter().zip(0..) {
+            // Pictures of ten packets.
+            let bytes = packet(sequence, n / 10, false, &n.to_be_bytes());
             numbering.observe(&Packet::read(bytes).unwrap());
         }
         numbering.is_useless()
@@ -106,7 +113,7 @@ mod tests {
             (0..10_000).filter(|n| n % 2 == 0 || n % 64 == 1)
         ));
         assert!(!is_useless((0..10_000).filter(|n| n % 100 < 3)));
-        assert!(!is_useless((0..10_000).map(|n| n % 7)));
+        assert!(!is_useless((0..10_000).map(|n| n % 37)));
         assert!(!is_useless((0..10_000).map(|n| n ^ u16::from(n % 8 < 2))));
     }
 
@@ -114,6 +121,7 @@ mod tests {
     fn numbers_that_do_not_count_are_useless() {
         assert!(is_useless((0..100).map(|_| 9)), "none");
         assert!(is_useless((0..200).map(|n| n / 2)), "pictures");
+        assert!(is_useless((0..300).map(|n| n % 10)), "within a picture");
         assert!(is_useless((0..100).map(|n| n * 2)), "by two");
         assert!(is_useless((0..100).map(u16::swap_bytes)), "bytes swapped");
         assert!(
