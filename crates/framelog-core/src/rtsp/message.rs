@@ -266,6 +266,9 @@ impl Reader {
             return self.search(1);
         }
         if is_doubtful {
+            if let Some(look) = self.look_at_interrupted(end) {
+                return look;
+            }
             match self.begin_within(1..end) {
                 Within::Found(at) => return self.search(at),
                 Within::Nothing => {}
@@ -283,6 +286,43 @@ impl Reader {
             payload: packet.freeze(),
             received_us,
         }))
+    }
+
+    /// Takes out the answer that stands within a packet, if the packet goes on behind it, and ends by so much later. It is sought first: bytes of a
+    /// picture look like the beginning of a packet, but not like this.
+    fn look_at_interrupted(&mut self, end: usize) -> Option<Look> {
+        let begins = |&at: &usize| begin(&self.buffer[at..]) != Begin::No;
+        let at = memchr_iter(b'R', &self.buffer[1..end])
+            .map(|at| at + 1)
+            .find(begins)?;
+        let short = (self.settled == Settled::No).then_some(Look::Short);
+        let Some(length) = head::end(&self.buffer[at..], 0) else {
+            return short.filter(|_| self.buffer.len() - at <= HEAD_BYTES_MAX);
+        };
+        let behind = begin(&self.buffer[at + length..]);
+        let is_there = self.buffer.len() >= end + length;
+        let follows = match is_there {
+            true => self.begin_behind(end + length),
+            false => Begin::Unknown,
+        };
+        match (behind, follows) {
+            (Begin::Unknown, _) => short,
+            (Begin::No, Begin::Unknown) if short.is_some() || !is_there => short,
+            (Begin::No, Begin::Unknown | Begin::Packet | Begin::Message) => {
+                self.take_out(at, length)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes out a message without a body.
+    fn take_out(&mut self, at: usize, length: usize) -> Option<Look> {
+        let raw = Bytes::copy_from_slice(&self.buffer[at..at + length]);
+        let head = Head::read(&raw).filter(|head| head.content_length.unwrap_or(0) == 0)?;
+        self.buffer.copy_within(at + length.., at);
+        self.buffer.truncate(self.buffer.len() - length);
+        self.searched = 0;
+        Some(Look::Found(head.with(Bytes::new())))
     }
 
     /// What begins behind a packet; what is framed like one counts as nothing, so that what it carries needn't be RTP.

@@ -155,22 +155,32 @@ fn a_torn_packet_is_known_by_the_last_one_too() {
 }
 
 #[test]
-fn an_answer_within_a_packet_is_read_and_the_packet_is_dropped() {
-    let torn = packet(0, 100);
-    for at in 1..torn.len() {
-        let bytes = [
-            &packet(0, 50),
-            &torn[..at],
-            b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n",
-            &torn[at..],
-            &packet(0, 70),
-            &packet(0, 12),
-        ]
-        .concat();
-        // Behind a `$` alone the answer's first letters are taken for a length, of more bytes than there are here.
-        let expected = ["0: 50", "200 []", "0: 70", "0: 12"];
-        assert_eq!(read_cut(&bytes, |_| false, at < 4).0, expected, "{at}");
-        assert_eq!(read_cut(&bytes, |_| true, at < 4).0, expected, "{at}");
+fn an_answer_within_a_packet_is_taken_out() {
+    let answer = b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n";
+    let whole = packet_with_a_dollar();
+    // Right before the dollar nothing tells that no packet follows the answer.
+    for at in (PACKET_HEAD + 1..whole.len()).filter(|at| *at != 50) {
+        let bytes = [&packet(0, 50), &whole[..at], answer, &whole[at..]].concat();
+        let expected = ["0: 50", "200 []", "0: 100"];
+        assert_eq!(read_cut(&bytes, |_| true, false).0, expected, "{at}");
+        let bytes = [&bytes[..], &packet(0, 70), &packet(0, 12)].concat();
+        let expected = [&expected[..], &["0: 70", "0: 12"]].concat();
+        assert_eq!(read_cut(&bytes, |_| false, false).0, expected, "{at}");
+        assert_eq!(read_cut(&bytes, |_| true, false).0, expected, "{at}");
+    }
+}
+
+#[test]
+fn a_packet_of_which_a_part_is_missing_before_an_answer_is_dropped() {
+    let answer = b"RTSP/1.0 200 OK\r\nCSeq: 7\r\n\r\n";
+    for at in 0..60 {
+        let torn = &packet(0, 100)[..at];
+        let bytes = [&packet(0, 50), torn, answer, &packet(0, 70), &packet(0, 12)].concat();
+        assert_eq!(
+            read_cut(&bytes, |_| true, at < PACKET_HEAD).0,
+            ["0: 50", "200 []", "0: 70", "0: 12"],
+            "{at}"
+        );
     }
 }
 
