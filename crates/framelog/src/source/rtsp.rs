@@ -253,3 +253,6 @@ impl Session {
         let _ = dialogue.ask(party, memory, ask).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ pub struct Playing {
     media: Media,
     way: Way,
     pace: Pace,
-    /// Whether a packet has come where it should.
+    /// Whether a packet of the medium has come where it should.
     is_found: bool,
     /// A request that keeps the session alive, on its way.
     pending: Option<Pending>,
@@ -247,17 +247,16 @@ impl Playing {
         }
     }
 
+    /// Takes a packet. RTP is told from RTCP by what it is: some cameras swap the channels, or send both on one.
     fn packet(&mut self, packet: Packet) {
         let (rtp, rtcp) = self.way.channels();
-        if packet.channel == rtp {
-            self.is_found = true;
+        let is_own = self.media.is_own(&packet);
+        if packet.channel == rtp || (packet.channel == rtcp && is_own) {
+            self.is_found |= is_own;
             self.media.rtp(packet);
         } else if packet.channel == rtcp {
             self.media.rtcp(&packet);
-        } else if !self.is_found
-            && self.pace.began.elapsed() > ELSEWHERE
-            && self.media.is_own(&packet)
-        {
+        } else if !self.is_found && self.pace.began.elapsed() > ELSEWHERE && is_own {
             // Row 87: other channels than those that were agreed on.
             self.way = Way::Channels((packet.channel, packet.channel.wrapping_add(1)));
             self.packet(packet);

@@ -1,0 +1,261 @@
+//! The source against a camera on loopback, which does as usual but for what a test is about.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use super::*;
+
+const SDP: &str = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
+    a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=\r\na=control:track1\r\n";
+
+/// A request, and over which connection it came, counted from 1.
+struct Asked {
+    connection: usize,
+    head: String,
+}
+
+impl Asked {
+    fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap_or_default()
+    }
+
+    fn target(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap_or_default()
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.lines().filter_map(|line| line.split_once(':'));
+        let mut named = fields.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+        named.next().map(|(_, value)| value.trim())
+    }
+
+    /// The answer with this status, these fields, each with its line end, and this body.
+    fn answer(&self, status: &str, fields: &str, body: &str) -> Reply {
+        let cseq = self.field("cseq").unwrap_or_default();
+        let length = body.len();
+        Reply::from(format!(
+            "RTSP/1.0 {status}\r\nCSeq: {cseq}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        ))
+    }
+
+    fn refused(&self, status: &str) -> Reply {
+        self.answer(status, "", "")
+    }
+
+    /// What the usual camera answers. With PLAY it sends pictures on channel 0, and then no more.
+    fn usual(&self) -> Reply {
+        match self.method() {
+            "OPTIONS" => self.answer("200 OK", "Public: OPTIONS, GET_PARAMETER\r\n", ""),
+            "DESCRIBE" => self.answer("200 OK", "Content-Type: application/sdp\r\n", SDP),
+            "SETUP" => self.answer(
+                "200 OK",
+                "Transport: RTP/AVP/TCP;interleaved=0-1\r\nSession: 4711\r\n",
+                "",
+            ),
+            "PLAY" => self.refused("200 OK").then(&pictures(0, 0..3)),
+            _ => self.refused("200 OK"),
+        }
+    }
+}
+
+/// What the camera sends, and whether it closes then.
+struct Reply {
+    bytes: Vec<u8>,
+    closes: bool,
+}
+
+impl<B: Into<Vec<u8>>> From<B> for Reply {
+    fn from(bytes: B) -> Self {
+        Self {
+            bytes: bytes.into(),
+            closes: false,
+        }
+    }
+}
+
+impl Reply {
+    fn then(mut self, bytes: &[u8]) -> Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+}
+
+type React = fn(&Asked) -> Reply;
+
+/// A picture for each number, a keyframe first, on this channel.
+fn pictures(channel: u8, numbers: std::ops::Range<u8>) -> Vec<u8> {
+    let picture = |number: u8| {
+        let slice: &[u8] = match number {
+            0 => b"\x65\x88\x84\x21",
+            _ => b"\x41\x9a\x21\x6c",
+        };
+        let time = 9_000 * u32::from(number);
+        let head = [
+            &[0x80, 0xe0, 0, number],
+            &time.to_be_bytes(),
+            &[0, 0, 0, 7],
+            slice,
+        ];
+        interleaved(channel, &head.concat())
+    };
+    numbers.flat_map(picture).collect()
+}
+
+fn interleaved(channel: u8, packet: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(packet.len()).unwrap().to_be_bytes();
+    [&[b'$', channel], &length[..], packet].concat()
+}
+
+/// A sender report of who sends the pictures.
+fn sender_report() -> Vec<u8> {
+    let mut report = vec![0x80, 200, 0, 6, 0, 0, 0, 7, 0xe0];
+    report.resize(28, 0);
+    report
+}
+
+/// See the module.
+struct Fake {
+    camera: Camera,
+    memory: Memory,
+    requests: mpsc::UnboundedReceiver<Asked>,
+}
+
+impl Fake {
+    async fn start(react: React) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, requests) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            for connection in 1.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                // It ends when the client goes.
+                let _ = serve(stream, connection, react, &sender).await;
+            }
+        });
+        Self {
+            camera: camera(address),
+            memory: Memory::default(),
+            requests,
+        }
+    }
+
+    /// One connection, until so many pictures have come or it ends: how many came, and why it ended.
+    async fn run(&mut self, wanted: usize) -> (usize, Result<(), Ended>) {
+        let mut source = RtspSource::new(&self.camera);
+        let ran = self.read(&mut source, wanted).await;
+        source.close(&mut self.memory).await;
+        ran
+    }
+
+    async fn read(&mut self, source: &mut RtspSource, wanted: usize) -> (usize, Result<(), Ended>) {
+        let mut deliveries = Vec::new();
+        let mut ended = source.connect(&mut self.memory).await;
+        let count = |deliveries: &[Delivery]| {
+            let pictures = deliveries
+                .iter()
+                .filter(|one| matches!(one, Delivery::Picture(_)));
+            pictures.count()
+        };
+        while ended.is_ok() && count(&deliveries) < wanted {
+            ended = source.next(&mut self.memory, &mut deliveries).await;
+        }
+        (count(&deliveries), ended)
+    }
+
+    /// What was asked so far.
+    fn asked(&mut self) -> Vec<Asked> {
+        std::iter::from_fn(|| self.requests.try_recv().ok()).collect()
+    }
+}
+
+fn camera(address: SocketAddr) -> Camera {
+    let url = format!("rtsp://{address}/live");
+    Camera {
+        stall_timeout: Duration::from_millis(1500),
+        ..Camera::new("test", CameraUrl::parse(&url).unwrap().0)
+    }
+}
+
+async fn serve(
+    mut stream: TcpStream,
+    connection: usize,
+    react: React,
+    sender: &mpsc::UnboundedSender<Asked>,
+) -> std::io::Result<()> {
+    loop {
+        let head = request(&mut stream).await?;
+        let asked = Asked { connection, head };
+        let reply = react(&asked);
+        let _ = sender.send(asked);
+        stream.write_all(&reply.bytes).await?;
+        if reply.closes {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+/// The next request; packets between are passed over.
+async fn request(stream: &mut TcpStream) -> std::io::Result<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+        if head == b"$" {
+            head.clear();
+            let _channel = stream.read_u8().await?;
+            let length = stream.read_u16().await?;
+            stream.read_exact(&mut vec![0; usize::from(length)]).await?;
+        }
+    }
+    Ok(String::from_utf8_lossy(&head).into_owned())
+}
+
+#[tokio::test]
+async fn pictures_are_told_from_reports_on_whichever_channel_they_come() {
+    let swapped: React = |asked| match asked.method() {
+        "PLAY" => asked
+            .refused("200 OK")
+            .then(&interleaved(0, &sender_report()))
+            .then(&pictures(1, 0..3)),
+        _ => asked.usual(),
+    };
+    let both: React = |asked| match asked.method() {
+        "PLAY" => asked
+            .refused("200 OK")
+            .then(&interleaved(1, &sender_report()))
+            .then(&pictures(1, 0..3)),
+        _ => asked.usual(),
+    };
+    for react in [Asked::usual, swapped, both] {
+        let mut fake = Fake::start(react).await;
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_the_camera_closed_is_handed_out_and_the_session_is_ended() {
+    let mut fake = Fake::start(|asked| {
+        let mut reply = asked.usual();
+        reply.closes = asked.method() == "PLAY";
+        reply
+    })
+    .await;
+    let (count, ended) = fake.run(9).await;
+    assert_eq!(
+        (count, ended.unwrap_err().reason),
+        (3, GapReason::Disconnected)
+    );
+    let mut fake = Fake::start(Asked::usual).await;
+    fake.run(3).await.1.unwrap();
+    let asked = fake.asked();
+    let methods: Vec<&str> = asked.iter().map(Asked::method).collect();
+    assert_eq!(
+        methods,
+        ["OPTIONS", "DESCRIBE", "SETUP", "PLAY", "TEARDOWN"]
+    );
+    assert!(asked[2].target().ends_with("/live/track1"));
+    assert!(asked.iter().all(|asked| asked.connection == 1));
+}
