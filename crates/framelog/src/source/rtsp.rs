@@ -10,6 +10,7 @@ use framelog_core::gap::GapReason;
 use tokio::time::timeout;
 
 mod dialogue;
+mod elsewhere;
 mod handshake;
 mod keep_alive;
 mod media;

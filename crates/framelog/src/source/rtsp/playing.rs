@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Session;
 use super::dialogue::{Ask, Dialogue, Party, authorize, challenge};
+use super::elsewhere::Elsewhere;
 use super::keep_alive::KeepAlive;
 use super::media::Media;
 use super::udp::{self, Ports};
@@ -25,9 +26,6 @@ const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
 /// How many datagrams are taken before others have their turn.
 const DATAGRAMS_MAX: usize = 256;
-
-/// After so long without a packet where the camera said that they would be, those elsewhere are taken for ours.
-const ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// How the packets come.
 #[derive(Debug)]
@@ -85,7 +83,6 @@ pub struct Pace {
     keep_alive: KeepAlive,
     pause: Duration,
     stall_timeout: Duration,
-    began: Instant,
     asks_at: Instant,
     reports_at: Instant,
     stalls_at: Instant,
@@ -99,7 +96,6 @@ impl Pace {
             keep_alive,
             pause,
             stall_timeout,
-            began: now,
             asks_at: now + pause,
             reports_at: now,
             stalls_at: now + stall_timeout,
@@ -115,6 +111,8 @@ pub struct Playing {
     pace: Pace,
     /// Whether a packet of the medium has come where it should.
     is_found: bool,
+    /// Those that came where they should not, before that.
+    elsewhere: Elsewhere,
     /// A request that keeps the session alive, on its way.
     pending: Option<Pending>,
 }
@@ -134,6 +132,7 @@ impl Playing {
             way,
             pace,
             is_found: false,
+            elsewhere: Elsewhere::new(),
             pending: None,
         };
         early.into_iter().for_each(|packet| playing.packet(packet));
@@ -252,14 +251,18 @@ impl Playing {
         let (rtp, rtcp) = self.way.channels();
         let is_own = self.media.is_own(&packet);
         if packet.channel == rtp || (packet.channel == rtcp && is_own) {
-            self.is_found |= is_own;
+            if is_own && !self.is_found {
+                self.is_found = true;
+                self.elsewhere.forget();
+            }
             self.media.rtp(packet);
         } else if packet.channel == rtcp {
             self.media.rtcp(&packet);
-        } else if !self.is_found && self.pace.began.elapsed() > ELSEWHERE && is_own {
-            // Row 87: other channels than those that were agreed on.
-            self.way = Way::Channels((packet.channel, packet.channel.wrapping_add(1)));
-            self.packet(packet);
+        } else if !self.is_found
+            && let Some((channels, packets)) = self.elsewhere.take(packet, is_own)
+        {
+            self.way = Way::Channels(channels);
+            packets.into_iter().for_each(|packet| self.packet(packet));
         }
     }
 

@@ -64,6 +64,8 @@ impl Asked {
 /// What the camera sends, and whether it closes then.
 struct Reply {
     bytes: Vec<u8>,
+    /// After so long.
+    later: Option<(Duration, Vec<u8>)>,
     closes: bool,
 }
 
@@ -71,6 +73,7 @@ impl<B: Into<Vec<u8>>> From<B> for Reply {
     fn from(bytes: B) -> Self {
         Self {
             bytes: bytes.into(),
+            later: None,
             closes: false,
         }
     }
@@ -79,6 +82,11 @@ impl<B: Into<Vec<u8>>> From<B> for Reply {
 impl Reply {
     fn then(mut self, bytes: &[u8]) -> Self {
         self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    fn later(mut self, ms: u64, bytes: &[u8]) -> Self {
+        self.later = Some((Duration::from_millis(ms), bytes.to_vec()));
         self
     }
 }
@@ -124,7 +132,7 @@ struct Fake {
 }
 
 impl Fake {
-    async fn start(react: React) -> Self {
+    async fn start(react: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (sender, requests) = mpsc::unbounded_channel();
@@ -132,7 +140,7 @@ impl Fake {
             for connection in 1.. {
                 let (stream, _) = listener.accept().await.unwrap();
                 // It ends when the client goes.
-                let _ = serve(stream, connection, react, &sender).await;
+                let _ = serve(stream, connection, &react, &sender).await;
             }
         });
         Self {
@@ -182,7 +190,7 @@ fn camera(address: SocketAddr) -> Camera {
 async fn serve(
     mut stream: TcpStream,
     connection: usize,
-    react: React,
+    react: &(impl Fn(&Asked) -> Reply + Sync),
     sender: &mpsc::UnboundedSender<Asked>,
 ) -> std::io::Result<()> {
     loop {
@@ -191,6 +199,10 @@ async fn serve(
         let reply = react(&asked);
         let _ = sender.send(asked);
         stream.write_all(&reply.bytes).await?;
+        if let Some((pause, bytes)) = reply.later {
+            tokio::time::sleep(pause).await;
+            stream.write_all(&bytes).await?;
+        }
         if reply.closes {
             return stream.shutdown().await;
         }
@@ -258,4 +270,20 @@ async fn what_came_before_the_camera_closed_is_handed_out_and_the_session_is_end
     );
     assert!(asked[2].target().ends_with("/live/track1"));
     assert!(asked.iter().all(|asked| asked.connection == 1));
+}
+
+#[tokio::test]
+async fn pictures_on_channels_that_were_not_agreed_on_are_taken_from_the_first() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "PLAY" => {
+            let early = [pictures(2, 0..2), pictures(4, 0..1), pictures(2, 2..3)].concat();
+            let mut late = pictures(2, 3..4);
+            late.splice(..0, interleaved(3, &sender_report()));
+            asked.refused("200 OK").then(&early).later(1100, &late)
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    let (count, ended) = fake.run(4).await;
+    assert_eq!(count, 4, "{ended:?}");
 }
