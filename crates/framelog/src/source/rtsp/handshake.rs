@@ -56,7 +56,14 @@ impl RtspSource {
             &described.target,
         )
         .await?;
-        let answer = play(dialogue, party, memory, &self.session, &described.target).await?;
+        let answer = play(
+            dialogue,
+            party,
+            memory,
+            &mut self.session,
+            &described.target,
+        )
+        .await?;
         let lifetime = lifetime(&answer, &mut self.session).or(first_lifetime);
         let lifetime = lifetime.unwrap_or(headers::SESSION_LIFETIME);
         let pace = Pace::new(
@@ -270,27 +277,25 @@ async fn play(
     dialogue: &mut Dialogue,
     party: Party<'_>,
     memory: &mut Memory,
-    session: &Session,
+    session: &mut Session,
     medium: &str,
 ) -> Result<Response, Fault> {
     let range: (&str, &[u8]) = ("Range", b"npt=0.000-");
-    let mut fields: Vec<_> = session.field().into_iter().chain([range]).collect();
-    let mut target = session.target.as_str();
+    let mut with_range = true;
     loop {
-        let response = dialogue
-            .ask(
-                party,
-                memory,
-                Ask {
-                    method: "PLAY",
-                    target,
-                    fields: &fields,
-                },
-            )
-            .await?;
+        let session_field = session.field();
+        let range = with_range.then_some(range);
+        let fields: Vec<_> = session_field.into_iter().chain(range).collect();
+        let ask = Ask {
+            method: "PLAY",
+            target: &session.target,
+            fields: &fields,
+        };
+        let response = dialogue.ask(party, memory, ask).await?;
         match response.status {
-            457 if fields.contains(&range) => fields.retain(|field| *field != range),
-            459 if target != medium => target = medium,
+            400 | 456 | 457 | 501 if with_range => with_range = false,
+            // What it doesn't know by that name it will not end by it either.
+            459 if session.target != medium => medium.clone_into(&mut session.target),
             _ => return judge(party, "PLAY", response),
         }
     }

@@ -287,3 +287,16 @@ async fn pictures_on_channels_that_were_not_agreed_on_are_taken_from_the_first()
     let (count, ended) = fake.run(4).await;
     assert_eq!(count, 4, "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_camera_that_takes_no_range_plays_without() {
+    for status in ["400 Bad Request", "456 x", "457 Invalid Range", "501 x"] {
+        let mut fake = Fake::start(move |asked| match asked.field("range") {
+            Some(_) => asked.refused(status),
+            None => asked.usual(),
+        })
+        .await;
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{ended:?}");
+    }
+}
