@@ -295,7 +295,7 @@ async fn play(
         match response.status {
             400 | 456 | 457 | 501 if with_range => with_range = false,
             // What it doesn't know by that name it will not end by it either.
-            459 if session.target != medium => medium.clone_into(&mut session.target),
+            404 | 454 | 459 if session.target != medium => medium.clone_into(&mut session.target),
             _ => return judge(party, "PLAY", response),
         }
     }

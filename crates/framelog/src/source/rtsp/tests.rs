@@ -300,3 +300,22 @@ async fn a_camera_that_takes_no_range_plays_without() {
         assert_eq!(count, 3, "{ended:?}");
     }
 }
+
+#[tokio::test]
+async fn a_camera_that_knows_only_the_medium_plays_and_ends_that() {
+    for status in ["404 Not Found", "454 Session Not Found", "459 x"] {
+        let mut fake = Fake::start(move |asked| {
+            let is_whole = asked.target().ends_with("/live");
+            match asked.method() {
+                "PLAY" | "TEARDOWN" if is_whole => asked.refused(status),
+                _ => asked.usual(),
+            }
+        })
+        .await;
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{ended:?}");
+        let last = fake.asked().pop().unwrap();
+        assert_eq!(last.method(), "TEARDOWN");
+        assert!(last.target().ends_with("/track1"));
+    }
+}
