@@ -7,7 +7,7 @@ use crate::source::Ended;
 use crate::source::auth::Challenge;
 use crate::source::dial::{DialError, Stream};
 
-/// What is worth keeping from one connection to the next: authentication state. The supervisor holds it for as long as the camera's
+/// What is worth keeping from one connection to the next: authentication state, and what a camera took amiss. The supervisor holds it for as long as the camera's
 /// configuration stays the same.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -17,6 +17,8 @@ pub struct Memory {
     pub(super) worked: bool,
     /// How often in a row they have been refused since.
     pub(super) refusals: u32,
+    /// Over RTSP: OPTIONS is not asked, because the last time that was no good.
+    pub(super) without_options: bool,
     /// SHA-256 of the certificate that was refused last.
     pub(crate) refused_certificate: Option<[u8; 32]>,
     /// What the log last said about TLS.

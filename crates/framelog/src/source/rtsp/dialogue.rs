@@ -40,6 +40,13 @@ pub enum Fault {
     Redirect(CameraUrl),
 }
 
+impl Fault {
+    /// There was no answer, whether the camera said nothing or closed.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, Self::Ended(ended) if matches!(ended.reason, GapReason::Stalled | GapReason::Disconnected))
+    }
+}
+
 impl From<Ended> for Fault {
     fn from(ended: Ended) -> Self {
         Self::Ended(ended)

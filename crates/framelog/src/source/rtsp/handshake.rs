@@ -44,8 +44,16 @@ impl RtspSource {
             quoter: &self.quoter,
             url: &self.url,
         };
+        let was_asked = !memory.without_options;
         let public = options(dialogue, party, memory).await?;
-        let described = describe(dialogue, party, memory, &mut self.session).await?;
+        let described = describe(dialogue, party, memory, &mut self.session)
+            .await
+            .inspect_err(|fault| {
+                if fault.is_silence() {
+                    // It may be the refused question that ended it, or that there was none.
+                    memory.without_options = was_asked && public.is_none();
+                }
+            })?;
         // Who sends already, before anything is set up, is of a session that was not ended (row 88).
         let foreign: Vec<Packet> = dialogue.take_early();
         let (way, transport, first_lifetime) = set_up(
@@ -66,8 +74,12 @@ impl RtspSource {
         .await?;
         let lifetime = lifetime(&answer, &mut self.session).or(first_lifetime);
         let lifetime = lifetime.unwrap_or(headers::SESSION_LIFETIME);
+        let avoided: &[&str] = match memory.without_options {
+            true => &["OPTIONS"],
+            false => &[],
+        };
         let pace = Pace::new(
-            KeepAlive::new(public.as_deref()),
+            KeepAlive::new(public.as_deref(), avoided),
             keep_alive::pause(lifetime),
             self.camera.stall_timeout,
         );
@@ -93,24 +105,26 @@ impl RtspSource {
     }
 }
 
-/// What methods the camera names. A camera that doesn't like the question may do the rest all the same.
+/// What methods the camera names. A camera that doesn't like the question may do the rest all the same; one that doesn't answer it at all is
+/// not asked the next time.
 async fn options(
     dialogue: &mut Dialogue,
     party: Party<'_>,
     memory: &mut Memory,
 ) -> Result<Option<Vec<u8>>, Fault> {
+    if memory.without_options {
+        return Ok(None);
+    }
     let target = party.request_url();
+    let ask = Ask {
+        method: "OPTIONS",
+        target: &target,
+        fields: &[],
+    };
     let response = dialogue
-        .ask(
-            party,
-            memory,
-            Ask {
-                method: "OPTIONS",
-                target: &target,
-                fields: &[],
-            },
-        )
-        .await?;
+        .ask(party, memory, ask)
+        .await
+        .inspect_err(|fault| memory.without_options = fault.is_silence())?;
     let is_rtsp = !is_http(&response);
     match judge(party, "OPTIONS", response) {
         Ok(response) => {

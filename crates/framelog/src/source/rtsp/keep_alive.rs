@@ -20,24 +20,30 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// By what the camera names in Public; without that OPTIONS, which every camera knows.
-    pub fn new(public: Option<&[u8]>) -> Self {
-        let named = |method: &&str| public.is_some_and(|public| names_method(public, method));
-        let mut methods: Vec<&str> = METHODS.into_iter().filter(named).collect();
-        if !methods.contains(&"OPTIONS") {
-            methods.push("OPTIONS");
+    /// By what the camera names in Public; without that OPTIONS, which every camera knows. Where all of those are to be avoided, by any other:
+    /// many know more than they name. By none if there is no other; reports of what was received go to the camera all the same.
+    pub fn new(public: Option<&[u8]>, avoided: &[&str]) -> Self {
+        let named = |method: &str| public.is_some_and(|public| names_method(public, method));
+        let allowed: Vec<&str> = METHODS
+            .into_iter()
+            .filter(|method| !avoided.contains(method))
+            .collect();
+        let mut methods = allowed.clone();
+        methods.retain(|method| *method == "OPTIONS" || named(method));
+        if methods.is_empty() {
+            methods = allowed;
         }
         Self { methods }
     }
 
     /// The method to use next.
-    pub fn method(&self) -> &'static str {
-        self.methods.first().copied().unwrap_or("OPTIONS")
+    pub fn method(&self) -> Option<&'static str> {
+        self.methods.first().copied()
     }
 
     /// The camera refused the method: another is used, if there is one.
     pub fn refused(&mut self, method: &str) {
-        if self.methods.len() > 1 && self.method() == method {
+        if self.methods.len() > 1 && self.method() == Some(method) {
             self.methods.remove(0);
         }
     }
@@ -54,24 +60,40 @@ mod tests {
 
     #[test]
     fn the_method_is_one_that_the_camera_names() {
-        let method = |public: Option<&str>| KeepAlive::new(public.map(str::as_bytes)).method();
-        assert_eq!(method(None), "OPTIONS");
-        assert_eq!(method(Some("OPTIONS, DESCRIBE, SETUP")), "OPTIONS");
-        assert_eq!(method(Some("OPTIONS, SET_PARAMETER")), "SET_PARAMETER");
+        let method = |public: Option<&str>| KeepAlive::new(public.map(str::as_bytes), &[]).method();
+        assert_eq!(method(None), Some("OPTIONS"));
+        assert_eq!(method(Some("OPTIONS, DESCRIBE, SETUP")), Some("OPTIONS"));
+        assert_eq!(
+            method(Some("OPTIONS, SET_PARAMETER")),
+            Some("SET_PARAMETER")
+        );
         assert_eq!(
             method(Some("options,get_parameter,SET_PARAMETER")),
-            "GET_PARAMETER"
+            Some("GET_PARAMETER")
+        );
+    }
+
+    #[test]
+    fn where_all_that_are_named_are_to_be_avoided_others_are_tried() {
+        let method = |avoided: &[&str]| KeepAlive::new(Some(b"GET_PARAMETER"), avoided).method();
+        assert_eq!(method(&["OPTIONS"]), Some("GET_PARAMETER"));
+        assert_eq!(method(&["GET_PARAMETER"]), Some("OPTIONS"));
+        assert_eq!(method(&["GET_PARAMETER", "OPTIONS"]), Some("SET_PARAMETER"));
+        assert_eq!(method(&METHODS), None);
+        assert_eq!(
+            KeepAlive::new(None, &["OPTIONS"]).method(),
+            Some("GET_PARAMETER")
         );
     }
 
     #[test]
     fn a_refused_method_gives_way_to_the_next_and_the_last_stays() {
-        let mut keep_alive = KeepAlive::new(Some(b"OPTIONS, GET_PARAMETER"));
+        let mut keep_alive = KeepAlive::new(Some(b"OPTIONS, GET_PARAMETER"), &[]);
         keep_alive.refused("GET_PARAMETER");
         keep_alive.refused("GET_PARAMETER");
-        assert_eq!(keep_alive.method(), "OPTIONS");
+        assert_eq!(keep_alive.method(), Some("OPTIONS"));
         keep_alive.refused("OPTIONS");
-        assert_eq!(keep_alive.method(), "OPTIONS");
+        assert_eq!(keep_alive.method(), Some("OPTIONS"));
     }
 
     #[test]

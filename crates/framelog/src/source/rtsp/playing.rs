@@ -297,7 +297,7 @@ impl Playing {
             _ => {
                 // The session goes on living by the next method only, and not for another pause.
                 self.pace.keep_alive.refused(pending.method);
-                if self.pace.keep_alive.method() != pending.method {
+                if self.pace.keep_alive.method() != Some(pending.method) {
                     self.keep_alive(dialogue, party, session, memory);
                 }
             }
@@ -350,8 +350,11 @@ impl Playing {
         session: &Session,
         memory: &mut Memory,
     ) {
+        let Some(method) = self.pace.keep_alive.method() else {
+            return;
+        };
         let pending = Pending {
-            method: self.pace.keep_alive.method(),
+            method,
             cseq: 0, // until it is sent
             login: Login::default(),
         };

@@ -85,6 +85,11 @@ impl Reply {
         self
     }
 
+    fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+
     fn later(mut self, ms: u64, bytes: &[u8]) -> Self {
         self.later = Some((Duration::from_millis(ms), bytes.to_vec()));
         self
@@ -249,10 +254,9 @@ async fn pictures_are_told_from_reports_on_whichever_channel_they_come() {
 
 #[tokio::test]
 async fn what_came_before_the_camera_closed_is_handed_out_and_the_session_is_ended() {
-    let mut fake = Fake::start(|asked| {
-        let mut reply = asked.usual();
-        reply.closes = asked.method() == "PLAY";
-        reply
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "PLAY" => asked.usual().closing(),
+        _ => asked.usual(),
     })
     .await;
     let (count, ended) = fake.run(9).await;
@@ -318,4 +322,43 @@ async fn a_camera_that_knows_only_the_medium_plays_and_ends_that() {
         assert_eq!(last.method(), "TEARDOWN");
         assert!(last.target().ends_with("/track1"));
     }
+}
+
+#[tokio::test]
+async fn a_camera_that_ends_with_options_is_not_asked_for_them_again() {
+    let closes: React = |asked| match asked.method() {
+        "OPTIONS" => Reply::from("").closing(),
+        _ => asked.usual(),
+    };
+    let refuses: React = |asked| match asked.method() {
+        "OPTIONS" => asked.refused("400 Bad Request").closing(),
+        _ => asked.usual(),
+    };
+    for react in [closes, refuses] {
+        let mut fake = Fake::start(react).await;
+        assert_eq!(fake.run(3).await.0, 0);
+        for _ in 0..2 {
+            let (count, ended) = fake.run(3).await;
+            assert_eq!(count, 3, "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_was_only_busy_is_asked_for_its_methods_again() {
+    let mut fake = Fake::start(|asked| match asked.connection {
+        1 | 2 => Reply::from("").closing(),
+        _ => asked.usual(),
+    })
+    .await;
+    for pictures in [0, 0, 3] {
+        assert_eq!(fake.run(3).await.0, pictures);
+    }
+    let asked = fake.asked();
+    let begun = |connection| {
+        let first = asked.iter().find(|asked| asked.connection == connection);
+        first.map(Asked::method)
+    };
+    let first = [begun(1), begun(2), begun(3)];
+    assert_eq!(first, [Some("OPTIONS"), Some("DESCRIBE"), Some("OPTIONS")]);
 }
