@@ -34,7 +34,7 @@ impl Session {
 
 /// Over what a camera sends, as far as it says: `Transport: RTP/AVP/TCP;unicast;interleaved=0-1;ssrc=3D5A6E0B`.
 ///
-/// Whether it says TCP is left out: cameras write `RTP/AVP` for a TCP setup too (row 87).
+/// That it doesn't say TCP alone means nothing: cameras write `RTP/AVP` for a TCP setup too (row 87).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transport {
     /// The channels of RTP and RTCP on the connection.
@@ -45,6 +45,8 @@ pub struct Transport {
     pub source: Option<IpAddr>,
     /// Who its packets say that they are from. Often wrong (row 90).
     pub ssrc: Option<u32>,
+    /// It speaks of datagrams alone: of ports or a group, and neither of TCP nor of channels.
+    pub is_datagrams: bool,
 }
 
 impl Transport {
@@ -52,6 +54,8 @@ impl Transport {
     pub fn read(value: &[u8]) -> Self {
         let first = value.split(|&byte| byte == b',').next().unwrap_or_default();
         let mut transport = Self::default();
+        let is_tcp = first.to_ascii_uppercase().starts_with(b"RTP/AVP/TCP");
+        let mut is_group = false;
         for piece in first.split(|&byte| byte == b';').map(<[u8]>::trim_ascii) {
             if let Some(value) = parameter(piece, "interleaved") {
                 transport.interleaved = pair(value, |first: u8| first.wrapping_add(1));
@@ -68,7 +72,11 @@ impl Transport {
                     .map(|text| text.trim_start_matches("0x"));
                 transport.ssrc = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
             }
+            is_group |= piece.eq_ignore_ascii_case(b"multicast");
         }
+        transport.is_datagrams = !is_tcp
+            && transport.interleaved.is_none()
+            && (is_group || transport.server_port.is_some());
         transport
     }
 }
@@ -213,6 +221,8 @@ mod tests {
         assert_eq!(udp.server_port, Some((6970, 6971)));
         assert_eq!(udp.source, Some(IpAddr::from([10, 0, 0, 2])));
         assert_eq!(udp.ssrc, None);
+        assert!(udp.is_datagrams && read("RTP/AVP;multicast;port=5000-5001").is_datagrams);
+        assert!(!full.is_datagrams && !read("RTP/AVP/TCP;server_port=1-2").is_datagrams);
         assert_eq!(read("RTP/AVP;server_port=0-0").server_port, None);
         assert_eq!(
             read("RTP/AVP;interleaved=0-1,RTP/AVP;interleaved=2-3").interleaved,

@@ -19,6 +19,8 @@ pub struct Memory {
     pub(super) refusals: u32,
     /// Over RTSP: OPTIONS is not asked, because the last time that was no good.
     pub(super) without_options: bool,
+    /// Over RTSP: datagrams are asked for first, because the connection was refused for packets.
+    pub(super) datagrams_first: bool,
     /// SHA-256 of the certificate that was refused last.
     pub(crate) refused_certificate: Option<[u8; 32]>,
     /// What the log last said about TLS.

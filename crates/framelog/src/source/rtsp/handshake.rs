@@ -98,6 +98,7 @@ impl RtspSource {
         self.playing = Some(Box::new(Playing::new(
             media,
             way,
+            transport.is_datagrams,
             pace,
             dialogue.take_early(),
         )));
@@ -196,7 +197,8 @@ async fn describe(
     })
 }
 
-/// Sets the medium up, over the connection or as datagrams: by default over the connection, as datagrams where that is refused.
+/// Sets the medium up, over the connection or as datagrams: by default over the connection, as datagrams where that is refused; the other way
+/// round where the camera closes when it refuses, or sends nothing after it spoke of datagrams.
 async fn set_up(
     dialogue: &mut Dialogue,
     party: Party<'_>,
@@ -207,11 +209,12 @@ async fn set_up(
     let is_encrypted = party.url.scheme.is_secure();
     let ways: &[bool] = match party.camera.transport {
         config::Transport::Any if is_encrypted => &[false],
+        config::Transport::Any if memory.datagrams_first => &[true, false],
         config::Transport::Any => &[false, true],
         config::Transport::Tcp => &[false],
         config::Transport::Udp => &[true],
     };
-    let mut ways = ways.iter().peekable();
+    let (mut is_first, mut ways) = (true, ways.iter());
     loop {
         let is_udp = ways.next().copied().unwrap_or_default();
         let ports = if is_udp {
@@ -233,12 +236,17 @@ async fn set_up(
             fields: &fields,
         };
         session.set_up = Some(dialogue.next_cseq());
-        let response = dialogue.ask(party, memory, ask).await?;
+        let response = dialogue.ask(party, memory, ask).await;
+        let response = response.inspect_err(|_| memory.datagrams_first &= !is_first)?;
         session.set_up = None;
-        if response.status == 461 && ways.peek().is_some() {
+        if matches!(response.status, 400 | 406 | 461 | 500 | 501) && ways.len() > 0 {
+            // If it closes the connection now, it can be asked for the other only in the next.
+            memory.datagrams_first = !is_udp;
+            is_first = false;
             continue;
         }
         let response = judge(party, "SETUP", response)?;
+        memory.datagrams_first &= is_first;
         let lifetime = session.opened(&response);
         let transport = response
             .headers

@@ -108,6 +108,8 @@ impl Pace {
 pub struct Playing {
     media: Media,
     way: Way,
+    /// The camera spoke of datagrams alone.
+    of_datagrams: bool,
     pace: Pace,
     /// Whether a packet of the medium has come where it should.
     is_found: bool,
@@ -126,10 +128,11 @@ struct Pending {
 
 impl Playing {
     /// From the answer to PLAY on; `early` came before that.
-    pub fn new(media: Media, way: Way, pace: Pace, early: Vec<Packet>) -> Self {
+    pub fn new(media: Media, way: Way, of_datagrams: bool, pace: Pace, early: Vec<Packet>) -> Self {
         let mut playing = Self {
             media,
             way,
+            of_datagrams,
             pace,
             is_found: false,
             elsewhere: Elsewhere::new(),
@@ -167,6 +170,10 @@ impl Playing {
                 Some(fault) => fault,
                 None if Instant::now() >= self.pace.stalls_at => {
                     self.finish(out);
+                    if !self.is_found {
+                        let over_connection = matches!(self.way, Way::Channels(_));
+                        memory.datagrams_first = over_connection && self.of_datagrams;
+                    }
                     (GapReason::Stalled, self.describe_stall())
                 }
                 None => return Ok(()),

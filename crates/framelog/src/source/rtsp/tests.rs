@@ -1,6 +1,6 @@
 //! The source against a camera on loopback, which does as usual but for what a test is about.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +39,29 @@ impl Asked {
         Reply::from(format!(
             "RTSP/1.0 {status}\r\nCSeq: {cseq}\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
         ))
+    }
+
+    fn asks_for_tcp(&self) -> bool {
+        self.field("transport").is_some_and(|it| it.contains("TCP"))
+    }
+
+    /// What a camera answers that sends datagrams: three pictures, as soon as it knows where to.
+    fn by_datagrams(&self) -> Reply {
+        match self.method() {
+            "SETUP" => {
+                let wanted = self.field("transport").unwrap();
+                let (_, port) = wanted.split_once("client_port=").unwrap();
+                let (port, _) = port.split_once('-').unwrap();
+                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+                for number in 0..3 {
+                    let packet = &pictures(0, number..number + 1)[4..];
+                    let _ = socket.send_to(packet, ("127.0.0.1", port.parse().unwrap()));
+                }
+                self.answer("200 OK", "Transport: RTP/AVP\r\nSession: 4711\r\n", "")
+            }
+            "PLAY" => self.refused("200 OK"),
+            _ => self.usual(),
+        }
     }
 
     fn refused(&self, status: &str) -> Reply {
@@ -361,4 +384,39 @@ async fn a_camera_that_was_only_busy_is_asked_for_its_methods_again() {
     };
     let first = [begun(1), begun(2), begun(3)];
     assert_eq!(first, [Some("OPTIONS"), Some("DESCRIBE"), Some("OPTIONS")]);
+}
+
+#[tokio::test]
+async fn where_the_connection_is_refused_for_packets_they_come_as_datagrams() {
+    for status in ["400 x", "406 x", "461 x", "500 x", "501 x"] {
+        for closes in [false, true] {
+            let mut fake = Fake::start(move |asked| {
+                let mut reply = match asked.asks_for_tcp() {
+                    true => asked.refused(status),
+                    false => asked.by_datagrams(),
+                };
+                reply.closes = closes && asked.asks_for_tcp();
+                reply
+            })
+            .await;
+            let runs = [fake.run(3).await.0, fake.run(3).await.0];
+            assert_eq!(runs, [if closes { 0 } else { 3 }, 3], "{status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_speaks_of_datagrams_and_sends_nothing_is_asked_for_them() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "SETUP" if asked.asks_for_tcp() => asked.answer(
+            "200 OK",
+            "Session: 4711\r\nTransport: RTP/AVP;unicast;client_port=1-2;server_port=3-4\r\n",
+            "",
+        ),
+        _ => asked.by_datagrams(),
+    })
+    .await;
+    assert_eq!(fake.run(3).await.0, 0);
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
 }
