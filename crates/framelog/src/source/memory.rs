@@ -6,6 +6,7 @@ use crate::config::url::CameraUrl;
 use crate::source::Ended;
 use crate::source::auth::Challenge;
 use crate::source::dial::{DialError, Stream};
+use crate::source::rtsp::Experience;
 
 /// What is worth keeping from one connection to the next: authentication state, and what a camera took amiss. The supervisor holds it for as long as the camera's
 /// configuration stays the same.
@@ -21,6 +22,8 @@ pub struct Memory {
     pub(super) without_options: bool,
     /// Over RTSP: datagrams are asked for first, because the connection was refused for packets.
     pub(super) datagrams_first: bool,
+    /// Over RTSP: what became of requests that keep a session alive.
+    pub(super) keep_alives: Experience,
     /// SHA-256 of the certificate that was refused last.
     pub(crate) refused_certificate: Option<[u8; 32]>,
     /// What the log last said about TLS.

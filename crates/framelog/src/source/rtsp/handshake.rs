@@ -74,12 +74,10 @@ impl RtspSource {
         .await?;
         let lifetime = lifetime(&answer, &mut self.session).or(first_lifetime);
         let lifetime = lifetime.unwrap_or(headers::SESSION_LIFETIME);
-        let avoided: &[&str] = match memory.without_options {
-            true => &["OPTIONS"],
-            false => &[],
-        };
+        let mut avoided = memory.keep_alives.fatal.clone();
+        avoided.extend(memory.without_options.then_some("OPTIONS"));
         let pace = Pace::new(
-            KeepAlive::new(public.as_deref(), avoided),
+            KeepAlive::new(public.as_deref(), &avoided),
             keep_alive::pause(lifetime),
             self.camera.stall_timeout,
         );

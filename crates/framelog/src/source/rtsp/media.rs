@@ -139,6 +139,11 @@ impl Media {
         sender(packet).is_some_and(|sender| self.foreign.contains(&sender))
     }
 
+    /// When the last packet of RTP came.
+    pub fn last_packet(&self) -> Instant {
+        self.last_packet
+    }
+
     /// Whether it is RTP of this medium's kind.
     pub fn is_own(&self, packet: &Packet) -> bool {
         matches!(packet.payload[..], [first, second, ..] if first >> 6 == 2 && second & 0x7F == self.payload_type)

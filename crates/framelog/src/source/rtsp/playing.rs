@@ -179,6 +179,9 @@ impl Playing {
                 None => return Ok(()),
             },
         };
+        self.pace
+            .keep_alive
+            .learn(self.media.last_packet(), &mut memory.keep_alives);
         Err(Ended {
             reason,
             detail: format!("{}: {detail}", party.url),
@@ -384,6 +387,7 @@ impl Playing {
         };
         match authorize(&mut pending.login, party, memory, ask) {
             Ok(authorization) => {
+                self.pace.keep_alive.used(pending.method);
                 pending.cseq = dialogue.send(ask, authorization.as_ref());
                 self.pending = Some(pending);
             }

@@ -420,3 +420,38 @@ async fn a_camera_that_speaks_of_datagrams_and_sends_nothing_is_asked_for_them()
     let (count, ended) = fake.run(3).await;
     assert_eq!(count, 3, "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_request_that_ended_the_stream_is_not_made_again() {
+    let mut fake = Fake::start(|asked| {
+        let plays = asked.field("session").is_some();
+        match asked.method() {
+            "SETUP" => asked.answer("200 OK", "Session: 4711;timeout=1\r\n", ""),
+            "OPTIONS" if plays => asked.refused("400 Bad Request").closing(),
+            "GET_PARAMETER" | "SET_PARAMETER" => Reply::from("").closing(),
+            _ => asked.usual(),
+        }
+    })
+    .await;
+    fake.camera.stall_timeout = Duration::from_secs(3);
+    for _ in 0..4 {
+        fake.run(9).await.1.unwrap_err();
+    }
+    let asked = fake.asked();
+    let keeps_alive = |connection| {
+        let mut asked = asked.iter().filter(|asked| asked.connection == connection);
+        let after = asked.position(|asked| asked.method() == "PLAY");
+        assert!(after.is_some());
+        asked.next().map(Asked::method)
+    };
+    let methods = [1, 2, 3, 4].map(keeps_alive);
+    assert_eq!(
+        methods,
+        [
+            Some("GET_PARAMETER"),
+            Some("OPTIONS"),
+            Some("SET_PARAMETER"),
+            Some("TEARDOWN")
+        ]
+    );
+}
