@@ -21,6 +21,9 @@ use crate::source::login::Login;
 use crate::source::memory::Memory;
 use crate::source::{Delivery, Ended};
 
+/// After so long without a packet the camera is believed that the stream has ended.
+const DOUBT_TIME: Duration = Duration::from_secs(2);
+
 /// How often the camera is told that someone is there (RFC 3550 §6.2).
 const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
@@ -117,6 +120,8 @@ pub struct Playing {
     elsewhere: Elsewhere,
     /// A request that keeps the session alive, on its way.
     pending: Option<Pending>,
+    /// That the stream has ended, in the camera's words, and when it said so; until the next packet.
+    doubt: Option<(&'static str, Instant)>,
 }
 
 #[derive(Debug)]
@@ -137,6 +142,7 @@ impl Playing {
             is_found: false,
             elsewhere: Elsewhere::new(),
             pending: None,
+            doubt: None,
         };
         early.into_iter().for_each(|packet| playing.packet(packet));
         playing
@@ -156,7 +162,9 @@ impl Playing {
         self.media
             .received(dialogue.wire.take_received() + self.way.take_received());
         let before = self.media.progress();
-        let ended = self.items(dialogue, party, session, memory);
+        let ended = self
+            .items(dialogue, party, session, memory)
+            .or_else(|| self.over());
         self.media.poll(out);
         if ended.is_some() {
             self.finish(out);
@@ -206,6 +214,7 @@ impl Playing {
             Some(reports_at),
             Some(stalls_at),
             self.media.due(),
+            self.doubt.map(|(_, since)| since + DOUBT_TIME),
         ];
         let due = due.into_iter().flatten().min().unwrap_or(stalls_at);
         tokio::select! {
@@ -239,7 +248,8 @@ impl Playing {
                     None
                 }
                 Ok(Some(Item::Response(response))) => {
-                    self.answered(&response, dialogue, party, session, memory)
+                    self.answered(&response, dialogue, party, session, memory);
+                    None
                 }
                 Ok(Some(Item::Request(request))) => {
                     dialogue.reply(&request);
@@ -261,9 +271,10 @@ impl Playing {
         let (rtp, rtcp) = self.way.channels();
         let is_own = self.media.is_own(&packet);
         if packet.channel == rtp || (packet.channel == rtcp && is_own) {
-            if is_own && !self.is_found {
+            if is_own {
                 self.is_found = true;
                 self.elsewhere.forget();
+                self.doubt = None;
             }
             self.media.rtp(packet);
         } else if packet.channel == rtcp {
@@ -276,19 +287,32 @@ impl Playing {
         }
     }
 
-    /// An answer to what keeps the session alive. Any but one is as good as another (row 98).
+    /// The camera says that the stream has ended. It may come all the same.
+    fn doubt(&mut self, detail: &'static str) {
+        self.doubt.get_or_insert((detail, Instant::now()));
+    }
+
+    /// It has said so, and nothing has come since.
+    fn over(&self) -> Option<(GapReason, String)> {
+        let (detail, since) = self.doubt?;
+        (since.elapsed() >= DOUBT_TIME).then(|| (GapReason::Disconnected, detail.to_owned()))
+    }
+
+    /// An answer to what keeps the session alive. One is as good as another as long as packets come (row 98).
     fn answered(
         &mut self,
         response: &Response,
         dialogue: &mut Dialogue,
         party: Party<'_>,
-        session: &mut Session,
+        session: &Session,
         memory: &mut Memory,
-    ) -> Option<(GapReason, String)> {
-        let mut pending = self.pending.take()?;
+    ) {
+        let Some(mut pending) = self.pending.take() else {
+            return;
+        };
         if dialogue.is_to_earlier(response, pending.cseq) {
             self.pending = Some(pending);
-            return None;
+            return;
         }
         match response.status {
             ..200 => self.pending = Some(pending),
@@ -297,14 +321,10 @@ impl Playing {
                 Ok(()) => self.ask(pending, dialogue, party, session, memory),
                 Err(refused) => tracing::debug!(detail = refused.detail, "keep-alive refused"),
             },
-            454 => {
-                session.is_open = false;
-                return Some((
-                    GapReason::Disconnected,
-                    "the camera has forgotten the session".to_owned(),
-                ));
-            }
-            _ => {
+            status => {
+                if status == 454 {
+                    self.doubt("the camera has forgotten the session");
+                }
                 // The session goes on living by the next method only, and not for another pause.
                 self.pace.keep_alive.refused(pending.method);
                 if self.pace.keep_alive.method() != Some(pending.method) {
@@ -312,7 +332,6 @@ impl Playing {
                 }
             }
         }
-        None
     }
 
     /// A request from the camera, answered already.

@@ -455,3 +455,32 @@ async fn a_request_that_ended_the_stream_is_not_made_again() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_session_that_is_not_found_is_given_up_only_when_nothing_comes() {
+    let goes_on: React = |asked| match asked.method() {
+        "SETUP" => asked.answer("200 OK", "Session: 4711;timeout=1\r\n", ""),
+        "GET_PARAMETER" => asked.refused("454 Session Not Found"),
+        "OPTIONS" if asked.field("session").is_some() => {
+            asked.refused("200 OK").then(&pictures(0, 3..6))
+        }
+        _ => asked.usual(),
+    };
+    let ends: React = |asked| match asked.method() {
+        "SETUP" => asked.answer("200 OK", "Session: 4711;timeout=1\r\n", ""),
+        "GET_PARAMETER" | "OPTIONS" if asked.field("session").is_some() => {
+            asked.refused("454 Session Not Found")
+        }
+        _ => asked.usual(),
+    };
+    let mut fake = Fake::start(goes_on).await;
+    let (count, ended) = fake.run(6).await;
+    assert_eq!(count, 6, "{ended:?}");
+    let mut fake = Fake::start(ends).await;
+    fake.camera.stall_timeout = Duration::from_secs(20);
+    let (count, ended) = fake.run(4).await;
+    assert_eq!(
+        (count, ended.unwrap_err().reason),
+        (3, GapReason::Disconnected)
+    );
+}
