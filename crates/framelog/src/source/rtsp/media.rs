@@ -7,7 +7,7 @@ use bytes::Bytes;
 use framelog_core::gap::GapReason;
 use framelog_core::header::Headers;
 use framelog_core::multipart::{SkipReason, Skipped};
-use framelog_core::rtp::rtcp::receiver_report;
+use framelog_core::rtp::rtcp::{self, Message, receiver_report};
 use framelog_core::rtp::{self, Counts, Event, Receiver, Transport};
 use framelog_core::rtsp::message::Packet;
 use framelog_core::sdp::{Description, Video};
@@ -147,6 +147,13 @@ impl Media {
     /// Whether it is RTP of this medium's kind.
     pub fn is_own(&self, packet: &Packet) -> bool {
         matches!(packet.payload[..], [first, second, ..] if first >> 6 == 2 && second & 0x7F == self.payload_type)
+    }
+
+    /// Whether in it the sender of this medium says that it sends no more.
+    pub fn is_farewell(&self, packet: &Packet) -> bool {
+        let ours = self.receiver.reception().map(|reception| reception.ssrc);
+        let is_ours = |message| matches!(message, Message::Bye { ssrc } if Some(ssrc) == ours);
+        !self.is_own(packet) && rtcp::read(&packet.payload).any(is_ours)
     }
 
     /// Whether the description is of another stream than this. One of none at all is not believed while this one comes.

@@ -270,6 +270,9 @@ impl Playing {
     fn packet(&mut self, packet: Packet) {
         let (rtp, rtcp) = self.way.channels();
         let is_own = self.media.is_own(&packet);
+        if self.media.is_farewell(&packet) {
+            self.doubt("the camera said that it sends no more");
+        }
         if packet.channel == rtp || (packet.channel == rtcp && is_own) {
             if is_own {
                 self.is_found = true;
@@ -287,7 +290,7 @@ impl Playing {
         }
     }
 
-    /// The camera says that the stream has ended. It may come all the same.
+    /// The camera says that the stream ends. It may come all the same.
     fn doubt(&mut self, detail: &'static str) {
         self.doubt.get_or_insert((detail, Instant::now()));
     }
@@ -335,11 +338,15 @@ impl Playing {
     }
 
     /// A request from the camera, answered already.
-    fn asked(&self, request: &Request, session: &mut Session) -> Option<(GapReason, String)> {
+    fn asked(&mut self, request: &Request, session: &mut Session) -> Option<(GapReason, String)> {
         let detail = match request.method.as_ref() {
             b"TEARDOWN" => {
                 session.is_open = false;
                 "the camera ended the session"
+            }
+            b"ANNOUNCE" if is_end(request) => {
+                self.doubt("the camera announced the end of the stream");
+                return None;
             }
             b"REDIRECT" => "the camera sends its clients elsewhere",
             b"ANNOUNCE" if self.media.is_other(&Description::read(&request.body)) => {
@@ -425,4 +432,10 @@ impl Playing {
         };
         format!("no whole picture within {seconds} s, {what}{remedy}")
     }
+}
+
+/// Whether the camera announces that the end of the stream is reached.
+fn is_end(request: &Request) -> bool {
+    let notice = request.headers.get("x-notice").unwrap_or_default();
+    notice.trim_ascii_start().starts_with(b"2101")
 }

@@ -484,3 +484,48 @@ async fn a_session_that_is_not_found_is_given_up_only_when_nothing_comes() {
         (3, GapReason::Disconnected)
     );
 }
+
+#[tokio::test]
+async fn a_stream_whose_end_is_announced_is_not_waited_for() {
+    let bye: React = |asked| match asked.method() {
+        "PLAY" => asked
+            .usual()
+            .then(&interleaved(1, &[0x81, 203, 0, 1, 0, 0, 0, 7])),
+        _ => asked.usual(),
+    };
+    let notice: React = |asked| {
+        match asked.method() {
+        "PLAY" => asked.usual().then(
+            b"ANNOUNCE rtsp://x/live RTSP/1.0\r\nCSeq: 5\r\nx-notice: 2101 \"End-of-Stream Reached\"\r\n\r\n",
+        ),
+        _ => asked.usual(),
+    }
+    };
+    for react in [bye, notice] {
+        let mut fake = Fake::start(react).await;
+        fake.camera.stall_timeout = Duration::from_secs(20);
+        let (count, ended) = fake.run(4).await;
+        assert_eq!(
+            (count, ended.unwrap_err().reason),
+            (3, GapReason::Disconnected)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_goes_on_after_its_end_was_announced_is_recorded() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "PLAY" => {
+            let bye = interleaved(1, &[0x81, 203, 0, 1, 0, 0, 0, 7]);
+            let usual = asked.usual().then(&bye);
+            usual
+                .then(&pictures(0, 3..4))
+                .later(2500, &pictures(0, 4..5))
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    fake.camera.stall_timeout = Duration::from_secs(20);
+    let (count, ended) = fake.run(5).await;
+    assert_eq!(count, 5, "{ended:?}");
+}
