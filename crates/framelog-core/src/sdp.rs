@@ -17,12 +17,17 @@ use crate::frame::Codec;
 const TEXT_BYTES_MAX: usize = 64 << 10;
 /// How many media are read.
 const MEDIA_MAX: usize = 32;
+/// How many payload types are read of each medium. Real ones have one to five.
+const PAYLOAD_TYPES_MAX: usize = 32;
 /// How many parameter sets are taken of each medium.
 const SETS_MAX: usize = 32;
 /// The clock rate of all video payload formats that we read (RFC 2435 §3, RFC 6184 §8.2.1, RFC 7798 §7.1).
 const VIDEO_CLOCK_HZ: u32 = 90_000;
 
-/// Base64 as cameras write it: padding or none, and bits left over.
+/// From here on the meaning of a payload type is the camera's to say (RFC 3551 §6).
+const DYNAMIC_MIN: u8 = 96;
+
+/// Base64 as cameras write it: padding or none, and bits left over; the letters of URLs are replaced before.
 const TOLERANT_BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -79,6 +84,7 @@ impl Description {
     /// Reads a description; of more than 64 KiB only the beginning.
     pub fn read(text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(&text[..text.len().min(TEXT_BYTES_MAX)]);
+        let text = unfolded(&text);
         let (session, media) = sections(&text);
         let mut description = Self {
             control: session.value("control"),
@@ -88,6 +94,7 @@ impl Description {
             let medium = Medium {
                 section,
                 session: &session,
+                media: &media,
             };
             match medium.video() {
                 Ok(video) => description.videos.push(video),
@@ -114,6 +121,25 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
+    /// Kind, profile and payload types. Some cameras leave the port out.
+    fn media(&self) -> (&'a str, &'a str, Vec<u8>) {
+        let mut words = self.media.split_ascii_whitespace();
+        let kind = words.next().unwrap_or_default();
+        let is_port =
+            |word: &str| word.starts_with(|c: char| c.is_ascii_digit()) || !word.contains('/');
+        let second = words.next().unwrap_or_default();
+        let profile = match is_port(second) {
+            true => words.next().unwrap_or_default(),
+            false => second,
+        };
+        let payload_types = words
+            .filter_map(|word| word.parse().ok())
+            .filter(|payload_type| *payload_type < 128)
+            .take(PAYLOAD_TYPES_MAX)
+            .collect();
+        (kind, profile, payload_types)
+    }
+
     fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
         self.attributes
             .iter()
@@ -128,11 +154,26 @@ impl<'a> Section<'a> {
     }
 }
 
+/// The lines, each as one: some cameras go on in the next, behind a blank.
+fn unfolded(text: &str) -> String {
+    let is_whole =
+        |line: &str| matches!(line.split_once('='), Some((kind, _)) if kind.trim().len() == 1);
+    let mut out = String::with_capacity(text.len());
+    for line in text.split(['\r', '\n', '\0']) {
+        let goes_on = line.starts_with([' ', '\t']) && !is_whole(line);
+        if !line.is_empty() {
+            out.push(if goes_on { ' ' } else { '\n' });
+        }
+        out.push_str(line.trim());
+    }
+    out
+}
+
 fn sections(text: &str) -> (Section<'_>, Vec<Section<'_>>) {
     let mut session = Section::default();
     let mut media: Vec<Section> = Vec::new();
-    for line in text.split(['\r', '\n', '\0']) {
-        let Some((kind, value)) = line.trim().split_once('=') else {
+    for line in text.lines() {
+        let Some((kind, value)) = line.split_once('=') else {
             continue;
         };
         match kind.trim_end() {
@@ -176,6 +217,8 @@ fn attributes(line: &str) -> impl Iterator<Item = (&str, &str)> {
 struct Medium<'a> {
     section: &'a Section<'a>,
     session: &'a Section<'a>,
+    /// All there are.
+    media: &'a [Section<'a>],
 }
 
 /// How a payload type is coded.
@@ -191,16 +234,11 @@ impl<'a> Medium<'a> {
 
     /// The video, or what it is instead.
     fn video(&self) -> Result<Video, String> {
-        let mut words = self.section.media.split_ascii_whitespace();
-        let kind = words.next().unwrap_or_default();
-        let profile = words.nth(1).unwrap_or_default();
-        let payload_types: Vec<u8> = words
-            .filter_map(|word| word.parse().ok())
-            .filter(|payload_type| *payload_type < 128)
-            .collect();
+        let (kind, profile, payload_types) = self.section.media();
+        let sole = payload_types.len() == 1;
         let encodings: Vec<Encoding> = payload_types
             .iter()
-            .map(|payload_type| self.encoding(*payload_type))
+            .map(|payload_type| self.encoding(*payload_type, sole))
             .collect();
         let found = encodings
             .iter()
@@ -214,7 +252,6 @@ impl<'a> Medium<'a> {
         else {
             return Err(described(kind, encrypted, &encodings));
         };
-        let sole = payload_types.len() == 1;
         Ok(Video {
             codec,
             payload_type,
@@ -232,21 +269,19 @@ impl<'a> Medium<'a> {
         })
     }
 
-    fn encoding(&self, payload_type: u8) -> Encoding<'a> {
-        let mapped = self.values("rtpmap").find_map(|value| {
-            let (number, encoding) = value.split_once([' ', '\t'])?;
-            (number.parse() == Ok(payload_type)).then(|| encoding.trim())
-        });
-        if let Some(encoding) = mapped {
-            let mut words = encoding.split('/');
-            let name = words.next().unwrap_or_default().trim();
-            let clock_hz = words.next().and_then(|rate| rate.trim().parse().ok());
+    fn encoding(&self, payload_type: u8, sole: bool) -> Encoding<'a> {
+        if let Some(encoding) = self.mapped(payload_type, sole) {
+            let mut words = encoding
+                .split(['/', ' ', '\t'])
+                .filter(|word| !word.is_empty());
+            let name = words.next().unwrap_or_default();
+            let clock_hz = words.next().and_then(|rate| rate.parse().ok());
             return Encoding {
                 name: name.into(),
                 clock_hz: clock_hz.filter(|rate| *rate > 0).unwrap_or(VIDEO_CLOCK_HZ),
             };
         }
-        let says = |name| self.parameter(payload_type, false, name).is_some();
+        let says = |name| self.parameter(payload_type, sole, name).is_some();
         let name = if payload_type == 26 {
             "JPEG".into()
         } else if says("sprop-vps") || says("sprop-sps") {
@@ -260,6 +295,32 @@ impl<'a> Medium<'a> {
             name,
             clock_hz: VIDEO_CLOCK_HZ,
         }
+    }
+
+    /// What a payload type is said to be (`rtpmap`): here or for the session, else under a medium that hasn't this type itself; else, where only
+    /// one is there whose meaning is free, what another is.
+    fn mapped(&self, payload_type: u8, sole: bool) -> Option<&'a str> {
+        let read = |value: &'a str| {
+            let (number, encoding) = value.split_once([' ', '\t'])?;
+            Some((number.parse::<u8>().ok()?, encoding.trim()))
+        };
+        let right = |value| read(value).filter(|(number, _)| *number == payload_type);
+        let astray = self.media.iter();
+        let astray = astray.filter(|section| !section.media().2.contains(&payload_type));
+        let found = self.values("rtpmap").find_map(right);
+        let found = found.or_else(|| {
+            astray
+                .flat_map(|section| section.values("rtpmap"))
+                .find_map(right)
+        });
+        let found = found.or_else(|| {
+            let mut wrong = self
+                .section
+                .values("rtpmap")
+                .filter(|_| sole && payload_type >= DYNAMIC_MIN);
+            wrong.find_map(read)
+        });
+        found.map(|(_, encoding)| encoding)
     }
 
     /// The parameters of a payload type (`fmtp`), each as name and value. Where only one payload type is there, those of a wrong one are
@@ -278,6 +339,7 @@ impl<'a> Medium<'a> {
         lines(true)
             .chain(lines(false).filter(move |_| sole))
             .flat_map(|line| line.split(';'))
+            .flat_map(by_blanks)
             .filter_map(|parameter| {
                 let (name, value) = parameter.split_once('=')?;
                 Some((name.trim(), value.trim().trim_matches('"')))
@@ -301,7 +363,13 @@ impl<'a> Medium<'a> {
             .filter(|(name, _)| NAMES.iter().any(|known| name.eq_ignore_ascii_case(known)))
             .flat_map(|(_, value)| value.split(','))
             .filter_map(|text| {
+                let plain = |letter| match letter {
+                    '-' => '+',
+                    '_' => '/',
+                    other => other,
+                };
                 let text: String = text.split_ascii_whitespace().collect();
+                let text: String = text.chars().map(plain).collect();
                 TOLERANT_BASE64.decode(text).ok()
             })
             .filter(|set| !set.is_empty())
@@ -344,6 +412,30 @@ impl<'a> Medium<'a> {
             .next()
             .is_some_and(|direction| *direction == "inactive")
     }
+}
+
+/// Parameters that only blanks separate, each with what stands up to the next. The `=` at the end of base64 begins none.
+fn by_blanks(parameters: &str) -> impl Iterator<Item = &str> {
+    let begins = |word: &str| {
+        word.split_once('=').is_some_and(|(name, value)| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+            !name.is_empty()
+                && name.chars().all(is_name)
+                && !value.is_empty()
+                && !value.starts_with(['=', ','])
+        })
+    };
+    let mut rest = Some(parameters.trim());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut blanks = text.match_indices([' ', '\t']).map(|(at, _)| at);
+        let border = blanks.find(|&at| {
+            let next = text[at + 1..].split_ascii_whitespace().next();
+            !text[at + 1..].starts_with([' ', '\t']) && next.is_some_and(begins)
+        });
+        rest = border.map(|at| &text[at + 1..]);
+        Some(border.map_or(text, |at| &text[..at]))
+    })
 }
 
 fn codec(encoding: &str) -> Option<Codec> {

@@ -80,9 +80,17 @@ fn parameter_sets_are_taken_where_they_can_be() {
         "97 sprop-parameter-sets=Z0I=,aO4=",
         "sprop-parameter-sets=Z0I=,aO4=",
         "96 sprop-sps=Z0I=; sprop-pps=aO4=",
+        "96 packetization-mode=1 sprop-parameter-sets=Z0I=,aO4= x=1",
+        "96 packetization-mode=1;\r\n sprop-parameter-sets=Z0I=,aO4=",
+        "96 packetization-mode=1;\n\tsprop-parameter-sets=Z0I=,\n aO4=",
     ] {
         assert_eq!(sets(fmtp), good, "{fmtp}");
     }
+    assert_eq!(
+        sets("96 sprop-parameter-sets=Z_8-,aP__"),
+        [vec![0x67, 0xFF, 0x3E], vec![0x68, 0xFF, 0xFF]],
+        "base64 for URLs"
+    );
     for fmtp in [
         "96",
         "96 ",
@@ -132,6 +140,38 @@ fn the_payload_type_is_the_one_that_can_be_recorded() {
 }
 
 #[test]
+fn the_encoding_is_found_where_it_was_put() {
+    let h264 = |text: &str| {
+        let found = video(text);
+        assert_eq!(
+            (found.codec, found.clock_hz),
+            (Codec::H264, 90_000),
+            "{text}"
+        );
+        found
+    };
+    let of_another =
+        h264("m=video 0 RTP/AVP 96\na=rtpmap:97 H264/90000\na=fmtp:97 sprop-sps=Z0I=\n");
+    assert_eq!(of_another.payload_type, 96);
+    assert_eq!(of_another.parameter_sets.len(), 1);
+    h264("m=video 0 RTP/AVP 96\na=rtpmap:96 H264 90000\n");
+    h264("m=video RTP/AVP 96\na=rtpmap:96 H264/90000\n");
+    let behind = h264(
+        "m=video 0 RTP/AVP 96\na=control:a\nm=audio 0 RTP/AVP 8\na=rtpmap:8 PCMA/8000\na=rtpmap:96 H264/90000\n",
+    );
+    assert_eq!(behind.control.as_deref(), Some("a"));
+    // Another medium's type is none of ours.
+    let none = "m=video 0 RTP/AVP 96\nm=video 0 RTP/AVP 96\na=rtpmap:96 MPV4-ES/90000\n";
+    assert_eq!(Description::read(none.as_bytes()).video(), None);
+    let two = "m=video 0 RTP/AVP 98 96\na=rtpmap:97 H264/90000\n";
+    assert_eq!(Description::read(two.as_bytes()).video(), None);
+    let fixed = video("m=video 0 RTP/AVP 26\na=rtpmap:96 H264/90000\n");
+    assert_eq!(fixed.codec, Codec::Mjpeg);
+    let sound = "m=audio 0 RTP/AVP 96\na=rtpmap:97 H264/90000\n";
+    assert_eq!(Description::read(sound.as_bytes()).video(), None);
+}
+
+#[test]
 fn what_cannot_be_recorded_is_named() {
     let description = Description::read(
         b"m=video 0 RTP/AVP 33\nm=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000\nm=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\nm=\n",
@@ -170,6 +210,9 @@ fn the_size_is_read_in_each_way_of_saying_it() {
 fn what_is_read_is_bounded() {
     let many = "m=video 0 RTP/AVP 26\n".repeat(10_000);
     assert_eq!(Description::read(many.as_bytes()).videos.len(), MEDIA_MAX);
+    let types = format!("m=video 0 RTP/AVP{}\n", " 98".repeat(20_000));
+    let other = &Description::read(types.as_bytes()).others[0];
+    assert!(other.len() <= 100);
     let late = format!("{}m=video 0 RTP/AVP 26\n", "x=\n".repeat(TEXT_BYTES_MAX));
     assert_eq!(Description::read(late.as_bytes()).video(), None);
 }
