@@ -64,6 +64,8 @@ pub struct Video {
     pub codec: Codec,
     /// The RTP payload type of its packets, 0 to 127.
     pub payload_type: u8,
+    /// The same medium with other payload types, of which the camera may use one instead.
+    pub alternatives: Vec<Video>,
     /// Ticks of RTP time in a second; above 0.
     pub clock_hz: u32,
     /// The medium's control URL, as it is written: absolute or relative.
@@ -234,28 +236,40 @@ impl<'a> Medium<'a> {
 
     /// The video, or what it is instead.
     fn video(&self) -> Result<Video, String> {
-        let (kind, profile, payload_types) = self.section.media();
+        let (kind, profile, mut payload_types) = self.section.media();
         let sole = payload_types.len() == 1;
+        if let [named] = payload_types[..] {
+            // Where m= and the mapping differ, either may be right.
+            let mapped = self.section.values("rtpmap").filter_map(read_mapping);
+            let mapped = mapped.map(|(mapped, _)| mapped);
+            payload_types.extend(mapped.filter(|it| *it != named).take(PAYLOAD_TYPES_MAX));
+        }
         let encodings: Vec<Encoding> = payload_types
             .iter()
             .map(|payload_type| self.encoding(*payload_type, sole))
             .collect();
-        let found = encodings
+        let encrypted = profile.to_ascii_uppercase().contains("SAVP");
+        let mut videos = encodings
             .iter()
             .zip(&payload_types)
-            .find_map(|(encoding, payload_type)| {
-                Some((codec(&encoding.name)?, *payload_type, encoding.clock_hz))
-            });
-        let encrypted = profile.to_ascii_uppercase().contains("SAVP");
-        let Some((codec, payload_type, clock_hz)) =
-            found.filter(|_| kind.eq_ignore_ascii_case("video") && !encrypted)
-        else {
+            .filter(|_| kind.eq_ignore_ascii_case("video") && !encrypted)
+            .filter_map(|(encoding, payload_type)| self.coded(encoding, *payload_type, sole));
+        let Some(mut video) = videos.next() else {
             return Err(described(kind, encrypted, &encodings));
         };
-        Ok(Video {
-            codec,
+        let is_alike =
+            |other: &Video| other.codec == video.codec && other.payload_type != video.payload_type;
+        video.alternatives = videos.filter(is_alike).collect();
+        Ok(video)
+    }
+
+    /// The video that is sent with a payload type, if that can be recorded.
+    fn coded(&self, encoding: &Encoding, payload_type: u8, sole: bool) -> Option<Video> {
+        Some(Video {
+            codec: codec(&encoding.name)?,
             payload_type,
-            clock_hz,
+            clock_hz: encoding.clock_hz,
+            alternatives: Vec::new(),
             control: self.section.value("control"),
             parameter_sets: self.parameter_sets(payload_type, sole),
             packetization_mode: self
@@ -300,11 +314,7 @@ impl<'a> Medium<'a> {
     /// What a payload type is said to be (`rtpmap`): here or for the session, else under a medium that hasn't this type itself; else, where only
     /// one is there whose meaning is free, what another is.
     fn mapped(&self, payload_type: u8, sole: bool) -> Option<&'a str> {
-        let read = |value: &'a str| {
-            let (number, encoding) = value.split_once([' ', '\t'])?;
-            Some((number.parse::<u8>().ok()?, encoding.trim()))
-        };
-        let right = |value| read(value).filter(|(number, _)| *number == payload_type);
+        let right = |value| read_mapping(value).filter(|(number, _)| *number == payload_type);
         let astray = self.media.iter();
         let astray = astray.filter(|section| !section.media().2.contains(&payload_type));
         let found = self.values("rtpmap").find_map(right);
@@ -318,7 +328,7 @@ impl<'a> Medium<'a> {
                 .section
                 .values("rtpmap")
                 .filter(|_| sole && payload_type >= DYNAMIC_MIN);
-            wrong.find_map(read)
+            wrong.find_map(read_mapping)
         });
         found.map(|(_, encoding)| encoding)
     }
@@ -412,6 +422,12 @@ impl<'a> Medium<'a> {
             .next()
             .is_some_and(|direction| *direction == "inactive")
     }
+}
+
+/// Payload type and encoding.
+fn read_mapping(value: &str) -> Option<(u8, &str)> {
+    let (number, encoding) = value.split_once([' ', '\t'])?;
+    Some((number.parse().ok()?, encoding.trim()))
 }
 
 /// Parameters that only blanks separate, each with what stands up to the next. The `=` at the end of base64 begins none.

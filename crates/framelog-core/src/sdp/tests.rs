@@ -172,6 +172,27 @@ fn the_encoding_is_found_where_it_was_put() {
 }
 
 #[test]
+fn other_payload_types_of_the_same_codec_are_alternatives() {
+    let others = |text: &str| {
+        let others = video(text).alternatives;
+        let named = others.iter().map(|other| (other.codec, other.payload_type));
+        named.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        others(
+            "m=video 0 RTP/AVP 97 96 98 99\na=rtpmap:97 H264/90000\na=rtpmap:96 H264/90000\na=rtpmap:98 H265/90000\na=rtpmap:99 rtx/90000\n"
+        ),
+        [(Codec::H264, 96)]
+    );
+    let mapped = "m=video 0 RTP/AVP 96\na=rtpmap:97 H264/90000\n";
+    assert_eq!(others(mapped), [(Codec::H264, 97)]);
+    assert_eq!(
+        others("m=video 0 RTP/AVP 96 96\na=rtpmap:96 H264/90000\n"),
+        []
+    );
+}
+
+#[test]
 fn what_cannot_be_recorded_is_named() {
     let description = Description::read(
         b"m=video 0 RTP/AVP 33\nm=video 0 RTP/SAVP 96\na=rtpmap:96 H264/90000\nm=application 0 RTP/AVP 107\na=rtpmap:107 vnd.onvif.metadata/90000\nm=\n",

@@ -31,7 +31,10 @@ const FOREIGN_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Media {
     receiver: Receiver,
-    payload_type: u8,
+    transport: Transport,
+    /// Who its packets are said to be from.
+    ssrc: Option<u32>,
+    /// With the payload type that the camera uses, once a packet has come.
     video: Video,
     own_ssrc: u32,
     /// Who sent before it was asked to.
@@ -77,14 +80,11 @@ impl Density {
 impl Media {
     /// Of a medium whose packets are said to be from `ssrc`. The senders of `foreign`, which came before it was set up, are passed over.
     pub fn new(video: &Video, transport: Transport, ssrc: Option<u32>, foreign: &[Packet]) -> Self {
-        let mut receiver = Receiver::new(video, transport);
-        if let Some(ssrc) = ssrc {
-            receiver.announce_ssrc(ssrc);
-        }
         let now = Instant::now();
         let mut media = Self {
-            receiver,
-            payload_type: video.payload_type,
+            receiver: receiver(video, transport, ssrc),
+            transport,
+            ssrc,
             video: video.clone(),
             own_ssrc: fastrand::u32(..),
             foreign: Vec::new(),
@@ -123,8 +123,24 @@ impl Media {
         if !self.foreign.is_empty() && self.is_foreign(&packet) {
             return;
         }
+        self.choose(&packet);
         let payload = self.density.keep(packet.payload);
         self.receiver.push(payload, packet.received_us);
+    }
+
+    /// The first packet shows which of several payload types the camera uses.
+    fn choose(&mut self, packet: &Packet) {
+        let Some(found) = payload_type(packet).filter(|_| !self.video.alternatives.is_empty())
+        else {
+            return;
+        };
+        let others = std::mem::take(&mut self.video.alternatives);
+        if let Some(other) = others.iter().find(|other| other.payload_type == found) {
+            self.video = other.clone();
+            self.receiver = receiver(other, self.transport, self.ssrc);
+        } else if found != self.video.payload_type {
+            self.video.alternatives = others;
+        }
     }
 
     /// Takes a packet of RTCP.
@@ -146,7 +162,9 @@ impl Media {
 
     /// Whether it is RTP of this medium's kind.
     pub fn is_own(&self, packet: &Packet) -> bool {
-        matches!(packet.payload[..], [first, second, ..] if first >> 6 == 2 && second & 0x7F == self.payload_type)
+        let videos = std::iter::once(&self.video).chain(&self.video.alternatives);
+        let mut known = videos.map(|video| video.payload_type);
+        payload_type(packet).is_some_and(|found| known.any(|known| known == found))
     }
 
     /// Whether in it the sender of this medium says that it sends no more.
@@ -159,7 +177,9 @@ impl Media {
     /// Whether the description is of another stream than this. One of none at all is not believed while this one comes.
     pub fn is_other(&self, description: &Description) -> bool {
         description.video().is_some_and(|video| {
-            (video.codec, video.payload_type) != (self.video.codec, self.video.payload_type)
+            let alike = std::iter::once(video).chain(&video.alternatives);
+            let mut alike = alike.map(|video| (video.codec, video.payload_type));
+            !alike.any(|found| found == (self.video.codec, self.video.payload_type))
         })
     }
 
@@ -250,6 +270,22 @@ impl Media {
     /// What to tell the camera.
     pub fn report(&self) -> Vec<u8> {
         receiver_report(self.own_ssrc, self.receiver.reception().unwrap_or_default())
+    }
+}
+
+fn receiver(video: &Video, transport: Transport, ssrc: Option<u32>) -> Receiver {
+    let mut receiver = Receiver::new(video, transport);
+    if let Some(ssrc) = ssrc {
+        receiver.announce_ssrc(ssrc);
+    }
+    receiver
+}
+
+/// Of a packet of RTP (RFC 3550 §5.1).
+fn payload_type(packet: &Packet) -> Option<u8> {
+    match packet.payload[..] {
+        [first, second, ..] if first >> 6 == 2 => Some(second & 0x7F),
+        _ => None,
     }
 }
 

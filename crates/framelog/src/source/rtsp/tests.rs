@@ -529,3 +529,18 @@ async fn a_stream_that_goes_on_after_its_end_was_announced_is_recorded() {
     let (count, ended) = fake.run(5).await;
     assert_eq!(count, 5, "{ended:?}");
 }
+
+#[tokio::test]
+async fn the_payload_type_that_the_camera_uses_is_taken() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "DESCRIBE" => {
+            let two = SDP.replace("AVP 96", "AVP 97 96");
+            let two = two.replace("a=control", "a=rtpmap:97 H264/90000\r\na=control");
+            asked.answer("200 OK", "", &two)
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+}
