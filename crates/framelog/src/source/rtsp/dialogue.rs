@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use framelog_core::gap::GapReason;
 use framelog_core::rtsp::message::{Item, Packet, Request, Response, write};
+use framelog_core::sdp::Video;
 use hyper::header::HeaderValue;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::media::payload_type;
 use super::wire::{Wire, WireEnd};
 use crate::config::Camera;
 use crate::config::url::CameraUrl;
@@ -20,6 +22,9 @@ use crate::wall;
 
 /// From sending a request to the end of its answer, whatever comes in between.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
+
+/// The same, where packets show that the camera does what it was asked.
+const PACKETS_TIME: Duration = Duration::from_secs(2);
 
 /// How long the right answer may take behind one with the number of an earlier request.
 const SECOND_ANSWER_TIME: Duration = Duration::from_secs(3);
@@ -100,6 +105,8 @@ pub struct Dialogue {
     /// Packets that came while an answer was waited for, for the caller to look at.
     pub early: Vec<Packet>,
     early_bytes: usize,
+    /// The payload types of the medium that is to come.
+    awaited: Vec<u8>,
 }
 
 /// How many bytes of such packets are kept.
@@ -115,7 +122,20 @@ impl Dialogue {
             doubtful: None,
             early: Vec::new(),
             early_bytes: 0,
+            awaited: Vec::new(),
         }
+    }
+
+    /// From now on packets of this medium stand for an answer that doesn't come.
+    pub fn expect(&mut self, video: &Video) {
+        let videos = std::iter::once(video).chain(&video.alternatives);
+        self.awaited = videos.map(|video| video.payload_type).collect();
+    }
+
+    /// Whether packets of the medium have come.
+    pub fn is_playing(&self) -> bool {
+        let mut types = self.early.iter().filter_map(payload_type);
+        types.any(|found| self.awaited.contains(&found))
     }
 
     /// Makes a request, with credentials if those are wanted, and waits for its answer, whose status is anything but 401.
@@ -134,7 +154,10 @@ impl Dialogue {
         loop {
             let authorization = authorize(&mut login, party, memory, ask)?;
             let cseq = self.send(ask, authorization.as_ref());
-            let answer = timeout(ANSWER_TIME, self.answer(cseq)).await;
+            let mut answer = timeout(PACKETS_TIME, self.answer(cseq)).await;
+            if answer.is_err() && !self.is_playing() {
+                answer = timeout(ANSWER_TIME - PACKETS_TIME, self.answer(cseq)).await;
+            }
             let response = match answer.unwrap_or(Err(NoAnswer::Silent)) {
                 Ok(response) => response,
                 Err(reason) => {

@@ -64,6 +64,7 @@ impl RtspSource {
             &described.target,
         )
         .await?;
+        dialogue.expect(&described.video);
         let answer = play(
             dialogue,
             party,
@@ -72,8 +73,10 @@ impl RtspSource {
             &described.target,
         )
         .await?;
-        let lifetime = lifetime(&answer, &mut self.session).or(first_lifetime);
-        let lifetime = lifetime.unwrap_or(headers::SESSION_LIFETIME);
+        let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
+        let lifetime = lifetime
+            .or(first_lifetime)
+            .unwrap_or(headers::SESSION_LIFETIME);
         let mut avoided = memory.keep_alives.fatal.clone();
         avoided.extend(memory.without_options.then_some("OPTIONS"));
         let pace = Pace::new(
@@ -292,14 +295,15 @@ fn no_socket(party: Party<'_>, cause: &std::io::Error) -> Fault {
     })
 }
 
-/// Has the camera begin: from now on, without a range if it doesn't like one, and the medium alone if it has no other.
+/// Has the camera begin: from now on, without a range if it doesn't like one, and the medium alone if it has no other. There is no answer
+/// where its packets say the same.
 async fn play(
     dialogue: &mut Dialogue,
     party: Party<'_>,
     memory: &mut Memory,
     session: &mut Session,
     medium: &str,
-) -> Result<Response, Fault> {
+) -> Result<Option<Response>, Fault> {
     let range: (&str, &[u8]) = ("Range", b"npt=0.000-");
     let mut with_range = true;
     loop {
@@ -311,12 +315,15 @@ async fn play(
             target: &session.target,
             fields: &fields,
         };
-        let response = dialogue.ask(party, memory, ask).await?;
+        let response = match dialogue.ask(party, memory, ask).await {
+            Err(fault) if fault.is_silence() && dialogue.is_playing() => return Ok(None),
+            answer => answer?,
+        };
         match response.status {
             400 | 456 | 457 | 501 if with_range => with_range = false,
             // What it doesn't know by that name it will not end by it either.
             404 | 454 | 459 if session.target != medium => medium.clone_into(&mut session.target),
-            _ => return judge(party, "PLAY", response),
+            _ => return judge(party, "PLAY", response).map(Some),
         }
     }
 }

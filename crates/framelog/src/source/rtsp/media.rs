@@ -282,7 +282,7 @@ fn receiver(video: &Video, transport: Transport, ssrc: Option<u32>) -> Receiver 
 }
 
 /// Of a packet of RTP (RFC 3550 §5.1).
-fn payload_type(packet: &Packet) -> Option<u8> {
+pub fn payload_type(packet: &Packet) -> Option<u8> {
     match packet.payload[..] {
         [first, second, ..] if first >> 6 == 2 => Some(second & 0x7F),
         _ => None,

@@ -544,3 +544,15 @@ async fn the_payload_type_that_the_camera_uses_is_taken() {
     let (count, ended) = fake.run(3).await;
     assert_eq!(count, 3, "{ended:?}");
 }
+
+#[tokio::test]
+async fn packets_stand_for_the_answer_to_play() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "PLAY" => Reply::from(pictures(0, 0..3)),
+        _ => asked.usual(),
+    })
+    .await;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+    assert_eq!(fake.asked().pop().unwrap().method(), "TEARDOWN");
+}
