@@ -16,12 +16,21 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads a Session field; what is odd behind the id is passed over.
+    /// Reads a Session field; what is odd behind the id is passed over. A comma is part of the id, unless a timeout follows.
     pub fn read(value: &[u8]) -> Option<Self> {
-        let mut pieces = value
+        let is_end = |at: &usize| match value[*at] {
+            b';' => true,
+            b',' => {
+                let word = value[at + 1..].trim_ascii_start().get(..7);
+                word.is_some_and(|word| word.eq_ignore_ascii_case(b"timeout"))
+            }
+            _ => false,
+        };
+        let (id, rest) = value.split_at((0..value.len()).find(is_end).unwrap_or(value.len()));
+        let id = Some(id.trim_ascii()).filter(|id| !id.is_empty())?.to_vec();
+        let pieces = rest
             .split(|byte| b";,".contains(byte))
             .map(<[u8]>::trim_ascii);
-        let id = pieces.next().filter(|id| !id.is_empty())?.to_vec();
         let timeout = pieces
             .filter_map(|piece| parameter(piece, "timeout"))
             .find_map(|seconds| number::<u32>(seconds).filter(|&seconds| seconds > 0));
@@ -200,6 +209,10 @@ mod tests {
         ] {
             assert_eq!(read(text), Some(("66334873".to_owned(), timeout)), "{text}");
         }
+        assert_eq!(
+            read("AB,CD, Timeout=9"),
+            Some(("AB,CD".to_owned(), Some(9)))
+        );
         assert_eq!(read(";timeout=60"), None);
         assert_eq!(read(""), None);
     }

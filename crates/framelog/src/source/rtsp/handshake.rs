@@ -328,10 +328,10 @@ async fn play(
     }
 }
 
-/// What the answer says of the session.
+/// What the answer says of the session. Its latest name is the one that holds: some cameras give another with PLAY.
 fn lifetime(response: &Response, session: &mut Session) -> Option<Duration> {
     let named = headers::Session::read(response.headers.get("session")?)?;
-    session.id.get_or_insert(named.id);
+    session.id = Some(named.id);
     named.timeout
 }
 

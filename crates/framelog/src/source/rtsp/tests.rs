@@ -556,3 +556,21 @@ async fn packets_stand_for_the_answer_to_play() {
     assert_eq!(count, 3, "{ended:?}");
     assert_eq!(fake.asked().pop().unwrap().method(), "TEARDOWN");
 }
+
+#[tokio::test]
+async fn a_session_that_gets_another_name_is_ended_by_that() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "PLAY" => {
+            let answer = asked.answer("200 OK", "Session: A,1;timeout=9\r\n", "");
+            answer.then(&pictures(0, 0..3))
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    fake.run(3).await.1.unwrap();
+    let last = fake.asked().pop().unwrap();
+    assert_eq!(
+        (last.method(), last.field("session")),
+        ("TEARDOWN", Some("A,1"))
+    );
+}
