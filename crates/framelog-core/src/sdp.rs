@@ -108,8 +108,14 @@ impl Description {
 
     /// The video to record: the first that is not switched off, else the first.
     pub fn video(&self) -> Option<&Video> {
-        let active = self.videos.iter().find(|video| !video.inactive);
-        active.or(self.videos.first())
+        self.by_choice().next()
+    }
+
+    /// All videos, those that are switched off last.
+    pub fn by_choice(&self) -> impl Iterator<Item = &Video> {
+        let inactive = |wanted| move |video: &&Video| video.inactive == wanted;
+        let active = self.videos.iter().filter(inactive(false));
+        active.chain(self.videos.iter().filter(inactive(true)))
     }
 }
 

@@ -143,6 +143,16 @@ pub fn control_url(base: &str, control: Option<&str>) -> String {
     on_one_line(&format!("{base}{slash}{control}"))
 }
 
+/// What a control attribute that begins with a slash means by RFC 3986: a path from the root of the base.
+pub fn rooted_url(base: &str, control: Option<&str>) -> Option<String> {
+    let control = control.map(str::trim)?;
+    let (scheme, rest) = base.split_once("://")?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    control
+        .starts_with('/')
+        .then(|| on_one_line(&format!("{scheme}://{authority}{control}")))
+}
+
 /// A URL without what no request line may have in it.
 fn on_one_line(url: &str) -> String {
     let encode = |byte: u8| match byte.is_ascii_graphic() {
@@ -259,6 +269,16 @@ mod tests {
         ] {
             assert_eq!(control_url(base, control), url);
         }
+    }
+
+    #[test]
+    fn a_control_url_with_a_slash_may_be_meant_from_the_root() {
+        let rooted = |base, control| rooted_url(base, Some(control));
+        let url = Some("rtsp://c:554/trk".to_owned());
+        assert_eq!(rooted("rtsp://c:554/a/b/", "/trk"), url);
+        assert_eq!(rooted("rtsp://c:554?b=/", "/trk "), url);
+        assert_eq!(rooted("rtsp://c/a", "trk"), None);
+        assert_eq!(rooted("rtsp://c/a", "rtsp://d/x"), None);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
-use framelog_core::rtsp::headers::{self, Transport, base_url, control_url, is_absolute};
+use framelog_core::rtsp::headers::{
+    self, Transport, base_url, control_url, is_absolute, rooted_url,
+};
 use framelog_core::rtsp::message::{Packet, Response};
 use framelog_core::sdp::{Description, Video};
 
@@ -23,13 +25,28 @@ use crate::source::memory::Memory;
 /// The channels that are asked for.
 const CHANNELS: (u8, u8) = (0, 1);
 
+/// So many others are set up instead where the first is not found.
+const SPARE_MAX: usize = 3;
+
 /// What the answer to DESCRIBE comes to.
 struct Described {
-    video: Video,
+    video: Target,
+    /// To be set up instead where that is not found.
+    spare: Vec<Target>,
     others: Vec<String>,
-    /// The URL of the medium.
-    target: String,
     server: Option<String>,
+}
+
+/// A video, and the URL that it is set up by.
+type Target = (Video, String);
+
+/// What SETUP comes to.
+struct SetUp {
+    video: Video,
+    target: String,
+    way: Way,
+    transport: Transport,
+    lifetime: Option<Duration>,
 }
 
 impl RtspSource {
@@ -56,23 +73,23 @@ impl RtspSource {
             })?;
         // Who sends already, before anything is set up, is of a session that was not ended (row 88).
         let foreign: Vec<Packet> = dialogue.take_early();
-        let (way, transport, first_lifetime) = set_up(
+        let SetUp {
+            video,
+            target,
+            way,
+            transport,
+            lifetime: first_lifetime,
+        } = set_up(
             dialogue,
             party,
             memory,
             &mut self.session,
-            &described.target,
+            described.video,
+            described.spare,
         )
         .await?;
-        dialogue.expect(&described.video);
-        let answer = play(
-            dialogue,
-            party,
-            memory,
-            &mut self.session,
-            &described.target,
-        )
-        .await?;
+        dialogue.expect(&video);
+        let answer = play(dialogue, party, memory, &mut self.session, &target).await?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
         let lifetime = lifetime
             .or(first_lifetime)
@@ -91,11 +108,11 @@ impl RtspSource {
             auth: memory.challenge.as_ref().map(Challenge::name),
             tls,
             transport: way.name(),
-            codec: described.video.codec,
+            codec: video.codec,
             others: described.others,
             session_timeout: lifetime,
         });
-        let media = Media::new(&described.video, way.transport(), transport.ssrc, &foreign);
+        let media = Media::new(&video, way.transport(), transport.ssrc, &foreign);
         self.playing = Some(Box::new(Playing::new(
             media,
             way,
@@ -170,7 +187,16 @@ async fn describe(
         .as_deref()
         .filter(|control| is_absolute(control));
     session.target = control_url(&base, control);
-    let Some(video) = description.video() else {
+    let targets = |video: &Video| {
+        let control = video.control.as_deref();
+        let joined = control_url(&session.target, control);
+        let rooted = rooted_url(&session.target, control);
+        let rooted = rooted.filter(|rooted| *rooted != joined);
+        let urls = [Some(joined), rooted].into_iter().flatten();
+        urls.map(|url| (video.clone(), url)).collect::<Vec<_>>()
+    };
+    let mut videos = description.by_choice().flat_map(targets);
+    let Some(video) = videos.next() else {
         let offers = if response.body.trim_ascii().is_empty() {
             "nothing".to_owned()
         } else {
@@ -187,26 +213,27 @@ async fn describe(
         }));
     };
     Ok(Described {
-        target: control_url(&session.target, video.control.as_deref()),
+        video,
+        spare: videos.take(SPARE_MAX).collect(),
         server: field("server").map(|server| party.quoter.quote(server)),
         others: description
             .others
             .iter()
             .map(|other| party.quoter.quote(other.as_bytes()))
             .collect(),
-        video: video.clone(),
     })
 }
 
-/// Sets the medium up, over the connection or as datagrams: by default over the connection, as datagrams where that is refused; the other way
+/// Sets the first medium up that the camera finds, over the connection or as datagrams: by default over the connection, as datagrams where that is refused; the other way
 /// round where the camera closes when it refuses, or sends nothing after it spoke of datagrams.
 async fn set_up(
     dialogue: &mut Dialogue,
     party: Party<'_>,
     memory: &mut Memory,
     session: &mut Session,
-    target: &str,
-) -> Result<(Way, Transport, Option<Duration>), Fault> {
+    (mut video, mut target): Target,
+    spare: Vec<Target>,
+) -> Result<SetUp, Fault> {
     let is_encrypted = party.url.scheme.is_secure();
     let ways: &[bool] = match party.camera.transport {
         config::Transport::Any if is_encrypted => &[false],
@@ -216,8 +243,9 @@ async fn set_up(
         config::Transport::Udp => &[true],
     };
     let (mut is_first, mut ways) = (true, ways.iter());
+    let mut is_udp = ways.next().copied().unwrap_or_default();
+    let mut spare = spare.into_iter();
     loop {
-        let is_udp = ways.next().copied().unwrap_or_default();
         let ports = if is_udp {
             Some(open_ports(dialogue, party).await?)
         } else {
@@ -233,17 +261,25 @@ async fn set_up(
         let fields: [(&str, &[u8]); 1] = [("Transport", wanted.as_bytes())];
         let ask = Ask {
             method: "SETUP",
-            target,
+            target: &target,
             fields: &fields,
         };
         session.set_up = Some(dialogue.next_cseq());
         let response = dialogue.ask(party, memory, ask).await;
         let response = response.inspect_err(|_| memory.datagrams_first &= !is_first)?;
         session.set_up = None;
-        if matches!(response.status, 400 | 406 | 461 | 500 | 501) && ways.len() > 0 {
+        if matches!(response.status, 400 | 406 | 461 | 500 | 501)
+            && let Some(other) = ways.next()
+        {
             // If it closes the connection now, it can be asked for the other only in the next.
-            memory.datagrams_first = !is_udp;
-            is_first = false;
+            memory.datagrams_first = *other;
+            (is_first, is_udp) = (false, *other);
+            continue;
+        }
+        if response.status == 404
+            && let Some(next) = spare.next()
+        {
+            (video, target) = next;
             continue;
         }
         let response = judge(party, "SETUP", response)?;
@@ -262,7 +298,13 @@ async fn set_up(
                 Way::Ports(Box::new(ports))
             }
         };
-        return Ok((way, transport, lifetime));
+        return Ok(SetUp {
+            video,
+            target,
+            way,
+            transport,
+            lifetime,
+        });
     }
 }
 

@@ -574,3 +574,25 @@ async fn a_session_that_gets_another_name_is_ended_by_that() {
         ("TEARDOWN", Some("A,1"))
     );
 }
+
+#[tokio::test]
+async fn what_is_not_found_by_its_url_is_set_up_by_another() {
+    let second: React = |asked| match asked.method() {
+        "DESCRIBE" => {
+            let medium = "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\na=control:other\r\nm=";
+            asked.answer("200 OK", "", &SDP.replacen("m=", medium, 1))
+        }
+        "SETUP" if asked.target().ends_with("other") => asked.refused("404 Not Found"),
+        _ => asked.usual(),
+    };
+    let rooted: React = |asked| match asked.method() {
+        "DESCRIBE" => asked.answer("200 OK", "", &SDP.replace("track1", "/trk")),
+        "SETUP" if asked.target().ends_with("/live/trk") => asked.refused("404 Not Found"),
+        _ => asked.usual(),
+    };
+    for react in [second, rooted] {
+        let mut fake = Fake::start(react).await;
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{ended:?}");
+    }
+}
