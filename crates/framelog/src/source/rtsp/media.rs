@@ -174,13 +174,19 @@ impl Media {
         !self.is_own(packet) && rtcp::read(&packet.payload).any(is_ours)
     }
 
-    /// Whether the description is of another stream than this. One of none at all is not believed while this one comes.
+    /// Whether the description is of another stream than this, or of this with other parameter sets. One of none at all is not believed while
+    /// this one comes.
     pub fn is_other(&self, description: &Description) -> bool {
-        description.video().is_some_and(|video| {
-            let alike = std::iter::once(video).chain(&video.alternatives);
-            let mut alike = alike.map(|video| (video.codec, video.payload_type));
-            !alike.any(|found| found == (self.video.codec, self.video.payload_type))
-        })
+        let Some(video) = description.video() else {
+            return false;
+        };
+        let mut alike = std::iter::once(video).chain(&video.alternatives);
+        let kind = |video: &Video| (video.codec, video.payload_type);
+        let Some(same) = alike.find(|video| kind(video) == kind(&self.video)) else {
+            return true;
+        };
+        let (ours, theirs) = (&self.video.parameter_sets, &same.parameter_sets);
+        !ours.is_empty() && !theirs.is_empty() && ours != theirs
     }
 
     /// When [`poll`](Self::poll) is worth a call though nothing has come.

@@ -596,3 +596,25 @@ async fn what_is_not_found_by_its_url_is_set_up_by_another() {
         assert_eq!(count, 3, "{ended:?}");
     }
 }
+
+#[tokio::test]
+async fn an_announcement_of_other_parameter_sets_ends_the_connection() {
+    let announce = |sdp: &str| {
+        let head = "ANNOUNCE rtsp://x/live RTSP/1.0\r\nCSeq: 5\r\n";
+        let length = sdp.len();
+        format!("{head}Content-Length: {length}\r\n\r\n{sdp}")
+    };
+    for (sdp, is_other) in [
+        (SDP.to_owned(), false),
+        (SDP.replace("aMuDyyA=", "aO4="), true),
+        (SDP.replace("sprop", "x"), false),
+    ] {
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "PLAY" => asked.usual().then(announce(&sdp).as_bytes()),
+            _ => asked.usual(),
+        })
+        .await;
+        let ended = fake.run(9).await.1.unwrap_err();
+        assert_eq!(ended.reason == GapReason::Disconnected, is_other);
+    }
+}
