@@ -22,6 +22,8 @@ pub struct Memory {
     pub(super) without_options: bool,
     /// Over RTSP: datagrams are asked for first, because the connection was refused for packets.
     pub(super) datagrams_first: bool,
+    /// Over RTSP: where the camera sent the last connection, for the next.
+    pub(super) moved: Option<CameraUrl>,
     /// Over RTSP: what became of requests that keep a session alive.
     pub(super) keep_alives: Experience,
     /// SHA-256 of the certificate that was refused last.

@@ -129,6 +129,9 @@ impl RtspSource {
     pub async fn connect(&mut self, memory: &mut Memory) -> Result<(), Ended> {
         let mut renewed = false;
         let mut redirects = Vec::new();
+        if let Some(moved) = memory.moved.take() {
+            self.url = moved;
+        }
         loop {
             match self.begin(memory).await {
                 Ok(()) => return Ok(()),

@@ -253,7 +253,7 @@ impl Playing {
                 }
                 Ok(Some(Item::Request(request))) => {
                     dialogue.reply(&request);
-                    self.asked(&request, session)
+                    self.asked(&request, party, session, memory)
                 }
                 Err(end @ WireEnd::Unreadable(_)) => {
                     Some((GapReason::BadResponse, end.to_string()))
@@ -338,7 +338,13 @@ impl Playing {
     }
 
     /// A request from the camera, answered already.
-    fn asked(&mut self, request: &Request, session: &mut Session) -> Option<(GapReason, String)> {
+    fn asked(
+        &mut self,
+        request: &Request,
+        party: Party<'_>,
+        session: &mut Session,
+        memory: &mut Memory,
+    ) -> Option<(GapReason, String)> {
         let detail = match request.method.as_ref() {
             b"TEARDOWN" => {
                 session.is_open = false;
@@ -348,7 +354,11 @@ impl Playing {
                 self.doubt("the camera announced the end of the stream");
                 return None;
             }
-            b"REDIRECT" => "the camera sends its clients elsewhere",
+            b"REDIRECT" => {
+                let location = request.headers.get("location").unwrap_or_default();
+                memory.moved = party.url.join(&String::from_utf8_lossy(location)).ok();
+                "the camera sends its clients elsewhere"
+            }
             b"ANNOUNCE" if self.media.is_other(&Description::read(&request.body)) => {
                 "the camera announces another stream"
             }

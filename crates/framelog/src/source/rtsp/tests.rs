@@ -618,3 +618,25 @@ async fn an_announcement_of_other_parameter_sets_ends_the_connection() {
         assert_eq!(ended.reason == GapReason::Disconnected, is_other);
     }
 }
+
+#[tokio::test]
+async fn a_camera_that_sends_its_clients_elsewhere_is_followed_once() {
+    let mut fake = Fake::start(|asked| match (asked.method(), asked.connection) {
+        ("PLAY", 1) => asked
+            .usual()
+            .then(b"REDIRECT rtsp://x/live RTSP/1.0\r\nCSeq: 5\r\nLocation: /other\r\n\r\n"),
+        _ => asked.usual(),
+    })
+    .await;
+    assert_eq!(
+        fake.run(9).await.1.unwrap_err().reason,
+        GapReason::Disconnected
+    );
+    for _ in 0..2 {
+        fake.run(3).await.1.unwrap();
+    }
+    let asked = fake.asked();
+    let described = asked.iter().filter(|asked| asked.method() == "DESCRIBE");
+    let paths = described.map(|asked| asked.target().rsplit('/').next().unwrap());
+    assert_eq!(paths.collect::<Vec<_>>(), ["live", "other", "live"]);
+}
