@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// The longest pause between two requests: routers forget a silent connection too.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The shortest, whatever timeout the camera names.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
+const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// By which method, first the least likely to have side effects. OPTIONS is last: for some cameras it ends the stream (row 98).
 const METHODS: [&str; 3] = ["GET_PARAMETER", "SET_PARAMETER", "OPTIONS"];
@@ -164,7 +164,7 @@ mod tests {
             (60, 30_000),
             (20, 10_000),
             (5, 2_500),
-            (1, 1_000),
+            (1, 500),
             (3600, 30_000),
         ] {
             assert_eq!(
