@@ -139,10 +139,8 @@ impl RtspSource {
                 Err(Fault::Again(ended)) if renewed => return Err(ended),
                 Err(Fault::Again(_)) => renewed = true,
                 Err(Fault::Redirect(next)) => {
-                    if redirects.len() >= REDIRECTS_MAX
-                        || redirects.contains(&next)
-                        || next == self.url
-                    {
+                    // To the same URL once: some cameras have to be asked twice.
+                    if redirects.len() >= REDIRECTS_MAX || redirects.contains(&next) {
                         return Err(self.redirected_in_vain(&next));
                     }
                     redirects.push(std::mem::replace(&mut self.url, next));

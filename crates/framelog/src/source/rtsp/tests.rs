@@ -640,3 +640,26 @@ async fn a_camera_that_sends_its_clients_elsewhere_is_followed_once() {
     let paths = described.map(|asked| asked.target().rsplit('/').next().unwrap());
     assert_eq!(paths.collect::<Vec<_>>(), ["live", "other", "live"]);
 }
+
+#[tokio::test]
+async fn a_redirect_to_the_same_url_is_followed_once() {
+    let redirect = |asked: &Asked| {
+        let location = format!("Location: {}\r\n", asked.target());
+        asked.answer("302 Found", &location, "").closing()
+    };
+    let mut fake = Fake::start(move |asked| match asked.method() {
+        "DESCRIBE" if asked.connection == 1 => redirect(asked),
+        _ => asked.usual(),
+    })
+    .await;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+    let mut fake = Fake::start(move |asked| match asked.method() {
+        "DESCRIBE" => redirect(asked),
+        _ => asked.usual(),
+    })
+    .await;
+    let ended = fake.run(3).await.1.unwrap_err();
+    assert_eq!(ended.reason, GapReason::BadResponse);
+    assert_eq!(fake.asked().last().unwrap().connection, 2);
+}
