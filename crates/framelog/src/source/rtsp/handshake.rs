@@ -197,12 +197,13 @@ async fn describe(
     };
     let mut videos = description.by_choice().flat_map(targets);
     let Some(video) = videos.next() else {
-        let offers = if response.body.trim_ascii().is_empty() {
-            "nothing".to_owned()
-        } else {
-            description.others.join(", ")
+        let offers = description.others.join(", ");
+        let offers = match response.body.trim_ascii() {
+            b"" => "nothing".to_owned(),
+            // No medium at all: a page, or a description that was cut short.
+            body if offers.is_empty() => format!("\"{}\"", party.quoter.quote(body)),
+            _ => party.quoter.quote(offers.as_bytes()),
         };
-        let offers = party.quoter.quote(offers.as_bytes());
         return Err(Fault::Ended(Ended {
             reason: GapReason::NotVideo,
             detail: format!(

@@ -663,3 +663,22 @@ async fn a_redirect_to_the_same_url_is_followed_once() {
     assert_eq!(ended.reason, GapReason::BadResponse);
     assert_eq!(fake.asked().last().unwrap().connection, 2);
 }
+
+#[tokio::test]
+async fn what_is_no_description_of_a_medium_is_quoted() {
+    for (body, quoted) in [
+        ("<html>login</html>", "but: \"<html>login</html>\""),
+        ("v=0\r\ns=cam", "but: \"v=0"),
+        ("v=0\r\nm=audio 0 RTP/AVP 0\r\n", "but: audio "),
+        (" ", "but: nothing"),
+    ] {
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "DESCRIBE" => asked.answer("200 OK", "Content-Type: text/html\r\n", body),
+            _ => asked.usual(),
+        })
+        .await;
+        let ended = fake.run(3).await.1.unwrap_err();
+        assert_eq!(ended.reason, GapReason::NotVideo);
+        assert!(ended.detail.contains(quoted), "{}", ended.detail);
+    }
+}
