@@ -113,7 +113,9 @@ impl Login {
             ));
         }
         let Some(challenge) = Challenge::strongest(fields) else {
-            return Err(Refusal::new("it asks for neither Basic nor Digest"));
+            return Err(Refusal::new(
+                "it asks for neither Basic nor a Digest that is known here",
+            ));
         };
         let fresh = memory.challenge.as_ref() != Some(&challenge);
         if self.answered && (!fresh || self.answers >= ANSWERS_MAX) {

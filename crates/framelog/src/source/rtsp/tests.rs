@@ -7,6 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::config::secret::Password;
 
 const SDP: &str = "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n\
     a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=\r\na=control:track1\r\n";
@@ -681,4 +682,17 @@ async fn what_is_no_description_of_a_medium_is_quoted() {
         assert_eq!(ended.reason, GapReason::NotVideo);
         assert!(ended.detail.contains(quoted), "{}", ended.detail);
     }
+}
+
+#[tokio::test]
+async fn a_digest_that_is_not_known_is_not_said_to_be_none() {
+    let mut fake = Fake::start(|asked| {
+        let challenge = "WWW-Authenticate: Digest realm=\"x\", nonce=\"y\", algorithm=SHA-999\r\n";
+        asked.answer("401 Unauthorized", challenge, "")
+    })
+    .await;
+    fake.camera.password = Some(Password::new("secret".to_owned()));
+    let ended = fake.run(3).await.1.unwrap_err();
+    let reason = "neither Basic nor a Digest that is known";
+    assert!(ended.detail.contains(reason), "{}", ended.detail);
 }
