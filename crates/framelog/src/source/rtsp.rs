@@ -203,7 +203,9 @@ impl RtspSource {
 
     /// Appends a picture that is whole, though what would show that it is has not come.
     pub fn settle(&mut self, out: &mut Vec<Delivery>) {
-        if let Some(playing) = &mut self.playing {
+        if let (Some(playing), Some(dialogue)) = (&mut self.playing, &mut self.dialogue) {
+            dialogue.wire.settle();
+            playing.take_the_rest(dialogue);
             playing.finish(out);
         }
     }

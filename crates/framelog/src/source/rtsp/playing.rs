@@ -202,6 +202,25 @@ impl Playing {
         self.media.finish(out);
     }
 
+    /// Takes in the packets that have come.
+    pub fn take_the_rest(&mut self, dialogue: &mut Dialogue) {
+        self.take_datagrams();
+        while let Ok(Some(item)) = dialogue.wire.item() {
+            if let (Item::Packet(packet), Way::Channels(_)) = (item, &self.way) {
+                self.packet(packet);
+            }
+        }
+    }
+
+    fn take_datagrams(&mut self) {
+        for _ in 0..DATAGRAMS_MAX {
+            match self.way.datagram().now_or_never() {
+                Some(packet) => self.packet(packet),
+                None => break,
+            }
+        }
+    }
+
     async fn wait(&mut self, dialogue: &mut Dialogue) {
         let Pace {
             asks_at,
@@ -232,12 +251,7 @@ impl Playing {
         session: &mut Session,
         memory: &mut Memory,
     ) -> Option<(GapReason, String)> {
-        for _ in 0..DATAGRAMS_MAX {
-            match self.way.datagram().now_or_never() {
-                Some(packet) => self.packet(packet),
-                None => break,
-            }
-        }
+        self.take_datagrams();
         loop {
             let ended = match dialogue.wire.item() {
                 Ok(None) => return None,

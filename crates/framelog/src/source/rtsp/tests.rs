@@ -696,3 +696,19 @@ async fn a_digest_that_is_not_known_is_not_said_to_be_none() {
     let reason = "neither Basic nor a Digest that is known";
     assert!(ended.detail.contains(reason), "{}", ended.detail);
 }
+
+#[tokio::test]
+async fn what_came_just_before_a_stop_is_handed_out() {
+    let mut fake = Fake::start(Asked::usual).await;
+    let mut source = RtspSource::new(&fake.camera);
+    let mut deliveries = Vec::new();
+    source.connect(&mut fake.memory).await.unwrap();
+    source.settle(&mut deliveries);
+    source.close(&mut fake.memory).await;
+    assert!(
+        deliveries
+            .iter()
+            .all(|one| matches!(one, Delivery::Picture(_)))
+    );
+    assert_eq!(deliveries.len(), 3);
+}

@@ -128,6 +128,11 @@ impl Wire {
         }
     }
 
+    /// What has come is all: what is whole by its own account is whole.
+    pub fn settle(&mut self) {
+        self.reader.settle(true);
+    }
+
     /// Sends what is to be sent, and waits until there may be something to hand out. Nothing is lost when the future is dropped.
     pub async fn receive(&mut self) {
         let patience = match self.silence {
