@@ -45,6 +45,8 @@ pub struct Media {
     pictures: u64,
     early: u64,
     torn: u64,
+    /// JPEGs that can't be put together.
+    untold: u64,
     density: Density,
 }
 
@@ -94,6 +96,7 @@ impl Media {
             pictures: 0,
             early: 0,
             torn: 0,
+            untold: 0,
             density: Density::default(),
         };
         let senders = foreign
@@ -234,6 +237,7 @@ impl Media {
             rtp::SkipReason::TooLarge => SkipReason::TooLarge,
         };
         self.early += u64::from(event == Event::Skipped(rtp::SkipReason::Early));
+        self.untold += u64::from(event == Event::Skipped(rtp::SkipReason::NotPicture));
         self.torn += u64::from(reason == SkipReason::Torn);
         Delivery::Skipped(Skipped {
             reason,
@@ -266,9 +270,13 @@ impl Media {
             foreign,
             ..
         } = self.counts();
+        let untold = match self.untold {
+            0 => String::new(),
+            untold => format!(", {untold} JPEGs of a type or size that is not said"),
+        };
         format!(
-            "of {packets} packets and {} pictures so far, {} torn, {lost} packets lost, {foreign} of other kinds or senders",
-            self.pictures + self.torn,
+            "of {packets} packets and {} pictures so far, {} torn{untold}, {lost} packets lost, {foreign} of other kinds or senders",
+            self.pictures + self.torn + self.untold,
             self.torn
         )
     }

@@ -712,3 +712,21 @@ async fn what_came_just_before_a_stop_is_handed_out() {
     );
     assert_eq!(deliveries.len(), 3);
 }
+
+#[tokio::test]
+async fn a_stall_says_that_the_size_of_jpegs_is_not_known() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "DESCRIBE" => asked.answer("200 OK", "", "m=video 0 RTP/AVP 26\r\n"),
+        "PLAY" => {
+            let header = [0x80, 0x9a, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7];
+            let jpeg = [0, 0, 0, 0, 1, 50, 0, 0, 1, 2, 3, 4];
+            let packet = interleaved(0, &[&header[..], &jpeg].concat());
+            asked.refused("200 OK").then(&packet)
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    let ended = fake.run(1).await.1.unwrap_err();
+    let why = "1 JPEGs of a type or size that is not said";
+    assert!(ended.detail.contains(why), "{}", ended.detail);
+}
