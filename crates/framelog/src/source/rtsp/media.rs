@@ -257,7 +257,7 @@ impl Media {
         let in_vain = self.pictures == 0 && self.early > 0 && self.began.elapsed() > KEYFRAME_TIME;
         in_vain.then(|| {
             let seconds = KEYFRAME_TIME.as_secs();
-            let detail = format!("no keyframe that could be shown within {seconds} s; set a shorter keyframe interval in the camera");
+            let detail = format!("no keyframe with its parameter sets within {seconds} s; set a shorter keyframe interval in the camera, or have it send SPS and PPS");
             (GapReason::NotVideo, detail)
         })
     }
@@ -307,4 +307,22 @@ pub fn payload_type(packet: &Packet) -> Option<u8> {
 fn sender(packet: &Packet) -> Option<u32> {
     let bytes: [u8; 4] = packet.payload.get(8..12)?.try_into().ok()?;
     Some(u32::from_be_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_advice_holds_where_parameter_sets_are_missing_too() {
+        let description = Description::read(b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n");
+        let video = description.video().unwrap();
+        let mut media = Media::new(video, Transport::Interleaved, None, &[]);
+        media.early = 1;
+        assert_eq!(media.fault(), None);
+        media.began -= KEYFRAME_TIME + SETTLE;
+        let (reason, detail) = media.fault().unwrap();
+        assert_eq!(reason, GapReason::NotVideo);
+        assert!(detail.contains("keyframe interval") && detail.contains("SPS and PPS"));
+    }
 }
