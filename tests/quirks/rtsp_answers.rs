@@ -87,7 +87,22 @@ fn session_is(plan: Plan, id: &'static str) -> Plan {
 }
 
 cases! {
-    rtsp_hangs_up_before_options => hangs_up_at("OPTIONS");
+    rtsp_hangs_up_before_options => always(|mut stage| async move {
+        let request = stage.request().await?;
+        if request.method() == "OPTIONS" {
+            return Ok(());
+        }
+        stage.accept(&request).await?;
+        for method in ["SETUP", "PLAY"] {
+            let request = stage.expect(method).await?;
+            stage.accept(&request).await?;
+        }
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    })
+    .must(&["disconnected"])
+    .check(every_session_is_ended)
+    .connections(2..=2);
     rtsp_hangs_up_before_describe => hangs_up_at("DESCRIBE");
     rtsp_hangs_up_before_setup => hangs_up_at("SETUP");
     rtsp_hangs_up_before_play => hangs_up_at("PLAY");
