@@ -780,7 +780,7 @@ async fn a_challenge_that_can_t_be_read_is_told_as_it_came() {
     assert!(
         ended
             .detail
-            .ends_with("asks for neither Basic nor Digest (\"Digest realm=\"cam, nonce=\"n\"\")"),
+            .ends_with("asks for neither Basic nor a Digest that is known here (\"Digest realm=\"cam, nonce=\"n\"\")"),
         "{}",
         ended.detail
     );
