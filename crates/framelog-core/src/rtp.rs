@@ -253,11 +253,20 @@ impl Receiver {
     /// No packets have come for a while (some 200 ms): a picture that is whole is handed out by the next [`Receiver::poll`] even though nothing
     /// has come that shows its end, and missing packets are not waited for any longer.
     pub fn settle(&mut self) {
+        self.settle_after(false);
+    }
+
+    /// The same after a silence of seconds: even the first marker of all is believed then, which no other has shown to be right.
+    pub fn settle_at_last(&mut self) {
+        self.settle_after(true);
+    }
+
+    fn settle_after(&mut self, long: bool) {
         self.reorder.release_all();
         self.depacketize();
         match &mut self.depacketizer {
-            Depacketizer::AccessUnits(units) => units.settle(&mut self.made),
-            Depacketizer::Jpeg(pictures) => pictures.settle(&mut self.made),
+            Depacketizer::AccessUnits(units) => units.settle(long, &mut self.made),
+            Depacketizer::Jpeg(pictures) => pictures.settle(long, &mut self.made),
         }
         self.stamp();
         self.end_opening();
@@ -270,10 +279,19 @@ impl Receiver {
                 .opening
                 .as_ref()
                 .is_some_and(|opening| !opening.is_empty())
-            || match &self.depacketizer {
-                Depacketizer::AccessUnits(units) => units.holds_picture(),
-                Depacketizer::Jpeg(pictures) => pictures.holds_picture(),
-            }
+            || self.holds_marked_picture(false)
+    }
+
+    /// Whether [`Receiver::settle_at_last`] could help.
+    pub fn may_hold_picture(&self) -> bool {
+        self.holds_marked_picture(true)
+    }
+
+    fn holds_marked_picture(&self, long: bool) -> bool {
+        match &self.depacketizer {
+            Depacketizer::AccessUnits(units) => units.holds_picture(long),
+            Depacketizer::Jpeg(pictures) => pictures.holds_picture(long),
+        }
     }
 
     /// No more packets will come: what is whole is handed out by the next [`Receiver::poll`], the rest is skipped.

@@ -112,14 +112,14 @@ impl AccessUnits {
     }
 
     /// Whether the end of an access unit may be here already.
-    pub(super) fn holds_picture(&self) -> bool {
-        self.assembly.holds_picture()
+    pub(super) fn holds_picture(&self, long: bool) -> bool {
+        self.assembly.holds_picture(long)
     }
 
     /// Nothing has come for a while.
-    pub(super) fn settle(&mut self, made: &mut Vec<Made>) {
+    pub(super) fn settle(&mut self, long: bool, made: &mut Vec<Made>) {
         if !self.fragments.is_open() {
-            self.assembly.settle(made);
+            self.assembly.settle(long, made);
         }
     }
 

@@ -250,10 +250,12 @@ impl Assembly {
         self.markers.may_be_right()
     }
 
-    /// Whether [`Self::settle`] would hand something out.
-    pub(super) fn holds_picture(&self) -> bool {
+    /// Whether [`Self::settle`] would hand something out, after a `long` silence or a short one. In a short one the first marker of all is not believed:
+    /// it may be that of a slice.
+    pub(super) fn holds_picture(&self, long: bool) -> bool {
         let has_ended = if self.markers.are_expected() {
-            self.unit.marked && (self.unit.was_unmarked || self.markers.have_been_right())
+            let is_proved = self.unit.was_unmarked || self.markers.have_been_right();
+            self.unit.marked && (is_proved || long)
         } else {
             // Without markers only the ones before tell how many slices there are.
             let usual = self.last.whole[usize::from(self.unit.keyframe)].slices;
@@ -263,8 +265,8 @@ impl Assembly {
     }
 
     /// Nothing has come for a while.
-    pub(super) fn settle(&mut self, made: &mut Vec<Made>) {
-        if self.holds_picture() {
+    pub(super) fn settle(&mut self, long: bool, made: &mut Vec<Made>) {
+        if self.holds_picture(long) {
             self.end(made);
             self.last.settled = true;
             self.adopt_lead();
@@ -273,7 +275,7 @@ impl Assembly {
 
     /// Nothing more comes.
     pub(super) fn finish(&mut self, made: &mut Vec<Made>) {
-        let has_ended = self.holds_picture() || !self.lead.is_empty();
+        let has_ended = self.holds_picture(false) || !self.lead.is_empty();
         if !has_ended && self.unit.slices > 0 {
             self.unit.broken.get_or_insert(SkipReason::Torn);
         }
@@ -366,7 +368,7 @@ impl Assembly {
     /// Whether a unit without a marker, which the one before had, has fewer slices too: the last were dropped before they were numbered.
     fn lacks_slices(&self) -> bool {
         let before = self.last.whole[usize::from(self.unit.keyframe)];
-        before.marked && self.unit.slices < before.slices && self.markers.may_be_right()
+        before.marked && self.unit.slices < before.slices && self.markers.are_expected()
     }
 
     fn adopt_lead(&mut self) {

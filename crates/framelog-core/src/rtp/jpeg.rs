@@ -39,6 +39,8 @@ pub(super) struct Pictures {
 #[derive(Debug)]
 struct Open {
     head: Option<Head>,
+    /// As the first packet says it.
+    size: (u8, u8),
     rtp_time: u32,
     received_us: i64,
     data: Payload,
@@ -55,6 +57,12 @@ struct Description {
     /// In blocks of 8 pixels, as far as 8 bits hold them.
     width: u8,
     height: u8,
+}
+
+impl Description {
+    fn size(self) -> (u8, u8) {
+        (self.width, self.height)
+    }
 }
 
 /// A packet's fields.
@@ -130,10 +138,10 @@ impl Pictures {
     }
 
     /// Whether the end of a picture may be here already.
-    pub(super) fn holds_picture(&self) -> bool {
+    pub(super) fn holds_picture(&self, long: bool) -> bool {
+        let believes = self.markers.have_been_right() || long && self.markers.may_be_right();
         let has_ended = |open: &Open| {
-            open.marked && self.markers.may_be_right()
-                || !self.markers.are_expected() && open.data_ends()
+            open.marked && believes || !self.markers.are_expected() && open.data_ends()
         };
         self.open
             .as_ref()
@@ -141,15 +149,15 @@ impl Pictures {
     }
 
     /// Nothing has come for a while.
-    pub(super) fn settle(&mut self, made: &mut Vec<Made>) {
-        if self.holds_picture() {
+    pub(super) fn settle(&mut self, long: bool, made: &mut Vec<Made>) {
+        if self.holds_picture(long) {
             self.end(made);
         }
     }
 
     /// Nothing more of this stream comes.
     pub(super) fn finish(&mut self, made: &mut Vec<Made>) {
-        if !self.holds_picture()
+        if !self.holds_picture(true)
             && let Some(open) = &mut self.open
         {
             open.broken.get_or_insert(SkipReason::Torn);
@@ -168,6 +176,7 @@ impl Pictures {
 
     fn begin(&mut self, piece: Piece, extension: &[u8], rtp_time: u32, received_us: i64) {
         let mut data = piece.data;
+        let size = piece.description.size();
         let head = self.head(
             piece.description,
             piece.restart_interval,
@@ -177,6 +186,7 @@ impl Pictures {
         let mut open = Open {
             broken: head.as_ref().err().copied(),
             head: head.ok().flatten(),
+            size,
             rtp_time,
             received_us,
             data: Payload::default(),
@@ -205,8 +215,10 @@ impl Pictures {
             self.markers.was_wrong();
             open.marked = false;
         }
-        // Some cameras fill in the rest of the header in the first packet only.
-        if piece.offset != open.data.len() {
+        // Some cameras fill in the rest of the header in the first packet only. What is of another size is of another picture.
+        let size = piece.description.size();
+        let is_of_another = size != (0, 0) && size != open.size;
+        if piece.offset != open.data.len() || is_of_another {
             open.broken.get_or_insert(SkipReason::Torn);
         }
         open.push(piece.data);
@@ -216,6 +228,7 @@ impl Pictures {
     fn spoil(&mut self, rtp_time: u32, received_us: i64) {
         let open = self.open.get_or_insert_with(|| Open {
             head: None,
+            size: (0, 0),
             rtp_time,
             received_us,
             data: Payload::default(),

@@ -1,8 +1,8 @@
 //! Whether a camera's sequence numbers count its packets. Some number pictures, or nothing, or have their bytes in the wrong order. Not for what
 //! the numbers say if they do.
 //!
-//! A loss is a jump ahead, behind which they count again. No loss explains numbers that stand still or go back all the time, that do so with each
-//! picture, or that never once go on by one.
+//! A loss is a jump ahead, behind which they count again. No loss explains numbers that stand still or go back all the time, or that do so with each
+//! picture; those that never once go on by one count nothing either, until they do for as long.
 
 use super::packet::Packet;
 
@@ -25,6 +25,8 @@ pub(super) struct Numbering {
     against: u32,
     anew: u32,
     never: u32,
+    /// So many in a row have gone on by one.
+    on: u32,
     is_useless: bool,
 }
 
@@ -61,10 +63,25 @@ impl Numbering {
             return;
         };
         let is_repeated = last == this;
-        if is_repeated || self.is_useless {
+        if is_repeated {
             return;
         }
         let step = packet.sequence.wrapping_sub(last.sequence).cast_signed();
+        self.on = if step == 1 {
+            self.on.saturating_add(1)
+        } else {
+            0
+        };
+        if self.is_useless {
+            if self.never >= NEVER && self.on >= NEVER {
+                // It was loss after loss.
+                *self = Self {
+                    last: self.last,
+                    ..Self::default()
+                };
+            }
+            return;
+        }
         self.never = if step == 1 { 0 } else { self.never + 1 };
         self.against = match step {
             ..=0 => self.against + BACK_WEIGHT,
@@ -104,6 +121,15 @@ mod tests {
             numbering.observe(&Packet::read(bytes).unwrap());
         }
         numbering.is_useless()
+    }
+
+    #[test]
+    fn numbers_that_count_again_for_long_are_useful_again() {
+        let by_two = (0..100).map(|n| 2 * n);
+        assert!(is_useless(by_two.clone()));
+        assert!(!is_useless(by_two.chain(300..400)));
+        let constant = std::iter::repeat_n(7, 100);
+        assert!(is_useless(constant.chain(300..400)));
     }
 
     #[test]

@@ -122,6 +122,11 @@ impl Reorder {
                 let place = self.next.unwrap_or(0);
                 return self.hand_out(place, (packet, received_us), !was_useless);
             }
+            if was_useless {
+                self.recent.fill(None);
+                self.first = u64::from(packet.sequence) + (1 << 16);
+                return self.hand_out(self.first, (packet, received_us), true);
+            }
         }
         let first_waiting = self.waiting.first_key_value().map(|(place, _)| *place);
         let Some(reference) = self.next.or(first_waiting) else {

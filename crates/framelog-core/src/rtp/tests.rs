@@ -226,6 +226,21 @@ fn without_markers_a_keyframe_is_not_taken_to_have_as_few_slices_as_others() {
 }
 
 #[test]
+fn a_first_marker_is_believed_after_a_long_silence() {
+    let stream = stream(1, 10, 1, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    for (_, bytes) in packets(&stream, 500, 0) {
+        receiver.push(bytes, START);
+    }
+    receiver.settle();
+    assert_eq!(receiver.poll(), None, "it may be that of a slice");
+    assert!(receiver.may_hold_picture());
+    receiver.settle_at_last();
+    assert_eq!(found(&mut receiver).units, all(&stream));
+    assert!(!receiver.may_hold_picture());
+}
+
+#[test]
 fn a_picture_without_its_marker_is_not_handed_out_because_nothing_comes() {
     let stream = stream(4, 10, 2, 50);
     let mut all_packets = packets(&stream, 500, 0);

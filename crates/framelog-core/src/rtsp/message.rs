@@ -92,7 +92,7 @@ pub struct Packet {
 /// Reads one connection: append what was received to [`buffer`](Reader::buffer), then [`poll`](Reader::poll) until there is nothing more.
 ///
 /// What comes out depends on the bytes alone, not on how they were cut; [`settle`](Reader::settle) is the one exception, and it is the
-/// caller's. No more is held than one message or two packets, and what was appended at once.
+/// caller's. No more is held than one message, or a packet and the 16 frames behind it that may be no RTP (1 MiB), and what was appended at once.
 ///
 /// ```
 /// use framelog_core::rtsp::message::{Item, Reader};

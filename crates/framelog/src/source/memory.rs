@@ -18,9 +18,11 @@ pub struct Memory {
     pub(super) worked: bool,
     /// How often in a row they have been refused since.
     pub(super) refusals: u32,
-    /// Over RTSP: OPTIONS is not asked, because the last time that was no good.
+    /// Over RTSP: OPTIONS has been answered well, so that a silence is not its fault.
+    pub(super) options_answered: bool,
+    /// Over RTSP: OPTIONS is not asked, because the connection was of no more use after it, and it never was answered.
     pub(super) without_options: bool,
-    /// Over RTSP: datagrams are asked for first, because the connection was refused for packets.
+    /// Over RTSP: the next connection asks for datagrams first, because the last was refused for packets, or brought none.
     pub(super) datagrams_first: bool,
     /// Over RTSP: where the camera sent the last connection, for the next.
     pub(super) moved: Option<CameraUrl>,

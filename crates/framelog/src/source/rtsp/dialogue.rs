@@ -245,7 +245,7 @@ impl Dialogue {
                 Some(Item::Response(_)) => {}
                 Some(Item::Request(request)) => self.reply(&request),
                 Some(Item::Packet(packet)) => {
-                    self.early_bytes += packet.payload.len();
+                    self.early_bytes += size_of::<Packet>() + packet.payload.len();
                     if self.early_bytes <= EARLY_BYTES_MAX {
                         self.early.push(packet);
                     }

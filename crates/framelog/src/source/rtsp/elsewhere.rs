@@ -33,7 +33,7 @@ impl Elsewhere {
     /// Takes a packet, with whether it is RTP of the medium's kind. If that shows where ours come: the channels, and what came on them.
     pub fn take(&mut self, packet: Packet, is_own: bool) -> Option<((u8, u8), Vec<Packet>)> {
         let first = packet.channel;
-        self.bytes += packet.payload.len();
+        self.bytes += size_of::<Packet>() + packet.payload.len();
         if self.bytes <= BYTES_MAX {
             self.held.push(packet);
         }

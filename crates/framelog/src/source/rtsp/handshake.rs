@@ -68,7 +68,8 @@ impl RtspSource {
             .inspect_err(|fault| {
                 if fault.is_silence() {
                     // It may be the refused question that ended it, or that there was none.
-                    memory.without_options = was_asked && public.is_none();
+                    memory.without_options =
+                        was_asked && public.is_none() && !memory.options_answered;
                 }
             })?;
         // Who sends already, before anything is set up, is of a session that was not ended (row 88).
@@ -143,10 +144,13 @@ async fn options(
     let response = dialogue
         .ask(party, memory, ask)
         .await
-        .inspect_err(|fault| memory.without_options = fault.is_silence())?;
+        .inspect_err(|fault| {
+            memory.without_options = fault.is_silence() && !memory.options_answered;
+        })?;
     let is_rtsp = !is_http(&response);
     match judge(party, "OPTIONS", response) {
         Ok(response) => {
+            memory.options_answered = true;
             let public = response
                 .headers
                 .get("public")
@@ -236,19 +240,22 @@ async fn set_up(
     spare: Vec<Target>,
 ) -> Result<SetUp, Fault> {
     let is_encrypted = party.url.scheme.is_secure();
+    // For this one connection: what refused the other way may have been a hiccup.
+    let datagrams_first = std::mem::take(&mut memory.datagrams_first);
     let ways: &[bool] = match party.camera.transport {
         config::Transport::Any if is_encrypted => &[false],
-        config::Transport::Any if memory.datagrams_first => &[true, false],
+        config::Transport::Any if datagrams_first => &[true, false],
         config::Transport::Any => &[false, true],
         config::Transport::Tcp => &[false],
         config::Transport::Udp => &[true],
     };
-    let (mut is_first, mut ways) = (true, ways.iter());
+    let mut ways = ways.iter();
     let mut is_udp = ways.next().copied().unwrap_or_default();
     let mut spare = spare.into_iter();
     loop {
         let ports = if is_udp {
-            Some(open_ports(dialogue, party).await?)
+            let opened = open_ports(dialogue, party).await;
+            Some(opened.inspect_err(|_| memory.datagrams_first = false)?)
         } else {
             None
         };
@@ -266,15 +273,15 @@ async fn set_up(
             fields: &fields,
         };
         session.set_up = Some(dialogue.next_cseq());
-        let response = dialogue.ask(party, memory, ask).await;
-        let response = response.inspect_err(|_| memory.datagrams_first &= !is_first)?;
+        let response = dialogue.ask(party, memory, ask).await?;
         session.set_up = None;
+        memory.datagrams_first = false;
         if matches!(response.status, 400 | 406 | 461 | 500 | 501)
             && let Some(other) = ways.next()
         {
             // If it closes the connection now, it can be asked for the other only in the next.
             memory.datagrams_first = *other;
-            (is_first, is_udp) = (false, *other);
+            is_udp = *other;
             continue;
         }
         if response.status == 404
@@ -284,7 +291,6 @@ async fn set_up(
             continue;
         }
         let response = judge(party, "SETUP", response)?;
-        memory.datagrams_first &= is_first;
         let lifetime = session.opened(&response);
         let transport = response
             .headers

@@ -13,8 +13,10 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// By which method, first the least likely to have side effects. OPTIONS is last: for some cameras it ends the stream (row 98).
 const METHODS: [&str; 3] = ["GET_PARAMETER", "SET_PARAMETER", "OPTIONS"];
 
-/// A stream that ends within so long of the first use of a method is taken to have ended because of it.
+/// A stream that ends within so long of the first use of a method is taken to have ended because of it...
 const BLAME_TIME: Duration = Duration::from_secs(3);
+/// ... unless its last packet came so long before.
+const STOPPED_BEFORE: Duration = Duration::from_millis(500);
 
 /// What connections have shown of the methods, for the next.
 #[derive(Debug, Default)]
@@ -76,7 +78,7 @@ impl KeepAlive {
         }
         if last_packet > since + BLAME_TIME {
             experience.harmless.push(method);
-        } else if last_packet + BLAME_TIME > since {
+        } else if last_packet + STOPPED_BEFORE > since {
             experience.fatal.push(method);
         }
     }

@@ -17,6 +17,8 @@ use crate::source::{Delivery, Picture};
 
 /// After so long without packets a picture is whole though nothing has shown its end.
 const SETTLE: Duration = Duration::from_millis(200);
+/// The same for the first picture of a slow camera, of which only its marker says that it is whole: no camera pauses so long within one.
+const SETTLE_AT_LAST: Duration = Duration::from_secs(2);
 
 /// For so long pictures that can't be shown yet are a sign of life: the longest GOPs of cameras have 10 to 20 s.
 const KEYFRAME_TIME: Duration = Duration::from_secs(60);
@@ -42,6 +44,8 @@ pub struct Media {
     began: Instant,
     last_packet: Instant,
     settled: bool,
+    /// The same of [`SETTLE_AT_LAST`].
+    settled_at_last: bool,
     pictures: u64,
     early: u64,
     torn: u64,
@@ -93,6 +97,7 @@ impl Media {
             began: now,
             last_packet: now,
             settled: true,
+            settled_at_last: true,
             pictures: 0,
             early: 0,
             torn: 0,
@@ -122,7 +127,7 @@ impl Media {
     /// Takes a packet of RTP.
     pub fn rtp(&mut self, packet: Packet) {
         self.last_packet = Instant::now();
-        self.settled = false;
+        (self.settled, self.settled_at_last) = (false, false);
         if !self.foreign.is_empty() && self.is_foreign(&packet) {
             return;
         }
@@ -189,19 +194,28 @@ impl Media {
             return true;
         };
         let (ours, theirs) = (&self.video.parameter_sets, &same.parameter_sets);
-        !ours.is_empty() && !theirs.is_empty() && ours != theirs
+        let lacks = |these: &[Bytes], those: &[Bytes]| those.iter().any(|set| !these.contains(set));
+        !ours.is_empty() && !theirs.is_empty() && (lacks(ours, theirs) || lacks(theirs, ours))
     }
 
     /// When [`poll`](Self::poll) is worth a call though nothing has come.
     pub fn due(&self) -> Option<Instant> {
-        (!self.settled && self.receiver.holds_picture()).then(|| self.last_packet + SETTLE)
+        if !self.settled && self.receiver.holds_picture() {
+            return Some(self.last_packet + SETTLE);
+        }
+        (!self.settled_at_last && self.receiver.may_hold_picture())
+            .then(|| self.last_packet + SETTLE_AT_LAST)
     }
 
     /// Hands out the pictures that are whole.
     pub fn poll(&mut self, out: &mut Vec<Delivery>) {
         if self.due().is_some_and(|due| Instant::now() >= due) {
+            self.settled_at_last = self.last_packet.elapsed() >= SETTLE_AT_LAST;
             self.settled = true;
-            self.receiver.settle();
+            match self.settled_at_last {
+                true => self.receiver.settle_at_last(),
+                false => self.receiver.settle(),
+            }
         }
         while let Some(event) = self.receiver.poll() {
             out.push(self.delivery(event));

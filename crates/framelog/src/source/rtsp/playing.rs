@@ -369,8 +369,9 @@ impl Playing {
                 return None;
             }
             b"REDIRECT" => {
-                let location = request.headers.get("location").unwrap_or_default();
-                memory.moved = party.url.join(&String::from_utf8_lossy(location)).ok();
+                let location = request.headers.get("location");
+                memory.moved = location
+                    .and_then(|location| party.url.join(&String::from_utf8_lossy(location)).ok());
                 "the camera sends its clients elsewhere"
             }
             b"ANNOUNCE" if self.media.is_other(&Description::read(&request.body)) => {

@@ -423,6 +423,47 @@ async fn a_camera_that_speaks_of_datagrams_and_sends_nothing_is_asked_for_them()
 }
 
 #[tokio::test]
+async fn a_camera_that_only_once_refused_the_connection_is_asked_for_it_again() {
+    for (refusal, closes) in [("454 x", false), ("503 x", false), ("500 x", true)] {
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "SETUP" if asked.connection == 1 && asked.asks_for_tcp() => asked.refused("500 x"),
+            "SETUP" if !asked.asks_for_tcp() => {
+                let mut reply = asked.refused(refusal);
+                reply.closes = closes;
+                reply
+            }
+            _ => asked.usual(),
+        })
+        .await;
+        assert_eq!(fake.run(3).await.0, 0);
+        let runs = [fake.run(3).await, fake.run(3).await];
+        assert!(
+            runs.iter().any(|(count, _)| *count == 3),
+            "{refusal}: {runs:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_silence_makes_no_camera_go_without_options() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "OPTIONS" if asked.connection == 2 => Reply::from("").closing(),
+        _ => asked.usual(),
+    })
+    .await;
+    for _ in 0..3 {
+        let _ = fake.run(3).await;
+    }
+    let asked = fake.asked();
+    assert!((1..=3).all(|connection| {
+        let mut asked = asked.iter().filter(|asked| asked.connection == connection);
+        asked
+            .next()
+            .is_some_and(|asked| asked.method() == "OPTIONS")
+    }));
+}
+
+#[tokio::test]
 async fn a_request_that_ended_the_stream_is_not_made_again() {
     let mut fake = Fake::start(|asked| {
         let plays = asked.field("session").is_some();
