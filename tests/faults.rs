@@ -285,6 +285,11 @@ fn killed_recorder_has_lost_no_more_than_it_may() {
 }
 
 #[test]
+fn killed_recorder_of_parts_without_length_has_lost_no_more_than_it_may() {
+    short_of(Codec::MjpegWithoutLength, Scenario::Kill, 2);
+}
+
+#[test]
 fn killed_recorder_of_h264_has_lost_no_more_than_it_may() {
     short_of(Codec::H264, Scenario::Kill, 2);
 }

@@ -178,7 +178,7 @@ impl Camera {
     /// The same with another target.
     pub fn section_at(&self, target: &str) -> String {
         let scheme = match self.shared.pictures.codec {
-            Codec::Mjpeg => "http",
+            Codec::Mjpeg | Codec::MjpegWithoutLength => "http",
             Codec::H264 | Codec::H265 => "rtsp",
         };
         format!(

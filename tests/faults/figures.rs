@@ -87,6 +87,7 @@ impl Findings {
         let seed = plan.seed;
         let scenario = match plan.codec {
             Codec::Mjpeg => scenario.to_owned(),
+            Codec::MjpegWithoutLength => format!("{scenario}, without length"),
             Codec::H264 => format!("{scenario}, H.264"),
             Codec::H265 => format!("{scenario}, H.265"),
         };

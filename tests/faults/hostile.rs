@@ -40,7 +40,7 @@ pub fn run(plan: &Plan) -> Findings {
     let mut reconnects_a_minute = 0.0;
     let (mut lost, mut sent, mut died) = (0, none.sent, 0);
     let (kinds, (rss_max, rss_goal)) = match plan.codec {
-        Codec::Mjpeg => (http::kinds(plan.seed), HTTP_RSS_MAX),
+        Codec::Mjpeg | Codec::MjpegWithoutLength => (http::kinds(plan.seed), HTTP_RSS_MAX),
         Codec::H264 | Codec::H265 => (rtsp::kinds(plan.seed), RTSP_RSS_MAX),
     };
     let count = kinds.len();
@@ -120,7 +120,7 @@ struct Found {
 
 fn section(codec: Codec, peer: usize, camera: &Camera) -> String {
     let scheme = match codec {
-        Codec::Mjpeg => "http",
+        Codec::Mjpeg | Codec::MjpegWithoutLength => "http",
         Codec::H264 | Codec::H265 => "rtsp",
     };
     let address = camera.address;

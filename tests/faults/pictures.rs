@@ -16,11 +16,13 @@ const VARIANTS: u64 = 8;
 /// Of H.264 and H.265, every so many is a keyframe.
 const GOP: u64 = 10;
 
-/// What pictures are coded as.
+/// What pictures are coded as, and how they come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Codec {
     /// JPEGs, over HTTP
     Mjpeg,
+    /// The same, in parts that don't say how long they are
+    MjpegWithoutLength,
     /// H.264, over RTSP
     H264,
     /// H.265, over RTSP
@@ -31,7 +33,7 @@ impl Codec {
     /// How its access units are made, unless they are JPEGs.
     pub fn coding(self) -> Option<Coding> {
         match self {
-            Self::Mjpeg => None,
+            Self::Mjpeg | Self::MjpegWithoutLength => None,
             Self::H264 => Some(Coding::H264),
             Self::H265 => Some(Coding::H265),
         }

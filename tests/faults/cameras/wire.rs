@@ -73,7 +73,7 @@ impl Wire {
         let picture = pictures.take(number);
         let now_us = now_us();
         let (stamp_us, bytes) = match &mut self.rtsp {
-            None => (now_us, part(&picture, now_us)),
+            None => (now_us, part(&picture, pictures.codec, now_us)),
             Some(encoder) => {
                 // RTP time counts whole milliseconds exactly.
                 let stamp_us = now_us / 1_000 * 1_000;
@@ -134,10 +134,13 @@ impl Wire {
 }
 
 /// A picture with what goes around it over HTTP.
-fn part(picture: &[u8], stamp_us: i64) -> Vec<u8> {
+fn part(picture: &[u8], codec: Codec, stamp_us: i64) -> Vec<u8> {
+    let length = match codec {
+        Codec::MjpegWithoutLength => String::new(),
+        _ => format!("Content-Length: {}\r\n", picture.len()),
+    };
     let head = format!(
-        "--camframe\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {}\r\n\r\n",
-        picture.len(),
+        "--camframe\r\nContent-Type: image/jpeg\r\n{length}X-Timestamp: {}\r\n\r\n",
         seconds(stamp_us)
     );
     [head.as_bytes(), picture, b"\r\n"].concat()
