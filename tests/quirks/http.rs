@@ -363,7 +363,7 @@ cases! {
             return Ok(());
         }
         camera.deliver(response("200 OK", "Content-Type: image/jpeg\r\n", &jpeg), Shot::new(&jpeg)).await?;
-    }).key("poll_interval", "\"2 s\"").frames(8).may(&["not_video"]);
+    }).key("poll_interval", "\"2 s\"").frames(8);
     row_12_busy => always("HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nContent-Length: 9\r\n\r\n<XML />\r\n").must(&["busy"]).backs_off();
     row_12_busy_in_seconds => second_try_after(refuses_once("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 8\r\nContent-Length: 0\r\n\r\n").must(&["busy"]), 7_900..=16_000);
     row_12_busy_for_long => always("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n").must(&["busy"]).connections(1..=1);

@@ -134,6 +134,30 @@ fn redirects_to_another_port(before: &'static str) -> Plan {
     plan
 }
 
+/// Snapshots, of which each third is this instead.
+fn snapshots_missed(answer: impl Into<Vec<u8>>) -> Plan {
+    let answer = Arc::new(answer.into());
+    Plan::new(move |mut camera| {
+        let answer = Arc::clone(&answer);
+        async move {
+            let mut asked = 0;
+            loop {
+                camera.request().await?;
+                asked += 1;
+                if asked % 3 == 0 {
+                    camera.send(&*answer).await?;
+                    continue;
+                }
+                let jpeg = camera.jpeg().bytes();
+                let picture = response("200 OK", "Content-Type: image/jpeg\r\n", &jpeg);
+                camera.deliver(picture, Shot::new(&jpeg)).await?;
+            }
+        }
+    })
+    .key("poll_interval", "\"1 s\"")
+    .frames(10)
+}
+
 const GZIP: &[u8] = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xd3\xd5\x4d\x4e\xcc\x4d\x2b\x4a\xcc\x4d\xe5\xe5\x02\x12\x34\x56\x78\x10\0\0\0";
 
 cases! {
@@ -231,6 +255,11 @@ cases! {
     snapshots_of_a_megabyte => snapshots_of(|jpeg| jpeg.entropy(1_500_000), Shot::new, |jpeg| response("200 OK", "Content-Type: image/jpeg\r\n", jpeg)).requests(6..=19);
     snapshots_of_no_type => snapshots(|jpeg| response("200 OK", "", jpeg)).requests(10..=19);
     snapshots_in_a_multipart_type => snapshots_closed(|jpeg| response("200 OK", "Content-Type: multipart/x-mixed-replace; boundary=camframe\r\nConnection: close\r\n", jpeg)).may(&["disconnected"]);
+    snapshots_of_which_some_are_empty => snapshots_missed(response("200 OK", "Content-Type: image/jpeg\r\n", b"")).connections(1..=1);
+    snapshots_of_which_some_are_no_content => snapshots_missed("HTTP/1.1 204 No Content\r\n\r\n").connections(1..=1);
+    snapshots_of_which_some_are_pages => snapshots_missed(response("200 OK", "Content-Type: text/html\r\n", b"<html>busy</html>")).connections(1..=1);
+    snapshots_of_which_some_are_refused => snapshots_missed(response("503 Service Unavailable", "Content-Type: application/xml\r\n", b"<statusString>Device Busy</statusString>")).must(&["busy"]);
+    snapshots_of_which_some_fail => snapshots_missed(response("500 Internal Server Error", "", b"")).must(&["bad_response"]);
 
     retry_after_in_the_past => retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 450..=3_000);
     retry_after_negative => retry_after("-30", 450..=3_000);

@@ -69,6 +69,9 @@ impl Retry {
             self.spacing(run).saturating_sub(since_connect)
         } else {
             self.healthy = Duration::ZERO;
+            if has_stumbled(ended, run) {
+                self.backoff.reset();
+            }
             self.failure_pause(ended.reason, random)
         };
         let wish = ended.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
@@ -101,6 +104,16 @@ impl Retry {
 /// Whether it is the normal end of a stream: taken up again at once (camera-quirks row 64).
 pub fn ends_well(ended: &Ended, run: Run) -> bool {
     ended.reason == GapReason::Disconnected && run.pictures > 0
+}
+
+/// Whether it is one bad answer among good ones: a camera that is asked for each picture gives such now and then (a Hikvision's `503 Device
+/// Busy`, an ESP32's 500), and is there for the next.
+fn has_stumbled(ended: &Ended, run: Run) -> bool {
+    let is_answer = matches!(
+        ended.reason,
+        GapReason::NotVideo | GapReason::BadResponse | GapReason::Busy
+    );
+    is_answer && run.pictures > 0
 }
 
 #[cfg(test)]
@@ -217,6 +230,24 @@ mod tests {
             retry.pause(&ended(GapReason::Disconnected), run(100, 10), LATE, 0);
         }
         assert_eq!(pauses(&mut retry, GapReason::Unreachable, 1), [1_000]);
+    }
+
+    #[test]
+    fn bad_answers_among_good_ones_are_not_failures_in_a_row() {
+        for (reason, pauses_ms) in [
+            (GapReason::NotVideo, [1_000, 1_000]),
+            (GapReason::BadResponse, [1_000, 1_000]),
+            (GapReason::Busy, [1_000, 1_000]),
+            (GapReason::Stalled, [16_000, 30_000]),
+        ] {
+            let mut retry = Retry::new();
+            pauses(&mut retry, GapReason::Unreachable, 4);
+            let stumbles = [0; 2].map(|_| {
+                let pause = retry.pause(&ended(reason), run(1, 0), LATE, u32::MAX);
+                pause.as_millis()
+            });
+            assert_eq!(stumbles, pauses_ms, "{reason:?}");
+        }
     }
 
     #[test]

@@ -178,16 +178,24 @@ impl HttpSource {
         if reading.pictures() > pictures {
             self.stalls_at = Instant::now() + self.camera.stall_timeout;
         }
-        let fault = match ended {
-            Ok(Ok(Progress::More)) if Instant::now() < self.stalls_at => return Ok(()),
-            Ok(Ok(Progress::Snapshot)) if Instant::now() < self.stalls_at => {
+        let now = Instant::now();
+        let (reason, detail) = match ended {
+            Ok(Ok(Progress::More)) if now < self.stalls_at => return Ok(()),
+            Ok(Ok(Progress::Snapshot)) if now < self.stalls_at => {
                 self.wait();
                 return Ok(());
             }
             Ok(Ok(_)) | Err(_) => reading.describe_stall(&self.quoter, self.camera.stall_timeout),
-            Ok(Err(fault)) => reading.describe(fault, &self.quoter),
+            Ok(Err(fault)) => {
+                let (reason, detail) = reading.describe(fault, &self.quoter);
+                if self.is_polled && reading.pictures() == 0 && self.may_miss(now) {
+                    tracing::debug!(%detail, "no picture in the answer to a poll");
+                    self.wait();
+                    return Ok(());
+                }
+                (reason, detail)
+            }
         };
-        let (reason, detail) = fault;
         Err(Ended {
             reason,
             detail: format!("{}: {detail}", self.url),
@@ -195,7 +203,12 @@ impl HttpSource {
         })
     }
 
-    /// A snapshot is complete: what is left of its response stays open until the next.
+    /// Whether a poll that brings no picture is one that is missed and no more: as long as another comes before the stall.
+    fn may_miss(&self, now: Instant) -> bool {
+        now.max(self.asked_at + self.camera.poll_interval) < self.stalls_at
+    }
+
+    /// An answer to a poll is over: what is left of its response stays open until the next.
     fn wait(&mut self) {
         let State::Reading(reading) =
             std::mem::replace(&mut self.state, State::Waiting(Box::default()))
@@ -248,10 +261,12 @@ impl HttpSource {
         let reached = attempt.run().await?;
         let answer = reached.answer;
         (self.url, self.next_url) = (reached.url, reached.next);
-        if answer.status == StatusCode::NO_CONTENT && Instant::now() < self.stalls_at {
+        if answer.status == StatusCode::NO_CONTENT && self.may_miss(Instant::now()) {
             // No new picture.
-            waiting.progressed = false;
-            waiting.body = Some(Body::new(answer));
+            self.state = State::Waiting(Box::new(Waiting {
+                body: Some(Body::new(answer)),
+                ..Waiting::default()
+            }));
             return Ok(());
         }
         self.head = HeadFacts::new(&answer, &self.url, &self.quoter, memory);

@@ -167,7 +167,7 @@ impl Reading {
         self.parser.seeks_end()
     }
 
-    /// The connection, if it is still open, and what came after the snapshot.
+    /// The connection, if it is still open, and what came after the answer that was read.
     pub fn into_rest(self) -> (Option<Body>, Vec<Bytes>) {
         (self.body, self.surplus)
     }
@@ -206,6 +206,8 @@ impl Reading {
             return Ok(Progress::Snapshot);
         }
         if self.pictures == 0 && self.received > EVIDENCE_BYTES_MAX && !self.parser.has_evidence() {
+            // How much more of it comes is anyone's guess.
+            self.body = None;
             return Err(Fault::NotVideo);
         }
         Ok(Progress::More)

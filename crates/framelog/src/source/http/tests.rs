@@ -446,6 +446,57 @@ async fn no_content_is_no_picture_and_no_failure() {
 }
 
 #[tokio::test]
+async fn an_answer_without_a_picture_among_good_ones_is_a_poll_that_is_missed() {
+    let half = &jpeg(9)[..200];
+    for (answer, then) in [
+        (response("Content-Length: 0", b""), Then::Keep),
+        (response("Content-Length: 0", b""), Then::Close),
+        (response("Content-Type: image/jpeg", b""), Then::Close),
+        (
+            response("Content-Type: text/html\r\nContent-Length: 4", b"busy"),
+            Then::Keep,
+        ),
+        (
+            response("Content-Type: text/html", &[b'x'; 100_000]),
+            Then::Hang,
+        ),
+        (response("Content-Type: image/jpeg", half), Then::Close),
+        (response("Content-Type: image/jpeg", half), Then::Reset),
+    ] {
+        let picture = |mark| (snapshot("", mark), Then::Keep);
+        let (marks, _) = snapshots(vec![picture(1), (answer, then), picture(2)]).await;
+        assert_eq!(marks, [1, 2]);
+    }
+}
+
+/// How a camera ends that answers with one picture and then with a page each time, and how often it is asked. It stalls after 400 ms.
+async fn only_pages_after_a_snapshot(poll_interval: Duration) -> (Ended, usize) {
+    let page = response("Content-Type: text/html", b"busy");
+    let pages = vec![(page, Then::Close); 200];
+    let script = Script::start([vec![(snapshot("", 1), Then::Keep)], pages].concat()).await;
+    let camera = Camera {
+        poll_interval,
+        ..script.camera()
+    };
+    let (marks, ended) = run(&camera, &mut Memory::default()).await;
+    assert_eq!(marks, [1]);
+    (ended, script.requests.len())
+}
+
+#[tokio::test]
+async fn polls_are_missed_until_the_stall() {
+    let (ended, asked) = only_pages_after_a_snapshot(Duration::from_millis(50)).await;
+    assert_eq!(ended.reason, GapReason::NotVideo, "{}", ended.detail);
+    assert!((3..=12).contains(&asked), "{asked}");
+}
+
+#[tokio::test]
+async fn no_poll_is_missed_where_the_next_is_later_than_the_stall() {
+    let (ended, asked) = only_pages_after_a_snapshot(Duration::from_millis(500)).await;
+    assert_eq!((ended.reason, asked), (GapReason::NotVideo, 2));
+}
+
+#[tokio::test]
 async fn what_is_called_chunked_and_is_not_is_read_whenever_it_comes() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\nTransfer-Encoding: chunked\r\n\r\n";
     let body = [part(1), part(2), b"--b".to_vec()].concat();
