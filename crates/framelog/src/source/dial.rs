@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Tls;
 use crate::config::url::CameraUrl;
-use crate::source::tls::{CertificateCheck, Fingerprint};
+use crate::source::tls::{CertificateCheck, Fingerprint, Seen};
 
 /// Limit on lookup, TCP and TLS together.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -64,6 +64,16 @@ pub enum DialError {
         cause: rustls::Error,
         /// The one that the camera showed.
         seen: Fingerprint,
+    },
+    /// The camera's certificate passed, but not what was signed with its key.
+    #[error(
+        "the certificate passed, but its key ({key}) could not be checked: {cause}; if it is the camera's own, tls = \"accept\" takes it"
+    )]
+    Key {
+        /// What kind it is.
+        key: String,
+        /// Why.
+        cause: io::Error,
     },
     /// TLS failed before or after the certificate.
     #[error(
@@ -231,7 +241,16 @@ async fn encrypt(tcp: TcpStream, url: &CameraUrl, tls: &Tls) -> Result<Stream, D
     {
         Ok(tls) => Ok(Stream::Tls(Box::new(tls), check.name())),
         Err(cause) => Err(match (refusal(&cause), check.seen()) {
-            (Some(cause), Some(seen)) => DialError::Certificate { cause, seen },
+            (
+                _,
+                Some(Seen {
+                    bad_key: Some(key), ..
+                }),
+            ) => DialError::Key { key, cause },
+            (Some(cause), Some(seen)) => DialError::Certificate {
+                cause,
+                seen: seen.certificate,
+            },
             _ => failed(cause),
         }),
     }

@@ -1,11 +1,15 @@
 //! How a camera's certificate is checked: verified, pinned or accepted (rows 76 of the camera quirks). Not for opening connections.
 
+mod key;
+
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
@@ -13,6 +17,7 @@ use rustls::{
 use sha2::{Digest, Sha256};
 
 use crate::config::Tls;
+use key::PublicKey;
 
 /// SHA-256 of a certificate in DER.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,12 +29,28 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// What a camera showed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// Its certificate.
+    pub certificate: Fingerprint,
+    /// The certificate's key, for people, if the certificate passed and what was signed with the key did not.
+    pub bad_key: Option<String>,
+}
+
 /// Checks a camera's certificate by its configuration, and remembers which one it saw.
 pub struct CertificateCheck {
     rule: Rule,
     provider: Arc<CryptoProvider>,
-    seen: Mutex<Option<Fingerprint>>,
+    seen: Mutex<Option<Seen>>,
 }
+
+type VerifySignature = fn(
+    &[u8],
+    &CertificateDer<'_>,
+    &DigitallySignedStruct,
+    &WebPkiSupportedAlgorithms,
+) -> Result<HandshakeSignatureValid, Error>;
 
 enum Rule {
     /// `None`: this machine has no trusted authorities.
@@ -69,12 +90,41 @@ impl CertificateCheck {
         Ok(config)
     }
 
-    /// The certificate that the camera showed, if it came so far.
-    pub fn seen(&self) -> Option<Fingerprint> {
-        *self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// What the camera showed, if it came so far.
+    pub fn seen(&self) -> Option<Seen> {
+        self.lock_seen().clone()
+    }
+
+    fn lock_seen(&self) -> MutexGuard<'_, Option<Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the camera has the key of its certificate; `usual` is how rustls finds out.
+    fn check_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+        usual: VerifySignature,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let key = PublicKey::of(certificate);
+        let has_signed = |key: &PublicKey<'_>| {
+            key.has_signed(message, signed.scheme, signed.signature(), algorithms)
+        };
+        let checked = match &self.rule {
+            Rule::Verify(_) => usual(message, certificate, signed, algorithms),
+            Rule::Pin(_) if key.as_ref().is_some_and(has_signed) => {
+                Ok(HandshakeSignatureValid::assertion())
+            }
+            Rule::Pin(_) => Err(CertificateError::BadSignature.into()),
+            // Who is in between may as well show a certificate of their own.
+            Rule::Accept => Ok(HandshakeSignatureValid::assertion()),
+        };
+        if let (Err(_), Some(seen)) = (&checked, &mut *self.lock_seen()) {
+            seen.bad_key = Some(key.map_or("unknown".to_owned(), |key| key.to_string()));
+        }
+        checked
     }
 
     /// How connections that pass are described in the log.
@@ -103,10 +153,10 @@ impl ServerCertVerifier for CertificateCheck {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         let fingerprint = Fingerprint(Sha256::digest(certificate).into());
-        *self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(fingerprint);
+        *self.lock_seen() = Some(Seen {
+            certificate: fingerprint,
+            bad_key: None,
+        });
         match &self.rule {
             Rule::Verify(Some(authorities)) => {
                 authorities.verify_server_cert(certificate, intermediates, name, ocsp, now)
@@ -124,12 +174,7 @@ impl ServerCertVerifier for CertificateCheck {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        self.check_signature(message, certificate, signature, verify_tls12_signature)
     }
 
     fn verify_tls13_signature(
@@ -138,19 +183,27 @@ impl ServerCertVerifier for CertificateCheck {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.provider.signature_verification_algorithms,
-        )
+        self.check_signature(message, certificate, signature, verify_tls13_signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let mut schemes = algorithms.supported_schemes();
+        if let Rule::Pin(_) = self.rule {
+            // What a small RSA key has signed can be checked if it was not by PSS. TLS 1.3 has nothing else.
+            schemes.sort_by_key(is_pss);
+        }
+        schemes
     }
+}
+
+fn is_pss(scheme: &SignatureScheme) -> bool {
+    matches!(
+        scheme,
+        SignatureScheme::RSA_PSS_SHA256
+            | SignatureScheme::RSA_PSS_SHA384
+            | SignatureScheme::RSA_PSS_SHA512
+    )
 }
 
 /// The one provider of this process: named, because a second one in the dependency tree would make a default ambiguous.
@@ -179,3 +232,6 @@ async fn roots() -> Arc<RootCertStore> {
     };
     ROOTS.get_or_init(load).await.clone()
 }
+
+#[cfg(test)]
+mod tests;
