@@ -1,6 +1,7 @@
 //! One response's body on its way through the parser: what it turns out to be, and why it ended. Not for connections, nor for
 //! when to ask again.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +32,9 @@ const SNAPSHOT_SILENCE: Duration = Duration::from_secs(1);
 
 /// A snapshot may be several pictures, one after the other (CIPA DC-007: the same in another size, or what brightens it).
 const SNAPSHOT_PICTURES_MAX: u64 = 4;
+
+/// A scan that begins later than this is not looked for: a comment is no longer, and what stands before it is mostly less.
+const HEADER_BYTES_MAX: usize = 64 << 10;
 
 /// How much of a body's beginning is kept for saying what it was.
 const BEGINNING_BYTES: usize = 256;
@@ -451,11 +455,25 @@ impl Reading {
 
 /// Row 79: the time in a JPEG comment, where no header has it.
 fn stamp_in_comment(part: &Part) -> Stamp {
-    let beginning = part.payload.slices().first();
-    jpeg::comments(beginning.map_or(&[], Bytes::as_ref))
+    jpeg::comments(&header_of(part.payload.slices()))
         .map(Stamp::from_jpeg_comment)
         .find(|stamp| *stamp != Stamp::default())
         .unwrap_or_default()
+}
+
+/// The slices with a JPEG's header segments in one piece: mostly the first, as it arrived.
+fn header_of(slices: &[Bytes]) -> Cow<'_, [u8]> {
+    let mut walker = jpeg::Walker::default();
+    let is_before_scan = |slice: &&Bytes| {
+        walker.take_headers(slice) == jpeg::Walk::More
+            && !walker.has_scan()
+            && walker.taken() < HEADER_BYTES_MAX
+    };
+    let before = slices.iter().take_while(is_before_scan).count();
+    match slices.get(..=before).unwrap_or(slices) {
+        [slice] => Cow::Borrowed(slice),
+        slices => Cow::Owned(slices.concat()),
+    }
 }
 
 /// Whether these bytes, after line ends, begin with SOI; `None` while there are too few.
@@ -467,5 +485,69 @@ pub fn begins_jpeg(bytes: &[u8]) -> Option<bool> {
     match &bytes[ends..] {
         [] | [0xff] => None,
         rest => Some(rest.starts_with(b"\xff\xd8")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framelog_core::frame::Payload;
+
+    use super::*;
+
+    /// A Mobotix picture with a comment of so many bytes before the time.
+    fn picture(comment_bytes: usize) -> Vec<u8> {
+        let comment = [&vec![b'#'; comment_bytes][..], b"\nTIT=1302498816.936\r\n"].concat();
+        let length = u16::try_from(comment.len() + 2).unwrap().to_be_bytes();
+        let frame = [0xff, 0xc0, 0, 11, 8, 0, 8, 0, 8, 1, 1, 0x11, 0];
+        let scan = [
+            &[0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0][..],
+            &[7; 100],
+            b"\xff\xd9",
+        ]
+        .concat();
+        [&b"\xff\xd8\xff\xfe"[..], &length, &comment, &frame, &scan].concat()
+    }
+
+    fn stamp(slices: &[&[u8]]) -> Option<i64> {
+        let mut payload = Payload::default();
+        for slice in slices {
+            payload.push(Bytes::copy_from_slice(slice));
+        }
+        let part = Part {
+            headers: Headers::default(),
+            payload,
+            offset: 0,
+            received_us: 0,
+            complete: true,
+        };
+        stamp_in_comment(&part).stamp_us
+    }
+
+    #[test]
+    fn the_time_in_a_comment_is_found_however_the_picture_was_cut() {
+        let picture = picture(30);
+        for cut in 0..picture.len() {
+            let (before, after) = picture.split_at(cut);
+            assert_eq!(
+                stamp(&[before, after]),
+                Some(1_302_498_816_936_000),
+                "{cut}"
+            );
+        }
+        let bytes: Vec<_> = picture.chunks(1).collect();
+        assert_eq!(stamp(&bytes), Some(1_302_498_816_936_000));
+    }
+
+    #[test]
+    fn what_is_gathered_for_the_time_is_bounded() {
+        let picture = picture(60_000);
+        let pieces: Vec<_> = picture.chunks(1_000).collect();
+        assert_eq!(stamp(&pieces), Some(1_302_498_816_936_000));
+        let endless = [&b"\xff\xd8"[..], &b"\xff\xfe\xff\xff".repeat(40_000)].concat();
+        let slices: Vec<_> = endless.chunks(1_000).map(Bytes::copy_from_slice).collect();
+        assert_eq!(
+            header_of(&slices).len(),
+            HEADER_BYTES_MAX.next_multiple_of(1_000)
+        );
     }
 }
