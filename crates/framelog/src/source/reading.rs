@@ -220,10 +220,12 @@ impl Reading {
     /// How long to wait for bytes before silence means something.
     fn patience(&self) -> Option<Duration> {
         let holds = self.parser.holds_picture();
-        if self.overdue || holds && !self.settled {
+        // Who announced nothing may still have to take the picture.
+        let is_awaited = self.overdue && self.received == 0;
+        if self.overdue && !is_awaited || holds && !self.settled {
             Some(SETTLE)
         } else {
-            let may_be_all = self.is_single() || self.is_as_announced();
+            let may_be_all = is_awaited || self.is_single() || self.is_as_announced();
             (may_be_all && !holds).then_some(SNAPSHOT_SILENCE)
         }
     }

@@ -418,6 +418,28 @@ async fn a_length_of_nothing_in_front_of_pictures_is_not_believed() {
 }
 
 #[tokio::test]
+async fn a_picture_behind_a_length_of_nothing_may_take_its_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let camera = Camera {
+        stall_timeout: Duration::from_secs(5),
+        ..camera(&url)
+    };
+    let serving = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 1000]).await.unwrap() > 0);
+        let head = response("Content-Type: image/jpeg\r\nContent-Length: 0", b"");
+        stream.write_all(&head).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        stream.write_all(&jpeg(1)).await.unwrap();
+    };
+    let (mut memory, mut out) = (Memory::default(), Vec::new());
+    let reading = run_until(&camera, &mut memory, &mut out, 1);
+    let (ended, ()) = tokio::join!(reading, serving);
+    assert_eq!((marks(&out), ended), (vec![1], None));
+}
+
+#[tokio::test]
 async fn parts_that_fill_the_announced_length_are_all_there_is() {
     let body = |mark| [part(mark), b"--b--\r\n".to_vec()].concat();
     let kept = |mark| {
