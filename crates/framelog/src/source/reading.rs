@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use framelog_core::boundary::ContentType;
 use framelog_core::frame::Codec;
 use framelog_core::gap::GapReason;
 use framelog_core::header::Headers;
@@ -33,6 +34,9 @@ const SNAPSHOT_SILENCE: Duration = Duration::from_secs(1);
 /// A snapshot may be several pictures, one after the other (CIPA DC-007: the same in another size, or what brightens it).
 const SNAPSHOT_PICTURES_MAX: u64 = 4;
 
+/// How many bytes of what is neither a picture nor text nor of a type are told.
+const BYTES_TOLD_MAX: usize = 8;
+
 /// A scan that begins later than this is not looked for: a comment is no longer, and what stands before it is mostly less.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 
@@ -54,9 +58,8 @@ pub struct Reading {
     announced: Option<u64>,
     /// The announced length was reached before a picture's end, or before any sign of pictures: it is too small, or nothing more will come.
     overdue: bool,
-    is_multipart: bool,
-    /// The response is of a type that a picture may have, or of none.
-    is_image: bool,
+    /// The response's type, in lower case and without parameters; empty if it has none.
+    content_type: String,
     /// The stamp in the response's own head, for a snapshot.
     stamp: Stamp,
     received: u64,
@@ -68,6 +71,8 @@ pub struct Reading {
     /// The first part that was text.
     text: Option<Bytes>,
     text_logged: bool,
+    /// The type of the first part that was neither text nor a picture, and said so.
+    other_type: Option<String>,
 }
 
 /// What a body is taken for.
@@ -106,8 +111,7 @@ impl Reading {
         let stamp = Stamp::read(&Headers::new(answer.mended.fields.clone()));
         let body = Body::new(answer);
         let announced = body.content_length();
-        let is_multipart = content_type.essence.starts_with("multipart/");
-        let (kind, left) = match is_multipart {
+        let (kind, left) = match is_multipart(&content_type.essence) {
             // Row 7: the length is mostly a fantasy.
             true => (Kind::Stream, None),
             false => (Kind::Unknown, announced),
@@ -117,9 +121,7 @@ impl Reading {
             kind,
             left,
             announced,
-            is_multipart,
-            is_image: matches!(&*content_type.essence, "" | "application/octet-stream")
-                || content_type.essence.starts_with("image/"),
+            content_type: content_type.essence,
             stamp,
             ..Self::with(body, parser)
         }
@@ -143,8 +145,7 @@ impl Reading {
             left: None,
             announced: None,
             overdue: false,
-            is_multipart: false,
-            is_image: false,
+            content_type: String::new(),
             stamp: Stamp::default(),
             received: 0,
             pictures: 0,
@@ -153,6 +154,7 @@ impl Reading {
             beginning: Vec::new(),
             text: None,
             text_logged: false,
+            other_type: None,
         }
     }
 
@@ -232,7 +234,7 @@ impl Reading {
 
     /// Whether a single picture has come where a single one may have been meant.
     fn is_single(&self) -> bool {
-        self.kind == Kind::Picture && self.is_image && self.pictures == 1
+        self.kind == Kind::Picture && may_be_picture(&self.content_type) && self.pictures == 1
     }
 
     /// Whether pictures have come, and as many bytes as the head announced.
@@ -327,7 +329,7 @@ impl Reading {
 
     fn take_part(&mut self, part: Part) -> Delivery {
         let mut stamp = Stamp::read(&part.headers);
-        if !self.is_multipart && self.pictures == 0 && stamp == Stamp::default() {
+        if !is_multipart(&self.content_type) && self.pictures == 0 && stamp == Stamp::default() {
             stamp = self.stamp;
         }
         if stamp == Stamp::default() {
@@ -348,8 +350,14 @@ impl Reading {
 
     fn take_skipped(&mut self, skipped: Skipped) -> Delivery {
         self.skipped += 1;
-        if skipped.reason == SkipReason::NotPicture && self.text.is_none() {
-            self.text = Some(skipped.beginning.clone());
+        if skipped.reason == SkipReason::NotPicture {
+            let field = skipped.headers.get("content-type").unwrap_or_default();
+            let part_type = ContentType::read(field).essence;
+            if part_type.starts_with("text/") || is_text(&skipped.beginning) {
+                self.text.get_or_insert_with(|| skipped.beginning.clone());
+            } else if !may_be_picture(&part_type) {
+                self.other_type.get_or_insert(part_type);
+            }
         }
         Delivery::Skipped(skipped)
     }
@@ -386,7 +394,7 @@ impl Reading {
         let most = match (end, self.kind) {
             (BodyEnd::Chunks(_), _) => 0,
             (BodyEnd::Complete | BodyEnd::Closed, Kind::Picture) => SNAPSHOT_PICTURES_MAX,
-            (BodyEnd::Closed | BodyEnd::Broken(_), _) if self.is_multipart => 0,
+            (BodyEnd::Closed | BodyEnd::Broken(_), _) if is_multipart(&self.content_type) => 0,
             _ => 1,
         };
         (1..=most).contains(&self.pictures)
@@ -447,12 +455,44 @@ impl Reading {
 
     /// What came instead of pictures.
     fn words(&self, quoter: &Quoter) -> String {
-        match &self.text {
-            Some(text) => format!("says \"{}\"", quoter.quote(text)),
-            None if self.received == 0 => "is empty".to_owned(),
-            None => format!("begins with \"{}\"", quoter.quote(&self.beginning)),
+        if let Some(part_type) = &self.other_type {
+            return format!("its parts are \"{part_type}\", not JPEG");
+        }
+        match (&self.text, text_of(&self.beginning)) {
+            (Some(text), _) => format!("says \"{}\"", quoter.quote(text)),
+            (None, _) if self.received == 0 => "is empty".to_owned(),
+            (None, "") if !may_be_picture(&self.content_type) => {
+                format!("is \"{}\", not JPEG", self.content_type)
+            }
+            (None, "") => {
+                let bytes = &self.beginning[..self.beginning.len().min(BYTES_TOLD_MAX)];
+                format!("begins with the bytes {bytes:02x?}")
+            }
+            (None, text) => format!("begins with \"{}\"", quoter.quote(text.as_bytes())),
         }
     }
+}
+
+fn is_multipart(content_type: &str) -> bool {
+    content_type.starts_with("multipart/")
+}
+
+/// Whether it is a type that a picture may have, or none.
+fn may_be_picture(content_type: &str) -> bool {
+    matches!(content_type, "" | "application/octet-stream") || content_type.starts_with("image/")
+}
+
+/// The text that these bytes begin with: UTF-8 without control characters.
+fn text_of(bytes: &[u8]) -> &str {
+    let is_binary = |char: char| char.is_control() && !"\t\r\n".contains(char);
+    let text = bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    text.split(is_binary).next().unwrap_or_default()
+}
+
+/// Whether they are text, as far as they go: the last character may be cut off.
+fn is_text(bytes: &[u8]) -> bool {
+    let text = text_of(bytes);
+    !text.is_empty() && text.len() + 3 >= bytes.len()
 }
 
 /// Row 79: the time in a JPEG comment, where no header has it.
@@ -538,6 +578,27 @@ mod tests {
         }
         let bytes: Vec<_> = picture.chunks(1).collect();
         assert_eq!(stamp(&bytes), Some(1_302_498_816_936_000));
+    }
+
+    #[test]
+    fn text_is_told_from_what_is_binary() {
+        for text in [
+            "<html>\r\n\tüber".as_bytes(),
+            b"a",
+            b"cut \xc3",
+            "\u{feff}x".as_bytes(),
+        ] {
+            assert!(is_text(text), "{text:?}");
+        }
+        for binary in [
+            &b""[..],
+            b"\0\0\0\x01g",
+            b"abcd\x01efgh",
+            &[0xff; 99],
+            b"\xd5",
+        ] {
+            assert!(!is_text(binary), "{binary:?}");
+        }
     }
 
     #[test]

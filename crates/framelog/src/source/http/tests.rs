@@ -699,6 +699,39 @@ async fn an_error_in_place_of_a_snapshot_is_not_video() {
 }
 
 #[tokio::test]
+async fn what_comes_in_place_of_pictures_is_told_without_its_bytes() {
+    let video = b"\0\0\0\x01gd\0\x1f\xac\xd9\x40\xa0\x2f\xf9";
+    let parts = |head: &str| [format!("--b\r\n{head}\r\n").as_bytes(), video, b"\r\n"].concat();
+    let multipart = "Content-Type: multipart/x-mixed-replace; boundary=b";
+    for (head, body, told) in [
+        (
+            multipart,
+            parts("Content-Type: video/h264\r\n").repeat(3),
+            "its parts are \"video/h264\", not JPEG;",
+        ),
+        (
+            multipart,
+            parts("Content-Type: image/jpeg\r\n"),
+            "begins with \"--b\\r\\nContent-Type: image/jpeg\";",
+        ),
+        (
+            "Content-Type: video/mp4",
+            video.to_vec(),
+            "is \"video/mp4\", not JPEG;",
+        ),
+        (
+            "Content-Type: image/jpeg",
+            video.to_vec(),
+            "begins with the bytes [00, 00, 00, 01, 67, 64, 00, 1f];",
+        ),
+    ] {
+        let (_, ended, _) = run_steps(vec![(response(head, &body), Then::Close)]).await;
+        assert_eq!(ended.reason, GapReason::NotVideo);
+        assert!(ended.detail.contains(told), "{}", ended.detail);
+    }
+}
+
+#[tokio::test]
 async fn a_page_without_end_is_not_video() {
     let page = [
         &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"[..],
