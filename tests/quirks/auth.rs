@@ -259,7 +259,10 @@ cases! {
         plan.keys.retain(|key| !key.starts_with("username") && !key.starts_with("password"));
         plan
     };
-    row_72_no_challenge => refuses("72-no-challenge", Vec::new()).requests(1..=4);
+    row_72_no_challenge => refuses("72-no-challenge", Vec::new()).requests(2..=4);
+    row_66_basic_that_is_not_asked_for => guarded("Secret-66-silent", Vec::new(), |_, answer| {
+        (answer == basic(USER, "Secret-66-silent")).then_some(()).ok_or_else(|| format!("wrong: {answer}"))
+    });
     row_72_unknown_challenge => refuses("72-unknown", vec!["Negotiate".to_owned()]).requests(1..=4);
     row_72_forbidden => Plan::new(async |mut camera| {
         camera.request().await?;

@@ -90,7 +90,8 @@ impl Login {
         }
     }
 
-    /// The camera wants credentials (401, as a rule), in the form that these WWW-Authenticate fields say: the request is to be sent again.
+    /// The camera wants credentials (401, as a rule), in the form that these WWW-Authenticate fields say, Basic if there are none: the request is
+    /// to be sent again.
     ///
     /// # Errors
     ///
@@ -112,10 +113,18 @@ impl Login {
                 "it wants credentials; set username and password",
             ));
         }
-        let Some(challenge) = Challenge::strongest(fields) else {
-            return Err(Refusal::new(
-                "it asks for neither Basic nor a Digest that is known here",
-            ));
+        let mut fields = fields.into_iter().peekable();
+        let is_silent = fields.peek().is_none();
+        let challenge = match Challenge::strongest(fields) {
+            Some(challenge) => challenge,
+            // It may have forgotten to say what it wants: the simplest, once.
+            None if is_silent && !self.answered => Challenge::Basic,
+            None if is_silent => return Err(refused(memory)),
+            None => {
+                return Err(Refusal::new(
+                    "it asks for neither Basic nor a Digest that is known here",
+                ));
+            }
         };
         let fresh = memory.challenge.as_ref() != Some(&challenge);
         if self.answered && (!fresh || self.answers >= ANSWERS_MAX) {

@@ -879,6 +879,40 @@ async fn a_challenge_under_another_status_is_answered_once() {
 }
 
 #[tokio::test]
+async fn a_401_that_asks_for_nothing_is_answered_by_basic_once() {
+    let asked = text("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+    let steps = vec![
+        (asked.clone(), Then::Keep),
+        (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
+    ];
+    let mut script = Script::start(steps).await;
+    let camera = with_password(script.camera());
+    assert_eq!(run(&camera, &mut Memory::default()).await.0, [1]);
+    assert!(!script.request().contains("Authorization"));
+    assert!(script.request().contains("Authorization: Basic "));
+
+    // Not behind a Digest answer either: the password would be tried once more, and in the clear.
+    for first in [asked.clone(), challenge("n", "")] {
+        let steps = [
+            vec![(first, Then::Keep)],
+            vec![(asked.clone(), Then::Keep); 9],
+        ];
+        let script = Script::start(steps.concat()).await;
+        let camera = with_password(script.camera());
+        let (_, ended) = run(&camera, &mut Memory::default()).await;
+        assert_eq!(
+            (ended.reason, script.requests.len()),
+            (GapReason::Unauthorized, 2)
+        );
+        assert!(
+            ended.detail.contains("it refused username and password"),
+            "{}",
+            ended.detail
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_challenge_that_can_t_be_read_is_told_as_it_came() {
     let asked = "HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=\"cam, nonce=\"n\"\r\n\r\n";
     let script = Script::start(vec![(text(asked), Then::Close)]).await;
