@@ -291,6 +291,19 @@ cases! {
         plan.secrets = vec!["Secret-78-a".to_owned(), "Secret-78-c".to_owned()];
         plan
     };
+    row_78_hash_in_the_query => {
+        let mut plan = Plan::new(async |mut camera| {
+            let request = camera.request().await?;
+            if request.target() != "/video.cgi?usr=x&pwd=Secret-78%23g&channel=1" {
+                camera.complain(format!("the password was changed: {}", request.target()));
+            }
+            serve(&mut camera).await
+        })
+        .url(|address| format!("http://{address}/video.cgi?usr=x&pwd=Secret-78#g&channel=1"))
+        .frames(FRAMES);
+        plan.secrets = vec!["Secret-78#g".to_owned(), "Secret-78%23g".to_owned()];
+        plan
+    };
     row_78_credentials_in_the_query_of_a_camera_that_fails => {
         let mut plan = Plan::new(async |mut camera| {
             camera.request().await?;

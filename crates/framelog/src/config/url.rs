@@ -100,14 +100,27 @@ pub enum UrlError {
 impl CameraUrl {
     /// Reads a URL; credentials in it are handed out beside it, percent-decoded where that is possible, else as they stand.
     ///
-    /// The credentials end at the last `@` before the path, so that `@ # ? % ^ ! :` in a password work (mediamtx #2069).
-    /// A fragment is dropped; a missing path becomes `/`.
+    /// The credentials end at the last `@` before the path, so that `@ # ? % ^ ! :` in a password work (mediamtx #2069). A `#` in a value of the
+    /// query (`?pwd=a#b`) is a part of it, and encoded: nobody configures a fragment. Any other fragment is dropped; a missing path becomes `/`.
     ///
     /// # Errors
     ///
     /// [`UrlError`], for a text that names no camera. No message repeats a part of the text.
     pub fn parse(text: &str) -> Result<(Self, Option<UserInfo>), UrlError> {
-        let text = text.trim();
+        let (mut url, user) = Self::read(text.trim())?;
+        url.target = read_target(&with_marks_in_values(&url.target));
+        Ok((url, user))
+    }
+
+    /// A URL without its fragment.
+    fn parse_location(text: &str) -> Result<Self, UrlError> {
+        let (mut url, _) = Self::read(text)?;
+        url.target = read_target(&url.target);
+        Ok(url)
+    }
+
+    /// Reads a URL; the target is left as it stands.
+    fn read(text: &str) -> Result<(Self, Option<UserInfo>), UrlError> {
         if text.chars().any(char::is_control) {
             return Err(UrlError::ControlCharacter);
         }
@@ -121,7 +134,7 @@ impl CameraUrl {
             scheme,
             host,
             port: port.unwrap_or(scheme.default_port()),
-            target: read_target(target),
+            target: target.to_owned(),
         };
         Ok((url, user.and_then(read_user)))
     }
@@ -148,7 +161,7 @@ impl CameraUrl {
     fn join_any(&self, location: &str) -> Result<Self, UrlError> {
         if let Some((scheme, rest)) = split_scheme(location) {
             if rest.starts_with("//") && !rest.starts_with("///") {
-                return Self::parse(location).map(|(url, _)| url);
+                return Self::parse_location(location);
             }
             // `http:/path` and `http:///path`: a server that left its own name out.
             let scheme = read_scheme(scheme)?;
@@ -160,10 +173,10 @@ impl CameraUrl {
         }
         let scheme = self.scheme.name();
         if location.starts_with("//") {
-            return Self::parse(&format!("{scheme}:{location}")).map(|(url, _)| url);
+            return Self::parse_location(&format!("{scheme}:{location}"));
         }
         if begins_with_address(location) {
-            return Self::parse(&format!("{scheme}://{location}")).map(|(url, _)| url);
+            return Self::parse_location(&format!("{scheme}://{location}"));
         }
         if location.chars().any(char::is_control) {
             return Err(UrlError::ControlCharacter);
@@ -201,13 +214,15 @@ impl CameraUrl {
         })
     }
 
-    /// The texts in this URL that are not for eyes: what `Display` masks.
-    pub fn secrets(&self) -> Vec<&str> {
-        pieces(&self.target)
-            .into_iter()
-            .filter(|(_, secret)| *secret)
-            .map(|(text, _)| text)
-            .collect()
+    /// The texts in this URL that are not for eyes: what `Display` masks, as it stands and percent-decoded.
+    pub fn secrets(&self) -> Vec<String> {
+        let pieces = pieces(&self.target).into_iter();
+        let mut secrets: Vec<String> = pieces
+            .filter(|(_, is_secret)| *is_secret)
+            .flat_map(|(text, _)| [text.to_owned(), decode(text)])
+            .collect();
+        secrets.dedup();
+        secrets
     }
 
     fn with_target(&self, target: &str) -> Self {
@@ -397,6 +412,21 @@ fn read_ipv6(text: &str) -> Result<String, UrlError> {
         return Err(UrlError::BadIpv6);
     }
     Ok(format!("{address}%{zone}"))
+}
+
+/// A target with `#` encoded where it stands in a value of the query.
+fn with_marks_in_values(target: &str) -> String {
+    let Some((before, after)) = target.split_once('#') else {
+        return target.to_owned();
+    };
+    let is_value = before
+        .split_once('?')
+        .and_then(|(_, query)| query.rsplit('&').next())
+        .is_some_and(|field| field.contains('='));
+    match is_value {
+        true => format!("{before}%23{}", after.replace('#', "%23")),
+        false => target.to_owned(),
+    }
 }
 
 fn read_target(text: &str) -> String {

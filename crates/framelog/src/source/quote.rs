@@ -58,9 +58,10 @@ impl Quoter {
             .iter()
             .map(String::as_str)
             .filter(|name| name.len() >= 3);
+        let in_url = camera.url.secrets();
         let plain = password
             .chain(name)
-            .chain(camera.url.secrets())
+            .chain(in_url.iter().map(String::as_str))
             .filter(|text| !text.is_empty());
         let basic = camera
             .username
@@ -147,6 +148,7 @@ impl std::fmt::Debug for Quoter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::url::CameraUrl;
 
     fn quoter(secrets: &[&str]) -> Quoter {
         let mut secrets: Vec<Secret> = secrets
@@ -174,6 +176,15 @@ mod tests {
         let quoter = quoter(&["p@ss", "word"]);
         assert_eq!(quoter.quote(b"up=p@ss;p p%40ss"), "up=***;p ***");
         assert_eq!(quoter.quote(b"a password"), "a pass***");
+    }
+
+    #[test]
+    fn a_secret_in_the_url_is_masked_as_it_stands_and_decoded() {
+        let url = CameraUrl::parse("http://h/v.cgi?usr=me&pwd=12#b%2F4")
+            .unwrap()
+            .0;
+        let quoter = Quoter::new(&Camera::new("gate", url));
+        assert_eq!(quoter.quote(b"12#b/4 12%23b%2F4"), "*** ***");
     }
 
     #[test]

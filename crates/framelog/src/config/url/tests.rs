@@ -56,6 +56,26 @@ fn ports_paths_and_schemes_have_defaults() {
 }
 
 #[test]
+fn a_hash_in_a_value_of_the_query_is_a_part_of_it() {
+    for (text, target) in [
+        ("http://h/v?usr=a&pwd=b#c#d", "/v?usr=a&pwd=b%23c%23d"),
+        ("http://h/v?pwd=#c&x=y", "/v?pwd=%23c&x=y"),
+        ("http://h?pwd=a#b", "/?pwd=a%23b"),
+        ("http://u:p?a=b#c@h/v?pwd=a#b", "/v?pwd=a%23b"),
+        ("http://h/v?x#c=d", "/v?x"),
+        ("http://h/v?pwd=a&x#c", "/v?pwd=a&x"),
+        ("http://h/v#c?pwd=a", "/v"),
+    ] {
+        assert_eq!(url(text).target, target, "{text}");
+    }
+    let base = url("http://h/a");
+    for location in ["http://h/v?pwd=b#c", "/v?pwd=b#c", "//h/v?pwd=b#c"] {
+        assert_eq!(base.join(location).unwrap().target, "/v?pwd=b");
+    }
+    assert_eq!(url("http://h/v?pwd=b#c").secrets(), ["b%23c", "b#c"]);
+}
+
+#[test]
 fn ipv6_keeps_its_zone_but_not_in_the_host_field() {
     for text in [
         "http://[fe80::1%25eth0]:8080/",
