@@ -148,8 +148,8 @@ impl CameraUrl {
     pub fn join(&self, location: &str) -> Result<Self, UrlError> {
         let around = |char: char| char.is_whitespace() || "\"'<>".contains(char);
         let mut joined = self.join_any(&with_slashes(location.trim_matches(around)))?;
-        // `http://0.0.0.0/path`: a server that knows only what it listens on.
-        if (joined.host.parse::<IpAddr>()).is_ok_and(|address| address.is_unspecified()) {
+        // `http://0.0.0.0/path`, `http://127.0.0.1/path`: a server that knows only what it listens on. To us that would be this machine.
+        if is_unspecified(&joined.host) || is_loopback(&joined.host) && !is_loopback(&self.host) {
             joined.host.clone_from(&self.host);
         }
         match joined.scheme.is_rtsp() == self.scheme.is_rtsp() {
@@ -295,6 +295,24 @@ fn with_slashes(location: &str) -> String {
     let end = location.find(['?', '#']).unwrap_or(location.len());
     let (path, query) = location.split_at(end);
     path.replace('\\', "/") + query
+}
+
+fn is_unspecified(host: &str) -> bool {
+    address(host).is_some_and(|address| address.is_unspecified())
+}
+
+/// Whether a host is the machine itself: a loopback address, or `localhost` (RFC 6761 §6.3).
+fn is_loopback(host: &str) -> bool {
+    match address(host) {
+        Some(address) => address.is_loopback(),
+        None => host == "localhost" || host.ends_with(".localhost"),
+    }
+}
+
+/// A host's address, if it is one; IPv4 within IPv6 as IPv4, and without a zone.
+fn address(host: &str) -> Option<IpAddr> {
+    let address: IpAddr = host.split('%').next()?.parse().ok()?;
+    Some(address.to_canonical())
 }
 
 /// Whether a Location begins with host and port, or with an IPv4 address. A name alone may be a file's: `video.cgi`.

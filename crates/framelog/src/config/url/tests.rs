@@ -146,6 +146,32 @@ fn locations_are_resolved_as_cameras_write_them() {
 }
 
 #[test]
+fn a_location_never_leads_from_a_camera_to_this_machine() {
+    let base = url("http://192.168.1.5/a");
+    for host in [
+        "127.0.0.1",
+        "127.8.8.8",
+        "localhost",
+        "cam.localhost",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::1%25lo]",
+        "[::ffff:127.0.0.1]",
+    ] {
+        let joined = base.join(&format!("http://{host}:8081/x"));
+        assert_eq!(joined.unwrap(), url("http://192.168.1.5:8081/x"), "{host}");
+    }
+    for home in ["127.0.0.1", "localhost", "[::1]"] {
+        let base = url(&format!("http://{home}:81/a"));
+        let joined = base.join("http://127.0.0.2:8081/x");
+        assert_eq!(joined.unwrap(), url("http://127.0.0.2:8081/x"), "{home}");
+        let joined = base.join("http://0.0.0.0:81/x");
+        assert!(joined.unwrap().has_same_origin(&base), "{home}");
+    }
+}
+
+#[test]
 fn secrets_in_query_and_path_are_masked() {
     let shown = |text: &str| url(text).to_string();
     assert_eq!(
