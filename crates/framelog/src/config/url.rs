@@ -152,6 +152,12 @@ impl CameraUrl {
         if is_unspecified(&joined.host) || is_loopback(&joined.host) && !is_loopback(&self.host) {
             joined.host.clone_from(&self.host);
         }
+        // Whoever says it can't know by which of our interfaces we reach it (RFC 4007 §6).
+        if let Some((own, zone)) = self.host.split_once('%')
+            && (joined.host == own || is_link_local(&joined.host))
+        {
+            joined.host = format!("{}%{zone}", joined.host);
+        }
         match joined.scheme.is_rtsp() == self.scheme.is_rtsp() {
             true => Ok(joined),
             false => Err(UrlError::OtherProtocol),
@@ -307,6 +313,12 @@ fn is_loopback(host: &str) -> bool {
         Some(address) => address.is_loopback(),
         None => host == "localhost" || host.ends_with(".localhost"),
     }
+}
+
+/// Whether a host is an IPv6 address that means nothing without a zone, and has none.
+fn is_link_local(host: &str) -> bool {
+    let address = host.parse::<Ipv6Addr>();
+    address.is_ok_and(|address| address.is_unicast_link_local())
 }
 
 /// A host's address, if it is one; IPv4 within IPv6 as IPv4, and without a zone.

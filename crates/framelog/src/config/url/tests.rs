@@ -172,6 +172,24 @@ fn a_location_never_leads_from_a_camera_to_this_machine() {
 }
 
 #[test]
+fn a_location_has_the_zone_of_where_it_came_from() {
+    let base = url("http://[fe80::1%eth0]/a");
+    for (location, expected) in [
+        ("http://[fe80::1]/x", "http://[fe80::1%eth0]/x"),
+        ("http://[fe80:0::1]:81/x", "http://[fe80::1%eth0]:81/x"),
+        ("http://[fe80::2]/x", "http://[fe80::2%eth0]/x"),
+        ("http://[fe80::2%25eth1]/x", "http://[fe80::2%eth1]/x"),
+        ("http://[2001:db8::1]/x", "http://[2001:db8::1]/x"),
+        ("http://192.168.1.5/x", "http://192.168.1.5/x"),
+    ] {
+        assert_eq!(base.join(location).unwrap(), url(expected), "{location}");
+    }
+    let base = url("http://[fd00::1%eth0]/a");
+    let joined = base.join("http://[fd00::1]/x").unwrap();
+    assert!(joined.is_trusted_by(&base));
+}
+
+#[test]
 fn secrets_in_query_and_path_are_masked() {
     let shown = |text: &str| url(text).to_string();
     assert_eq!(
