@@ -263,6 +263,7 @@ cases! {
 
     retry_after_in_the_past => retry_after("Sun, 06 Nov 1994 08:49:37 GMT", 450..=3_000);
     retry_after_negative => retry_after("-30", 450..=3_000);
+    retry_after_a_date_of_a_clock_that_is_off => retry_after("Sat, 01 Jan 2000 00:00:08 GMT\r\nDate: Sat, 01 Jan 2000 00:00:02 GMT", 5_900..=12_000);
     retry_after_zero => retry_after("0", 450..=3_000);
     retry_after_of_words => retry_after("soon", 450..=3_000);
     retry_after_with_a_fraction => retry_after("6.5", 6_400..=12_000);

@@ -36,7 +36,7 @@ impl Stamp {
         if is_date(stamp) {
             return Self::of(stamp);
         }
-        let date = last_readable(headers, "x-time", read_date);
+        let date = last_readable(headers, "x-time", parse_date);
         if is_date(date) {
             return Self::of(date);
         }
@@ -95,7 +95,9 @@ fn read_text(text: &[u8]) -> Option<i64> {
         .filter(|&us| us > 0)
 }
 
-fn read_date(text: &[u8]) -> Option<i64> {
+/// A date with a zone, as ISO 8601, HTTP or `date` write it, in microseconds since the Unix epoch, above 0; blanks and quotes around it do no harm.
+/// `None` for anything else, a date without a zone too.
+pub fn parse_date(text: &[u8]) -> Option<i64> {
     date::read(trim(text)?).filter(|&us| us > 0)
 }
 

@@ -28,6 +28,7 @@ mod reading;
 mod request;
 pub mod rtsp;
 mod tls;
+mod verdict;
 
 /// Why a connection could not be made, or ended.
 #[derive(Clone, Debug, PartialEq)]

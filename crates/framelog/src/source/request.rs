@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderValue};
 
 use crate::config::Camera;
 use crate::config::url::CameraUrl;
@@ -16,6 +16,7 @@ use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
 use crate::source::login::{Login, Refusal};
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
+use crate::source::verdict;
 use crate::wall;
 
 /// The most redirects that are followed (row 13).
@@ -124,7 +125,7 @@ impl<'a> Attempt<'a> {
                     _ => GapReason::BadResponse,
                 };
                 let detail = format!("{} answered {}", self.url, self.status_line(&answer));
-                let retry_after = retry_after(&answer.headers, wall::now_us());
+                let retry_after = retry_after(&answer);
                 Err(Ended {
                     retry_after,
                     ..self.ended(reason, detail)
@@ -153,7 +154,7 @@ impl<'a> Attempt<'a> {
             let line = self.status_line(&answer);
             let unread = self.unread_challenge(&answer);
             let detail = format!("{} answered {line}: {detail}{unread}", self.url);
-            let retry_after = retry_after(&answer.headers, wall::now_us());
+            let retry_after = retry_after(&answer);
             return Err(Ended {
                 retry_after,
                 ..self.ended(reason, detail)
@@ -243,6 +244,13 @@ impl<'a> Attempt<'a> {
     }
 }
 
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    verdict::retry_after(
+        |name| answer.headers.get(name).map(HeaderValue::as_bytes),
+        wall::now_us(),
+    )
+}
+
 fn challenges(answer: &Answer) -> impl Iterator<Item = &[u8]> {
     let fields = answer.headers.get_all(header::WWW_AUTHENTICATE);
     fields.into_iter().map(HeaderValue::as_bytes)
@@ -268,71 +276,9 @@ fn location_text(location: &[u8]) -> String {
     }
 }
 
-fn retry_after(headers: &HeaderMap, now_us: i64) -> Option<Duration> {
-    read_retry_after(headers.get(header::RETRY_AFTER)?.as_bytes(), now_us)
-}
-
-/// Retry-After in seconds or as a date (RFC 9110 §10.2.3); a fraction, a unit or quotes do no harm.
-pub fn read_retry_after(field: &[u8], now_us: i64) -> Option<Duration> {
-    let text = std::str::from_utf8(field).ok()?;
-    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '"');
-    // Without the day of the week, which sloppy clocks get wrong.
-    let date = text.split_once(',').map_or(text, |(_, date)| date.trim());
-    if let Some(at_us) = read_date(date) {
-        let wait_us = at_us.saturating_sub(now_us);
-        return Some(Duration::from_micros(wait_us.max(0).unsigned_abs()));
-    }
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    if digits == 0 {
-        return None;
-    }
-    // What is too long for 64 bits is long all the same.
-    let seconds = text[..digits].parse().unwrap_or(u64::MAX);
-    let part_of_a_second = text[digits..].starts_with('.');
-    Some(Duration::from_secs(
-        seconds.saturating_add(u64::from(part_of_a_second)),
-    ))
-}
-
-/// A date as HTTP writes it, or wrote it long ago (RFC 850), without the day of the week.
-fn read_date(date: &str) -> Option<i64> {
-    let read = chrono::DateTime::parse_from_rfc2822;
-    let at = read(date).or_else(|_| read(&date.replace('-', " ")));
-    Some(at.ok()?.timestamp_micros())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let read = |text: &'static str| {
-            let headers =
-                HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static(text))]);
-            retry_after(&headers, 1_700_000_000_000_000)
-        };
-        assert_eq!(read("120"), Some(Duration::from_secs(120)));
-        assert_eq!(
-            read("Tue, 14 Nov 2023 22:13:50 GMT"),
-            Some(Duration::from_secs(30))
-        );
-        assert_eq!(read("Tue, 14 Nov 2003 22:13:50 GMT"), Some(Duration::ZERO));
-        assert_eq!(
-            read("Tuesday, 14-Nov-23 22:13:50 GMT"),
-            Some(Duration::from_secs(30))
-        );
-        for (text, seconds) in [
-            ("6.5", 7),
-            ("6 s", 6),
-            ("\"6\"", 6),
-            ("99999999999999999999999", u64::MAX),
-        ] {
-            assert_eq!(read(text), Some(Duration::from_secs(seconds)), "{text}");
-        }
-        assert_eq!(read("soon"), None);
-        assert_eq!(read("-5"), None);
-    }
 
     #[test]
     fn a_location_keeps_its_bytes() {

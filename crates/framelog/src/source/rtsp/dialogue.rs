@@ -17,7 +17,7 @@ use crate::source::exchange::wire_target;
 use crate::source::login::Login;
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
-use crate::source::request::read_retry_after;
+use crate::source::verdict::retry_after;
 use crate::wall;
 
 /// From sending a request to the end of its answer, whatever comes in between.
@@ -372,10 +372,7 @@ pub fn answered(
             "{} answered {method} with \"{line}\"{colon}{remedy}",
             party.url
         ),
-        retry_after: response
-            .headers
-            .get("retry-after")
-            .and_then(|field| read_retry_after(field, wall::now_us())),
+        retry_after: retry_after(|name| response.headers.get(name), wall::now_us()),
     }
 }
 
