@@ -145,7 +145,8 @@ impl CameraUrl {
     /// # Errors
     ///
     /// [`UrlError`], where it leads to no server that speaks the same protocol.
-    pub fn join(&self, location: &str) -> Result<Self, UrlError> {
+    pub fn join(&self, location: impl AsRef<[u8]>) -> Result<Self, UrlError> {
+        let location = location_text(location.as_ref());
         let around = |char: char| char.is_whitespace() || "\"'<>".contains(char);
         let mut joined = self.join_any(&with_slashes(location.trim_matches(around)))?;
         // `http://0.0.0.0/path`, `http://127.0.0.1/path`: a server that knows only what it listens on. To us that would be this machine.
@@ -294,6 +295,18 @@ fn split_scheme(text: &str) -> Option<(&str, &str)> {
         && scheme.starts_with(|first: char| first.is_ascii_alphabetic())
         && rest.starts_with('/'))
     .then_some((scheme, rest))
+}
+
+/// A Location as text: bytes of another character set than UTF-8 are what the camera wants to be asked for, so they are encoded.
+fn location_text(location: &[u8]) -> String {
+    let encode = |byte: &u8| match byte {
+        0..=0x7f => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    match std::str::from_utf8(location) {
+        Ok(text) => text.to_owned(),
+        Err(_) => location.iter().map(encode).collect(),
+    }
 }
 
 /// With slashes for the backslashes in front of the query.

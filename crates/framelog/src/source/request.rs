@@ -186,7 +186,7 @@ impl<'a> Attempt<'a> {
                 format!("{from} answered {line} without a Location"),
             ));
         };
-        let next = match from.join(&location_text(location.as_bytes())) {
+        let next = match from.join(location) {
             Ok(next) => next,
             Err(error) => {
                 let detail =
@@ -261,28 +261,5 @@ fn exchange_reason(error: &ExchangeError) -> GapReason {
         ExchangeError::Silent => GapReason::Stalled,
         ExchangeError::Closed | ExchangeError::Broken(_) => GapReason::Disconnected,
         ExchangeError::Mend(_) | ExchangeError::Http(_) => GapReason::BadResponse,
-    }
-}
-
-/// A Location as text: bytes of another character set than UTF-8 are what the camera wants to be asked for, so they are encoded.
-fn location_text(location: &[u8]) -> String {
-    let encode = |byte: &u8| match byte {
-        0..=0x7f => char::from(*byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    match std::str::from_utf8(location) {
-        Ok(text) => text.to_owned(),
-        Err(_) => location.iter().map(encode).collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_location_keeps_its_bytes() {
-        assert_eq!(location_text(b"/s\xfcd?\xff"), "/s%FCd?%FF");
-        assert_eq!(location_text("/süd".as_bytes()), "/süd");
     }
 }

@@ -159,7 +159,7 @@ fn a_location_never_leads_from_a_camera_to_this_machine() {
         "[::1%25lo]",
         "[::ffff:127.0.0.1]",
     ] {
-        let joined = base.join(&format!("http://{host}:8081/x"));
+        let joined = base.join(format!("http://{host}:8081/x"));
         assert_eq!(joined.unwrap(), url("http://192.168.1.5:8081/x"), "{host}");
     }
     for home in ["127.0.0.1", "localhost", "[::1]"] {
@@ -187,6 +187,15 @@ fn a_location_has_the_zone_of_where_it_came_from() {
     let base = url("http://[fd00::1%eth0]/a");
     let joined = base.join("http://[fd00::1]/x").unwrap();
     assert!(joined.is_trusted_by(&base));
+}
+
+#[test]
+fn a_location_keeps_its_bytes() {
+    let base = url("http://cam/a");
+    assert_eq!(base.join(b"/s\xfcd?\xff").unwrap().target, "/s%FCd?%FF");
+    assert_eq!(base.join("/s\u{fc}d").unwrap().target, "/s\u{fc}d");
+    let base = url("rtsp://cam/a");
+    assert_eq!(base.join(b"rtsp://cam/\xfc").unwrap().target, "/%FC");
 }
 
 #[test]

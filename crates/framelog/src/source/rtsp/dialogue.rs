@@ -422,7 +422,7 @@ pub fn judge(party: Party<'_>, method: &str, response: Response) -> Result<Respo
 
 fn redirect(party: Party<'_>, method: &str, response: &Response) -> Fault {
     let location = response.headers.get("location").unwrap_or_default();
-    match party.url.join(&String::from_utf8_lossy(location)) {
+    match party.url.join(location) {
         Ok(url) => Fault::Redirect(url),
         Err(error) => {
             let remedy = format!("a Location that can't be followed: {error}");

@@ -370,8 +370,7 @@ impl Playing {
             }
             b"REDIRECT" => {
                 let location = request.headers.get("location");
-                memory.moved = location
-                    .and_then(|location| party.url.join(&String::from_utf8_lossy(location)).ok());
+                memory.moved = location.and_then(|location| party.url.join(location).ok());
                 "the camera sends its clients elsewhere"
             }
             b"ANNOUNCE" if self.media.is_other(&Description::read(&request.body)) => {
