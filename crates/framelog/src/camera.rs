@@ -158,11 +158,7 @@ async fn unwound(connection: impl Future<Output = Ended>) -> Result<Ended, Ended
     AssertUnwindSafe(connection)
         .catch_unwind()
         .await
-        .map_err(|_| Ended {
-            reason: GapReason::BadResponse,
-            detail: "internal error".to_owned(),
-            retry_after: None,
-        })
+        .map_err(|_| Ended::new(GapReason::BadResponse, "internal error"))
 }
 
 /// One connection, from its beginning to its end, which is the value. It is left in `link` for the caller to close.

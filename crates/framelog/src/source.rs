@@ -41,6 +41,17 @@ pub struct Ended {
     pub retry_after: Option<Duration>,
 }
 
+impl Ended {
+    /// Of a camera that has no wish.
+    pub fn new(reason: GapReason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+}
+
 /// A picture as received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Picture {

@@ -123,11 +123,7 @@ mod tests {
     const LATE: Duration = Duration::from_secs(9);
 
     fn ended(reason: GapReason) -> Ended {
-        Ended {
-            reason,
-            detail: String::new(),
-            retry_after: None,
-        }
+        Ended::new(reason, "")
     }
 
     fn run(pictures: u64, healthy_s: u64) -> Run {

@@ -196,11 +196,7 @@ impl HttpSource {
                 (reason, detail)
             }
         };
-        Err(Ended {
-            reason,
-            detail: format!("{}: {detail}", self.url),
-            retry_after: None,
-        })
+        Err(Ended::new(reason, format!("{}: {detail}", self.url)))
     }
 
     /// Whether a poll that brings no picture is one that is missed and no more: as long as another comes before the stall.

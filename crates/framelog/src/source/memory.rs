@@ -49,11 +49,7 @@ impl Memory {
             if let DialError::Certificate { seen, .. } = &error {
                 self.refused_certificate = Some(seen.0);
             }
-            Ended {
-                reason: GapReason::Unreachable,
-                detail: error.to_string(),
-                retry_after: None,
-            }
+            Ended::new(GapReason::Unreachable, error.to_string())
         })?;
         let tls = stream.tls();
         if self.logged_tls != Some(tls) {

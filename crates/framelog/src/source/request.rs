@@ -1,8 +1,6 @@
 //! From a camera's URL to a response worth reading: one try, with the redirects and the challenges that belong to it.
 //! Not for the body of that response, nor for trying again.
 
-use std::time::Duration;
-
 use framelog_core::gap::GapReason;
 use hyper::header::{self, HeaderValue};
 
@@ -91,7 +89,7 @@ impl<'a> Attempt<'a> {
                     self.renewed = true;
                     self.login.take_back();
                 }
-                Err(error) => return Err(self.ended(exchange_reason(&error), error.to_string())),
+                Err(error) => return Err(Ended::new(exchange_reason(&error), error.to_string())),
                 Ok(answer) => {
                     if let Some(answer) = self.judge(answer).await? {
                         let Self { url, next, .. } = self;
@@ -118,26 +116,32 @@ impl<'a> Attempt<'a> {
             403 | 407 if self.is_asked(&answer) => self.meet_challenge(answer).await,
             301 | 302 | 303 | 307 | 308 => self.follow(answer).await,
             status => {
-                let reason = match status {
-                    403 | 407 => GapReason::Unauthorized,
-                    406 | 429 | 453 | 503 | 509 => GapReason::Busy,
-                    304 => GapReason::NotVideo,
-                    _ => GapReason::BadResponse,
-                };
-                let detail = format!("{} answered {}", self.url, self.status_line(&answer));
-                let retry_after = retry_after(&answer);
-                Err(Ended {
-                    retry_after,
-                    ..self.ended(reason, detail)
-                })
+                let (reason, remedy) = verdict::of_status(status);
+                Err(self.refused(&answer, reason, remedy))
             }
+        }
+    }
+
+    /// An end because of this answer, with what to do.
+    fn refused(&self, answer: &Answer, reason: GapReason, remedy: &str) -> Ended {
+        let line = self.status_line(answer);
+        let colon = if remedy.is_empty() { "" } else { ": " };
+        Ended {
+            retry_after: verdict::retry_after(
+                |name| answer.headers.get(name).map(HeaderValue::as_bytes),
+                wall::now_us(),
+            ),
+            ..Ended::new(
+                reason,
+                format!("{} answered {line}{colon}{remedy}", self.url),
+            )
         }
     }
 
     fn authorize(&mut self, target: &str) -> Result<Option<HeaderValue>, Ended> {
         self.login
             .authorize(self.camera, self.memory, &self.url, ["GET", target])
-            .map_err(|refusal| self.ended(refusal.reason, refusal.detail.to_owned()))
+            .map_err(|refusal| Ended::new(refusal.reason, refusal.detail))
     }
 
     /// Whether a status that refuses credentials asks for them: as long as none were sent.
@@ -151,14 +155,8 @@ impl<'a> Attempt<'a> {
             .login
             .challenged(self.camera, self.memory, &self.url, fields);
         if let Err(Refusal { reason, detail }) = met {
-            let line = self.status_line(&answer);
             let unread = self.unread_challenge(&answer);
-            let detail = format!("{} answered {line}: {detail}{unread}", self.url);
-            let retry_after = retry_after(&answer);
-            return Err(Ended {
-                retry_after,
-                ..self.ended(reason, detail)
-            });
+            return Err(self.refused(&answer, reason, &format!("{detail}{unread}")));
         }
         self.release(answer, true).await;
         Ok(None)
@@ -181,7 +179,7 @@ impl<'a> Attempt<'a> {
             .get(header::LOCATION)
             .filter(|location| !location.as_bytes().trim_ascii().is_empty())
         else {
-            return Err(self.ended(
+            return Err(Ended::new(
                 GapReason::BadResponse,
                 format!("{from} answered {line} without a Location"),
             ));
@@ -191,7 +189,7 @@ impl<'a> Attempt<'a> {
             Err(error) => {
                 let detail =
                     format!("{from} answered {line} with a Location that leads nowhere: {error}");
-                return Err(self.ended(GapReason::BadResponse, detail));
+                return Err(Ended::new(GapReason::BadResponse, detail));
             }
         };
         if self.redirects.len() >= REDIRECTS_MAX || self.redirects.contains(&next) {
@@ -203,7 +201,7 @@ impl<'a> Attempt<'a> {
             let detail = format!(
                 "{from} redirects in a loop or more than {REDIRECTS_MAX} times, last to {next}; {remedy}"
             );
-            return Err(self.ended(GapReason::BadResponse, detail));
+            return Err(Ended::new(GapReason::BadResponse, detail));
         }
         // To another scheme, host or port cameras send for good, whatever the status says: each time anew would be a handshake for each picture.
         let is_lasting = matches!(answer.status.as_u16(), 301 | 308) || next.target == from.target;
@@ -234,21 +232,6 @@ impl<'a> Attempt<'a> {
             format!("\"{line}\"")
         }
     }
-
-    fn ended(&self, reason: GapReason, detail: String) -> Ended {
-        Ended {
-            reason,
-            detail,
-            retry_after: None,
-        }
-    }
-}
-
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    verdict::retry_after(
-        |name| answer.headers.get(name).map(HeaderValue::as_bytes),
-        wall::now_us(),
-    )
 }
 
 fn challenges(answer: &Answer) -> impl Iterator<Item = &[u8]> {

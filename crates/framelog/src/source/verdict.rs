@@ -2,7 +2,27 @@
 
 use std::time::Duration;
 
+use framelog_core::gap::GapReason;
 use framelog_core::timestamp::parse_date;
+
+/// Why there are no pictures, and what to do about it, by the status of an answer that is no redirect and wants no credentials (401). What to do is
+/// empty where nothing is known.
+pub fn of_status(status: u16) -> (GapReason, &'static str) {
+    match status {
+        304 => (GapReason::NotVideo, ""),
+        403 | 407 => (
+            GapReason::Unauthorized,
+            "check username, and what it may see",
+        ),
+        404 => (GapReason::BadResponse, "check the path in url"),
+        406 => (
+            GapReason::Busy,
+            "it may be in privacy mode, or have no connection free",
+        ),
+        429 | 453 | 503 | 509 => (GapReason::Busy, "it may have no connection free"),
+        _ => (GapReason::BadResponse, ""),
+    }
+}
 
 /// For how long the camera wants to be left alone: Retry-After (RFC 9110 §10.2.3) among an answer's fields, in seconds, of which a fraction, a unit
 /// or quotes do no harm, or as a date. That is by the camera's clock, and so measured from the answer's own Date where it has one.

@@ -789,6 +789,10 @@ async fn statuses_have_their_reasons() {
         .await;
         assert_eq!(ended.reason, reason, "{status}: {}", ended.detail);
     }
+    let no_path = text("HTTP/1.1 404 None\r\n\r\n");
+    let (_, ended, _) = run_steps(vec![(no_path, Then::Close)]).await;
+    let told = "answered \"HTTP/1.1 404 None\": check the path in url";
+    assert!(ended.detail.ends_with(told), "{}", ended.detail);
     let (_, ended, _) = run_steps(vec![(Vec::new(), Then::Close)]).await;
     assert_eq!(ended.reason, GapReason::Disconnected);
     assert!(

@@ -17,7 +17,7 @@ use crate::source::exchange::wire_target;
 use crate::source::login::Login;
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
-use crate::source::verdict::retry_after;
+use crate::source::verdict::{of_status, retry_after};
 use crate::wall;
 
 /// From sending a request to the end of its answer, whatever comes in between.
@@ -405,17 +405,11 @@ pub fn judge(party: Party<'_>, method: &str, response: Response) -> Result<Respo
         300..=399 if response.headers.get("location").is_some() => {
             return Err(redirect(party, method, &response));
         }
-        403 | 407 => (
-            GapReason::Unauthorized,
-            "check username, and what it may see",
-        ),
-        404 => (GapReason::BadResponse, "check the path in url"),
-        406 | 429 | 453 | 503 | 509 => (GapReason::Busy, "it may have no connection free"),
         461 => (
             GapReason::BadResponse,
             "set transport to the other one of tcp and udp",
         ),
-        _ => (GapReason::BadResponse, ""),
+        status => of_status(status),
     };
     Err(answered(party, method, &response, reason, remedy).into())
 }
