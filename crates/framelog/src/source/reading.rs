@@ -52,12 +52,7 @@ pub struct Reading {
     /// What arrived and is not parsed yet; in the end, what came after a snapshot.
     surplus: Vec<Bytes>,
     kind: Kind,
-    /// Payload bytes until the announced length is reached; `None` if there is none to believe.
-    left: Option<u64>,
-    /// The length that the head announced, however credible.
-    announced: Option<u64>,
-    /// The announced length was reached before a picture's end, or before any sign of pictures: it is too small, or nothing more will come.
-    overdue: bool,
+    length: Length,
     /// The response's type, in lower case and without parameters; empty if it has none.
     content_type: String,
     /// The stamp in the response's own head, for a snapshot.
@@ -86,6 +81,28 @@ enum Kind {
     Picture,
 }
 
+/// What the length that the head announced is worth, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Length {
+    /// There is none.
+    None,
+    /// Nothing, but that a silence there may be the end.
+    Told(u64),
+    /// What goes beyond it is not parsed.
+    Believed(u64),
+    /// It was reached before a picture's end, or before any sign of pictures: it is too small, or nothing more will come.
+    Overdue(u64),
+}
+
+impl Length {
+    fn bytes(self) -> Option<u64> {
+        match self {
+            Self::None => None,
+            Self::Told(bytes) | Self::Believed(bytes) | Self::Overdue(bytes) => Some(bytes),
+        }
+    }
+}
+
 /// What a round of reading came to.
 #[derive(Debug, PartialEq)]
 pub enum Progress {
@@ -111,16 +128,15 @@ impl Reading {
         let stamp = Stamp::read(&Headers::new(answer.mended.fields.clone()));
         let body = Body::new(answer);
         let announced = body.content_length();
-        let (kind, left) = match is_multipart(&content_type.essence) {
+        let (kind, worth): (_, fn(u64) -> Length) = match is_multipart(&content_type.essence) {
             // Row 7: the length is mostly a fantasy.
-            true => (Kind::Stream, None),
-            false => (Kind::Unknown, announced),
+            true => (Kind::Stream, Length::Told),
+            false => (Kind::Unknown, Length::Believed),
         };
         let parser = Parser::new(content_type.boundary.as_deref(), Limits::default());
         Self {
             kind,
-            left,
-            announced,
+            length: announced.map_or(Length::None, worth),
             content_type: content_type.essence,
             stamp,
             ..Self::with(body, parser)
@@ -142,9 +158,7 @@ impl Reading {
             parser,
             surplus: Vec::new(),
             kind: Kind::Stream,
-            left: None,
-            announced: None,
-            overdue: false,
+            length: Length::None,
             content_type: String::new(),
             stamp: Stamp::default(),
             received: 0,
@@ -184,7 +198,7 @@ impl Reading {
     ///
     /// [`Fault`]; what was whole before it is in `out`.
     pub async fn advance(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
-        if self.left == Some(0) {
+        if self.is_length_reached() {
             return Ok(self.meet_length());
         }
         if self.surplus.is_empty() {
@@ -205,10 +219,10 @@ impl Reading {
             }
         }
         self.parse(out);
-        if self.left == Some(0) {
+        if self.is_length_reached() {
             return Ok(self.meet_length());
         }
-        if self.overdue && self.pictures > 0 {
+        if self.is_overdue() && self.pictures > 0 {
             return Ok(Progress::Snapshot);
         }
         if self.pictures == 0 && self.received > EVIDENCE_BYTES_MAX && !self.parser.has_evidence() {
@@ -223,8 +237,8 @@ impl Reading {
     fn patience(&self) -> Option<Duration> {
         let holds = self.parser.holds_picture();
         // Who announced nothing may still have to take the picture.
-        let is_awaited = self.overdue && self.received == 0;
-        if self.overdue && !is_awaited || holds && !self.settled {
+        let is_awaited = self.is_overdue() && self.received == 0;
+        if self.is_overdue() && !is_awaited || holds && !self.settled {
             Some(SETTLE)
         } else {
             let may_be_all = is_awaited || self.is_single() || self.is_as_announced();
@@ -239,12 +253,20 @@ impl Reading {
 
     /// Whether pictures have come, and as many bytes as the head announced.
     fn is_as_announced(&self) -> bool {
-        self.pictures > 0 && self.announced == Some(self.received)
+        self.pictures > 0 && self.length.bytes() == Some(self.received)
+    }
+
+    fn is_length_reached(&self) -> bool {
+        self.length == Length::Believed(self.received)
+    }
+
+    fn is_overdue(&self) -> bool {
+        matches!(self.length, Length::Overdue(_))
     }
 
     /// Nothing came for as long as [`Reading::patience`] says.
     fn meet_silence(&mut self, out: &mut Vec<Delivery>) -> Result<Progress, Fault> {
-        if self.overdue {
+        if self.is_overdue() {
             self.finish(out);
             return match self.kind {
                 Kind::Picture => Ok(Progress::Snapshot),
@@ -280,12 +302,9 @@ impl Reading {
         let now_us = wall::now_us();
         let mut beyond = Vec::new();
         for mut piece in std::mem::take(&mut self.surplus) {
-            if let Some(left) = &mut self.left {
-                let within = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(piece.len());
-                let rest = piece.split_off(within);
-                *left -= within as u64;
+            if let Length::Believed(length) = self.length {
+                let left = usize::try_from(length - self.received).unwrap_or(usize::MAX);
+                let rest = piece.split_off(left.min(piece.len()));
                 if !rest.is_empty() {
                     beyond.push(rest);
                 }
@@ -297,8 +316,12 @@ impl Reading {
     }
 
     fn push(&mut self, piece: Bytes, now_us: i64) {
-        // Of anything but a picture, more than was announced shows that the length is wrong.
-        self.overdue &= self.kind == Kind::Picture;
+        // More than was announced shows that the length is wrong.
+        match (self.length, self.kind) {
+            (Length::Overdue(_), Kind::Unknown) => self.length = Length::None,
+            (Length::Overdue(bytes), Kind::Stream) => self.length = Length::Told(bytes),
+            _ => {}
+        }
         self.received += piece.len() as u64;
         let missing = BEGINNING_BYTES - self.beginning.len();
         self.beginning
@@ -307,7 +330,7 @@ impl Reading {
             self.kind = match begins_jpeg(&self.beginning) {
                 None => Kind::Unknown,
                 Some(true) => {
-                    self.parser.expect_picture(self.announced);
+                    self.parser.expect_picture(self.length.bytes());
                     Kind::Picture
                 }
                 Some(false) => Kind::Stream,
@@ -364,14 +387,13 @@ impl Reading {
 
     /// The announced length is here. It is believed if a picture ends there, and otherwise if nothing more comes.
     fn meet_length(&mut self) -> Progress {
-        self.left = None;
+        self.length = Length::Told(self.received);
         if self.kind == Kind::Picture && self.pictures > 0 {
             return Progress::Snapshot;
         }
         // Some announce nothing, and send pictures all the same.
-        self.overdue = self.kind == Kind::Picture || !self.parser.has_evidence();
-        if self.kind == Kind::Unknown {
-            self.announced = None;
+        if self.kind == Kind::Picture || !self.parser.has_evidence() {
+            self.length = Length::Overdue(self.received);
         }
         Progress::More
     }
