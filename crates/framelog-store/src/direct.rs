@@ -20,8 +20,8 @@ pub(crate) async fn directly<T>(
     // `sqlite3`. For as long as `locked` lives, which is declared first and so dropped last, sqlx neither uses nor closes it. `borrowed` does
     // not close it either, having only borrowed it, and takes its statements with it.
     #[expect(unsafe_code, reason = "sqlx hands its connection out in no other way")]
-    let borrowed = unsafe { Connection::from_handle(handle) }.map_err(Refused::from)?;
-    Ok(work(&borrowed).map_err(Refused::from)?)
+    let borrowed = unsafe { Connection::from_handle(handle) }.map_err(refused)?;
+    work(&borrowed).map_err(refused)
 }
 
 /// SQLite's refusal, as if sqlx had told it.
@@ -33,13 +33,11 @@ struct Refused {
     message: String,
 }
 
-impl From<rusqlite::Error> for Refused {
-    fn from(error: rusqlite::Error) -> Self {
-        Self {
-            code: error.sqlite_error().map_or(0, |error| error.extended_code),
-            message: error.to_string(),
-        }
-    }
+/// An error of rusqlite's as sqlx would have told it, with the same code.
+pub(crate) fn refused(error: rusqlite::Error) -> sqlx::Error {
+    let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+    let message = error.to_string();
+    Refused { code, message }.into()
 }
 
 impl DatabaseError for Refused {

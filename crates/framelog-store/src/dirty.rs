@@ -1,12 +1,16 @@
-//! What was written since the last sync, and how it is made durable. Not for when.
+//! What was written since the last sync, and how it is made durable. Not for finding that it is time to: that is `index`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::Disk;
+
+/// With a `sync` up to this, every commit is durable: footage is synced before each.
+pub(crate) const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
 
 /// More files than this are synced all at once, with whatever else lies on the file system: one call instead of many, whose writing
 /// the kernel's own threads do, and no file is held open for it.

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use crate::refusal;
+
 /// Why the storage directory could not be opened, read or closed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -199,40 +201,22 @@ fn remedy(action: &str, kind: io::ErrorKind) -> &'static str {
 }
 
 fn remedy_of_index(action: &str, error: &sqlx::Error) -> &'static str {
-    match is_denied(error) {
+    match refusal::is_denied(error) {
         true => remedy(action, io::ErrorKind::PermissionDenied),
         false => "",
     }
 }
 
-/// Whether the file is another user's.
-fn is_denied(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    let code = code.and_then(|code| code.parse::<u32>().ok());
-    // SQLITE_READONLY and SQLITE_CANTOPEN, whatever in particular.
-    matches!(code.map(|code| code & 0xff), Some(8 | 14))
-}
-
-/// Whether SQLite found no room for its files.
-pub(crate) fn is_full(error: &sqlx::Error) -> bool {
-    // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE for the log's shared memory.
-    let codes = ["13", "4874"];
-    error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .is_some_and(|code| codes.contains(&&*code))
-}
-
 impl Error {
     /// Whether the index is no sound database any more.
     pub(crate) fn is_damage(&self) -> bool {
-        matches!(self, Error::Index { source, .. } if crate::lost_index::is_damage(source))
+        matches!(self, Error::Index { source, .. } if refusal::is_damage(source))
     }
 
     /// The file or directory that this user may not use.
     pub fn denied(&self) -> Option<&Path> {
         match self {
-            Error::Index { path, source, .. } if is_denied(source) => Some(path),
+            Error::Index { path, source, .. } if refusal::is_denied(source) => Some(path),
             Error::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Some(path)
             }
@@ -243,8 +227,8 @@ impl Error {
     /// Whether there was no room on the disk.
     pub fn is_full(&self) -> bool {
         match self {
-            Error::Index { source, .. } => is_full(source),
-            Error::Io { source, .. } => crate::room::is_full(source.kind()),
+            Error::Index { source, .. } => refusal::is_index_full(source),
+            Error::Io { source, .. } => refusal::is_full(source.kind()),
             Error::NoRoom { .. } => true,
             _ => false,
         }
@@ -274,7 +258,7 @@ impl Error {
         action: &'static str,
     ) -> impl FnOnce(sqlx::Error) -> Self {
         let path = path.into();
-        move |source| match crate::lost_index::is_damage(&source) {
+        move |source| match refusal::is_damage(&source) {
             true => Error::MalformedIndex { path },
             false => Error::index(path, action)(source),
         }

@@ -29,14 +29,15 @@ use crate::budget::Budget;
 use crate::camera::Camera;
 use crate::changes::{Change, GAPS_MAX, Reported, Written};
 use crate::direct::directly;
-use crate::dirty::Dirty;
+use crate::dirty::{Dirty, SYNC_WITH_COMMIT};
 use crate::disk::Disk;
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::gaps::Gaps;
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::outage::Outage;
 use crate::pending::Pending;
+use crate::refusal;
 use crate::retention::Retention;
 use crate::session::Session;
 use crate::suspects::{Ahead, Losses, SegmentIds, Suspects};
@@ -48,8 +49,6 @@ use crate::{rows, wall};
 const COMMIT_EVERY: Duration = Duration::from_millis(750);
 /// However short `sync` is, there is so much time between commits.
 const COMMIT_PAUSE: Duration = Duration::from_millis(10);
-/// With a `sync` up to this, every commit is durable.
-pub(crate) const SYNC_WITH_COMMIT: Duration = Duration::from_secs(1);
 /// After a failed sync the disk is left alone for so long.
 const SYNC_RETRY: Duration = Duration::from_secs(1);
 /// While there is nothing to commit, the session's `alive_us` is refreshed this often.
@@ -404,7 +403,7 @@ impl Index {
             self.checkpointed = Instant::now();
             match rows::execute(&mut self.connection, "PRAGMA wal_checkpoint(PASSIVE)").await {
                 // No row waits for that.
-                Err(error) if error::is_full(&error) => self.retention.index_is_full(),
+                Err(error) if refusal::is_index_full(&error) => self.retention.index_is_full(),
                 done => done.map_err(Error::index(&self.path, "written"))?,
             }
         }

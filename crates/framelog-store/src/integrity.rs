@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::rebuild::Progress;
-use crate::session::connect_beside;
+use crate::refusal;
+use crate::schema::connect_beside;
 
 const EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// SQLite asks after so many pages or steps whether to go on.
@@ -99,7 +100,7 @@ async fn check(index: &Path, stop: watch::Receiver<bool>) -> sqlx::Result<Option
     let found = match found {
         Ok(line) if line == "ok" => None,
         Ok(line) => Some(line.replace('\n', " ")),
-        Err(error) if lost_index::is_damage(&error) => Some(error.to_string()),
+        Err(error) if refusal::is_damage(&error) => Some(error.to_string()),
         Err(error) => return Err(error),
     };
     connection.close().await?;

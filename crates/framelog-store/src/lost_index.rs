@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
-use crate::error::{self, Error};
-use crate::{layout, owner};
+use crate::error::Error;
+use crate::schema::{attach, detach};
+use crate::{layout, owner, refusal};
 
 /// There while the index is to be made anew, or is being made: a crash in between is no end of it.
 const MARK: &str = "reindex";
@@ -109,16 +110,6 @@ pub(crate) fn clear_mark(storage: &Path) -> Result<(), Error> {
     }
 }
 
-/// Whether SQLite says that the file is no database, or not a sound one.
-pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
-    // https://sqlite.org/rescode.html: SQLITE_CORRUPT and SQLITE_NOTADB; extended codes have the primary one in their low byte.
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code())
-        .and_then(|code| code.parse::<i64>().ok());
-    matches!(code.map(|code| code & 0xFF), Some(11 | 26))
-}
-
 fn stamp(us: i64) -> String {
     let at = DateTime::<Utc>::from_timestamp_micros(us).unwrap_or_default();
     at.format("%Y%m%dT%H%M%S%.6fZ").to_string()
@@ -205,25 +196,6 @@ pub(crate) async fn salvage(connection: &mut SqliteConnection, aside: &Path) -> 
     copied
 }
 
-async fn attach(
-    connection: &mut SqliteConnection,
-    path: &Path,
-    schema: &'static str,
-) -> sqlx::Result<()> {
-    sqlx::query(AssertSqlSafe(format!("ATTACH ? AS {schema}")))
-        .bind(path.to_string_lossy())
-        .execute(connection)
-        .await
-        .map(|_| ())
-}
-
-async fn detach(connection: &mut SqliteConnection, schema: &'static str) -> sqlx::Result<()> {
-    sqlx::query(AssertSqlSafe(format!("DETACH {schema}")))
-        .execute(connection)
-        .await
-        .map(|_| ())
-}
-
 /// Copies each table that can be read.
 async fn copy_tables(
     connection: &mut SqliteConnection,
@@ -252,7 +224,7 @@ async fn copy(
         .await
     {
         Ok(_) => Ok(true),
-        Err(error) if error::is_full(&error) => Err(error),
+        Err(error) if refusal::is_index_full(&error) => Err(error),
         Err(error) => {
             tracing::warn!(table, %error, "table of the old index can't be read; what only it knew is lost");
             Ok(false)

@@ -5,8 +5,9 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, Connection as _, FromRow, SqliteConnection};
 
 use crate::error::Error;
+use crate::layout;
 use crate::rows::Missing;
-use crate::{layout, session};
+use crate::schema::{attach, connect_beside, detach};
 
 /// The index of a storage directory beside the one that it replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromRow)]
@@ -59,12 +60,9 @@ pub(crate) async fn missing(
     connection: &mut SqliteConnection,
     old: &Path,
 ) -> sqlx::Result<Vec<Missing>> {
-    sqlx::query("ATTACH ? AS old")
-        .bind(old.to_string_lossy())
-        .execute(&mut *connection)
-        .await?;
+    attach(connection, old, "old").await?;
     let missing = try_missing(connection).await;
-    sqlx::query("DETACH old").execute(connection).await?;
+    detach(connection, "old").await?;
     missing
 }
 
@@ -154,14 +152,11 @@ async fn missing_within(
 /// [`Error::Index`] or [`Error::MalformedIndex`] if one of them can't be read.
 pub async fn compare(storage: &Path, old: &Path) -> Result<Comparison, Error> {
     let index = storage.join(layout::INDEX);
-    let mut connection = session::connect_beside(&index)
+    let mut connection = connect_beside(&index)
         .await
         .map_err(Error::index_for_reading(&index, "opened"))?;
     let compared = async {
-        sqlx::query("ATTACH ? AS old")
-            .bind(old.to_string_lossy())
-            .execute(&mut connection)
-            .await?;
+        attach(&mut connection, old, "old").await?;
         sqlx::query_as(AssertSqlSafe(COMPARE))
             .fetch_one(&mut connection)
             .await

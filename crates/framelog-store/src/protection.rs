@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::reserve::Reserve;
 use crate::rows::execute;
-use crate::{layout, owner, session, wall};
+use crate::{layout, owner, schema, wall};
 
 /// How long a change waits for the recorder's commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,18 +102,17 @@ impl Protections {
                 connected => break connected?,
             }
         };
-        let known = session::schema_version();
-        let path = index.clone();
-        match found {
-            0 => Err(Error::NoIndex { path }),
-            _ if found > known => Err(Error::NewerIndex { path, found, known }),
-            _ if found < known => Err(Error::OlderIndex { path, found, known }),
-            _ => Ok(Self {
-                storage: storage.to_owned(),
-                index,
-                connection,
-            }),
+        schema::check_version(&index, found)?;
+        let known = schema::known_version();
+        if found < known {
+            let path = index;
+            return Err(Error::OlderIndex { path, found, known });
         }
+        Ok(Self {
+            storage: storage.to_owned(),
+            index,
+            connection,
+        })
     }
 
     /// Protects a span of a camera's footage, past and to come. When it returns no rule removes any of it any more.
@@ -319,9 +318,7 @@ async fn connect(index: &Path) -> sqlx::Result<(SqliteConnection, i64)> {
         .disable_statement_logging()
         .connect()
         .await?;
-    let version = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut connection)
-        .await?;
+    let version = schema::version(&mut connection).await?;
     Ok((connection, version))
 }
 

@@ -13,11 +13,12 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRo
 use sqlx::{AssertSqlSafe, ConnectOptions as _, FromRow, Row as _};
 
 use crate::container::Container;
+use crate::direct::refused;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::layout::{self, SegmentName};
 use crate::scan::{self, frame_at};
-use crate::{rebuild, session};
+use crate::{rebuild, schema};
 
 mod frames;
 mod kept;
@@ -182,25 +183,17 @@ impl Reader {
             }
             connected => connected,
         };
-        let (pool, found) = pool.map_err(Error::index_for_reading(&index, "opened"))?;
+        let (pool, version) = pool.map_err(Error::index_for_reading(&index, "opened"))?;
         let disk = Disk::open(storage).map_err(Error::io(storage, "opened"))?;
-        let known = session::schema_version();
-        match found {
-            0 => Err(Error::NoIndex { path: index }),
-            found if found > known => Err(Error::NewerIndex {
-                path: index,
-                found,
-                known,
-            }),
-            _ => Ok(Self {
-                frames: Arc::new(Frames::of(index.clone(), immutable)),
-                index,
-                inode,
-                version: found,
-                pool,
-                disk,
-            }),
-        }
+        schema::check_version(&index, version)?;
+        Ok(Self {
+            frames: Arc::new(Frames::of(index.clone(), immutable)),
+            index,
+            inode,
+            version,
+            pool,
+            disk,
+        })
     }
 
     /// Whether another file is at the index's path now: what is written from now on can't be seen here.
@@ -404,12 +397,7 @@ impl Reader {
     }
 
     fn failed_frames(&self, error: rusqlite::Error) -> Error {
-        match frames::is_damage(&error) {
-            true => Error::MalformedIndex {
-                path: self.index.clone(),
-            },
-            false => self.failed()(sqlx::Error::Decode(error.into())),
-        }
+        self.failed()(refused(error))
     }
 }
 
@@ -426,9 +414,8 @@ async fn connect(options: SqliteConnectOptions) -> sqlx::Result<(SqlitePool, i64
         .test_before_acquire(false) // a file does not hang up
         .connect_with(options)
         .await?;
-    let version = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&pool)
-        .await?;
+    let mut connection = pool.acquire().await?;
+    let version = schema::version(&mut connection).await?;
     Ok((pool, version))
 }
 

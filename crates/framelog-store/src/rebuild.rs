@@ -22,7 +22,7 @@ use crate::old_index;
 use crate::recovery::{cut_torn_end, known_paths};
 use crate::rows::{self, Missing, camera_id, next_id};
 use crate::scan::{Depth, frame_at};
-use crate::session::connect_beside;
+use crate::schema::connect_beside;
 use crate::unindexed::{self, Footage};
 
 /// Files that are read in one go.

@@ -21,7 +21,8 @@ use crate::gaps::GapChange;
 use crate::held::Held;
 use crate::outage::Outage;
 use crate::queue::{Command, Entry};
-use crate::room::{self, Room};
+use crate::refusal;
+use crate::room::Room;
 use crate::segment::{Extent, OpenSegment};
 use crate::suspects::SegmentIds;
 
@@ -213,7 +214,7 @@ impl Run<'_> {
             tries += 1;
             let bytes = self.recording.held.bytes();
             let may_try =
-                tries < ROOM_TRIES && room::is_full(error.kind()) && self.shared.room.ask(bytes);
+                tries < ROOM_TRIES && refusal::is_full(error.kind()) && self.shared.room.ask(bytes);
             if !may_try {
                 self.lose(&error);
                 return;

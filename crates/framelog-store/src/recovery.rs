@@ -13,9 +13,8 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use crate::accounts;
 use crate::container::{Container, SOI};
-use crate::dirty::Dirty;
+use crate::dirty::{Dirty, SYNC_WITH_COMMIT};
 use crate::disk::Disk;
-use crate::index::SYNC_WITH_COMMIT;
 use crate::layout::{self, SegmentName};
 use crate::rows::{self, camera_id, next_id};
 use crate::scan::{Depth, Scan, frame_at, scan};

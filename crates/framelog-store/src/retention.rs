@@ -14,10 +14,10 @@ use sqlx::SqliteConnection;
 use tokio::sync::watch;
 
 use crate::disk::Disk;
-use crate::error;
 use crate::rebuild::Progress;
+use crate::refusal;
 use crate::reserve::Reserve;
-use crate::room::{self, Room};
+use crate::room::Room;
 use crate::rows::{self, execute};
 use crate::rules::{Rule, Rules};
 
@@ -169,7 +169,7 @@ impl Retention {
         let taken = [self.reserve.make_for_log(bytes), self.reserve.make(bytes)];
         self.has_log_room = taken[0].is_ok();
         let is_full = |taken: &io::Result<()>| {
-            (taken.as_ref()).is_err_and(|error| room::is_full(error.kind()))
+            (taken.as_ref()).is_err_and(|error| refusal::is_full(error.kind()))
         };
         if taken.iter().any(is_full) {
             // Now is the time: writers would use up what is left for the index.
@@ -294,7 +294,7 @@ impl Retention {
         }
         let removal = match removed {
             // Nothing could make room, not even a file.
-            Err(error) if is_full && error::is_full(&error) => {
+            Err(error) if is_full && refusal::is_index_full(&error) => {
                 let mut nothing = Removal::new(0, i64::MAX);
                 nothing.unmet = demands.to_vec();
                 nothing
@@ -325,7 +325,7 @@ impl Retention {
     pub async fn empty_log(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
         let _without_writers = self.room.without_writers().await;
         let mut emptied = execute(connection, CHECKPOINT).await;
-        if emptied.as_ref().is_err_and(error::is_full) && self.reserve.give_up() {
+        if emptied.as_ref().is_err_and(refusal::is_index_full) && self.reserve.give_up() {
             emptied = execute(connection, CHECKPOINT).await;
             self.restore_reserve();
         }
@@ -358,7 +358,10 @@ impl Retention {
             let removed = self.try_transact(connection, demands, limit, now_us).await;
             let Err(error) = removed else { return removed };
             self.receipts.clone_from(&before);
-            match last_resorts.next().filter(|_| error::is_full(&error)) {
+            match last_resorts
+                .next()
+                .filter(|_| refusal::is_index_full(&error))
+            {
                 None => return Err(error),
                 Some(Resort::Reserve) => {
                     self.reserve.give_up();

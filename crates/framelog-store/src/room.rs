@@ -1,7 +1,6 @@
 //! Where a writer thread that found the disk full asks for room, and waits; and what keeps all of them from space that is given up
 //! for the index. Not for making room: that is `retention`.
 
-use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -113,14 +112,6 @@ impl Room {
     }
 }
 
-/// Whether the error says that there is no room, on the disk or in the quota.
-pub fn is_full(kind: io::ErrorKind) -> bool {
-    matches!(
-        kind,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -178,13 +169,5 @@ mod tests {
         assert!(!writing.is_finished());
         drop(held);
         writing.join().unwrap();
-    }
-
-    #[test]
-    fn only_a_lack_of_room_is_answered_with_room() {
-        use rustix::io::Errno;
-        let is_full = |errno: Errno| is_full(io::Error::from(errno).kind());
-        assert!(is_full(Errno::NOSPC) && is_full(Errno::DQUOT));
-        assert!(!is_full(Errno::IO) && !is_full(Errno::ROFS));
     }
 }

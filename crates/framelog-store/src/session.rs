@@ -4,9 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
+use sqlx::{Connection as _, SqliteConnection};
 use uuid::Uuid;
 
 use crate::direct::directly;
@@ -16,20 +14,8 @@ use crate::lost_index::{self, Mark};
 use crate::rebuild::{self, Plan};
 use crate::recovery::{self, Killed, Recovered};
 use crate::rows::{self, next_id};
-use crate::{accounts, identity, layout, owner, protection};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
-
-/// A new index's pages, bytes; one that is there keeps its own. Each commit writes two or three pages of each camera to the log, however few
-/// rows they got: small pages halve what is written, and cost a third when an hour is read (docs/performance.md).
-pub(crate) const PAGE_BYTES: u32 = 1024;
-
-/// Of the index's pages so many are held in memory, KiB: those that a commit of a thousand cameras' rows writes to. With less, SQLite writes
-/// some of them twice.
-const CACHE_KIB: u32 = 16 << 10;
-
-/// How long a statement waits for a foreign program that holds the index.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::schema::{connect, migrate};
+use crate::{accounts, identity, layout, owner, protection, refusal};
 
 /// An index that is ready for writing, and what it knows.
 #[derive(Debug)]
@@ -94,7 +80,7 @@ pub(crate) async fn begin(
         tracing::info!(path = %storage.display(), "index was set aside; a new one is being made from the footage");
     }
     match try_begin(storage, disk, sync, now_us).await {
-        Err(Error::Index { source, .. }) if lost_index::is_damage(&source) => {
+        Err(Error::Index { source, .. }) if refusal::is_damage(&source) => {
             lost_index::set_aside(storage, now_us)?;
             tracing::error!(
                 error = %source,
@@ -224,67 +210,6 @@ async fn has_footage(disk: &Disk) -> Result<bool, Error> {
     rebuild::has_footage(disk)
         .await
         .map_err(Error::io(layout::FOOTAGE, "read"))
-}
-
-/// A connection that only reads, beside the one that writes.
-pub(crate) async fn connect_beside(path: &Path) -> sqlx::Result<SqliteConnection> {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .read_only(true)
-        .busy_timeout(BUSY_TIMEOUT)
-        .disable_statement_logging()
-        .connect()
-        .await
-}
-
-async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .page_size(PAGE_BYTES)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT)
-        // A look-up or two for each row, to prove what the writer knows.
-        .foreign_keys(false)
-        // The index checkpoints by itself, only after footage was synced: see `index`.
-        .pragma("wal_autocheckpoint", "0")
-        .pragma("cache_size", format!("-{CACHE_KIB}"))
-        .disable_statement_logging()
-        .connect()
-        .await
-}
-
-async fn migrate(path: &Path, connection: &mut SqliteConnection) -> Result<(), Error> {
-    MIGRATIONS
-        .run(connection)
-        .await
-        .map_err(|error| match error {
-            MigrateError::VersionMissing(found) => Error::NewerIndex {
-                path: path.to_owned(),
-                found,
-                known: schema_version(),
-            },
-            MigrateError::Execute(source) => Error::Index {
-                path: path.to_owned(),
-                action: "opened",
-                source,
-            },
-            other => Error::Index {
-                path: path.to_owned(),
-                action: "migrated",
-                source: other.into(),
-            },
-        })
-}
-
-/// The newest schema version that this program knows.
-pub(crate) fn schema_version() -> i64 {
-    MIGRATIONS
-        .iter()
-        .map(|migration| migration.version)
-        .max()
-        .unwrap_or(0)
 }
 
 /// Whether the index has been begun before.
@@ -445,30 +370,4 @@ pub(crate) async fn new_index() -> (tempfile::TempDir, SqliteConnection) {
     let disk = Disk::open(dir.path()).unwrap();
     let begun = begin(dir.path(), &disk, Duration::ZERO, 0).await;
     (dir, begun.unwrap().connection)
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn sqlite_has_no_locks_that_all_connections_share() {
-        let (_dir, mut connection) = new_index().await;
-        let options: Vec<String> = sqlx::query_scalar("PRAGMA compile_options")
-            .fetch_all(&mut connection)
-            .await
-            .unwrap();
-        let has = |name: &str| options.iter().any(|option| option == name);
-        assert!(has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT"));
-    }
-
-    /// A new index as it is before it gets an identity: for tests that begin many recorders, of which each would make the same.
-    pub async fn empty_index() -> Vec<u8> {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(layout::INDEX);
-        let mut connection = connect(&path).await.unwrap();
-        migrate(&path, &mut connection).await.unwrap();
-        connection.close().await.unwrap();
-        std::fs::read(&path).unwrap()
-    }
 }

@@ -3,9 +3,9 @@
 use sqlx::Connection as _;
 
 use super::{Index, device_of};
-use crate::error::{self, Error};
+use crate::error::Error;
 use crate::guard::Gone;
-use crate::{lost_index, rows};
+use crate::{lost_index, refusal, rows};
 
 impl Index {
     /// Commits what is left and closes the index.
@@ -42,7 +42,7 @@ impl Index {
         let is_whole = self.suspects.is_empty() && self.changes.is_empty();
         let ended_us = is_whole.then_some(now_us);
         let mut committed = self.commit(true, now_us, ended_us).await;
-        if committed.as_ref().is_err_and(error::is_full) {
+        if committed.as_ref().is_err_and(refusal::is_index_full) {
             let _ = self.retention.empty_log(&mut self.connection).await;
             committed = self.commit(true, now_us, ended_us).await;
         }
@@ -55,7 +55,7 @@ impl Index {
         // With what was kept for the log, for which this is the end.
         let _ = self.retention.empty_log(&mut self.connection).await;
         match rows::execute(&mut self.connection, "PRAGMA wal_checkpoint(TRUNCATE)").await {
-            Err(error) if error::is_full(&error) => Ok(()),
+            Err(error) if refusal::is_index_full(&error) => Ok(()),
             done => done,
         }
     }

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::Codec;
-use rusqlite::ffi::ErrorCode;
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension as _, Params, params};
 
 use super::{BUSY_TIMEOUT, FrameRow};
@@ -200,14 +199,6 @@ impl<'c> Rows<'c> {
         }
         Ok(())
     }
-}
-
-/// Whether the index is no sound database any more.
-pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
-    )
 }
 
 impl Segment {

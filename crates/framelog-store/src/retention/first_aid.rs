@@ -14,7 +14,7 @@ use super::removal::{LOOKED_THROUGH, Victim, first_to_go};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::rules::Rule;
-use crate::{layout, protection};
+use crate::{layout, protection, schema};
 
 /// Deletes the files of the oldest segments that may go, as many as make room to begin in; those segments. A crash before their rows
 /// are gone leaves segments whose files are missing.
@@ -37,10 +37,7 @@ pub(crate) async fn make_room(storage: &Path, disk: &Disk) -> Result<Vec<Victim>
         .connect()
         .await
         .map_err(failed())?;
-    let version: i64 = sqlx::query_scalar("PRAGMA user_version")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(failed())?;
+    let version = schema::version(&mut connection).await.map_err(failed())?;
     if version == 0 {
         return Ok(Vec::new()); // it was never begun
     }

@@ -19,6 +19,7 @@ use super::*;
 use crate::camera::Counters;
 use crate::disk::faults::{Fault, Faults};
 use crate::query::Reader;
+use crate::schema;
 
 /// 2023-11-14 22:13:20 UTC.
 const T: i64 = 1_700_000_000_000_000;
@@ -302,7 +303,7 @@ fn every_call_may_fail_and_nothing_is_lost_silently() {
     LazyLock::force(&WARNED);
     let index = tokio::runtime::Runtime::new()
         .unwrap()
-        .block_on(session::tests::empty_index());
+        .block_on(schema::tests::empty_index());
     let (cases, turn) = (cases(), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..RUNS {

@@ -4,7 +4,7 @@
 use framelog_core::frame::Codec;
 use sqlx::SqlitePool;
 
-use crate::rows;
+use crate::{refusal, rows};
 
 /// Segments that are read at once.
 const SEGMENTS: i64 = 256;
@@ -74,7 +74,7 @@ impl Pages {
         .await;
         match lines {
             Ok(lines) => Ok(lines.into_iter().filter(|line| line != "ok").collect()),
-            Err(error) if is_damage(&error) => Ok(vec![error.to_string()]),
+            Err(error) if refusal::is_damage(&error) => Ok(vec![error.to_string()]),
             Err(error) => Err(error),
         }
     }
@@ -264,12 +264,4 @@ impl Pages {
         .await?;
         Ok(row.map(|(alive_us, is_over)| LastRun { alive_us, is_over }))
     }
-}
-
-/// Whether SQLite says that its file is damaged, or none of its files.
-fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    // SQLITE_CORRUPT and SQLITE_NOTADB, with or without their extensions.
-    code.and_then(|code| code.parse::<u32>().ok())
-        .is_some_and(|code| matches!(code & 0xFF, 11 | 26))
 }

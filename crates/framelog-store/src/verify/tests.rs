@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::container::Container;
-use crate::session::PAGE_BYTES;
+use crate::schema::PAGE_BYTES;
 use crate::{Layout, Options, Store};
 
 /// 2023-11-14 22:13:20 UTC.

@@ -6,7 +6,7 @@ use super::crash::kill;
 use super::*;
 use crate::disk::faults::Fault;
 use crate::lost_index;
-use crate::session::PAGE_BYTES;
+use crate::schema::PAGE_BYTES;
 
 /// Every row of the view `footage`.
 type Footage = Vec<(String, i64, i64, String, i64, i64, String, i64, i64)>;
