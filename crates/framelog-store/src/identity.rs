@@ -1,7 +1,7 @@
 //! Who records here: `recorder.lock`, held while a recorder runs, and `recorder.toml`, a UUID made once. Not for what is recorded.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use crate::error::Error;
-use crate::{layout, owner};
+use crate::{layout, owner, whole_file};
 
 /// Who only looks whether a recorder runs holds the lock for a moment: it is tried again so often, so far apart.
 const LOOKS_MAX: u32 = 10;
@@ -151,19 +151,11 @@ pub(crate) fn agree(
 
 /// Writes `recorder.toml`. Whole or not at all, and on the disk when this returns.
 pub(crate) fn write(storage: &Path, uuid: Uuid) -> Result<(), Error> {
-    let path = storage.join(layout::IDENTITY);
-    let fresh = path.with_extension("toml.new");
     let text = format!(
         "# Who records in this directory. Made once; goes with the footage wherever the disk goes.\nuuid = \"{uuid}\"\n"
     );
-    let put = || {
-        let mut file = owner::create(storage, &fresh)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(storage)?.sync_all()
-    };
-    put().map_err(Error::io(&path, "made"))
+    whole_file::write(storage, layout::IDENTITY, text.as_bytes())
+        .map_err(Error::io(storage.join(layout::IDENTITY), "made"))
 }
 
 #[cfg(test)]

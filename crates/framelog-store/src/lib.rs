@@ -68,6 +68,7 @@ mod store;
 mod suspects;
 mod transaction;
 mod unindexed;
+mod whole_file;
 mod writer;
 
 pub mod protection;

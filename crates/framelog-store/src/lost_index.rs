@@ -1,8 +1,8 @@
 //! An index that is damaged, gone, or to be made anew: setting it aside, and what only it knew. Not for making rows of the footage: that is
 //! `rebuild`.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::error::Error;
 use crate::schema::{attach, detach};
-use crate::{layout, owner, refusal};
+use crate::{layout, refusal, whole_file};
 
 /// There while the index is to be made anew, or is being made: a crash in between is no end of it.
 const MARK: &str = "reindex";
@@ -87,16 +87,8 @@ pub(crate) fn mark(storage: &Path) -> Result<Option<Mark>, Error> {
 
 /// Leaves or changes the mark: on the disk when this returns.
 pub(crate) fn set_mark(storage: &Path, mark: &Mark) -> Result<(), Error> {
-    let path = storage.join(MARK);
-    let fresh = path.with_extension("new");
-    let put = || {
-        let mut file = owner::create(storage, &fresh)?;
-        file.write_all(mark.text().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&fresh, &path)?;
-        File::open(storage)?.sync_all()
-    };
-    put().map_err(Error::io(path.clone(), "written"))
+    whole_file::write(storage, MARK, mark.text().as_bytes())
+        .map_err(Error::io(storage.join(MARK), "written"))
 }
 
 /// Takes the mark away: all footage is in the index.

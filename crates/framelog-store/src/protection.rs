@@ -5,8 +5,8 @@
 //! protects the same.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::reserve::Reserve;
 use crate::rows::execute;
-use crate::{layout, owner, schema, wall};
+use crate::{layout, schema, wall, whole_file};
 
 /// How long a change waits for the recorder's commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -280,7 +280,6 @@ impl Protections {
         }
     }
 
-    /// Whole or not at all.
     async fn try_copy(&mut self) -> Result<(), Error> {
         let protection = self.list().await?.into_iter().map(|listed| Span {
             id: Some(listed.id),
@@ -293,17 +292,11 @@ impl Protections {
         let copied = Copied {
             protection: protection.collect(),
         };
-        let path = self.storage.join(layout::PROTECTED);
-        let fresh = path.with_extension("toml.new");
-        let put = || {
-            let text = toml::to_string(&copied).map_err(io::Error::other)?;
-            let mut file = owner::create(&self.storage, &fresh)?;
-            file.write_all(format!("{HEAD}{text}").as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            File::open(&self.storage)?.sync_all()
-        };
-        put().map_err(Error::io(&path, "written"))
+        toml::to_string(&copied)
+            .map_err(io::Error::other)
+            .map(|list| format!("{HEAD}{list}"))
+            .and_then(|text| whole_file::write(&self.storage, layout::PROTECTED, text.as_bytes()))
+            .map_err(Error::io(self.storage.join(layout::PROTECTED), "written"))
     }
 }
 
