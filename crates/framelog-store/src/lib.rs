@@ -36,6 +36,7 @@ mod dirty;
 mod disk;
 mod error;
 mod fingerprint;
+mod footage_dirs;
 mod gaps;
 mod guard;
 mod held;

@@ -15,6 +15,7 @@ use crate::accounts;
 use crate::container::{Container, SOI};
 use crate::dirty::{Dirty, SYNC_WITH_COMMIT};
 use crate::disk::Disk;
+use crate::footage_dirs;
 use crate::layout::{self, SegmentName};
 use crate::rows::{self, camera_id, next_id};
 use crate::scan::{Depth, Scan, frame_at, scan};
@@ -195,26 +196,15 @@ async fn doubtful_frames(
 
 /// Directories of days in which files were made or removed since then.
 fn changed_days(disk: &Disk, since_us: i64) -> Vec<String> {
-    let list = |dir: &str| {
-        disk.list(dir).unwrap_or_else(|error| {
-            tracing::warn!(path = dir, %error, "directory could not be read; `framelog verify` tells what it holds");
-            Vec::new()
-        })
-    };
-    let mut days = Vec::new();
-    for camera in list(layout::FOOTAGE) {
-        if layout::check_camera(&camera).is_err() {
-            continue;
-        }
-        let camera = format!("{}/{camera}", layout::FOOTAGE);
-        for day in list(&camera) {
-            let day = format!("{camera}/{day}");
-            if disk.changed_us(&day).is_ok_and(|us| us >= since_us) {
-                days.push(day);
-            }
-        }
-    }
-    days
+    let cameras = footage_dirs::cameras(disk).unwrap_or_else(|error| {
+        tracing::warn!(path = layout::FOOTAGE, %error, "footage could not be listed; `framelog verify` tells what it holds");
+        Vec::new()
+    });
+    cameras
+        .iter()
+        .flat_map(|camera| footage_dirs::days(disk, camera))
+        .filter(|day| disk.changed_us(day).is_ok_and(|us| us >= since_us))
+        .collect()
 }
 
 pub(crate) async fn known_paths(
@@ -343,8 +333,7 @@ pub(crate) fn cut_torn_end(
 /// Files of a day that were made after the last commit, and the bytes of torn frames that were cut off.
 fn new_footage(disk: &Disk, day: &str, known: &HashSet<String>) -> (Vec<Footage>, u64) {
     let (mut found, mut torn_bytes) = (Vec::new(), 0);
-    let names = unindexed::unknown_files(disk, day, known).unwrap_or_default();
-    for name in names {
+    for name in footage_dirs::files(disk, day, known) {
         let path = name.path();
         let read = Footage::read(disk, name, Depth::Bytes).and_then(|footage| {
             if footage.scan.end > 0 || footage.is_cut_short(disk)? {

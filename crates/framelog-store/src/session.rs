@@ -15,7 +15,7 @@ use crate::rebuild::{self, Plan};
 use crate::recovery::{self, Killed, Recovered};
 use crate::rows::{self, next_id};
 use crate::schema::{connect, migrate};
-use crate::{accounts, identity, layout, owner, protection, refusal};
+use crate::{accounts, footage_dirs, identity, layout, owner, protection, refusal};
 
 /// An index that is ready for writing, and what it knows.
 #[derive(Debug)]
@@ -207,8 +207,9 @@ async fn begin_rebuild(
 }
 
 async fn has_footage(disk: &Disk) -> Result<bool, Error> {
-    rebuild::has_footage(disk)
+    disk.blocking(footage_dirs::cameras)
         .await
+        .and_then(|cameras| Ok(!cameras?.is_empty()))
         .map_err(Error::io(layout::FOOTAGE, "read"))
 }
 

@@ -1,7 +1,6 @@
-//! Footage that the index does not know: found by its name, read by what it says of itself, made into rows. Not for when to look,
-//! nor for writing the rows.
+//! Footage that the index does not know: read by what it says of itself, made into rows. Not for finding it, which is `footage_dirs`, nor for
+//! writing the rows.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -16,7 +15,7 @@ use crate::container::SOI;
 use crate::disk::{Disk, attribute};
 use crate::layout::SegmentName;
 use crate::rows;
-use crate::scan::{Depth, Found, Scan, scan};
+use crate::scan::{Depth, Found, Scan, frame_at, scan};
 use crate::segment::OFFSET;
 
 /// A JPEG's last marker (ITU-T T.81, B.1.1.3).
@@ -43,6 +42,24 @@ impl Footage {
             path: path.into(),
             scan,
         })
+    }
+
+    /// Reads a file by its heads or, if its last frame isn't what its head says (which a power cut may leave), by every byte.
+    pub fn read_by_heads(disk: &Disk, name: SegmentName) -> io::Result<Self> {
+        let mut footage = Self::read(disk, name.clone(), Depth::Heads)?;
+        if let Some(format) = name.container.format()
+            && let Some(last) = footage.scan.frames.last()
+            && frame_at(
+                &disk.open_file(Path::new(&*footage.path))?,
+                format,
+                last.offset,
+                last.length,
+            )?
+            .is_none()
+        {
+            footage = Self::read(disk, name, Depth::Bytes)?;
+        }
+        Ok(footage)
     }
 
     /// Whether all there is in it is a first frame that was never written to its end.
@@ -136,23 +153,6 @@ fn frame_row(segment: &rows::Segment, found: &Found) -> rows::Frame {
             .received_us
             .saturating_sub(found.stored.captured_us),
     }
-}
-
-/// Names of all segments' files below a directory of a camera's day, but for those that are known.
-pub(crate) fn unknown_files(
-    disk: &Disk,
-    dir: &str,
-    known: &HashSet<String>,
-) -> io::Result<Vec<SegmentName>> {
-    let mut names: Vec<SegmentName> = disk
-        .list(dir)?
-        .into_iter()
-        .map(|entry| format!("{dir}/{entry}"))
-        .filter(|path| !known.contains(path))
-        .filter_map(|path| SegmentName::parse(&path))
-        .collect();
-    names.sort_by_key(|name| (name.started_us, name.duplicate));
-    Ok(names)
 }
 
 fn has_at(file: &File, at: u64, bytes: [u8; 2]) -> io::Result<bool> {
