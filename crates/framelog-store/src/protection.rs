@@ -17,7 +17,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::reserve::Reserve;
-use crate::rows::execute;
+use crate::rows::{self, execute};
 use crate::{layout, schema, wall, whole_file};
 
 /// How long a change waits for the recorder's commits.
@@ -195,10 +195,11 @@ impl Protections {
     /// # Errors
     /// [`Error::Index`] if they can't be read.
     pub async fn list(&mut self) -> Result<Vec<Protection>, Error> {
+        let overlaps = overlaps();
         let sql = format!(
             "SELECT p.id, c.name AS camera, p.started_us, p.ended_us, p.note, p.added_us, \
                  count(s.id) AS segments, coalesce(sum(s.bytes), 0) AS bytes \
-             FROM protections p CROSS JOIN cameras c ON c.id = p.camera_id LEFT JOIN segments s ON {OVERLAPS} \
+             FROM protections p CROSS JOIN cameras c ON c.id = p.camera_id LEFT JOIN segments s ON {overlaps} \
              GROUP BY p.id ORDER BY c.name, p.started_us, p.id"
         );
         sqlx::query_as(sqlx::AssertSqlSafe(sql))
@@ -355,8 +356,9 @@ pub(crate) async fn shrink(
     let next_us: Option<i64> = match piece {
         None => None,
         Some(piece) => {
+            let overlaps = overlaps();
             let sql = format!(
-                "SELECT s.started_us FROM protections p CROSS JOIN segments s ON {OVERLAPS} \
+                "SELECT s.started_us FROM protections p CROSS JOIN segments s ON {overlaps} \
                  WHERE p.id = ? AND s.protected = 1 AND s.started_us > p.started_us \
                  ORDER BY s.started_us LIMIT 1 OFFSET ?"
             );
@@ -368,8 +370,9 @@ pub(crate) async fn shrink(
         }
     };
     // Those that another protection holds are found out again.
+    let overlaps = overlaps();
     let sql = format!(
-        "UPDATE segments SET protected = 0 WHERE id IN (SELECT s.id FROM protections p CROSS JOIN segments s ON {OVERLAPS} \
+        "UPDATE segments SET protected = 0 WHERE id IN (SELECT s.id FROM protections p CROSS JOIN segments s ON {overlaps} \
              WHERE p.id = ?1 AND s.protected = 1 AND (?2 IS NULL OR s.started_us < ?2))"
     );
     sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -385,20 +388,24 @@ pub(crate) async fn shrink(
     changed.await.map(|_| next_us.is_none())
 }
 
-/// That the segment `s` overlaps the protection `p`. A segment that does begins before its end, and at most the camera's longest
+/// In SQL, that the segment `s` overlaps the protection `p`. A segment that does begins before its end, and at most the camera's longest
 /// segment before its start.
-const OVERLAPS: &str = "s.camera_id = p.camera_id AND s.started_us <= p.ended_us AND s.ended_us >= p.started_us AND s.started_us >= p.started_us - max( \
-         coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = p.camera_id AND state = 'closed'), 0), \
-         coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = p.camera_id AND state = 'open'), 0))";
+fn overlaps() -> String {
+    format!(
+        "s.camera_id = p.camera_id AND s.started_us <= p.ended_us AND s.ended_us >= p.started_us AND s.started_us >= p.started_us - {}",
+        rows::longest("p.camera_id")
+    )
+}
 
-/// That a protection overlaps the segment `s`.
+/// In SQL, that a protection overlaps the segment `s`.
 pub(crate) const IS_PROTECTED: &str = "EXISTS (SELECT 1 FROM protections p WHERE p.camera_id = s.camera_id \
      AND p.started_us <= s.ended_us AND p.ended_us >= s.started_us)";
 
 /// Bytes of all protected footage, each once.
 pub(crate) async fn protected_bytes(connection: &mut SqliteConnection) -> sqlx::Result<u64> {
+    let overlaps = overlaps();
     let sql = format!(
-        "SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT s.id, s.bytes FROM protections p CROSS JOIN segments s ON {OVERLAPS})"
+        "SELECT coalesce(sum(bytes), 0) FROM (SELECT DISTINCT s.id, s.bytes FROM protections p CROSS JOIN segments s ON {overlaps})"
     );
     let bytes: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .fetch_one(connection)

@@ -18,7 +18,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::layout::{self, SegmentName};
 use crate::scan::{self, frame_at};
-use crate::{rebuild, schema};
+use crate::{rebuild, rows, schema};
 
 mod frames;
 mod kept;
@@ -53,7 +53,8 @@ const REMOVALS: &str = "SELECT c.name AS camera, r.started_us, r.ended_us, r.seg
 /// The first version of the index with the table `removals`.
 const REMOVALS_SINCE: i64 = 2;
 
-/// A reader of one storage directory. Opens `index.db` read-only. Clones share its connections.
+/// A reader of one storage directory. Opens `index.db` read-only. Clones share its connections. Times that are asked for are microseconds since
+/// the Unix epoch, UTC.
 #[derive(Clone, Debug)]
 pub struct Reader {
     index: PathBuf,
@@ -220,6 +221,9 @@ impl Reader {
     }
 
     /// Names of all cameras, sorted.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn cameras(&self) -> Result<Vec<String>, Error> {
         let names = sqlx::query_scalar("SELECT name FROM cameras ORDER BY name")
             .fetch_all(&self.pool)
@@ -228,6 +232,9 @@ impl Reader {
     }
 
     /// Whether the recorder has been told that the camera is in the configuration no more.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn is_removed(&self, camera: &str) -> Result<bool, Error> {
         let removed = sqlx::query_scalar(
             "SELECT EXISTS (SELECT 1 FROM cameras WHERE name = ? AND removed_us IS NOT NULL)",
@@ -238,6 +245,9 @@ impl Reader {
 
     /// The frame captured nearest to `at_us`: of two equally near the earlier, of several at the same time the one that arrived
     /// first.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {
         let found =
             (self.frames.beside(camera, at_us)).map_err(|error| self.failed_frames(error))?;
@@ -248,6 +258,9 @@ impl Reader {
 
     /// The next at most `limit` frames with `from_us <= captured_us < to_us`, in order of capture (ties: of arrival), after `after` if
     /// given (a row of the previous page).
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn frames(
         &self,
         camera: &str,
@@ -276,22 +289,22 @@ impl Reader {
     }
 
     /// Segments that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn segments(
         &self,
         camera: Option<&str>,
         from_us: i64,
         to_us: i64,
     ) -> Result<Vec<SegmentRow>, Error> {
-        sqlx::query_as(AssertSqlSafe(segments_sql(camera.is_some())))
-            .bind(camera)
-            .bind(from_us)
-            .bind(to_us)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(self.failed())
+        self.overlapping(segments_sql, camera, from_us, to_us).await
     }
 
     /// Segments of a camera that began after the segment `id`, and that segment itself, in the order they began: what `tail` follows.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn segments_since(&self, camera: &str, id: i64) -> Result<Vec<SegmentRow>, Error> {
         sqlx::query_as(AssertSqlSafe(segments_since_sql()))
             .bind(camera)
@@ -303,23 +316,23 @@ impl Reader {
 
     /// Gaps that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`; a gap
     /// that is open reaches beyond any.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn gaps(
         &self,
         camera: Option<&str>,
         from_us: i64,
         to_us: i64,
     ) -> Result<Vec<GapRow>, Error> {
-        sqlx::query_as(AssertSqlSafe(gaps_sql(camera.is_some())))
-            .bind(camera)
-            .bind(from_us)
-            .bind(to_us)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(self.failed())
+        self.overlapping(gaps_sql, camera, from_us, to_us).await
     }
 
     /// Receipts for removed footage that overlaps the span, of one camera or all, by camera and start. The span is `from_us` to
     /// before `to_us`.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn removals(
         &self,
         camera: Option<&str>,
@@ -329,7 +342,21 @@ impl Reader {
         if self.version < REMOVALS_SINCE {
             return Ok(Vec::new());
         }
-        sqlx::query_as(AssertSqlSafe(removals_sql(camera.is_some())))
+        self.overlapping(removals_sql, camera, from_us, to_us).await
+    }
+
+    /// The rows of one camera or all that overlap a span.
+    async fn overlapping<R>(
+        &self,
+        sql: fn(one_camera: bool) -> String,
+        camera: Option<&str>,
+        from_us: i64,
+        to_us: i64,
+    ) -> Result<Vec<R>, Error>
+    where
+        R: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        sqlx::query_as(AssertSqlSafe(sql(camera.is_some())))
             .bind(camera)
             .bind(from_us)
             .bind(to_us)
@@ -422,10 +449,9 @@ async fn connect(options: SqliteConnectOptions) -> sqlx::Result<(SqlitePool, i64
 /// A segment that overlaps the span begins before its end, and at most the camera's longest segment before its start.
 fn segments_sql(one_camera: bool) -> String {
     let camera = camera_condition(one_camera);
+    let longest = rows::longest("c.id");
     format!(
-        "{SEGMENTS} {camera} AND s.started_us < ?3 AND s.ended_us >= ?2 AND s.started_us >= ?2 - max( \
-             coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'closed'), 0), \
-             coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'open'), 0)) \
+        "{SEGMENTS} {camera} AND s.started_us < ?3 AND s.ended_us >= ?2 AND s.started_us >= ?2 - {longest} \
          ORDER BY c.name, s.started_us, s.id"
     )
 }

@@ -1,4 +1,5 @@
-//! Rows of the index as values, and the statements that write them. Not for when they are written: that is `index`.
+//! Rows of the index as values, the statements that write them, and what those who look for them share. Not for when they are written: that
+//! is `index`.
 
 use std::sync::Arc;
 
@@ -153,6 +154,17 @@ pub(crate) async fn camera_id(
     };
     write(connection, [&camera]).await?;
     Ok(camera.id)
+}
+
+/// In SQL, how long a camera's longest segment is, microseconds, 0 if it has none; `camera_id` is what its id is called there. One that overlaps
+/// a time began at most so long before, which the index on `started_us` finds. Open segments have an index of their own.
+pub(crate) fn longest(camera_id: &str) -> String {
+    let longest_of = |state: &str| {
+        format!(
+            "coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = {camera_id} AND state = '{state}'), 0)"
+        )
+    };
+    format!("max({}, {})", longest_of("closed"), longest_of("open"))
 }
 
 /// Whether there is a segment of this path.

@@ -22,6 +22,9 @@ pub struct KeptRow {
 
 impl Reader {
     /// Every camera of which there is footage, by name.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn kept(&self) -> Result<Vec<KeptRow>, Error> {
         sqlx::query_as(
             "SELECT c.name AS camera, first.started_us, last.ended_us, first.received_us AS first_received_us, \

@@ -37,6 +37,9 @@ pub struct AccountRow {
 
 impl Reader {
     /// The last session, running or not; `None` if there was none.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn last_session(&self) -> Result<Option<SessionRow>, Error> {
         let row = sqlx::query(
             "SELECT id, version, started_us, alive_us, ended_us FROM sessions ORDER BY id DESC LIMIT 1",
@@ -57,6 +60,9 @@ impl Reader {
     }
 
     /// The accounts of a session, of every camera that the index knows, by name.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn accounts(&self, session_id: i64) -> Result<Vec<AccountRow>, Error> {
         let rows = sqlx::query(
             "SELECT c.name, parts, stored, skipped_empty, skipped_not_picture, skipped_torn, skipped_too_large, \

@@ -19,6 +19,9 @@ struct Removable {
 
 impl Reader {
     /// Bytes that these rules let go now, and bytes of all footage.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn removable(&self, rules: &Rules, now_us: i64) -> Result<(u64, u64), Error> {
         let (mut all, mut may_go, mut goes) = (0, 0, 0);
         for camera in self.cameras().await? {

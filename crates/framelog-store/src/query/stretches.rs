@@ -3,8 +3,11 @@
 
 use std::path::PathBuf;
 
+use sqlx::AssertSqlSafe;
+
 use super::{GapRow, Reader};
 use crate::error::Error;
+use crate::rows;
 
 /// Footage of one camera without a gap.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,9 @@ type Sum = (u64, i64, i64, u64, u64, i64, String, String);
 impl Reader {
     /// Footage that overlaps the span, which is `from_us` to before `to_us`, divided where one of the gaps lies between two segments. The
     /// gaps are in order of their start. Segments may overlap: a camera's clock can be put back.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn stretches(
         &self,
         camera: &str,
@@ -48,7 +54,7 @@ impl Reader {
             .map(|us| us.to_string())
             .collect();
         starts.dedup();
-        let sums: Vec<Option<String>> = sqlx::query_scalar(STRETCHES)
+        let sums: Vec<Option<String>> = sqlx::query_scalar(AssertSqlSafe(stretches_sql()))
             .bind(camera)
             .bind(from_us)
             .bind(to_us)
@@ -114,11 +120,11 @@ fn lies_between<'a>(
 
 /// The segments that begin from the start of one gap to that of the next, for each of the starts in ?4. Open segments are few, and must not be
 /// looked for by time (hence the `+`): closed ones are added up from an index that has all of it.
-pub(super) const STRETCHES: &str = "WITH bounds (since, until) AS (SELECT value, lead(value, 1, ?3) OVER (ORDER BY value) FROM json_each(?4)), \
-          longest (us) AS (SELECT max( \
-              coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'closed'), 0), \
-              coalesce((SELECT max(ended_us - started_us) FROM segments WHERE camera_id = c.id AND state = 'open'), 0)) \
-              FROM cameras c WHERE c.name = ?1), \
+pub(super) fn stretches_sql() -> String {
+    let longest = rows::longest("c.id");
+    format!(
+        "WITH bounds (since, until) AS (SELECT value, lead(value, 1, ?3) OVER (ORDER BY value) FROM json_each(?4)), \
+          longest (us) AS (SELECT {longest} FROM cameras c WHERE c.name = ?1), \
           spans (camera, since, until) AS MATERIALIZED (SELECT c.id, max(since, ?2 - longest.us), min(until, ?3) \
               FROM cameras c CROSS JOIN longest CROSS JOIN bounds WHERE c.name = ?1) \
      SELECT (SELECT CASE WHEN count(*) > 0 THEN json_array(count(*), min(started_us), max(ended_us), sum(frames), sum(bytes), max(open), \
@@ -130,4 +136,6 @@ pub(super) const STRETCHES: &str = "WITH bounds (since, until) AS (SELECT value,
                   AND state = 'closed' AND started_us >= since AND started_us < until AND ended_us >= ?2 \
               UNION ALL SELECT started_us, ended_us, frames, bytes, 1 FROM segments WHERE camera_id = camera \
                   AND state = 'open' AND +started_us >= since AND +started_us < until AND ended_us >= ?2)) \
-     FROM spans ORDER BY since";
+     FROM spans ORDER BY since"
+    )
+}

@@ -365,7 +365,7 @@ async fn every_query_of_one_camera_is_seeks_alone() {
         frames::FIRST_FROM.to_owned(),
         frames::REST_OF_MOMENT.to_owned(),
         frames::LATER.to_owned(),
-        stretches::STRETCHES.to_owned(),
+        stretches::stretches_sql(),
         segments_sql(true),
         segments_since_sql(),
         gaps_sql(true),
@@ -397,7 +397,7 @@ async fn every_query_of_one_camera_is_seeks_alone() {
 #[tokio::test]
 async fn footage_is_added_up_without_its_rows() {
     let (_dir, reader) = recorded(&[("a", &[&[0]])]).await;
-    let plan = plan(&reader, stretches::STRETCHES).await;
+    let plan = plan(&reader, &stretches::stretches_sql()).await;
     let covered = "USING COVERING INDEX segments_closed_by_time (camera_id=? AND started_us>? AND started_us<?)";
     assert!(plan.iter().any(|step| step.contains(covered)), "{plan:#?}");
     assert!(
