@@ -93,8 +93,8 @@ fn segments_of_h26x_are_a_fragment_a_frame_and_play() {
         let reader = RUNTIME
             .block_on(Reader::open(&place.storage()))
             .expect("an index");
-        let rows = RUNTIME
-            .block_on(reader.frames("gate", i64::MIN, i64::MAX, None, 1000))
+        let rows = reader
+            .frames("gate", i64::MIN, i64::MAX, None, 1000)
             .expect("rows");
         assert_eq!(rows.len(), sent.len());
         for (file, sent) in files.iter().zip(sent.chunks(50)) {

@@ -244,11 +244,11 @@ impl Reader {
     }
 
     /// The frame captured nearest to `at_us`: of two equally near the earlier, of several at the same time the one that arrived
-    /// first.
+    /// first. Blocking: milliseconds.
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
-    pub async fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {
+    pub fn nearest(&self, camera: &str, at_us: i64) -> Result<Option<FrameRow>, Error> {
         let found =
             (self.frames.beside(camera, at_us)).map_err(|error| self.failed_frames(error))?;
         Ok(found
@@ -257,11 +257,11 @@ impl Reader {
     }
 
     /// The next at most `limit` frames with `from_us <= captured_us < to_us`, in order of capture (ties: of arrival), after `after` if
-    /// given (a row of the previous page).
+    /// given (a row of the previous page). Blocking, for as long as `limit` makes it.
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
-    pub async fn frames(
+    pub fn frames(
         &self,
         camera: &str,
         from_us: i64,

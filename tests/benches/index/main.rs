@@ -129,7 +129,7 @@ async fn read(path: &Path, made: &Made, arguments: &Arguments) -> Fallible<()> {
     let mut nearest = Timed::default();
     for _ in 0..arguments.rounds {
         let at_us = made.some_time(&mut rng);
-        let found = nearest.of(reader.nearest(camera, at_us)).await?;
+        let found = nearest.of(async { reader.nearest(camera, at_us) }).await?;
         let near = found.is_some_and(|row| row.captured_us.abs_diff(at_us) <= 100_000);
         assert!(near, "a frame every 100 ms");
     }
@@ -138,9 +138,8 @@ async fn read(path: &Path, made: &Made, arguments: &Arguments) -> Fallible<()> {
     let mut hour = Timed::default();
     for _ in 0..arguments.rounds.div_ceil(10) {
         let from_us = made.some_time(&mut rng).min(made.until_us - HOUR_US);
-        let rows = hour
-            .of(reader.frames(camera, from_us, from_us + HOUR_US, None, u32::MAX))
-            .await?;
+        let asked = async { reader.frames(camera, from_us, from_us + HOUR_US, None, u32::MAX) };
+        let rows = hour.of(asked).await?;
         assert!(rows.len() as i64 <= ROWS_PER_HOUR);
     }
     show("one hour of a camera, 36,000 rows", hour);

@@ -1,5 +1,5 @@
 //! Frames, by the thousand or one at a time. To fetch a row through sqlx costs ten times what finding it does, because each goes from one
-//! thread to another; so SQLite is called right here, on connections of its own. Not for other tables, of which few rows are read.
+//! thread to another; so SQLite is called right here, on the caller's thread, on connections of its own. Not for other tables, of which few rows are read.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};

@@ -60,10 +60,9 @@ async fn recorded(cameras: &[(&str, &[&[i64]])]) -> (TempDir, Reader) {
 #[tokio::test]
 async fn nearest_is_found_on_either_side_and_ties_go_to_the_earlier() {
     let (_dir, reader) = recorded(&[("a", &[&[0, 0, 10, 20]]), ("b", &[&[11]])]).await;
-    let nearest = async |at_us: i64| {
+    let nearest = |at_us: i64| {
         reader
             .nearest("a", T + at_us)
-            .await
             .unwrap()
             .map(|row| row.captured_us - T)
     };
@@ -76,13 +75,13 @@ async fn nearest_is_found_on_either_side_and_ties_go_to_the_earlier() {
         (19, 20),
         (1000, 20),
     ] {
-        assert_eq!(nearest(at_us).await, Some(expected), "{at_us}");
+        assert_eq!(nearest(at_us), Some(expected), "{at_us}");
     }
-    assert_eq!(reader.nearest("nobody", T).await.unwrap(), None);
-    let first = reader.frames("a", T, T + 1, None, 1).await.unwrap();
+    assert_eq!(reader.nearest("nobody", T).unwrap(), None);
+    let first = reader.frames("a", T, T + 1, None, 1).unwrap();
     for at_us in [T, T + 3] {
         assert_eq!(
-            reader.nearest("a", at_us).await.unwrap().as_ref(),
+            reader.nearest("a", at_us).unwrap().as_ref(),
             first.first(),
             "the one that arrived first"
         );
@@ -92,7 +91,7 @@ async fn nearest_is_found_on_either_side_and_ties_go_to_the_earlier() {
 #[tokio::test]
 async fn pages_of_any_size_give_every_frame_once() {
     let (_dir, reader) = recorded(&[("a", &[&[0, 5, 5, 3], &[5, 5, 9], &[3, 12]])]).await;
-    let whole = reader.frames("a", T + 3, T + 12, None, 100).await.unwrap();
+    let whole = reader.frames("a", T + 3, T + 12, None, 100).unwrap();
     assert_eq!(
         whole
             .iter()
@@ -105,7 +104,6 @@ async fn pages_of_any_size_give_every_frame_once() {
         loop {
             let page = reader
                 .frames("a", T + 3, T + 12, pages.last(), limit)
-                .await
                 .unwrap();
             if page.is_empty() {
                 break;
@@ -260,7 +258,7 @@ async fn gaps_that_touch_a_span_are_found() {
 #[tokio::test]
 async fn payload_of_a_row_that_lies_is_an_error() {
     let (dir, reader) = recorded(&[("a", &[&[0]])]).await;
-    let row = reader.nearest("a", T).await.unwrap().unwrap();
+    let row = reader.nearest("a", T).unwrap().unwrap();
     assert_eq!(reader.payload(&row).unwrap(), b"a picture");
     std::fs::write(dir.path().join("secret"), "secret").unwrap();
     for lie in [
@@ -327,7 +325,7 @@ async fn a_page_of_a_damaged_index_says_what_to_do() {
     std::fs::write(&path, bytes).unwrap();
 
     let reader = Reader::open(dir.path()).await.unwrap();
-    let page = reader.frames("a", T, T + 2_000, None, 2_000).await;
+    let page = reader.frames("a", T, T + 2_000, None, 2_000);
     assert!(
         matches!(page, Err(Error::MalformedIndex { .. })),
         "{page:?}"
@@ -508,7 +506,7 @@ async fn documentation_names_every_table_column_and_gap_reason() {
 #[tokio::test]
 async fn frames_are_read_where_nothing_may_be_written_whatever_the_directory_is_called() {
     let (dir, reader) = recorded(&[("a", &[&[0]])]).await;
-    let found = reader.nearest("a", 0).await.unwrap();
+    let found = reader.nearest("a", 0).unwrap();
     assert!(found.is_some());
     let odd = dir.path().join("50% of #1?immutable=0");
     std::fs::create_dir(&odd).unwrap();

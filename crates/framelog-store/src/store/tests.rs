@@ -85,10 +85,9 @@ fn picture(captured_us: i64, length: usize) -> Frame {
     }
 }
 
-async fn frames(reader: &Reader, camera: &str) -> Vec<FrameRow> {
+fn frames(reader: &Reader, camera: &str) -> Vec<FrameRow> {
     reader
         .frames(camera, i64::MIN, i64::MAX, None, u32::MAX)
-        .await
         .unwrap()
 }
 
@@ -120,11 +119,7 @@ async fn stored(path: &Path, camera: &str) -> Vec<(i64, String)> {
             String::from_utf8(reader.payload(&frame).unwrap()).unwrap(),
         )
     };
-    frames(&reader, camera)
-        .await
-        .into_iter()
-        .map(text)
-        .collect()
+    frames(&reader, camera).into_iter().map(text).collect()
 }
 
 /// What stands before the first frame of a file, bytes.
@@ -206,7 +201,7 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
     assert_eq!(stored(dir.path(), "front-door").await, expected);
     let reader = Reader::open(dir.path()).await.unwrap();
     assert_eq!(reader.cameras().await.unwrap(), ["front-door"]);
-    let rows = frames(&reader, "front-door").await;
+    let rows = frames(&reader, "front-door");
     let kinds: Vec<_> = rows
         .iter()
         .map(|row| (row.clock.name(), row.complete, row.received_us - T))
@@ -246,9 +241,9 @@ async fn rows_are_committed_while_recording_goes_on() {
     let log = store.camera("a").await.unwrap();
     log.append(frame(T, "one"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+    wait_for(async || !frames(&reader, "a").is_empty()).await;
     log.append(frame(T + 1, "two"), false).unwrap();
-    wait_for(async || frames(&reader, "a").await.len() == 2).await;
+    wait_for(async || frames(&reader, "a").len() == 2).await;
     let segments = all_segments(&reader).await;
     assert_eq!(segments.len(), 1);
     assert_eq!((segments[0].frames, segments[0].open), (2, true));
@@ -264,7 +259,7 @@ async fn a_picture_with_a_flipped_bit_is_told_and_never_shown() {
     log.append(frame(T + 1, "two"), false).unwrap();
     store.close().await.unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    let rows = frames(&reader, "a").await;
+    let rows = frames(&reader, "a");
     let file = dir.path().join(&rows[0].path);
     let mut bytes = fs::read(&file).unwrap();
     bytes[rows[0].offset as usize] ^= 1;
@@ -344,12 +339,7 @@ async fn absurd_times_are_exact_in_the_index_and_harmless_in_paths() {
     assert_eq!(found, times[..4], "a span does not hold its end");
     let reader = Reader::open(dir.path()).await.unwrap();
     assert_eq!(
-        reader
-            .nearest("a", i64::MAX)
-            .await
-            .unwrap()
-            .unwrap()
-            .captured_us,
+        reader.nearest("a", i64::MAX).unwrap().unwrap().captured_us,
         i64::MAX
     );
     let captured: Vec<Option<String>> = sqlx::query_scalar(
@@ -402,18 +392,18 @@ async fn recording_goes_on_in_a_new_file_when_someone_deletes_the_open_one() {
     let log = store.camera("a").await.unwrap();
     log.append(frame(T, "gone"), true).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+    wait_for(async || !frames(&reader, "a").is_empty()).await;
     std::fs::remove_dir_all(dir.path().join("footage")).unwrap();
     let mut after = 0;
     wait_for(async || {
         after += 1;
         log.append(frame(T + after, "after"), false).unwrap();
-        let rows = frames(&reader, "a").await;
+        let rows = frames(&reader, "a");
         rows.iter().any(|row| reader.payload(row).is_ok())
     })
     .await;
     store.close().await.unwrap();
-    let rows = frames(&reader, "a").await;
+    let rows = frames(&reader, "a");
     assert_eq!(rows.len(), 1 + after as usize);
     let readable = |row: &FrameRow| reader.payload(row).is_ok();
     let lost = rows.iter().position(readable).unwrap();
@@ -678,10 +668,8 @@ async fn gap_and_segment_left_open_by_a_crash_are_closed_at_the_next_start() {
     a.open_gap(started_us, GapReason::Unreachable, "");
     b.append(frame(started_us, "one"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || {
-        !frames(&reader, "b").await.is_empty() && !gaps(dir.path(), "a").await.is_empty()
-    })
-    .await;
+    wait_for(async || !frames(&reader, "b").is_empty() && !gaps(dir.path(), "a").await.is_empty())
+        .await;
     drop(store); // no clean end
 
     let alive_us: i64 = sqlx::query_scalar("SELECT alive_us FROM sessions")
@@ -909,9 +897,9 @@ async fn rows_wait_for_a_failing_sync_and_are_committed_after_it() {
     sync_fails.store(true, SeqCst);
     log.append(picture(T, 100), false).unwrap();
     wait_for(async || log.counters().stored_frames == 1).await;
-    assert_eq!(frames(&reader, "a").await, []);
+    assert_eq!(frames(&reader, "a"), []);
     sync_fails.store(false, SeqCst);
-    wait_for(async || frames(&reader, "a").await.len() == 1).await;
+    wait_for(async || frames(&reader, "a").len() == 1).await;
     store.close().await.unwrap();
     assert_eq!(gaps(dir.path(), "a").await, [], "nothing was lost");
 }
@@ -934,7 +922,7 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         let log = store.camera("a").await.unwrap();
         let reader = Reader::open(dir.path()).await.unwrap();
         log.append(picture(T, 5000), true).unwrap();
-        wait_for(async || frames(&reader, "a").await.len() == 1).await;
+        wait_for(async || frames(&reader, "a").len() == 1).await;
         // Each frame is some 5,200 bytes: the last of four are not on the disk.
         loses_from.store(opening_len() + 5300 * (4 - loses), SeqCst);
         sync_fails.store(true, SeqCst);
@@ -969,7 +957,6 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         store.close().await.unwrap();
 
         let found: Vec<i64> = frames(&reader, "a")
-            .await
             .iter()
             .map(|row| row.captured_us)
             .collect();
@@ -1196,7 +1183,7 @@ async fn all_that_is_made_belongs_to_the_owner_of_the_directory() {
     let gate = store.camera("gate").await.unwrap();
     gate.append(picture(T, 1_000), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    while frames(&reader, "gate").await.is_empty() {
+    while frames(&reader, "gate").is_empty() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     // The directory, the index, its log and shared memory, identity, lock, reserve, footage, camera, date, segment.

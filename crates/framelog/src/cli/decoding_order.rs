@@ -7,12 +7,12 @@ use framelog_store::{Error, Reader};
 const PAGE_FRAMES: u32 = 500;
 
 /// All frames of a segment.
-pub async fn of_segment(reader: &Reader, segment: &SegmentRow) -> Result<Vec<FrameRow>, Error> {
-    since(reader, segment, segment.started_us, 0).await
+pub fn of_segment(reader: &Reader, segment: &SegmentRow) -> Result<Vec<FrameRow>, Error> {
+    since(reader, segment, segment.started_us, 0)
 }
 
 /// The frames of a segment that were captured then or later, and lie at this offset or behind it.
-pub async fn since(
+pub fn since(
     reader: &Reader,
     segment: &SegmentRow,
     from_us: i64,
@@ -22,14 +22,10 @@ pub async fn since(
     let is_wanted =
         |frame: &FrameRow| frame.segment_id == segment.id && frame.offset >= from_offset;
     let mut frames = Vec::new();
-    let mut page = reader
-        .frames(&segment.camera, from_us, to_us, None, PAGE_FRAMES)
-        .await?;
+    let mut page = reader.frames(&segment.camera, from_us, to_us, None, PAGE_FRAMES)?;
     while let Some(last) = page.last().cloned() {
         frames.extend(page.into_iter().filter(is_wanted));
-        page = reader
-            .frames(&segment.camera, from_us, to_us, Some(&last), PAGE_FRAMES)
-            .await?;
+        page = reader.frames(&segment.camera, from_us, to_us, Some(&last), PAGE_FRAMES)?;
     }
     frames.sort_by_key(|frame| frame.offset);
     Ok(frames)
@@ -57,7 +53,7 @@ pub async fn up_to(reader: &Reader, frame: &FrameRow) -> Result<Vec<FrameRow>, E
     else {
         return Ok(vec![frame.clone()]);
     };
-    let mut frames = of_segment(reader, segment).await?;
+    let mut frames = of_segment(reader, segment)?;
     frames.retain(|before| before.offset <= frame.offset);
     let start = frames.iter().rposition(|frame| frame.keyframe);
     frames.drain(..start.unwrap_or(0));

@@ -72,7 +72,6 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     known_camera::require(&reader, &args.camera).await?;
     let first = reader
         .frames(&args.camera, args.from, to_us, None, 1)
-        .await
         .map_err(Failure::failed)?;
     if first.is_empty() {
         return Err(nothing_there(&reader, &args, to_us).await);
@@ -104,8 +103,8 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     };
     let progress = Progress::over(args.from, to_us);
     let copied = match codec {
-        Codec::Mjpeg => export.copy(&progress).await,
-        _ => export.copy_decodable(codec, &segments, &progress).await,
+        Codec::Mjpeg => export.copy(&progress),
+        _ => export.copy_decodable(codec, &segments, &progress),
     };
     progress.finish();
     copied?;
@@ -138,7 +137,7 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    async fn copy(&mut self, progress: &Progress) -> Result<(), Failure> {
+    fn copy(&mut self, progress: &Progress) -> Result<(), Failure> {
         let mut after = None;
         loop {
             let page = self.reader.frames(
@@ -148,7 +147,7 @@ impl Export<'_> {
                 after.as_ref(),
                 PAGE_FRAMES,
             );
-            let page = page.await.map_err(Failure::failed)?;
+            let page = page.map_err(Failure::failed)?;
             let Some(last) = page.last() else {
                 return Ok(());
             };
@@ -161,14 +160,14 @@ impl Export<'_> {
     }
 
     /// Segment by segment, in the order of decoding, from the last keyframe before the span on.
-    async fn copy_decodable(
+    fn copy_decodable(
         &mut self,
         codec: Codec,
         segments: &[SegmentRow],
         progress: &Progress,
     ) -> Result<(), Failure> {
         for segment in segments {
-            let frames = decoding_order::of_segment(self.reader, segment).await;
+            let frames = decoding_order::of_segment(self.reader, segment);
             let frames = frames.map_err(Failure::failed)?;
             let frames = decoding_order::needed(frames, self.args.from, self.to_us);
             let Some(first) = frames.first() else {
@@ -300,7 +299,7 @@ async fn nothing_there(reader: &Reader, args: &Args, to_us: i64) -> Failure {
     };
     let from = time::format(args.from, args.utc);
     let to = time::format(to_us, args.utc);
-    let there_is = known_camera::footage(reader, camera, args.utc).await;
+    let there_is = known_camera::footage(reader, camera, args.utc);
     Failure::failed(format!(
         "{camera}: no footage from {from} to {to}{removed}; {there_is} (`framelog find {camera}` lists it)"
     ))

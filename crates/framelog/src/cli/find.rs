@@ -141,7 +141,7 @@ impl Listing {
         }
         let width = cameras.iter().map(String::len).max().unwrap_or(0);
         let any = if self.args.frames {
-            self.write_frames(reader, cameras, width, out).await?
+            self.write_frames(reader, cameras, width, out)?
         } else {
             self.write_items(reader, cameras, width, out).await?
         };
@@ -233,7 +233,7 @@ impl Listing {
         Ok(!items.is_empty())
     }
 
-    async fn write_frames(
+    fn write_frames(
         &mut self,
         reader: &Reader,
         cameras: &[String],
@@ -243,7 +243,7 @@ impl Listing {
         let mut pages = Vec::with_capacity(cameras.len());
         for camera in cameras {
             let mut pages_of = FramePages::new(camera, self.from_us, self.to_us);
-            pages_of.fill(reader).await?;
+            pages_of.fill(reader)?;
             pages.push(pages_of);
         }
         let mut any = false;
@@ -263,7 +263,7 @@ impl Listing {
                 && pages_of.page.is_empty()
             {
                 pages_of.last = Some(frame);
-                pages_of.fill(reader).await?;
+                pages_of.fill(reader)?;
             }
         }
         Ok(any)
@@ -308,7 +308,7 @@ impl<'c> FramePages<'c> {
         }
     }
 
-    async fn fill(&mut self, reader: &Reader) -> Result<(), framelog_store::Error> {
+    fn fill(&mut self, reader: &Reader) -> Result<(), framelog_store::Error> {
         self.page = reader
             .frames(
                 self.camera,
@@ -316,8 +316,7 @@ impl<'c> FramePages<'c> {
                 self.to_us,
                 self.last.as_ref(),
                 PAGE_FRAMES,
-            )
-            .await?
+            )?
             .into();
         Ok(())
     }

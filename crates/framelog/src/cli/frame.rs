@@ -52,7 +52,6 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     }
     let nearest = reader
         .nearest(&args.camera, args.time)
-        .await
         .map_err(Failure::failed)?;
     let Some(frame) = nearest else {
         return Err(no_footage(&reader, &args).await);

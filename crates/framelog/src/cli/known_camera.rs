@@ -20,10 +20,10 @@ pub async fn require(reader: &Reader, camera: &str) -> Result<(), Failure> {
 }
 
 /// From when to when there is footage of it, in words.
-pub async fn footage(reader: &Reader, camera: &str, utc: bool) -> String {
-    let first = reader.frames(camera, i64::MIN, i64::MAX, None, 1).await;
+pub fn footage(reader: &Reader, camera: &str, utc: bool) -> String {
+    let first = reader.frames(camera, i64::MIN, i64::MAX, None, 1);
     let first = first.ok().and_then(|mut page| page.pop());
-    let last = reader.nearest(camera, i64::MAX).await.ok().flatten();
+    let last = reader.nearest(camera, i64::MAX).ok().flatten();
     match (first, last) {
         (Some(first), Some(last)) => format!(
             "there is footage from {} to {}",

@@ -99,7 +99,7 @@ async fn require_footage(
     if !is_over || !segments.map_err(Failure::failed)?.is_empty() {
         return Ok(());
     }
-    let there_is = known_camera::footage(reader, camera, utc).await;
+    let there_is = known_camera::footage(reader, camera, utc);
     let (from, to) = (time::format(from_us, utc), time::format(to_us, utc));
     Err(Failure::failed(format!(
         "{camera}: nothing to protect from {from} to {to}; {there_is}"

@@ -196,7 +196,7 @@ impl Position {
         reader: &Reader,
         camera: &str,
     ) -> Result<(), framelog_store::Error> {
-        let Some(newest) = reader.nearest(camera, i64::MAX).await? else {
+        let Some(newest) = reader.nearest(camera, i64::MAX)? else {
             return Ok(());
         };
         if let Some(segment) = reader
@@ -205,8 +205,7 @@ impl Position {
             .last()
         {
             self.enter(segment.id);
-            self.new_frames(reader, segment)
-                .await?
+            self.new_frames(reader, segment)?
                 .iter()
                 .for_each(|frame| self.pass(frame));
         }
@@ -225,7 +224,7 @@ impl Position {
             if segment.id != self.segment_id {
                 self.enter(segment.id);
             }
-            for frame in self.new_frames(reader, &segment).await? {
+            for frame in self.new_frames(reader, &segment)? {
                 self.write(reader, &frame, out)?;
                 self.pass(&frame);
                 got_any = true;
@@ -250,7 +249,7 @@ impl Position {
     /// The segment's frames that are not done, in the order in which they were stored.
     ///
     /// The index is in order of capture. Stamps may go back within a segment, so frames from a little earlier are looked at again.
-    async fn new_frames(
+    fn new_frames(
         &self,
         reader: &Reader,
         segment: &SegmentRow,
@@ -258,7 +257,7 @@ impl Position {
         let from_us = self.captured_us.map_or(segment.started_us, |captured_us| {
             captured_us.saturating_sub(SLACK_US)
         });
-        decoding_order::since(reader, segment, from_us, self.next_offset).await
+        decoding_order::since(reader, segment, from_us, self.next_offset)
     }
 
     fn write(

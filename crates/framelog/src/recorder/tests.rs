@@ -119,7 +119,7 @@ async fn left(frames: Vec<Came>) -> (Vec<i64>, usize, Vec<GapRow>) {
     store.close().await.unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     let (from, to) = (i64::MIN, i64::MAX);
-    let mut captured: Vec<_> = reader.frames("gate", from, to, None, 100).await.unwrap();
+    let mut captured: Vec<_> = reader.frames("gate", from, to, None, 100).unwrap();
     captured.sort_by_key(|frame| (frame.segment_id, frame.offset));
     let captured = captured.iter().map(|frame| frame.captured_us - NOW);
     let segments = reader.segments(None, from, to).await.unwrap().len();

@@ -74,7 +74,7 @@ async fn frames_beyond_the_index_are_found_with_all_they_had() {
     let log = store.camera("a").await.unwrap();
     log.append(frame(T, "one"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+    wait_for(async || !frames(&reader, "a").is_empty()).await;
     store.index.abort();
     let more = [
         frame(T + 1, "two"),
@@ -98,7 +98,6 @@ async fn frames_beyond_the_index_are_found_with_all_they_had() {
     reopen(dir.path()).await;
     let reader = Reader::open(dir.path()).await.unwrap();
     let found: Vec<_> = frames(&reader, "a")
-        .await
         .into_iter()
         .map(|row| {
             let lag_us = row.received_us - row.captured_us;
@@ -200,10 +199,7 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed() {
         b.append(frame(T + n as i64, text), false).unwrap();
     }
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || {
-        frames(&reader, "a").await.len() == 3 && frames(&reader, "b").await.len() == 3
-    })
-    .await;
+    wait_for(async || frames(&reader, "a").len() == 3 && frames(&reader, "b").len() == 3).await;
     kill(store).await;
     let [in_a, in_b] = &files(dir.path())[..] else {
         panic!("one file each");
@@ -237,10 +233,10 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed_though_the_disk_is_synced
             .unwrap();
     }
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || frames(&reader, "a").await.len() == 6).await;
+    wait_for(async || frames(&reader, "a").len() == 6).await;
     kill(store).await;
     // Of both the second frame's bytes never reached the disk; the last one's did.
-    for row in frames(&reader, "a").await {
+    for row in frames(&reader, "a") {
         if (row.captured_us - now_us) % 3 == 1 {
             let path = dir.path().join(&row.path);
             let file = fs::File::options().write(true).open(path).unwrap();
@@ -250,7 +246,6 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed_though_the_disk_is_synced
     }
     reopen(dir.path()).await; // syncs every 20 ms
     let kept: Vec<_> = frames(&reader, "a")
-        .await
         .iter()
         .map(|row| row.captured_us - now_us)
         .collect();
@@ -336,7 +331,7 @@ async fn pictures_in_files_of_their_own_are_found_unless_they_are_torn() {
     }
     Store::open(options).await.unwrap().close().await.unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    let rows = frames(&reader, "a").await;
+    let rows = frames(&reader, "a");
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].captured_us, rows[0].length), (T, 7));
     assert_eq!(files(dir.path()), written[..1]);
@@ -361,7 +356,7 @@ async fn pictures_in_files_of_their_own_that_a_power_cut_took_lose_their_rows() 
         log.append(picture, false).unwrap();
     }
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || frames(&reader, "a").await.len() == 5).await;
+    wait_for(async || frames(&reader, "a").len() == 5).await;
     kill(store).await;
     // Of one nothing reached the disk, of one its entry alone, of one a part, of one its length alone.
     let written = files(dir.path());
@@ -371,7 +366,6 @@ async fn pictures_in_files_of_their_own_that_a_power_cut_took_lose_their_rows() 
     write_unsealed(&written[3], &[0; 1004]);
     Store::open(options).await.unwrap().close().await.unwrap();
     let kept: Vec<_> = frames(&reader, "a")
-        .await
         .iter()
         .map(|row| row.captured_us - now_us)
         .collect();
@@ -421,7 +415,7 @@ async fn nothing_is_found_before_and_after_what_a_killed_run_left_is_put_right()
         };
         log.append(picture(), false).unwrap();
         let reader = Reader::open(dir.path()).await.unwrap();
-        wait_for(async || !frames(&reader, "a").await.is_empty()).await;
+        wait_for(async || !frames(&reader, "a").is_empty()).await;
         store.index.abort();
         for n in 1..10 {
             let captured_us = now_us + n;
@@ -439,7 +433,7 @@ async fn nothing_is_found_before_and_after_what_a_killed_run_left_is_put_right()
 
         assert_eq!(findings(dir.path()).await, [], "{layout:?}, as it was left");
         Store::open(options).await.unwrap().close().await.unwrap();
-        assert_eq!(frames(&reader, "a").await.len(), 9);
+        assert_eq!(frames(&reader, "a").len(), 9);
         assert_eq!(findings(dir.path()).await, [], "{layout:?}, put right");
     }
 }

@@ -531,11 +531,11 @@ async fn record(storage: &Path, log: &CameraLog, seconds: std::ops::Range<i64>) 
         log.append(frame(captured_us, &text), second % 10 == 0)
             .unwrap();
         if second % 20 == 19 {
-            let is_committed = async || {
-                let newest = reader.nearest("a", captured_us).await.unwrap();
+            let is_committed = || {
+                let newest = reader.nearest("a", captured_us).unwrap();
                 newest.is_some_and(|frame| frame.captured_us == captured_us)
             };
-            wait_for(async || log.counters().dropped_disk_full > 0 || is_committed().await).await;
+            wait_for(async || log.counters().dropped_disk_full > 0 || is_committed()).await;
             assert_eq!(log.counters().dropped_disk_full, 0, "at {second} s");
         }
     }

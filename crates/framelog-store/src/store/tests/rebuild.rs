@@ -387,7 +387,7 @@ async fn old_footage_precedes_what_was_recorded_before_a_crash_put_the_rest_off(
     let now_us = wall::now_us();
     log.append(frame(now_us, "new"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
-    wait_for(async || frames(&reader, "b").await.len() == 31).await;
+    wait_for(async || frames(&reader, "b").len() == 31).await;
     kill(store).await;
     // As it would be if the crash had come after the first segment.
     let order = async || -> Vec<(i64, bool)> {
