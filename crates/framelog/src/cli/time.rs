@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use chrono::{
-    DateTime, Datelike as _, Days, FixedOffset, Local, MappedLocalTime, NaiveDate, NaiveDateTime,
-    NaiveTime, SecondsFormat, TimeDelta, TimeZone, Timelike as _, Utc, Weekday,
-};
+use chrono::{DateTime, Local, SecondsFormat, TimeZone};
 
+use crate::config::units::{UnitError, parse_duration};
 use crate::wall::now_us;
 
 mod end;
+mod moment;
 
 pub use end::{End, end_argument};
+use moment::Moment;
 
 /// What [`parse`] reads, for help texts and errors.
 pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local time), \"10:00\" (today), \"yesterday 10pm\", \"10:00 last tuesday\", \"tomorrow\", \"-5min\", \"5 min ago\", \"@1795341600\" (Unix seconds) or \"now\"; after --to also \"+10min\", from --from on";
@@ -75,7 +75,7 @@ pub fn parse<Z: TimeZone>(text: &str, now_us: i64, zone: &Z) -> Result<i64, Time
     }
     let ago = lower.strip_prefix('-').or(lower.strip_suffix(" ago"));
     if let Some(ago_us) = ago.and_then(read_span) {
-        return i64::try_from(i128::from(now_us) - ago_us).map_err(|_| too_far());
+        return (ago_us.and_then(|us| now_us.checked_sub(us))).ok_or_else(too_far);
     }
     let moment = Moment::read(&lower).ok_or_else(|| TimeError::Unreadable {
         text: text.to_owned(),
@@ -135,264 +135,21 @@ fn read_unix(text: &str) -> Option<Option<i64>> {
     Some(us)
 }
 
-/// Reads `5min`, `90s`, `1h30m` as microseconds.
-fn read_span(text: &str) -> Option<i128> {
-    let (number, rest) = split_while(text.trim_start(), u8::is_ascii_digit);
-    let (unit, rest) = split_while(rest.trim_start(), u8::is_ascii_alphabetic);
-    let us = i128::from(number.parse::<u64>().ok()?) * unit_us(unit)?;
-    if rest.is_empty() {
-        Some(us)
-    } else {
-        Some(us + read_span(rest)?)
+/// Reads `5min`, `90s`, `1h30m` as microseconds; `Some(None)` if it is too long.
+fn read_span(text: &str) -> Option<Option<i64>> {
+    match parse_duration(text) {
+        Ok(span) => Some(i64::try_from(span.as_micros()).ok()),
+        Err(UnitError::TooLarge(_)) => Some(None),
+        Err(_) => None,
     }
-}
-
-/// Splits off the bytes that are `wanted`; they must be ASCII.
-fn split_while(text: &str, wanted: impl Fn(&u8) -> bool) -> (&str, &str) {
-    text.split_at(text.bytes().take_while(|byte| wanted(byte)).count())
-}
-
-/// A unit of time in microseconds.
-fn unit_us(name: &str) -> Option<i128> {
-    let seconds = match name {
-        "s" | "sec" | "second" | "seconds" => 1,
-        "m" | "min" | "minute" | "minutes" => 60,
-        "h" | "hour" | "hours" => 3_600,
-        "d" | "day" | "days" => 86_400,
-        "w" | "week" | "weeks" => 7 * 86_400,
-        _ => return None,
-    };
-    Some(seconds * 1_000_000)
-}
-
-/// Which day a person means.
-#[derive(Clone, Copy, Debug)]
-enum Day {
-    Date(NaiveDate),
-    Today,
-    Yesterday,
-    Tomorrow,
-    Latest { weekday: Weekday, not_today: bool },
-}
-
-/// A day, a time of that day, and the offset from UTC, as far as they were written.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    day: Day,
-    time: Option<NaiveTime>,
-    offset: Option<FixedOffset>,
-}
-
-impl Moment {
-    /// Reads lower-case text, in whichever order.
-    fn read(text: &str) -> Option<Self> {
-        let words: Vec<&str> = (text.split_whitespace())
-            .filter(|word| !matches!(*word, "at" | "on"))
-            .collect();
-        (0..words.len().max(1))
-            .map(|first| [&words[first..], &words[..first]].concat().join(" "))
-            .find_map(|text| Self::read_day_first(&text))
-    }
-
-    fn read_day_first(text: &str) -> Option<Self> {
-        let (day, rest) = read_day(text)?;
-        if rest.is_empty() {
-            return Some(Self {
-                day,
-                time: None,
-                offset: None,
-            });
-        }
-        let (time, offset) = split_offset(rest)?;
-        Some(Self {
-            day,
-            time: Some(read_time(time)?),
-            offset,
-        })
-    }
-
-    /// `None` if the date is beyond the calendar.
-    fn resolve<Z: TimeZone>(self, now: DateTime<Utc>, zone: &Z) -> Option<Result<i64, TimeError>> {
-        let date = self.date(now.with_timezone(zone).naive_local())?;
-        Some(match self.time {
-            Some(time) => instant(date.and_time(time), zone),
-            None => beginning(date, zone),
-        })
-    }
-
-    fn date(self, now: NaiveDateTime) -> Option<NaiveDate> {
-        let today = now.date();
-        let days_back = match self.day {
-            Day::Date(date) => return Some(date),
-            Day::Today => 0,
-            Day::Yesterday => 1,
-            Day::Tomorrow => return today.checked_add_days(Days::new(1)),
-            Day::Latest { weekday, not_today } => {
-                let days_back = today.weekday().days_since(weekday);
-                let to_come = self.time.is_some_and(|time| time > now.time());
-                if days_back == 0 && (not_today || to_come) {
-                    7
-                } else {
-                    days_back
-                }
-            }
-        };
-        today.checked_sub_days(Days::new(u64::from(days_back)))
-    }
-}
-
-/// Splits off the day; without one it is today.
-fn read_day(text: &str) -> Option<(Day, &str)> {
-    if let Some((date, rest)) = text.split_at_checked(10)
-        && let Some(date) = read_date(date)
-    {
-        let rest = if rest.is_empty() {
-            rest
-        } else {
-            rest.strip_prefix(['t', ' ', '_'])?.trim_start()
-        };
-        return Some((Day::Date(date), rest));
-    }
-    let (word, rest) = split_while(text, u8::is_ascii_alphabetic);
-    let rest = rest.trim_start();
-    match word {
-        "" if rest.is_empty() => None,
-        "" => Some((Day::Today, rest)),
-        "today" => Some((Day::Today, rest)),
-        "yesterday" => Some((Day::Yesterday, rest)),
-        "tomorrow" => Some((Day::Tomorrow, rest)),
-        "last" => {
-            let (word, rest) = split_while(rest, u8::is_ascii_alphabetic);
-            Some((
-                Day::Latest {
-                    weekday: word.parse().ok()?,
-                    not_today: true,
-                },
-                rest.trim_start(),
-            ))
-        }
-        _ => match word.parse() {
-            Ok(weekday) => Some((
-                Day::Latest {
-                    weekday,
-                    not_today: false,
-                },
-                rest,
-            )),
-            Err(_) => Some((Day::Today, text)), // noon
-        },
-    }
-}
-
-/// Reads the spellings of a date that everybody reads alike.
-fn read_date(text: &str) -> Option<NaiveDate> {
-    ["%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y"]
-        .iter()
-        .find_map(|form| NaiveDate::parse_from_str(text, form).ok())
-}
-
-/// Splits `z`, `utc` or `+01:00` off a time of day.
-fn split_offset(text: &str) -> Option<(&str, Option<FixedOffset>)> {
-    let utc = ["z", "utc", "gmt"];
-    if let Some(time) = utc.iter().find_map(|name| text.strip_suffix(name)) {
-        return Some((time.trim_end(), Some(FixedOffset::east_opt(0)?)));
-    }
-    let Some(sign) = text.rfind(['+', '-']) else {
-        return Some((text, None));
-    };
-    let (time, offset) = text.split_at(sign);
-    Some((time.trim_end(), Some(offset.parse().ok()?)))
-}
-
-/// Reads `10:00`, `10:00:05` and `10:00:05.123456`, digits beyond microseconds cut off; `10pm` and the like; `noon` and `midnight`.
-fn read_time(text: &str) -> Option<NaiveTime> {
-    let noon = NaiveTime::from_hms_opt(12, 0, 0)?;
-    let half = |half: &str| text.strip_suffix(half).map(str::trim_end);
-    match (text, half("am"), half("pm")) {
-        ("noon", ..) => Some(noon),
-        ("midnight", ..) => Some(NaiveTime::MIN),
-        (_, Some(time), _) => read_half_day(time),
-        (_, _, Some(time)) => Some(read_half_day(time)? + TimeDelta::hours(12)),
-        _ => read_clock(text),
-    }
-}
-
-/// Reads a time of the clock with twelve hours, as one before noon.
-fn read_half_day(text: &str) -> Option<NaiveTime> {
-    let time = match text.contains(':') {
-        true => read_clock(text),
-        false => NaiveTime::from_hms_opt(two_digits(text)?, 0, 0),
-    }?;
-    match time.hour12() {
-        _ if !(1..=12).contains(&time.hour()) => None,
-        (_, 12) => Some(time - TimeDelta::hours(12)),
-        _ => Some(time),
-    }
-}
-
-fn read_clock(text: &str) -> Option<NaiveTime> {
-    let (clock, fraction) = match text.split_once('.') {
-        Some((clock, fraction)) => (clock, Some(fraction)),
-        None => (text, None),
-    };
-    let fields: Vec<u32> = clock.split(':').map(two_digits).collect::<Option<_>>()?;
-    match (fields.as_slice(), fraction) {
-        (&[hour, minute], None) => NaiveTime::from_hms_opt(hour, minute, 0),
-        (&[hour, minute, second], None) => NaiveTime::from_hms_opt(hour, minute, second),
-        (&[hour, minute, second], Some(fraction)) => {
-            NaiveTime::from_hms_micro_opt(hour, minute, second, micros(fraction)?)
-        }
-        _ => None,
-    }
-}
-
-/// Reads one or two digits.
-fn two_digits(text: &str) -> Option<u32> {
-    let digits = matches!(text.len(), 1 | 2) && text.bytes().all(|byte| byte.is_ascii_digit());
-    if digits { text.parse().ok() } else { None }
-}
-
-/// Reads the digits after the point as microseconds.
-fn micros(fraction: &str) -> Option<u32> {
-    if fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    format!("{fraction:0<6}").get(..6)?.parse().ok()
-}
-
-/// The one instant that a local time names.
-fn instant<Z: TimeZone>(local: NaiveDateTime, zone: &Z) -> Result<i64, TimeError> {
-    let rfc3339 = |at: DateTime<Z>| {
-        at.fixed_offset()
-            .to_rfc3339_opts(SecondsFormat::AutoSi, true)
-    };
-    let written = || local.format("%Y-%m-%dT%H:%M:%S%.f").to_string();
-    match zone.from_local_datetime(&local) {
-        MappedLocalTime::Single(at) => Ok(at.timestamp_micros()),
-        MappedLocalTime::Ambiguous(first, second) => Err(TimeError::Twice {
-            local: written(),
-            first: rfc3339(first),
-            second: rfc3339(second),
-        }),
-        MappedLocalTime::None => Err(TimeError::Skipped { local: written() }),
-    }
-}
-
-/// The first instant of a day, which is not midnight where the clocks are put forward at midnight.
-fn beginning<Z: TimeZone>(date: NaiveDate, zone: &Z) -> Result<i64, TimeError> {
-    let midnight = date.and_time(NaiveTime::MIN);
-    (0..24 * 4)
-        .filter_map(|quarter| midnight.checked_add_signed(TimeDelta::minutes(15 * quarter)))
-        .find_map(|local| zone.from_local_datetime(&local).earliest())
-        .map(|at| at.timestamp_micros())
-        .ok_or_else(|| TimeError::Skipped {
-            local: date.to_string(),
-        })
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::{MappedLocalTime as LocalResult, Offset as _};
+    use chrono::{
+        FixedOffset, MappedLocalTime as LocalResult, NaiveDate, NaiveDateTime, NaiveTime,
+        Offset as _, Utc,
+    };
     use proptest::prelude::*;
 
     use super::*;
@@ -494,6 +251,7 @@ mod tests {
             ("-1h 30m", "2026-11-22T09:00:00+01:00"),
             ("5 min ago", "2026-11-22T10:25:00+01:00"),
             ("2 days ago", "2026-11-20T10:30:00+01:00"),
+            ("1.5 hours ago", "2026-11-22T09:00:00+01:00"),
             ("10:02 last Tuesday", "2026-11-17T10:02:00+01:00"),
             ("last Tuesday at 10:02", "2026-11-17T10:02:00+01:00"),
             ("10:02 2026-11-21", "2026-11-21T10:02:00+01:00"),
@@ -581,7 +339,7 @@ mod tests {
             Ok(us("2026-03-28T23:00:00Z"))
         );
         assert_eq!(
-            beginning(NaiveDate::from_ymd_opt(2026, 10, 25).unwrap(), &Utc),
+            parse("2026-10-25", NOW, &Utc),
             Ok(us("2026-10-25T00:00:00Z"))
         );
         assert_eq!(

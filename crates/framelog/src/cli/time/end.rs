@@ -42,11 +42,9 @@ pub fn end_argument(text: &str) -> Result<End, TimeError> {
 fn read<Z: TimeZone>(text: &str, now_us: i64, zone: &Z) -> Result<End, TimeError> {
     let lower = text.trim().to_ascii_lowercase();
     match lower.strip_prefix('+').and_then(read_span) {
-        Some(span_us) => i64::try_from(span_us)
-            .map(End::After)
-            .map_err(|_| TimeError::TooFar {
-                text: text.to_owned(),
-            }),
+        Some(span_us) => span_us.map(End::After).ok_or_else(|| TimeError::TooFar {
+            text: text.to_owned(),
+        }),
         None => parse(text, now_us, zone).map(End::At),
     }
 }
