@@ -16,6 +16,7 @@ mod doctor;
 mod export;
 mod find;
 mod frame;
+mod frame_pages;
 mod gop;
 mod known_camera;
 mod output;

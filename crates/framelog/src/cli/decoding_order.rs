@@ -4,7 +4,7 @@
 use framelog_store::query::{FrameRow, SegmentRow};
 use framelog_store::{Error, Reader};
 
-const PAGE_FRAMES: u32 = 500;
+use super::frame_pages::FramePages;
 
 /// All frames of a segment.
 pub fn of_segment(reader: &Reader, segment: &SegmentRow) -> Result<Vec<FrameRow>, Error> {
@@ -22,10 +22,8 @@ pub fn since(
     let is_wanted =
         |frame: &FrameRow| frame.segment_id == segment.id && frame.offset >= from_offset;
     let mut frames = Vec::new();
-    let mut page = reader.frames(&segment.camera, from_us, to_us, None, PAGE_FRAMES)?;
-    while let Some(last) = page.last().cloned() {
-        frames.extend(page.into_iter().filter(is_wanted));
-        page = reader.frames(&segment.camera, from_us, to_us, Some(&last), PAGE_FRAMES)?;
+    for frame in FramePages::of(reader, &segment.camera, from_us, to_us) {
+        frames.extend(Some(frame?).filter(is_wanted));
     }
     frames.sort_by_key(|frame| frame.offset);
     Ok(frames)

@@ -16,12 +16,11 @@ use framelog_core::frame::{Codec, Parameters};
 use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
+use super::frame_pages::FramePages;
 use super::progress::Progress;
 use super::{Failure, decoding_order, known_camera, storage, time};
 use destination::{Destination, Kind};
 use summary::Summary;
-
-const PAGE_FRAMES: u32 = 500;
 
 /// Arguments of `framelog export`.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,7 +57,7 @@ trait Sink {
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
 
-/// Exports page by page; the output has its name only when it is whole.
+/// Exports frame by frame; the output has its name only when it is whole.
 ///
 /// # Errors
 /// If nothing is in the span, the output is there already or can't be written, or some of the footage could not be read (the rest is exported).
@@ -138,25 +137,13 @@ struct Export<'a> {
 
 impl Export<'_> {
     fn copy(&mut self, progress: &Progress) -> Result<(), Failure> {
-        let mut after = None;
-        loop {
-            let page = self.reader.frames(
-                &self.args.camera,
-                self.args.from,
-                self.to_us,
-                after.as_ref(),
-                PAGE_FRAMES,
-            );
-            let page = page.map_err(Failure::failed)?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            for frame in &page {
-                self.copy_frame(frame, progress)?;
-            }
-            progress.reach(last.captured_us, self.summary.frames, self.summary.bytes);
-            after = Some(last.clone());
+        let (camera, from_us) = (&self.args.camera, self.args.from);
+        for frame in FramePages::of(self.reader, camera, from_us, self.to_us) {
+            let frame = frame.map_err(Failure::failed)?;
+            self.copy_frame(&frame, progress)?;
+            progress.reach(frame.captured_us, self.summary.frames, self.summary.bytes);
         }
+        Ok(())
     }
 
     /// Segment by segment, in the order of decoding, from the last keyframe before the span on.
