@@ -20,7 +20,7 @@ pub fn recorded(frames: &[(Frame, bool)]) -> Place {
     let storage = place.storage();
     RUNTIME.block_on(async {
         let store = Store::open(Options::new(storage)).await.expect("a store");
-        let log = store.camera("gate").await.expect("a camera");
+        let log = store.camera("gate").expect("a camera");
         for (frame, new_segment) in frames {
             log.append(frame.clone(), *new_segment).expect("room");
         }

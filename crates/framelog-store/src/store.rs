@@ -282,7 +282,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::CameraName`]; [`Error::IndexStopped`] if the index task has ended.
-    pub async fn camera(&self, name: &str) -> Result<CameraLog, Error> {
+    pub fn camera(&self, name: &str) -> Result<CameraLog, Error> {
         layout::check_camera(name)?;
         if self.index.is_finished() {
             return Err(Error::IndexStopped);
@@ -306,16 +306,17 @@ impl Store {
         Ok(log)
     }
 
-    /// Closes gaps left open by a camera that is no longer configured, so that its absence isn't counted against it: it has no
-    /// gaps until it is configured again, and then one that says so.
+    /// Marks every camera that is not among the configured as removed, at `now_us` (microseconds since the Unix epoch), and closes the gap that
+    /// it left open, so that its absence isn't counted against it: it has no gaps until it is configured again, and then one that says so. Its
+    /// footage stays. The index is told, and not waited for.
     ///
     /// # Errors
     /// [`Error::IndexStopped`] if the index task has ended.
-    pub async fn forget_open_gaps(&self, configured: &[String], now_us: i64) -> Result<(), Error> {
+    pub fn mark_others_removed(&self, configured: &[String], now_us: i64) -> Result<(), Error> {
         if self.index.is_finished() {
             return Err(Error::IndexStopped);
         }
-        let changes = self.cameras().remove_all_but(configured, now_us);
+        let changes = self.cameras().mark_others_removed(configured, now_us);
         changes
             .into_iter()
             .for_each(|change| self.changes.send(change));
@@ -569,7 +570,7 @@ impl Cameras {
         (camera.clone(), changes)
     }
 
-    fn remove_all_but(&mut self, configured: &[String], now_us: i64) -> Vec<Change> {
+    fn mark_others_removed(&mut self, configured: &[String], now_us: i64) -> Vec<Change> {
         let configured: HashSet<&str> = configured.iter().map(String::as_str).collect();
         let removed = |known: &&mut Known| {
             known.row.removed_us.is_none() && !configured.contains(&*known.row.name)

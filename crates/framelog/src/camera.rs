@@ -247,7 +247,7 @@ mod tests {
         let store = Store::open(Options::new(dir.path().to_owned()))
             .await
             .unwrap();
-        let log = store.camera("gate").await.unwrap();
+        let log = store.camera("gate").unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let camera = Camera::new("gate", CameraUrl::parse(&url).unwrap().0);

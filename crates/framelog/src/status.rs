@@ -452,7 +452,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let options = framelog_store::Options::new(dir.path().to_owned());
         let store = framelog_store::Store::open(options).await.unwrap();
-        let log = store.camera("gate").await.unwrap();
+        let log = store.camera("gate").unwrap();
         let status = Status::default();
         let camera = status.camera("gate");
         let (begin, most) = (Instant::now(), Duration::from_secs(15));

@@ -22,10 +22,10 @@ pub struct Live {
 
 impl Live {
     /// Begins to record so many cameras at 10 fps.
-    pub async fn start(store: &Store, cameras: usize, frame_bytes: usize) -> Fallible<Self> {
+    pub fn start(store: &Store, cameras: usize, frame_bytes: usize) -> Fallible<Self> {
         let mut logs = Vec::new();
         for n in 0..cameras {
-            logs.push(store.camera(&format!("live-{n}")).await?);
+            logs.push(store.camera(&format!("live-{n}"))?);
         }
         let ends = Arc::<AtomicBool>::default();
         let thread = std::thread::spawn({

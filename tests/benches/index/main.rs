@@ -77,7 +77,7 @@ async fn main() -> Fallible<()> {
 async fn write(dir: &Path, which: &str) -> Fallible<()> {
     let store = Store::open(Options::new(dir.to_owned())).await?;
     await_rest().await?;
-    let live = Live::start(&store, CAMERAS_WRITTEN, FRAME_BYTES_WRITTEN).await?;
+    let live = Live::start(&store, CAMERAS_WRITTEN, FRAME_BYTES_WRITTEN)?;
     let reader = Reader::open(dir).await?;
     sleep(START).await;
     let (rows_before, footage_before) = kept(&reader).await?;
@@ -122,7 +122,7 @@ async fn read(path: &Path, made: &Made, arguments: &Arguments) -> Fallible<()> {
     let began = Instant::now();
     let store = Store::open(Options::new(path.to_owned())).await?;
     eprintln!("start: {} ms", began.elapsed().as_millis());
-    let live = Live::start(&store, CAMERAS_BESIDE, FRAME_BYTES).await?;
+    let live = Live::start(&store, CAMERAS_BESIDE, FRAME_BYTES)?;
     let reader = Reader::open(path).await?;
     let camera = "old-0";
 
@@ -162,7 +162,7 @@ async fn read(path: &Path, made: &Made, arguments: &Arguments) -> Fallible<()> {
 
     show("append beside the queries", live.stop());
 
-    let live = Live::start(&store, CAMERAS_BESIDE, FRAME_BYTES).await?;
+    let live = Live::start(&store, CAMERAS_BESIDE, FRAME_BYTES)?;
     let rounds = arguments.rounds.div_ceil(10);
     commands::measure(path, made, rounds, &mut rng).await?;
     live.stop();
@@ -192,7 +192,7 @@ async fn remove(path: &Path, made: &Made) -> Fallible<()> {
 /// The CPU time that the index took.
 async fn record(store: &Store, made: &Made, what: &str) -> Fallible<Duration> {
     let before = Usage::now()?;
-    let live = Live::start(store, CAMERAS_BESIDE, FRAME_BYTES).await?;
+    let live = Live::start(store, CAMERAS_BESIDE, FRAME_BYTES)?;
     sleep(STEADY).await;
     let used = Usage::now()?.since(before);
     live.stop().print(made.rows, what);

@@ -45,7 +45,7 @@ async fn recorded(cameras: &[(&str, &[&[i64]])]) -> (TempDir, Reader) {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
     for (name, segments) in cameras {
-        let log = store.camera(name).await.unwrap();
+        let log = store.camera(name).unwrap();
         for times in *segments {
             for (n, captured_us) in times.iter().enumerate() {
                 log.append(frame(T + captured_us), n == 0).unwrap();
@@ -235,7 +235,7 @@ async fn segments_since_one_begin_with_it_in_the_order_they_began() {
 async fn gaps_that_touch_a_span_are_found() {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.record_gap(T, T + 10, GapReason::Stalled, "one");
     log.record_gap(T + 20, T + 30, GapReason::Busy, "two");
     store.close().await.unwrap();
@@ -423,7 +423,7 @@ async fn queries_of_all_cameras_scan_nothing_but_cameras() {
 async fn eventful_day() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = store(&dir).await;
-    let log = store.camera("front-door").await.unwrap();
+    let log = store.camera("front-door").unwrap();
     for n in 0..50 {
         log.append(frame(T + n * SECOND / 10), n == 25).unwrap();
     }

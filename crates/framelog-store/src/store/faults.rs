@@ -125,7 +125,7 @@ async fn run(
     let names: Vec<String> = ["a", "b", "c"].map(|name| format!("{name}{run}")).into();
     let mut logs = Vec::new();
     for name in &names {
-        logs.push(store.camera(name).await.unwrap());
+        logs.push(store.camera(name).unwrap());
     }
     let mut given = 0;
     let drained = async || {
@@ -335,10 +335,7 @@ async fn slow(delay: Duration, calls: (u64, u64)) -> (Counters, Counters, usize)
     let before = faults.calls.load(SeqCst);
     let last = before.saturating_add(calls.1);
     faults.plan(before + calls.0, last, Fault::Slow(delay));
-    let (fast, calm) = (
-        store.camera("fast").await.unwrap(),
-        store.camera("calm").await.unwrap(),
-    );
+    let (fast, calm) = (store.camera("fast").unwrap(), store.camera("calm").unwrap());
     let large = Bytes::from(vec![0xd8; 20_000]);
     let (mut given, mut waited) = ((0, 0), 0);
     for n in 0..300 {
@@ -409,7 +406,7 @@ async fn disk_that_hangs_for_good_does_not_keep_the_store_from_closing() {
         .unwrap();
     faults.plan(1, u64::MAX, Fault::Slow(Duration::from_secs(2)));
     store.patience = Duration::from_millis(100);
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(picture(T), false).unwrap();
     let error = store.close().await.unwrap_err();
     assert!(

@@ -163,7 +163,7 @@ async fn index(path: &Path) -> SqliteConnection {
 async fn every_frame_is_found_byte_for_byte_with_its_times() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("front-door").await.unwrap();
+    let log = store.camera("front-door").unwrap();
     assert_eq!(log.last_captured_us(), None);
     let torn = Frame {
         complete: false,
@@ -238,7 +238,7 @@ async fn every_frame_is_found_byte_for_byte_with_its_times() {
 async fn rows_are_committed_while_recording_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "one"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     wait_for(async || !frames(&reader, "a").is_empty()).await;
@@ -254,7 +254,7 @@ async fn rows_are_committed_while_recording_goes_on() {
 async fn a_picture_with_a_flipped_bit_is_told_and_never_shown() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "one"), false).unwrap();
     log.append(frame(T + 1, "two"), false).unwrap();
     store.close().await.unwrap();
@@ -291,7 +291,7 @@ async fn a_picture_with_a_flipped_bit_is_told_and_never_shown() {
 async fn equal_and_backward_stamps_are_kept_in_order_of_arrival() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     for (captured_us, text) in [(T + 5, "1"), (T, "2"), (T + 5, "3"), (T, "4")] {
         log.append(frame(captured_us, text), text == "3").unwrap();
     }
@@ -318,7 +318,7 @@ async fn equal_and_backward_stamps_are_kept_in_order_of_arrival() {
 async fn absurd_times_are_exact_in_the_index_and_harmless_in_paths() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let times = [i64::MIN, -1, 0, 253_402_300_800_000_000, i64::MAX];
     for captured_us in times {
         log.append(
@@ -364,7 +364,6 @@ async fn segments_of_the_same_moment_never_overwrite_each_other() {
         let store = open(dir.path()).await;
         store
             .camera("a")
-            .await
             .unwrap()
             .append(frame(T, &run.to_string()), false)
             .unwrap();
@@ -389,7 +388,7 @@ async fn segments_of_the_same_moment_never_overwrite_each_other() {
 async fn recording_goes_on_in_a_new_file_when_someone_deletes_the_open_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "gone"), true).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     wait_for(async || !frames(&reader, "a").is_empty()).await;
@@ -415,7 +414,7 @@ async fn footage_that_someone_deleted_makes_room_for_the_same_name() {
     let dir = tempfile::tempdir().unwrap();
     for text in ["deleted", "new"] {
         let store = open(dir.path()).await;
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         log.append(frame(T, text), false).unwrap();
         store.close().await.unwrap();
         if text == "deleted" {
@@ -435,7 +434,7 @@ async fn layout_files_makes_a_jpg_of_each_frame_that_keeps_its_arrival() {
     })
     .await
     .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let codec = Codec::Mjpeg;
     let one = Frame {
         codec,
@@ -479,7 +478,7 @@ async fn layout_files_makes_a_jpg_of_each_frame_that_keeps_its_arrival() {
 async fn segments_end_with_the_connection_and_where_the_clock_offset_changes() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "1"), false).unwrap();
     log.append(frame(T + 1, "2"), false).unwrap();
     log.end_segment();
@@ -492,7 +491,7 @@ async fn segments_end_with_the_connection_and_where_the_clock_offset_changes() {
         false,
     )
     .unwrap();
-    let again = store.camera("a").await.unwrap();
+    let again = store.camera("a").unwrap();
     again
         .append(
             Frame {
@@ -589,7 +588,7 @@ async fn bad_camera_names_make_no_log() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     assert!(matches!(
-        store.camera("../etc").await,
+        store.camera("../etc"),
         Err(Error::CameraName { .. })
     ));
     store.close().await.unwrap();
@@ -599,7 +598,7 @@ async fn bad_camera_names_make_no_log() {
 async fn gap_is_seen_open_then_closed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.open_gap(T, GapReason::Starting, "");
     let open_gap = async || gaps(dir.path(), "a").await.first().cloned();
     wait_for(async || open_gap().await.is_some()).await;
@@ -619,23 +618,22 @@ async fn gap_is_seen_open_then_closed() {
 async fn restart_leaves_a_recorder_down_gap_from_the_last_footage() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
-    store.camera("removed").await.unwrap();
-    store.camera("no-frames").await.unwrap();
+    let log = store.camera("a").unwrap();
+    store.camera("removed").unwrap();
+    store.camera("no-frames").unwrap();
     log.append(frame(T, "one"), false).unwrap();
     log.append(frame(wall::now_us(), "two"), false).unwrap();
     let (last, removed_us) = (log.last_captured_us(), wall::now_us());
     store
-        .forget_open_gaps(&["a".into(), "no-frames".into()], removed_us)
-        .await
+        .mark_others_removed(&["a".into(), "no-frames".into()], removed_us)
         .unwrap();
     store.close().await.unwrap();
 
     let store = open(dir.path()).await;
     for camera in ["a", "a", "removed", "no-frames", "new"] {
-        store.camera(camera).await.unwrap();
+        store.camera(camera).unwrap();
     }
-    assert_eq!(store.camera("a").await.unwrap().last_captured_us(), last);
+    assert_eq!(store.camera("a").unwrap().last_captured_us(), last);
     store.close().await.unwrap();
     let down = gaps(dir.path(), "a").await;
     assert_eq!(down.len(), 1, "once a run: {down:?}");
@@ -660,10 +658,7 @@ async fn restart_leaves_a_recorder_down_gap_from_the_last_footage() {
 async fn gap_and_segment_left_open_by_a_crash_are_closed_at_the_next_start() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let (a, b) = (
-        store.camera("a").await.unwrap(),
-        store.camera("b").await.unwrap(),
-    );
+    let (a, b) = (store.camera("a").unwrap(), store.camera("b").unwrap());
     let started_us = wall::now_us();
     a.open_gap(started_us, GapReason::Unreachable, "");
     b.append(frame(started_us, "one"), false).unwrap();
@@ -677,7 +672,7 @@ async fn gap_and_segment_left_open_by_a_crash_are_closed_at_the_next_start() {
         .await
         .unwrap();
     let store = open(dir.path()).await;
-    store.camera("a").await.unwrap();
+    store.camera("a").unwrap();
     store.close().await.unwrap();
     let gaps = gaps(dir.path(), "a").await;
     let spans: Vec<_> = gaps
@@ -710,10 +705,7 @@ async fn full_queue_drops_with_a_count_and_a_gap_and_spares_other_cameras() {
     let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
-    let (a, b) = (
-        store.camera("a").await.unwrap(),
-        store.camera("b").await.unwrap(),
-    );
+    let (a, b) = (store.camera("a").unwrap(), store.camera("b").unwrap());
     let text = "x".repeat(60_000);
     // Gathering takes 200 ms; these come at once.
     a.append(frame(T, &text), false).unwrap();
@@ -767,7 +759,7 @@ async fn segment_that_could_not_be_ended_for_lack_of_room_ends_with_the_next_fra
     let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     wait_for(async || log.append(frame(T, "it always takes one"), false).is_ok()).await;
     log.end_segment();
     wait_for(async || log.append(frame(T + 1, "next"), false).is_ok()).await;
@@ -784,7 +776,7 @@ async fn full_disk_costs_the_torn_frame_and_recording_goes_on_after_it() {
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     room.store(1000 + opening_len() as usize, SeqCst);
     for (n, text) in ["x".repeat(600), "y".repeat(600), "z".repeat(600)]
         .iter()
@@ -834,7 +826,7 @@ async fn disk_that_is_still_full_after_a_reconnect_is_a_gap_again() {
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     room.store(0, SeqCst);
     log.append(frame(T, "lost"), true).unwrap();
     wait_for(async || log.counters().dropped_disk_full == 1).await;
@@ -866,7 +858,7 @@ async fn queue_that_is_still_full_after_a_reconnect_is_a_gap_again() {
     let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let text = "x".repeat(60_000);
     log.append(frame(T, &text), true).unwrap();
     log.append(frame(T + 1, &text), false).unwrap_err();
@@ -892,7 +884,7 @@ async fn rows_wait_for_a_failing_sync_and_are_committed_after_it() {
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     sync_fails.store(true, SeqCst);
     log.append(picture(T, 100), false).unwrap();
@@ -919,7 +911,7 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
         let store = Store::open_on(disk, options(dir.path()), Limits::default())
             .await
             .unwrap();
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         let reader = Reader::open(dir.path()).await.unwrap();
         log.append(picture(T, 5000), true).unwrap();
         wait_for(async || frames(&reader, "a").len() == 1).await;
@@ -986,7 +978,7 @@ async fn what_a_failed_sync_lost_is_dropped_with_a_gap_and_recording_goes_on_in_
 async fn rows_wait_while_a_foreign_program_holds_the_index() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let mut foreign = index(dir.path()).await;
     sqlx::query("BEGIN IMMEDIATE")
         .execute(&mut foreign)
@@ -1017,7 +1009,7 @@ async fn many_cameras_at_once_are_all_accounted_for() {
         .unwrap();
     let mut tasks = Vec::new();
     for camera in 0..CAMERAS {
-        let log = store.camera(&format!("camera-{camera}")).await.unwrap();
+        let log = store.camera(&format!("camera-{camera}")).unwrap();
         tasks.push(tokio::spawn(async move {
             let mut taken = BTreeMap::new();
             for n in 0..FRAMES {
@@ -1084,7 +1076,7 @@ async fn account_of_a_session_adds_up_when_the_store_is_closed() {
     let store = Store::open_on(Disk::open(dir.path()).unwrap(), options(dir.path()), limits)
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let text = "x".repeat(60_000);
     log.append(frame(T, &text), false).unwrap();
     log.append(frame(T + 1, &text), false).unwrap_err();
@@ -1100,7 +1092,7 @@ async fn account_of_a_session_adds_up_when_the_store_is_closed() {
 async fn account_agrees_with_the_frames_while_recording_and_after_a_crash() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "one"), false).unwrap();
     wait_for(async || accounts(dir.path(), "a").await == [(1, 1, 0, 0, 0)]).await;
     // The index can't be written any more: what comes is not stored as far as it knows.
@@ -1134,7 +1126,7 @@ async fn account_agrees_with_the_frames_while_recording_and_after_a_crash() {
 async fn last_run_is_read_with_its_accounts() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     let running = reader.last_session().await.unwrap().unwrap();
     assert_eq!((running.id, running.ended_us), (1, None));
@@ -1180,7 +1172,7 @@ async fn all_that_is_made_belongs_to_the_owner_of_the_directory() {
     };
     ask_for_reindex(dir.path()).unwrap();
     let store = open(dir.path()).await;
-    let gate = store.camera("gate").await.unwrap();
+    let gate = store.camera("gate").unwrap();
     gate.append(picture(T, 1_000), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     while frames(&reader, "gate").is_empty() {

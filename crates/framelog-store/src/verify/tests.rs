@@ -88,7 +88,7 @@ async fn recorded_of(container: Container, size: usize) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(options(dir.path(), container)).await.unwrap();
     for camera in ["a", "b"] {
-        let log = store.camera(camera).await.unwrap();
+        let log = store.camera(camera).unwrap();
         for begin in [0, 100] {
             for n in 0..FRAMES {
                 let frame = frame_of(container, T + begin + n, size);
@@ -185,7 +185,7 @@ async fn nothing_is_found_after_ordinary_runs() {
     for container in [Container::Mjpeg, Container::Jpg, Container::Mp4] {
         let dir = recorded(container).await;
         let store = Store::open(options(dir.path(), container)).await.unwrap();
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         let odd = [
             Frame {
                 clock: ClockKind::Mapped,
@@ -432,7 +432,7 @@ async fn nal_units_that_do_not_add_up_are_told_by_a_deep_look() {
     let store = Store::open(options(dir.path(), Container::Mp4))
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let payloads: [&'static [u8]; 5] =
         [b"\0\0\0\x02ab", b"\0\0\0\x03ab", b"\0\0\0\0", b"\0\0", b""];
     for (n, payload) in (0..).zip(payloads) {
@@ -495,7 +495,7 @@ async fn a_picture_that_came_broken_is_told_only_if_it_seemed_whole_and_only_by_
     let store = Store::open(options(dir.path(), Container::Mjpeg))
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let spliced = [picture(1, 20), picture(2, 20)].concat();
     let twice = [&spliced[..20], &spliced[34..]].concat();
     for (n, (payload, complete)) in [(twice.clone(), true), (twice, false), (picture(3, 9), true)]
@@ -695,10 +695,7 @@ async fn nothing_is_found_while_recording_goes_on_and_old_footage_goes() {
     for container in [Container::Mjpeg, Container::Jpg, Container::Mp4] {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(options(dir.path(), container)).await.unwrap();
-        let (a, b) = (
-            store.camera("a").await.unwrap(),
-            store.camera("b").await.unwrap(),
-        );
+        let (a, b) = (store.camera("a").unwrap(), store.camera("b").unwrap());
         let is_over = AtomicBool::new(false);
         let (begun, removed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let record = async {
@@ -764,7 +761,7 @@ async fn what_a_look_costs_a_frame() {
     let store = Store::open(options(dir.path(), Container::Mjpeg))
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     for n in 0..HOURS * 36_000 {
         log.append(frame(T + n * 100_000), n % 600 == 0).unwrap();
         if n % 1_000 == 0 {

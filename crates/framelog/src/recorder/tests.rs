@@ -57,7 +57,7 @@ async fn recorder(store: &Store) -> Recorder {
     Recorder::new(
         &camera,
         Duration::from_secs(100 * 86_400),
-        store.camera("gate").await.unwrap(),
+        store.camera("gate").unwrap(),
         Status::default().camera("gate"),
         false,
         NOW,

@@ -70,14 +70,14 @@ impl<'d> Cameras<'d> {
             }
         }
         let names: Vec<String> = cameras.iter().map(|camera| camera.name.clone()).collect();
-        self.store.forget_open_gaps(&names, wall::now_us()).await?;
+        self.store.mark_others_removed(&names, wall::now_us())?;
         // Only when all old connections are closed may new ones be made: two cameras may have changed places.
         let mut changed = self.end(&restarted).await;
         for camera in cameras {
             if let Some((log, was_recording)) = changed.remove(&camera.name) {
                 self.start(camera, log, was_recording);
             } else if changes.added.contains(&camera.name) {
-                let log = self.store.camera(&camera.name).await?;
+                let log = self.store.camera(&camera.name)?;
                 self.start(camera, log, false);
             }
         }

@@ -71,7 +71,7 @@ async fn reopen(path: &Path) {
 async fn frames_beyond_the_index_are_found_with_all_they_had() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "one"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
     wait_for(async || !frames(&reader, "a").is_empty()).await;
@@ -140,7 +140,7 @@ async fn frames_beyond_the_index_are_found_with_all_they_had() {
 async fn a_camera_that_the_index_never_heard_of_is_found_by_its_footage() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("new").await.unwrap();
+    let log = store.camera("new").unwrap();
     log.append(frame(wall::now_us(), "one"), false).unwrap();
     kill(store).await; // before the first commit
     reopen(dir.path()).await;
@@ -152,7 +152,7 @@ async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
     let (whole, ends) = {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path()).await;
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
             log.append(frame(T + n as i64, text), false).unwrap();
         }
@@ -166,7 +166,7 @@ async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
     for cut in (0..whole.len()).step_by(7) {
         let dir = tempfile::tempdir().unwrap();
         let store = open(dir.path()).await;
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         log.append(frame(T, "one"), false).unwrap();
         kill(store).await;
         let file = &files(dir.path())[0];
@@ -190,10 +190,7 @@ async fn a_torn_end_is_cut_off_wherever_it_was_torn() {
 async fn rows_whose_bytes_a_power_cut_took_are_removed() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let (a, b) = (
-        store.camera("a").await.unwrap(),
-        store.camera("b").await.unwrap(),
-    );
+    let (a, b) = (store.camera("a").unwrap(), store.camera("b").unwrap());
     for (n, text) in ["one", "two", "three"].into_iter().enumerate() {
         a.append(frame(T + n as i64, text), false).unwrap();
         b.append(frame(T + n as i64, text), false).unwrap();
@@ -225,7 +222,7 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed_though_the_disk_is_synced
         ..options(dir.path())
     };
     let store = Store::open(seldom).await.unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let now_us = wall::now_us();
     for n in 0..6 {
         // In two segments, of which the first is closed.
@@ -259,7 +256,7 @@ async fn rows_whose_bytes_a_power_cut_took_are_removed_though_the_disk_is_synced
 async fn files_of_others_are_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     log.append(frame(T, "one"), false).unwrap();
     kill(store).await;
     let day = files(dir.path())[0].parent().unwrap().to_owned();
@@ -282,7 +279,7 @@ async fn files_of_others_are_left_alone() {
 async fn a_gap_that_was_open_ends_with_the_first_frame_that_was_found() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let now_us = wall::now_us();
     log.open_gap(now_us, GapReason::Stalled, "");
     wait_for(async || !gaps(dir.path(), "a").await.is_empty()).await;
@@ -290,7 +287,7 @@ async fn a_gap_that_was_open_ends_with_the_first_frame_that_was_found() {
     log.append(frame(now_us + 1_000, "one"), false).unwrap();
     kill(store).await;
     let store = open(dir.path()).await;
-    store.camera("a").await.unwrap();
+    store.camera("a").unwrap();
     store.close().await.unwrap();
     let gaps = gaps(dir.path(), "a").await;
     assert_eq!(spans(&gaps)[0], (now_us, Some(now_us + 1_000), "stalled"));
@@ -308,7 +305,7 @@ async fn pictures_in_files_of_their_own_are_found_unless_they_are_torn() {
         ..options(dir.path())
     };
     let store = Store::open(options.clone()).await.unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     store.index.abort();
     for n in 0..3 {
         let picture = Frame {
@@ -346,7 +343,7 @@ async fn pictures_in_files_of_their_own_that_a_power_cut_took_lose_their_rows() 
         ..options(dir.path())
     };
     let store = Store::open(options.clone()).await.unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let now_us = wall::now_us();
     for n in 0..5 {
         let picture = Frame {
@@ -403,7 +400,7 @@ async fn nothing_is_found_before_and_after_what_a_killed_run_left_is_put_right()
             ..options(dir.path())
         };
         let store = Store::open(options.clone()).await.unwrap();
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         let now_us = wall::now_us();
         let bytes: &[u8] = match codec() {
             Codec::Mjpeg => b"\xFF\xD8\xFF\xDA\0\x02scan\xFF\xD9",
@@ -447,7 +444,7 @@ async fn how_long_a_start_after_a_crash_takes() {
     let store = open(dir.path()).await;
     let mut logs = Vec::new();
     for n in 0..CAMERAS {
-        logs.push(store.camera(&format!("c{n:03}")).await.unwrap());
+        logs.push(store.camera(&format!("c{n:03}")).unwrap());
     }
     let picture = "x".repeat(24_000);
     for segment in 0..20 {

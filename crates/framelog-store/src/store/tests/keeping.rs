@@ -108,7 +108,7 @@ async fn max_size_is_kept_oldest_first_with_a_receipt_and_no_more_goes_than_must
     let store = Store::open(with(dir.path(), max_size(30_000)))
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     append(&log, 0..20);
     wait_for(async || log.counters().stored_frames == 20).await;
     wait_for(async || (1..=30_000).contains(&store.keeping().footage_bytes)).await;
@@ -152,7 +152,7 @@ async fn age_counts_from_the_arrival_and_each_camera_may_have_its_own() {
     };
     let store = open(dir.path()).await;
     for camera in ["aged", "kept"] {
-        let log = store.camera(camera).await.unwrap();
+        let log = store.camera(camera).unwrap();
         append(&log, 0..3);
         // Taken years ago by its stamp, but it came now.
         log.append(
@@ -188,7 +188,7 @@ async fn a_camera_has_a_size_of_its_own() {
     };
     let store = Store::open(with(dir.path(), rules)).await.unwrap();
     for camera in ["large", "small"] {
-        append(&store.camera(camera).await.unwrap(), 0..6);
+        append(&store.camera(camera).unwrap(), 0..6);
     }
     wait_for(async || seconds(dir.path(), "small").await == [4, 5]).await;
     store.close().await.unwrap();
@@ -204,7 +204,7 @@ async fn a_crash_before_the_files_are_deleted_is_finished_by_the_next_start() {
     let store = Store::open_on(disk, with(dir.path(), max_size(11_000)), Limits::default())
         .await
         .unwrap();
-    append(&store.camera("a").await.unwrap(), 0..6);
+    append(&store.camera("a").unwrap(), 0..6);
     // The rows are gone, the files are not: as after a crash at that moment, or where they may not be deleted.
     wait_for(async || count(dir.path(), "SELECT count(*) FROM doomed").await > 0).await;
     wait_for(async || {
@@ -222,7 +222,7 @@ async fn a_crash_before_the_files_are_deleted_is_finished_by_the_next_start() {
     let store = open(dir.path()).await;
     assert_whole(dir.path()).await;
     wait_for(async || {
-        store.camera("b").await.unwrap(); // something to commit
+        store.camera("b").unwrap(); // something to commit
         count(dir.path(), "SELECT count(*) FROM doomed").await == 0
     })
     .await;
@@ -257,19 +257,16 @@ async fn directories_that_become_empty_go_and_a_configured_cameras_own_stays() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
     for camera in ["gone", "here"] {
-        append(&store.camera(camera).await.unwrap(), 0..2);
+        append(&store.camera(camera).unwrap(), 0..2);
         wait_for(async || seconds(dir.path(), camera).await.len() == 2).await;
     }
-    store
-        .forget_open_gaps(&["here".to_owned()], T)
-        .await
-        .unwrap();
+    store.mark_others_removed(&["here".to_owned()], T).unwrap();
     store.set_rules(max_size(1));
     let footage = dir.path().join("footage");
     wait_for(async || !footage.join("gone").exists()).await;
     wait_for(async || !footage.join("here/2023-11-14").exists()).await;
     assert!(footage.join("here").exists());
-    append(&store.camera("here").await.unwrap(), 5..6);
+    append(&store.camera("here").unwrap(), 5..6);
     wait_for(async || {
         store.keeping().footage_bytes == 0
             && removals(dir.path())
@@ -285,7 +282,7 @@ async fn directories_that_become_empty_go_and_a_configured_cameras_own_stays() {
 async fn protected_footage_outlives_every_rule_until_it_is_not_protected() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    append(&store.camera("a").await.unwrap(), 0..6);
+    append(&store.camera("a").unwrap(), 0..6);
     wait_for(async || seconds(dir.path(), "a").await.len() == 6).await;
     let mut protections = Protections::open(dir.path()).await.unwrap();
     let added = protections
@@ -345,8 +342,8 @@ async fn an_index_that_is_made_anew_protects_the_same() {
         Err(Error::NoIndex { .. })
     ));
     let store = open(dir.path()).await;
-    append(&store.camera("a").await.unwrap(), 0..1);
-    store.camera("b").await.unwrap();
+    append(&store.camera("a").unwrap(), 0..1);
+    store.camera("b").unwrap();
     store.close().await.unwrap();
     let mut protections = Protections::open(dir.path()).await.unwrap();
     protections
@@ -400,7 +397,7 @@ async fn a_write_that_finds_no_room_waits_for_it_and_nothing_is_dropped() {
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     append(&log, 0..10);
     wait_for(async || seconds(dir.path(), "a").await.len() == 10).await;
     room.store(6_000, SeqCst);
@@ -437,7 +434,7 @@ async fn a_full_disk_drops_frames_rather_than_what_is_protected() {
     let store = Store::open_on(disk, options(dir.path()), Limits::default())
         .await
         .unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     append(&log, 0..3);
     wait_for(async || seconds(dir.path(), "a").await.len() == 3).await;
     let mut protections = Protections::open(dir.path()).await.unwrap();
@@ -461,7 +458,7 @@ async fn a_full_disk_drops_frames_rather_than_what_is_protected() {
 async fn a_protection_that_is_too_large_to_go_at_once_goes_piece_by_piece() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     append(&log, 0..10);
     wait_for(async || seconds(dir.path(), "a").await.len() == 10).await;
     store.close().await.unwrap();
@@ -548,7 +545,7 @@ async fn a_disk_that_others_fill_to_the_brim_is_recorded_on_and_begun_on() {
     };
     let storage = tmpfs.0.path().join("storage");
     let store = open(&storage).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     record(&storage, &log, 0..200).await;
     wait_for(async || storage.join(layout::RESERVE).exists()).await;
     for round in 1..=3 {
@@ -571,7 +568,7 @@ async fn a_disk_that_others_fill_to_the_brim_is_recorded_on_and_begun_on() {
         tokio::task::yield_now().await;
     }
     let store = open(&storage).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     record(&storage, &log, 1_000..1_100).await;
     store.close().await.unwrap();
     assert_whole(&storage).await;
@@ -595,7 +592,7 @@ async fn a_disk_that_others_fill_to_the_brim_is_recorded_on_and_begun_on() {
     let begun = session::begin(&storage, &disk, Duration::ZERO, T).await;
     assert!(begun.is_err_and(|error| error.is_full()));
     let store = open(&storage).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     record(&storage, &log, 1_200..1_300).await;
     store.close().await.unwrap();
     assert_eq!(seconds(&storage, "a").await[0], kept);

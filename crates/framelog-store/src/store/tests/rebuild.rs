@@ -31,10 +31,7 @@ async fn offsets(path: &Path) -> Vec<(String, i64, i64, i64)> {
 /// Frames of all kinds of two cameras, over several segments, and a gap.
 async fn record(path: &Path) {
     let store = open(path).await;
-    let (a, b) = (
-        store.camera("a").await.unwrap(),
-        store.camera("b").await.unwrap(),
-    );
+    let (a, b) = (store.camera("a").unwrap(), store.camera("b").unwrap());
     for n in 0..30 {
         a.append(frame(T + n * 100_000, "of a"), n % 10 == 0)
             .unwrap();
@@ -207,7 +204,7 @@ async fn what_a_rule_has_removed_is_not_missing() {
 async fn time_that_nothing_is_known_of_is_a_gap() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     for (n, captured_us) in [T, T + 100_000, T + 60_000_000, T + 60_100_000]
         .into_iter()
         .enumerate()
@@ -232,7 +229,7 @@ async fn recording_goes_on_meanwhile_and_a_crash_is_no_end_of_it() {
     remove_index(dir.path());
 
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     assert_eq!(log.last_captured_us(), Some(T + 2_900_000));
     let now_us = wall::now_us();
     log.append(frame(now_us, "new"), false).unwrap();
@@ -274,7 +271,7 @@ async fn what_is_recorded_meanwhile_is_not_found_again_wherever_the_clock_is_set
             .execute(&mut foreign)
             .await
             .unwrap();
-        let log = store.camera("a").await.unwrap();
+        let log = store.camera("a").unwrap();
         for n in 0..3 {
             let captured_us = T + 500 + n; // years ago
             log.append(picture(captured_us, 100), n == 0).unwrap();
@@ -309,7 +306,7 @@ async fn pictures_in_files_of_their_own_come_back_too() {
         ..options(dir.path())
     };
     let store = Store::open(options).await.unwrap();
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     let clocks = [
         (ClockKind::Arrival, 0),
         (ClockKind::Camera, 0),
@@ -351,7 +348,7 @@ async fn an_index_that_is_found_damaged_while_recording_is_made_anew_at_the_next
     record(dir.path()).await;
     let before = footage(dir.path()).await.len();
     let store = open(dir.path()).await;
-    let log = store.camera("a").await.unwrap();
+    let log = store.camera("a").unwrap();
     // SQLite keeps pages it has read, but looks for this one on the disk.
     let mut bytes = fs::read(dir.path().join("index.db")).unwrap();
     bytes[PAGE_BYTES as usize..].fill(0xA5);
@@ -383,7 +380,7 @@ async fn old_footage_precedes_what_was_recorded_before_a_crash_put_the_rest_off(
     let store = open(dir.path()).await;
     let mut rebuilding = store.rebuilding().unwrap();
     rebuilding.wait_for(|progress| progress.done).await.unwrap();
-    let log = store.camera("b").await.unwrap();
+    let log = store.camera("b").unwrap();
     let now_us = wall::now_us();
     log.append(frame(now_us, "new"), false).unwrap();
     let reader = Reader::open(dir.path()).await.unwrap();
@@ -415,7 +412,7 @@ async fn old_footage_precedes_what_was_recorded_before_a_crash_put_the_rest_off(
     reindexed(dir.path()).await;
     assert_eq!(order().await, before);
     let store = open(dir.path()).await;
-    let log = store.camera("b").await.unwrap();
+    let log = store.camera("b").unwrap();
     assert_eq!(log.last_captured_us(), Some(now_us));
     store.close().await.unwrap();
 }
@@ -497,7 +494,7 @@ async fn a_protected_camera_was_there_since_its_footage_and_so_has_its_gap() {
         "{added:?}"
     );
     let store = open(dir.path()).await;
-    store.camera("a").await.unwrap();
+    store.camera("a").unwrap();
     store.close().await.unwrap();
     let gaps = gaps(dir.path(), "a").await;
     let last = gaps.last().unwrap();
