@@ -6,9 +6,11 @@ use crate::container::Container;
 use crate::error::Error;
 
 /// The index, below the storage directory.
-pub(crate) const INDEX: &str = "index.db";
+pub const INDEX: &str = "index.db";
 /// What SQLite appends to it for its log and its shared memory, and for itself.
 pub(crate) const INDEX_SUFFIXES: [&str; 3] = ["-wal", "-shm", ""];
+/// How the name of an index begins that was set aside; the time at which it was follows.
+pub(crate) const ASIDE: &str = "index.db.before-";
 /// What SQLite writes ahead, beside the index.
 pub(crate) const LOG: &str = "index.db-wal";
 /// Who records here.
@@ -19,8 +21,8 @@ pub(crate) const LOCK: &str = "recorder.lock";
 pub(crate) const RESERVE: &str = "reserve";
 /// A copy of what is protected, for an index that is made anew.
 pub(crate) const PROTECTED: &str = "protected.toml";
-/// What all segments lie below.
-pub(crate) const FOOTAGE: &str = "footage";
+/// The directory that all segments lie below, in the storage directory.
+pub const FOOTAGE: &str = "footage";
 
 /// Longest camera name, bytes.
 const NAME_MAX: usize = 64;

@@ -113,7 +113,7 @@ pub(crate) fn set_aside(storage: &Path, now_us: i64) -> Result<(), Error> {
     let name = match mark(storage)? {
         Some(Mark::Moving { aside }) => aside,
         _ => {
-            let aside = format!("{}.before-{}", layout::INDEX, stamp(now_us));
+            let aside = format!("{}{}", layout::ASIDE, stamp(now_us));
             let moving = Mark::Moving {
                 aside: aside.clone(),
             };

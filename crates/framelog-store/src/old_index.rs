@@ -1,6 +1,7 @@
 //! What an index that was set aside had and the new one has not. Not for what is taken from it: that is `lost_index`.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use sqlx::{AssertSqlSafe, Connection as _, FromRow, SqliteConnection};
 
@@ -144,6 +145,18 @@ async fn missing_within(
         .split(|(.., is_there)| *is_there)
         .filter_map(stretch)
         .collect())
+}
+
+/// The index that was set aside last, if there is one: the name has the time in it.
+pub fn newest(storage: &Path) -> Option<PathBuf> {
+    let is_old = |name: &str| {
+        name.starts_with(layout::ASIDE) && !name.ends_with("-wal") && !name.ends_with("-shm")
+    };
+    let entries = fs::read_dir(storage).ok()?.flatten();
+    entries
+        .filter(|entry| is_old(&entry.file_name().to_string_lossy()))
+        .map(|entry| entry.path())
+        .max()
 }
 
 /// Compares them, by the files that they know. Changes nothing.

@@ -239,7 +239,7 @@ fn what_next(program: &str, directory: &Path) -> String {
         shell_word(program),
         shell_word(&directory.to_string_lossy()),
     );
-    let database = shell_word(&directory.join("index.db").to_string_lossy());
+    let database = shell_word(&directory.join(framelog_store::INDEX).to_string_lossy());
     let camera = NAMES[0];
     format!(
         "\nThe footage is in {storage}. Try:\n\n\

@@ -1,10 +1,11 @@
 //! `framelog reindex`: the index made anew from the footage. How is the store's.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use framelog_store::{
-    Comparison, Error, Options, Store, ask_for_reindex, compare_with_old_index, reindex_is_due,
+    Comparison, Error, FOOTAGE, Options, Store, ask_for_reindex, compare_with_old_index,
+    newest_old_index, reindex_is_due,
 };
 
 use super::progress::Progress;
@@ -26,7 +27,7 @@ pub struct Args {
 /// # Errors
 /// There is no footage, a recorder runs there, or what the store says.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
-    if !storage.join("footage").is_dir() {
+    if !storage.join(FOOTAGE).is_dir() {
         let storage = storage.display();
         return Err(Failure::failed(format!(
             "{storage}: there is no footage; check storage.path, or name the directory with --storage"
@@ -37,7 +38,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         println!("the index is made anew at the recorder's next start: systemctl restart framelog");
         return Ok(());
     }
-    let (known, goes_on) = (newest_aside(storage), reindex_is_due(storage));
+    let (known, goes_on) = (newest_old_index(storage), reindex_is_due(storage));
     let began = Instant::now();
     let store = Store::open(Options {
         reindex: true,
@@ -63,7 +64,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     );
     // One that was set aside before has nothing to do with this, unless this goes on with what was begun then.
     if let Some(old) =
-        newest_aside(storage).filter(|aside| goes_on || known.as_ref() != Some(aside))
+        newest_old_index(storage).filter(|aside| goes_on || known.as_ref() != Some(aside))
     {
         let compared = compare_with_old_index(storage, &old).await;
         println!("the old index is {}: {}", old.display(), lost(compared));
@@ -128,20 +129,4 @@ fn explain(error: Error) -> Failure {
         )),
         other => Failure::failed(other),
     }
-}
-
-/// The index that was set aside last: its name has the time in it.
-fn newest_aside(storage: &Path) -> Option<PathBuf> {
-    let names = std::fs::read_dir(storage).ok()?.flatten();
-    names
-        .map(|entry| entry.path())
-        .filter(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy());
-            name.is_some_and(|name| {
-                name.starts_with("index.db.before-")
-                    && !name.ends_with("-wal")
-                    && !name.ends_with("-shm")
-            })
-        })
-        .max()
 }

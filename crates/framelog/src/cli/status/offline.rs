@@ -83,7 +83,8 @@ fn storage_of(cameras: &[Camera]) -> StorageState {
 
 /// Whether there are files of some camera.
 fn has_footage(storage: &Path) -> bool {
-    fs::read_dir(storage.join("footage")).is_ok_and(|mut cameras| cameras.next().is_some())
+    fs::read_dir(storage.join(framelog_store::FOOTAGE))
+        .is_ok_and(|mut cameras| cameras.next().is_some())
 }
 
 fn describe(recorder: &mut Recorder, session: SessionRow) {
