@@ -31,16 +31,16 @@ impl Pending {
 
     /// Writes them in the caller's transaction, in the order in which they refer to each other. Harmless when repeated.
     pub fn write(&self, sqlite: &Connection, now_us: i64) -> rusqlite::Result<()> {
-        rows::write_on(sqlite, self.cameras.values())?;
+        rows::write(sqlite, self.cameras.values())?;
         rows::withdraw(sqlite, &self.withdrawn)?;
-        rows::write_on(sqlite, self.segments.values())?;
-        rows::write_on(sqlite, &self.frames)?;
-        rows::write_on(sqlite, self.gaps.values())?;
+        rows::write(sqlite, self.segments.values())?;
+        rows::write(sqlite, &self.frames)?;
+        rows::write(sqlite, self.gaps.values())?;
         for (segment, frames) in self.adopted.iter().flat_map(|a| &a.segments) {
             // It may have been on its way to the index when it was found.
             if !rows::is_known(sqlite, &segment.path)? {
-                rows::write_on(sqlite, [segment])?;
-                rows::write_on(sqlite, frames)?;
+                rows::write(sqlite, [segment])?;
+                rows::write(sqlite, frames)?;
             }
         }
         for adopted in &self.adopted {

@@ -396,8 +396,8 @@ async fn write_mended(
     let Some((segment, frames)) = after else {
         return Ok(());
     };
-    rows::write(connection, [segment]).await?;
-    rows::write(connection, frames).await?;
+    rows::write_in_turns(connection, [segment]).await?;
+    rows::write_in_turns(connection, frames).await?;
     Ok(())
 }
 
@@ -429,7 +429,7 @@ async fn explain_lost(
             reason: GapReason::DiskFull,
             detail: "the disk lost what it had taken, as in a power cut".into(),
         };
-        rows::write(connection, [&gap]).await?;
+        rows::write_in_turns(connection, [&gap]).await?;
     }
     Ok(())
 }
@@ -485,8 +485,8 @@ async fn adopt(
         let Some((segment, frames)) = footage.rows(id, camera_id) else {
             continue;
         };
-        rows::write(connection, [&segment]).await?;
-        rows::write(connection, &frames).await?;
+        rows::write_in_turns(connection, [&segment]).await?;
+        rows::write_in_turns(connection, &frames).await?;
         *recovered.frames.entry(camera_id).or_default() += frames.len() as i64;
     }
     Ok(())
@@ -519,5 +519,5 @@ async fn explain_hole(
         reason: GapReason::RecorderDown,
         detail: "framelog was not running".into(),
     };
-    rows::write(connection, [&gap]).await
+    rows::write_in_turns(connection, [&gap]).await
 }

@@ -152,7 +152,7 @@ pub(crate) async fn camera_id(
         added_us,
         removed_us: None,
     };
-    write(connection, [&camera]).await?;
+    write_in_turns(connection, [&camera]).await?;
     Ok(camera.id)
 }
 
@@ -234,22 +234,23 @@ pub(crate) trait Row {
     fn values(&self) -> impl Params;
 }
 
-/// Writes rows in the order given. Within the caller's transaction, unless it is a single row.
-pub(crate) async fn write<'r, R: Row + 'r>(
+/// Writes rows in the order given, many at a time, between which others get a turn on the thread. Within the caller's transaction, unless it is a
+/// single row.
+pub(crate) async fn write_in_turns<'r, R: Row + 'r>(
     connection: &mut SqliteConnection,
     rows: impl IntoIterator<Item = &'r R>,
 ) -> sqlx::Result<()> {
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {
         let some = rows.by_ref().take(ROWS_PER_TURN);
-        directly(connection, |sqlite| write_on(sqlite, some)).await?;
+        directly(connection, |sqlite| write(sqlite, some)).await?;
         yield_now().await;
     }
     Ok(())
 }
 
-/// The same in one go, however many they are.
-pub(crate) fn write_on<'r, R: Row + 'r>(
+/// Writes rows in the order given in one go, however many they are.
+pub(crate) fn write<'r, R: Row + 'r>(
     sqlite: &Connection,
     rows: impl IntoIterator<Item = &'r R>,
 ) -> rusqlite::Result<()> {
@@ -408,7 +409,7 @@ mod tests {
                 })
                 .collect();
             let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
-            write(&mut transaction, &frames).await.unwrap();
+            write_in_turns(&mut transaction, &frames).await.unwrap();
             transaction.commit().await.unwrap();
             if second % 10 == 0 {
                 sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
@@ -459,7 +460,7 @@ mod tests {
         let frames: Vec<Frame> = (0..600).map(frame).collect();
         for _ in 0..2 {
             let mut transaction = connection.begin().await.unwrap();
-            write(&mut transaction, &frames).await.unwrap();
+            write_in_turns(&mut transaction, &frames).await.unwrap();
             transaction.commit().await.unwrap();
         }
         let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM frames")
@@ -517,9 +518,9 @@ mod tests {
         };
         for changed in [&segment, &grown, &started_before, &closed] {
             let [mut once, mut twice] = [new_index().await, new_index().await];
-            write(&mut once.1, [changed]).await.unwrap();
+            write_in_turns(&mut once.1, [changed]).await.unwrap();
             for row in [&segment, changed] {
-                write(&mut twice.1, [row]).await.unwrap();
+                write_in_turns(&mut twice.1, [row]).await.unwrap();
             }
             assert_eq!(
                 in_index(&mut once.1, "segments").await,
@@ -544,12 +545,16 @@ mod tests {
             disk_slow: 7,
             disk_full: 8,
         };
-        write(&mut connection, [&account(40)]).await.unwrap();
+        write_in_turns(&mut connection, [&account(40)])
+            .await
+            .unwrap();
         sqlx::query("UPDATE accounts SET lost = 9")
             .execute(&mut connection)
             .await
             .unwrap();
-        write(&mut connection, [&account(50)]).await.unwrap();
+        write_in_turns(&mut connection, [&account(50)])
+            .await
+            .unwrap();
         let expected = [1, 1, 50, 2, 3, 4, 5, 6, 7, 8, 9].map(|n| format!("Integer({n})"));
         assert_eq!(in_index(&mut connection, "accounts").await, expected);
     }

@@ -41,7 +41,7 @@ impl Transaction<'_> {
             self.deleted.forget_deleted(sqlite)?;
         }
         self.pending.write(sqlite, self.alive_us)?;
-        rows::write_on(sqlite, self.accounts)?;
+        rows::write(sqlite, self.accounts)?;
         if self.ended_us.is_some() {
             accounts::close(sqlite, self.session_id)?;
         }

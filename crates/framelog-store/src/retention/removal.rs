@@ -291,8 +291,12 @@ mod tests {
         let segments: Vec<_> = (1..=segments).map(segment).collect();
         let frames: Vec<_> = (3..3 + 3 * segments.len() as i64).map(frame).collect();
         rows::execute(&mut connection, "BEGIN").await.unwrap();
-        rows::write(&mut connection, &segments).await.unwrap();
-        rows::write(&mut connection, &frames).await.unwrap();
+        rows::write_in_turns(&mut connection, &segments)
+            .await
+            .unwrap();
+        rows::write_in_turns(&mut connection, &frames)
+            .await
+            .unwrap();
         rows::execute(&mut connection, "COMMIT").await.unwrap();
         connection
     }
@@ -477,7 +481,9 @@ mod tests {
                 lag_us: 5_000,
             };
             let frames: Vec<_> = (0..5_000).map(frame).collect();
-            rows::write(&mut connection, &frames).await.unwrap();
+            rows::write_in_turns(&mut connection, &frames)
+                .await
+                .unwrap();
         }
         rows::execute(&mut connection, "COMMIT").await.unwrap();
         let began = Instant::now();
