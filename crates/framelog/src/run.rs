@@ -49,7 +49,7 @@ pub enum Error {
     #[error("{0}")]
     Store(#[from] framelog_store::Error),
     /// No thread for the cameras.
-    #[error("can't start threads: {0}")]
+    #[error("can't start threads: {0}; allow its user or unit more of them (ulimit -u, TasksMax=)")]
     Threads(io::Error),
     /// The web server's address.
     #[error("can't listen on {address} ([http] listen): {source}; use a free port, or port 0")]

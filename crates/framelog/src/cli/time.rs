@@ -47,7 +47,7 @@ pub enum TimeError {
         second: String,
     },
     /// Before or after all times that the index can hold.
-    #[error("{text:?} is too far away")]
+    #[error("{text:?} is too far away; write a time of the years 1970 to 9999")]
     TooFar {
         /// What was written.
         text: String,
