@@ -1,38 +1,37 @@
 //! An opened storage directory: the lock, the identity, the writer threads and the index, handed out as one [`Store`].
 
-use std::collections::{HashMap, HashSet};
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use framelog_core::gap::GapReason;
-use sqlx::Connection as _;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::budget::{Budget, Limits};
-use crate::camera::Camera;
 use crate::camera_log::CameraLog;
 use crate::changes::{Change, Changes};
 use crate::container::Layout;
 use crate::disk::Disk;
 use crate::error::Error;
-use crate::gaps::GapChange;
 use crate::guard::{Gone, Guard};
 use crate::identity::{self, Lock};
 use crate::index::Index;
 use crate::rebuild::{self, Progress};
 use crate::recording::Shared;
-use crate::reserve::Reserve;
-use crate::retention::{Keeping, Retention, Victim, first_aid};
+use crate::retention::Keeping;
 use crate::rules::Rules;
-use crate::session::{self, Known, Session};
 use crate::writer::Writers;
-use crate::{admission, integrity, layout, owner, protection, rows, wall};
+use crate::{integrity, layout, wall};
+
+mod beginning;
+mod cameras;
+mod directory;
+
+use beginning::begin_keeping;
+use cameras::Cameras;
+use directory::{admit, make_dir, sync_entry, warn_of_remote};
 
 /// A disk that takes nothing for so long hangs: a store that closes gives it up.
 const HANGING_AFTER: Duration = Duration::from_secs(10);
@@ -101,57 +100,6 @@ pub struct Store {
     rebuild: Option<JoinHandle<()>>,
     rebuilt: watch::Receiver<Progress>,
     _lock: Lock,
-}
-
-/// Makes a directory and those above it: durable, where they were not there.
-fn make_dir(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    let above = parent_or_here(path.parent().unwrap_or(path));
-    if above != path {
-        make_dir(above)?;
-    }
-    match fs::create_dir(path) {
-        // Who may not read the one above has made it all the same.
-        Ok(()) => {
-            if let (Ok(made), Ok(above)) = (File::open(path), File::open(above)) {
-                owner::give(&made, &above);
-            }
-        }
-        Err(_) if path.is_dir() => {} // somebody else was quicker
-        Err(error) => return Err(error),
-    }
-    sync_entry(path)
-}
-
-/// Makes it durable that the directory is there. Without the right to read the one above, that is left to the system.
-fn sync_entry(path: &Path) -> io::Result<()> {
-    let Some(parent) = path.parent().map(parent_or_here) else {
-        return Ok(());
-    };
-    match File::open(parent) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-        opened => opened?.sync_all(),
-    }
-}
-
-fn parent_or_here(parent: &Path) -> &Path {
-    match parent.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => parent,
-    }
-}
-
-/// Every camera that the index knows, by name.
-#[derive(Debug)]
-struct Cameras {
-    known: HashMap<String, Known>,
-    /// Those that were asked for in this run.
-    logged: HashMap<String, Arc<Camera>>,
-    next_id: i64,
-    /// As in [`Options`].
-    away: Option<Gone>,
 }
 
 impl Store {
@@ -425,189 +373,6 @@ impl Drop for Store {
         }
         self.guard.abort();
         self.integrity.abort();
-    }
-}
-
-/// Sees to it that the storage directory is there, without making one where a disk should be mounted.
-fn admit(storage: &Path, uuid: Option<Uuid>) -> Result<(), Error> {
-    admission::may_begin(storage, uuid)?;
-    match uuid {
-        Some(_) => Ok(()), // it is there
-        None => make_dir(storage).map_err(Error::io(storage, "made")),
-    }
-}
-
-/// SQLite needs locks and a shared memory that other machines' file systems have only in name.
-fn warn_of_remote(storage: &Path, disk: &Disk) {
-    if let Some(kind) = disk.remote() {
-        tracing::warn!(
-            path = %storage.display(),
-            kind,
-            "storage is on a network or user-space file system: the index may be damaged and recording may stall; put storage.path on a local disk"
-        );
-    }
-}
-
-/// Begins a session, and learns what footage there is. Damage that only shows there is met like any other.
-async fn begin_keeping(
-    storage: &Path,
-    disk: &Disk,
-    sync: Duration,
-    rules: Rules,
-) -> Result<(Session, Retention), Error> {
-    let try_begin = async || {
-        let (mut session, gone) = begin(storage, disk, sync).await?;
-        let mut retention = Retention::new(disk.clone(), rules.clone());
-        if let Err(error) = protection::check(storage) {
-            tracing::error!(%error, "no footage is removed until the list of what is protected can be read");
-            retention.rest();
-        }
-        let begun = retention
-            .begin(&mut session.connection, &gone, wall::now_us())
-            .await;
-        if let Err(source) = begun {
-            // Before its files get other names: see `session`.
-            let _ = session.connection.close().await;
-            return Err(Error::index(storage.join(layout::INDEX), "read")(source));
-        }
-        Ok((session, retention))
-    };
-    match try_begin().await {
-        Err(error @ Error::Index { .. }) if error.is_damage() => {
-            tracing::error!(%error, "the index is made anew");
-            rebuild::ask(storage)?;
-            try_begin().await
-        }
-        begun => begun,
-    }
-}
-
-/// Begins a session. Even that takes room: on a full disk the reserve is given up for it and, if that is not enough, the oldest
-/// footage, whose files are gone then.
-async fn begin(
-    storage: &Path,
-    disk: &Disk,
-    sync: Duration,
-) -> Result<(Session, Vec<Victim>), Error> {
-    let begin = || session::begin(storage, disk, sync, wall::now_us());
-    let mut begun = begin().await;
-    if begun.as_ref().is_err_and(Error::is_full) && Reserve::new(disk).give_up() {
-        begun = begin().await;
-    }
-    let mut gone = Vec::new();
-    if begun.as_ref().is_err_and(Error::is_full) {
-        match first_aid::make_room(storage, disk).await {
-            Ok(made) => gone = made,
-            Err(error) => tracing::error!(%error, "no room could be made for the index"),
-        }
-        if !gone.is_empty() {
-            begun = begin().await;
-        }
-    }
-    Ok((begun?, gone))
-}
-
-impl Cameras {
-    fn new(cameras: Vec<Known>, away: Option<Gone>) -> Self {
-        let next_id = cameras.iter().map(|known| known.row.id).max().unwrap_or(0) + 1;
-        let known = cameras
-            .into_iter()
-            .map(|known| (known.row.name.to_string(), known))
-            .collect();
-        Self {
-            known,
-            logged: HashMap::new(),
-            next_id,
-            away,
-        }
-    }
-
-    /// What the log of the camera shares with its writer, and what the index is to be told.
-    fn log(&mut self, name: &str, now_us: i64) -> (Arc<Camera>, Vec<Change>) {
-        let mut changes = Vec::new();
-        let is_new = !self.known.contains_key(name);
-        let next_id = &mut self.next_id;
-        let known = self.known.entry(name.to_owned()).or_insert_with(|| {
-            let row = rows::Camera {
-                id: *next_id,
-                name: name.into(),
-                added_us: now_us,
-                removed_us: None,
-            };
-            *next_id += 1;
-            Known {
-                row,
-                last_captured_us: None,
-                last_gap_us: None,
-            }
-        });
-        let removed_us = known.row.removed_us.take();
-        if is_new || removed_us.is_some() {
-            changes.push(Change::Camera(known.row.clone()));
-        }
-        if let Some(removed_us) = removed_us {
-            let away = (GapReason::Disabled, "not in the configuration".to_owned());
-            changes.push(nobody_recorded(known, removed_us, now_us, away));
-        } else if !is_new && !self.logged.contains_key(name) {
-            let away = match &self.away {
-                Some(gone) => (gone.reason(), gone.to_string()),
-                None => (
-                    GapReason::RecorderDown,
-                    "framelog was not running".to_owned(),
-                ),
-            };
-            changes.push(nobody_recorded(known, known.accounted_us(), now_us, away));
-        }
-        let camera = self.logged.entry(name.to_owned()).or_insert_with(|| {
-            let camera = Arc::new(Camera::new(
-                known.row.id,
-                known.row.name.clone(),
-                known.last_captured_us,
-            ));
-            changes.push(Change::Logged(camera.clone()));
-            camera
-        });
-        (camera.clone(), changes)
-    }
-
-    fn mark_others_removed(&mut self, configured: &[String], now_us: i64) -> Vec<Change> {
-        let configured: HashSet<&str> = configured.iter().map(String::as_str).collect();
-        let removed = |known: &&mut Known| {
-            known.row.removed_us.is_none() && !configured.contains(&*known.row.name)
-        };
-        let mut changes = Vec::new();
-        for known in self.known.values_mut().filter(removed) {
-            known.row.removed_us = Some(now_us);
-            let close = GapChange::Close {
-                ended_us: now_us,
-                only: None,
-            };
-            changes.push(Change::Camera(known.row.clone()));
-            changes.push(Change::Gap {
-                camera_id: known.row.id,
-                change: close,
-            });
-        }
-        changes
-    }
-}
-
-/// Nobody recorded the camera from then on until now.
-fn nobody_recorded(
-    known: &Known,
-    started_us: i64,
-    now_us: i64,
-    (reason, detail): (GapReason, String),
-) -> Change {
-    let change = GapChange::Record {
-        started_us: started_us.min(now_us),
-        ended_us: now_us,
-        reason,
-        detail: detail.into(),
-    };
-    Change::Gap {
-        camera_id: known.row.id,
-        change,
     }
 }
 

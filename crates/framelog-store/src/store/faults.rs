@@ -11,6 +11,7 @@ use std::thread;
 use bytes::Bytes;
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::{Codec, Frame};
+use framelog_core::gap::GapReason;
 use rustix::io::Errno;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -18,6 +19,7 @@ use tracing::{Event, Level, Metadata, Subscriber, span};
 use super::*;
 use crate::camera::Counters;
 use crate::disk::faults::{Fault, Faults};
+use crate::gaps::GapChange;
 use crate::query::Reader;
 use crate::schema;
 

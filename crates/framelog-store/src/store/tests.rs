@@ -1,6 +1,7 @@
 //! The store as a whole: what is appended is found again, or counted.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -8,6 +9,7 @@ use bytes::Bytes;
 use framelog_core::clock::ClockKind;
 use framelog_core::container::mp4;
 use framelog_core::frame::{Codec, Frame, Payload};
+use framelog_core::gap::GapReason;
 use framelog_core::multipart::SkipReason;
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 

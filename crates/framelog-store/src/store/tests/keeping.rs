@@ -6,6 +6,7 @@ use super::*;
 use crate::protection::Protections;
 use crate::query::RemovalRow;
 use crate::rules::CameraRules;
+use crate::session;
 
 /// Bytes of payload in each segment of these tests.
 const PAYLOAD: usize = 5_000;
@@ -513,7 +514,7 @@ impl Drop for Tmpfs {
 /// Fills the file system to the last byte.
 fn fill(path: &Path) {
     use std::io::Write as _;
-    let mut file = File::create(path).unwrap();
+    let mut file = fs::File::create(path).unwrap();
     for size in [1 << 16, 1 << 12, 1] {
         while file.write(&vec![7; size]).is_ok_and(|written| written > 0) {}
     }
