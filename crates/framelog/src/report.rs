@@ -6,15 +6,17 @@ use std::time::Instant;
 
 use framelog_core::gap::GapReason;
 use framelog_store::query::KeptRow;
-use framelog_store::{Counters, Keeping, Rules, effective_min_free, wall};
+use framelog_store::{Counters, Rules, wall};
 use serde::{Deserialize, Serialize};
 
 use crate::reload::Reload;
 use crate::status::{Reason, Snapshot, Status};
 
 mod room;
+mod unkept;
 
 pub use room::Room;
+pub use unkept::Unkept;
 
 /// Everything. Times are microseconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,17 +74,6 @@ pub struct Storage {
     /// How full it is; only a running recorder knows.
     #[serde(default)]
     pub room: Option<Room>,
-}
-
-/// A limit that can't be kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unkept {
-    /// `retain`, `max_size`, `min_free`; `disk_full` where the disk itself is the limit.
-    pub rule: String,
-    /// Whose, if it is one camera's.
-    pub camera: Option<String>,
-    /// Why not, in words.
-    pub detail: String,
 }
 
 /// How the storage directory does.
@@ -284,43 +275,6 @@ impl Report {
     }
 }
 
-impl Unkept {
-    /// The limits on size that can't be kept, because nothing more may go.
-    fn of(keeping: &Keeping, rules: &Rules) -> Vec<Self> {
-        let unkept = |rule: &str, detail: &str| Self {
-            rule: rule.to_owned(),
-            camera: None,
-            detail: detail.to_owned(),
-        };
-        let mut found = Vec::new();
-        if keeping.distrusts_clock {
-            found.push(unkept(
-                "retain",
-                "this machine's clock leapt, and nothing goes for its age yet",
-            ));
-        }
-        if !keeping.is_starved {
-            return found;
-        }
-        const STARVED: &str = "all footage that is left is protected or still being written";
-        let is_over = |max_size: u64| keeping.footage_bytes > max_size;
-        let min_free = effective_min_free(rules.min_free, keeping.disk_total);
-        let of_size = found.len();
-        if rules.max_size.is_some_and(is_over) {
-            found.push(unkept("max_size", STARVED));
-        }
-        if keeping.disk_free < min_free {
-            found.push(unkept("min_free", STARVED));
-        }
-        if found.len() == of_size {
-            let of_camera = rules.cameras.values().any(|rules| rules.max_size.is_some());
-            let rule = if of_camera { "max_size" } else { "disk_full" };
-            found.push(unkept(rule, STARVED));
-        }
-        found
-    }
-}
-
 impl StorageState {
     /// As the cameras have it.
     pub fn of(cameras: &[Camera]) -> Self {
@@ -419,196 +373,4 @@ impl Camera {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use framelog_store::Still;
-
-    use super::*;
-    use crate::status::{self, Counts, Gap};
-
-    const NOW: i64 = 1_700_000_000_000_000;
-
-    fn snapshot() -> Snapshot {
-        Snapshot {
-            name: "gate".to_owned(),
-            is_configured: true,
-            enabled: true,
-            gap: None,
-            since_us: NOW - 60_000_000,
-            silent_for: Duration::from_millis(40),
-            silence_max: Duration::from_secs(15),
-            counts: Counts::default(),
-            stored: Counters::default(),
-            last_captured_us: Some(NOW),
-            skew_us: None,
-            lag_us: None,
-            rate: None,
-            still: None,
-            losing: None,
-        }
-    }
-
-    fn gap(reason: GapReason) -> Option<Gap> {
-        Some(Gap {
-            reason: reason.into(),
-            detail: "why".to_owned(),
-        })
-    }
-
-    fn states(snapshot: Snapshot) -> (State, i64, Option<String>) {
-        let camera = Camera::of(&snapshot, NOW);
-        (camera.state, camera.since_us.unwrap() - NOW, camera.reason)
-    }
-
-    #[test]
-    fn state_is_the_worst_that_is_known() {
-        let still = Some((Still::Picture, NOW - 20_000_000));
-        assert_eq!(states(snapshot()), (State::Recording, -60_000_000, None));
-        let frozen = Snapshot {
-            still,
-            ..snapshot()
-        };
-        assert_eq!(states(frozen), (State::Frozen, -20_000_000, None));
-        let stalled = Snapshot {
-            still,
-            gap: gap(GapReason::Stalled),
-            ..snapshot()
-        };
-        let reason = |reason: GapReason| Some(reason.name().to_owned());
-        assert_eq!(
-            states(stalled),
-            (State::Missing, -60_000_000, reason(GapReason::Stalled))
-        );
-        let disabled = Snapshot {
-            gap: gap(GapReason::Disabled),
-            enabled: false,
-            ..snapshot()
-        };
-        assert_eq!(
-            states(disabled),
-            (State::Disabled, -60_000_000, reason(GapReason::Disabled))
-        );
-    }
-
-    #[test]
-    fn camera_whose_frames_do_not_reach_the_disk_is_missing_since_the_last_that_did() {
-        let stuck = Snapshot {
-            silent_for: Duration::from_secs(16),
-            ..snapshot()
-        };
-        assert_eq!(
-            states(stuck),
-            (State::Missing, -16_000_000, Some("disk_slow".to_owned()))
-        );
-    }
-
-    #[test]
-    fn limits_that_nothing_may_go_for_are_told() {
-        let rules = Rules {
-            retain: Some(Duration::from_secs(86_400)),
-            max_size: Some(1_000),
-            min_free: 500,
-            ..Rules::default()
-        };
-        let told = |keeping: Keeping| -> Vec<String> {
-            let unkept = Unkept::of(&keeping, &rules).into_iter();
-            unkept.map(|unkept| unkept.rule).collect()
-        };
-        let well = Keeping {
-            footage_bytes: 1_200,
-            disk_free: 100,
-            disk_total: 10_000,
-            ..Keeping::default()
-        };
-        assert!(told(well).is_empty(), "what is over goes in a moment");
-        let starved = Keeping {
-            is_starved: true,
-            ..well
-        };
-        assert_eq!(told(starved), ["max_size", "min_free"]);
-        let small = Keeping {
-            disk_total: 900,
-            footage_bytes: 900,
-            ..starved
-        };
-        assert_eq!(told(small), ["disk_full"], "a tenth is free");
-        let leapt = Keeping {
-            distrusts_clock: true,
-            ..well
-        };
-        assert_eq!(told(leapt), ["retain"]);
-    }
-
-    #[test]
-    fn protected_footage_that_is_older_than_retain_is_told() {
-        let status = Status::default();
-        status.opened(status::Recorder {
-            uuid: "u".to_owned(),
-            path: "/p".into(),
-            since_us: NOW,
-        });
-        status.camera("gate").expect_nothing(true);
-        let rules = Rules {
-            retain: Some(Duration::from_secs(60)),
-            ..Rules::default()
-        };
-        let row = |first_received_us, is_first_protected| KeptRow {
-            camera: "gate".to_owned(),
-            started_us: NOW - 90_000_000,
-            ended_us: NOW,
-            first_received_us,
-            is_first_protected,
-        };
-        let kept = |row: KeptRow| {
-            let mut report = Report::live(&status).unwrap();
-            report.add_kept(&[row], &rules, NOW);
-            let camera = &report.cameras[0];
-            assert_eq!(camera.kept_from_us, Some(NOW - 90_000_000));
-            assert_eq!(camera.kept_to_us, Some(NOW));
-            report.storage.unkept.len()
-        };
-        assert_eq!(kept(row(NOW - 61_000_000, true)), 1);
-        assert_eq!(kept(row(NOW - 61_000_000, false)), 0, "it goes in a moment");
-        assert_eq!(kept(row(NOW - 59_000_000, true)), 0);
-    }
-
-    #[test]
-    fn storage_that_is_waited_for_is_told_before_it_was_ever_open() {
-        let status = Status::default();
-        status.starts("/p".into());
-        assert_eq!(Report::live(&status), None, "it is being opened");
-        status.set_no_storage(Some(status::NoStorage {
-            why: "recorder 7 does not record here".to_owned(),
-            reason: Reason::NoStorage,
-        }));
-        let report = Report::live(&status).unwrap();
-        assert_eq!(report.storage.state, StorageState::Gone);
-        assert_eq!(report.storage.path, PathBuf::from("/p"));
-        let detail = report.storage.detail.as_deref();
-        assert_eq!(detail, Some("recorder 7 does not record here"));
-        assert!(report.is_failing() && report.recorder.running);
-    }
-
-    #[test]
-    fn report_is_read_as_it_is_written() {
-        let status = Status::default();
-        assert_eq!(Report::live(&status), None, "nothing is open");
-        status.opened(status::Recorder {
-            uuid: "u".to_owned(),
-            path: "/p".into(),
-            since_us: NOW,
-        });
-        status.camera("gone").expect_nothing(false);
-        let off = status.camera("off");
-        off.expect_nothing(true);
-        off.set_gap(NOW, gap(GapReason::Disabled));
-        let report = Report::live(&status).unwrap();
-        let names: Vec<_> = report.cameras.iter().map(|camera| &camera.name).collect();
-        assert_eq!(names, ["off"], "what was removed is not listed");
-        assert!(!report.is_failing());
-        let json = serde_json::to_string(&report).unwrap();
-        assert!(json.contains(r#""state":"disabled""#), "{json}");
-        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
-    }
-}
+mod tests;
