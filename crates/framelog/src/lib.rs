@@ -1,20 +1,20 @@
 //! framelog: the daemon and its command line. Network, tasks and people; pure logic is in `framelog-core`, disk in `framelog-store`.
 
 mod camera;
-pub mod cli;
+mod cli;
 mod clock_watch;
 pub mod config;
 mod logging;
 mod pace;
 mod readers;
 mod recorder;
-pub mod reload;
+mod reload;
 mod report;
-pub mod run;
+mod run;
 mod service;
-pub mod source;
-pub mod status;
-pub mod testcam;
+mod source;
+mod status;
+mod testcam;
 mod web;
 mod webhook;
 

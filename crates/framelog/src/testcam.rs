@@ -144,7 +144,8 @@ impl Testcam {
         })
     }
 
-    /// Where it listens, with the port that it got.
+    /// Where it listens, with the port that it got: for those who speak to it by hand.
+    #[cfg(test)]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
