@@ -108,6 +108,18 @@ fn starting_at(begin_us: i64) -> Plan {
     })
 }
 
+/// A count since boot in a finer unit than seconds, which shows within a second.
+fn finer(in_second: i64) -> Plan {
+    stamped_for(LONG, move |moment| {
+        let count = 5_000 * in_second + moment.elapsed_us * in_second / 1_000_000;
+        let clock = match moment.elapsed_us < 2_000_000 {
+            true => Clock::Any,
+            false => Clock::Mapped(count * (1_000_000 / in_second)),
+        };
+        (line(count), clock)
+    })
+}
+
 fn rfc3339(us: i64, format: &str, zone_hours: i32) -> String {
     let zone = chrono::FixedOffset::east_opt(zone_hours * 3600).expect("a zone");
     let at = chrono::DateTime::from_timestamp_micros(us).expect("a time near now");
@@ -170,6 +182,8 @@ cases! {
     row_52_whole_seconds_since_boot => stamped_for(LONG, |moment| {
         (line(5_000 + moment.elapsed_us / 1_000_000), if moment.elapsed_us < 1_000_000 { Clock::Any } else { Clock::Mapped((5_000 + moment.elapsed_us / 1_000_000) * 1_000_000) })
     });
+    row_52_milliseconds_since_boot => finer(1_000);
+    row_52_microseconds_since_boot => finer(1_000_000);
     row_53_milliseconds => right_ms(|ms| ms.to_string());
     row_53_milliseconds_with_a_fraction => right(|us| format!("{}.{:03}", us / 1000, us % 1000));
     row_53_decimal_comma => right(|us| seconds(us).replace('.', ","));

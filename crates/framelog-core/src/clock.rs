@@ -3,11 +3,13 @@
 mod anchor;
 mod second;
 mod steps;
+mod unit;
 
 use crate::timestamp::Stamp;
 use anchor::Anchor;
 use second::Second;
 use steps::Steps;
+use unit::Unit;
 
 /// A clock that is set moves at least so far; network delays and whole-second stamps stay below.
 const STEP_US: i64 = 1_000_000;
@@ -79,11 +81,14 @@ pub struct Reading {
 /// the stamp plus `offset_us`, at most 60 s before the arrival and 1 s after it; `Arrival` is the arrival. No stamp, not
 /// even one at the ends of `i64`, makes it panic.
 ///
+/// A stamp that was read as seconds and goes a thousand or a million times too fast counts in milli- or microseconds (ESP32 servers send
+/// how long they have been up). That shows within a second, in which the arrival is used; from then on the stamp is the right part of itself.
+///
 /// A stamp with a media time (RTP) is wall time only if it was so when the segment began: a camera's first sender report comes when frames
 /// have been stored, and what they have in common must not change within a segment. Until then the media time is mapped.
 ///
-/// A clock that has stepped more than ten times, never 5 s apart, is not worth a segment for each step: until it has
-/// been steady for 5 s its steps are not reported, and where it would be mapped the arrival is used.
+/// A clock that has stepped more than ten times, and never was steady for 5 s in between, is not worth a segment for each step: until it has
+/// been so its steps are not reported, and where it would be mapped the arrival is used.
 ///
 /// ```
 /// use framelog_core::clock::{Clock, ClockKind, TimestampMode};
@@ -104,6 +109,7 @@ pub struct Clock {
 /// What is known of the camera's clock since the connection began.
 #[derive(Clone, Debug, Default)]
 struct Track {
+    unit: Unit,
     /// The wall clock of a camera that sends whole seconds.
     second: Second,
     last: Option<Last>,
@@ -214,6 +220,10 @@ impl Clock {
     }
 
     fn read_judged(&mut self, stamp: Stamp, received_us: i64) -> Option<Reading> {
+        let stamp = Stamp {
+            stamp_us: (stamp.stamp_us).map(|us| self.track.in_its_unit(us, received_us)),
+            ..stamp
+        };
         let (stamp_us, is_wall) = match self.fused(stamp, received_us) {
             Some(fused_us) => (fused_us, true),
             None => {
@@ -222,7 +232,7 @@ impl Clock {
             }
         };
         let motion = self.track.follow(stamp_us, is_wall, received_us);
-        if motion.is_still {
+        if motion.is_still || !is_wall && self.track.unit.is_in_doubt() {
             None
         } else if is_wall {
             Some(self.track.place(stamp_us, motion, received_us))
@@ -250,6 +260,20 @@ impl Track {
         let by_reports = self.by_reports.get_or_insert(has_wall);
         *by_reports &= has_wall;
         *by_reports
+    }
+
+    /// The stamp in microseconds. Where it turns out that it was taken for another unit, nothing is left of what was learnt so, but how often
+    /// it has stepped: garbage seems to have one unit or another now and then.
+    fn in_its_unit(&mut self, stamp_us: i64, received_us: i64) -> i64 {
+        if self.unit.follow(stamp_us, received_us) {
+            *self = Self {
+                unit: self.unit,
+                steps: self.steps,
+                given: self.given,
+                ..Self::default()
+            };
+        }
+        self.unit.apply(stamp_us)
     }
 
     fn follow(&mut self, stamp_us: i64, is_wall: bool, received_us: i64) -> Motion {
@@ -299,7 +323,7 @@ impl Track {
             captured_us: stamp_us,
             kind: ClockKind::Camera,
             offset_us: 0,
-            stepped: changed || (jumped && !self.steps.are_many(received_us)),
+            stepped: changed || (jumped && !self.steps.are_many()),
             skew_us: Some(stamp_us.saturating_sub(received_us)),
         }
     }
@@ -321,7 +345,7 @@ impl Track {
             self.offset_us.unwrap_or(base_us.min(delay_us))
         };
         self.offset_us = Some(offset_us);
-        if self.steps.are_many(received_us) {
+        if self.steps.are_many() {
             return None;
         }
         let captured_us = stamp_us.checked_add(offset_us)?;
@@ -338,6 +362,8 @@ impl Track {
     fn observe(&mut self, delay_us: i64, jumped: bool, motion: Motion, received_us: i64) {
         if jumped || motion.kind_changed {
             self.steps.note(received_us);
+        } else {
+            self.steps.note_steady(received_us);
         }
         match &mut self.anchor {
             Some(anchor) if !jumped => anchor.observe(delay_us, received_us),

@@ -510,17 +510,73 @@ fn stamps_of_garbage_soon_make_no_more_segments_and_are_taken_up_when_steady() {
 }
 
 #[test]
-fn milliseconds_of_uptime_taken_for_seconds_end_as_arrivals() {
+fn an_uptime_in_a_finer_unit_than_seconds_is_mapped_as_soon_as_its_pace_has_shown() {
+    // Frames as they come, and pictures that are polled.
+    for (apart, doubtful) in [(FRAME, 10), (10 * SECOND, 2)] {
+        for in_second in [1_000, 1_000_000] {
+            let mut clock = auto();
+            let mut reading = |n: i64| {
+                let uptime = HOUR + n * apart;
+                (
+                    uptime,
+                    clock.read(stamp(uptime * in_second), START + n * apart),
+                )
+            };
+            assert_eq!(reading(0).1.captured_us, START);
+            for n in 1..doubtful {
+                assert_eq!(reading(n).1, arrival(START + n * apart));
+            }
+            let (uptime, first) = reading(doubtful);
+            assert_eq!(first, stepped(mapped(uptime, START - HOUR)));
+            for n in doubtful + 1..300 {
+                let (uptime, read) = reading(n);
+                assert_eq!(read, mapped(uptime, START - HOUR));
+            }
+        }
+    }
+}
+
+#[test]
+fn milliseconds_of_uptime_are_no_date_when_they_look_like_one() {
+    // After some 20 days; the arrivals are those of the moment at which the two are equal.
+    let uptime = START / 1_000 - 10 * SECOND;
     let mut clock = auto();
-    let readings: Vec<_> = arrivals(START, 300)
-        .map(|now| clock.read(stamp((now - START + HOUR) * 1_000), now))
-        .collect();
+    let readings =
+        arrivals(START, 200).map(|now| clock.read(stamp((uptime + now - START) * 1_000), now));
+    for (read, now) in readings.zip(arrivals(START, 200)).skip(10) {
+        assert_eq!((read.kind, read.captured_us), (ClockKind::Mapped, now));
+    }
+}
+
+#[test]
+fn an_uptime_in_milliseconds_beside_a_wall_second_gives_its_fraction() {
+    let mut clock = auto();
+    for now in arrivals(START, 40) {
+        let both = Stamp {
+            stamp_us: Some((now - START + HOUR) * 1_000),
+            wall_second_us: Some(now / SECOND * SECOND),
+            ..Stamp::default()
+        };
+        let read = clock.read(both, now);
+        assert_eq!(read.kind, ClockKind::Camera);
+        assert!(
+            now < START + 2 * SECOND || read.captured_us == now,
+            "{read:?}"
+        );
+    }
+}
+
+#[test]
+fn garbage_that_is_polled_soon_makes_no_more_segments() {
+    let mut clock = auto();
+    let mut random = 1i64;
+    let readings = (0..100).map(|n| {
+        random = random * 48_271 % 2_147_483_647;
+        clock.read(stamp(random * 1_000), START + n * 20 * SECOND)
+    });
+    let readings: Vec<_> = readings.collect();
     assert!(readings.iter().filter(|read| read.stepped).count() <= 10);
-    assert!(
-        readings[20..]
-            .iter()
-            .all(|read| read.kind == ClockKind::Arrival)
-    );
+    assert_eq!(readings[99].kind, ClockKind::Arrival);
 }
 
 #[test]
@@ -648,21 +704,23 @@ fn any_event() -> impl Strategy<Value = Event> {
 
 fn check(stamp: Stamp, received_us: i64, read: &Reading) -> Result<(), TestCaseError> {
     let second = stamp.wall_second_us;
+    // The stamp exactly, in one unit or another.
+    let is_stamp = |given: i64| {
+        let is = |unit: i64| stamp.stamp_us.map(|us| us / unit).or(second) == Some(given);
+        [1, 1_000, 1_000_000].into_iter().any(is)
+    };
     match read.kind {
         ClockKind::Camera => {
             let into_second = second.and_then(|second| read.captured_us.checked_sub(second));
             let in_second = into_second.is_some_and(|us| (0..SECOND).contains(&us));
-            prop_assert!(in_second || Some(read.captured_us) == stamp.stamp_us.or(second));
+            prop_assert!(in_second || is_stamp(read.captured_us));
             prop_assert_eq!(
                 read.skew_us,
                 Some(read.captured_us.saturating_sub(received_us))
             );
         }
         ClockKind::Mapped => {
-            prop_assert_eq!(
-                Some(read.captured_us - read.offset_us),
-                stamp.stamp_us.or(second)
-            );
+            prop_assert!(is_stamp(read.captured_us - read.offset_us));
             prop_assert!((-60 * SECOND..=SECOND).contains(&(read.captured_us - received_us)));
         }
         ClockKind::Arrival => {
