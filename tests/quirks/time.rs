@@ -235,6 +235,11 @@ cases! {
     stamps_with_three_decimals => right_ms(|ms| format!("{}.{:03}", ms / 1000, ms % 1000));
     stamps_in_rfc_3339 => right(|us| rfc3339(us, "%Y-%m-%dT%H:%M:%S%.6fZ", 0));
     stamps_in_rfc_3339_with_a_zone => right(|us| rfc3339(us, "%Y-%m-%dT%H:%M:%S%.6f%:z", -7));
+    stamps_under_another_name => stamped(|moment| (format!("X-Frame-Timestamp: {}\r\n", seconds(moment.now_us)), Clock::Camera(moment.now_us)));
+    stamps_in_milliseconds_under_another_name => stamped(|moment| {
+        let ms = moment.now_us / 1000;
+        (format!("X-Timestamp-Ms: {ms}\r\nX-Sent-Time: {}\r\n", ms / 1000), Clock::Camera(ms * 1000))
+    });
     stamps_in_quotes => right(|us| format!("\"{}\"", seconds(us)));
     stamps_amid_blanks => right(|us| format!("  \t {}  ", seconds(us)));
     stamps_missing => stamped(|_| (String::new(), Clock::Arrival));

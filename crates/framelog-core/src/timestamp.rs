@@ -3,12 +3,17 @@
 mod date;
 mod number;
 
+use memchr::memmem;
+
 use crate::header::Headers;
 
 /// The longest stamp read, in bytes. Nothing real comes near it.
 const TEXT_BYTES_MAX: usize = 64;
 /// 2001-01-01: stamps before are not dates but counts from some start (camera-quirks row 52).
 const DATES_FROM_US: i64 = 978_307_200_000_000;
+
+/// Seconds and hundredths, which are written as others write seconds and microseconds.
+const AXIS_FRAME_TIME: &str = "x-axis-dvr-frame-time";
 
 /// What a part's headers say about when the frame was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,8 +34,9 @@ impl Stamp {
     /// Reads the stamps from a part's (or a response's) headers; camera-quirks §4 has who sends what.
     ///
     /// In this order: `X-Timestamp` if it is a date, `X-Time` if that is one (AxxonSoft, whose `X-Timestamp` counts from the start of
-    /// the stream), any `X-Timestamp`, `X-UtcTime` (Kasa), any `X-Time`, `x-axis-dvr-frame-time`. `Date` is never used: in parts it is
-    /// local time without a zone (row 57). Nor are the `X-UStreamer-*` fields, which are monotonic.
+    /// the stream), any `X-Timestamp`, `X-UtcTime` (Kasa), any `X-Time`, `x-axis-dvr-frame-time`, and last whatever home-made servers call it
+    /// (`X-Frame-Timestamp`, `X-Timestamp-Ms`, `X-Capture-Time`) if it is a date: nothing else tells it from the monotonic `X-UStreamer-*`
+    /// fields. `Date` is never used: in parts it is local time without a zone (row 57).
     pub fn read(headers: &Headers) -> Self {
         let stamp = last_readable(headers, "x-timestamp", read_text);
         if is_date(stamp) {
@@ -47,8 +53,9 @@ impl Stamp {
                 ..Self::of(stamp)
             };
         }
-        let axis = || last_readable(headers, "x-axis-dvr-frame-time", read_axis_frame_time);
-        Self::of(second.or(date).or_else(axis))
+        let axis = || last_readable(headers, AXIS_FRAME_TIME, read_axis_frame_time);
+        let other = || date_of_another_name(headers);
+        Self::of(second.or(date).or_else(axis).or_else(other))
     }
 
     fn of(stamp_us: Option<i64>) -> Self {
@@ -85,6 +92,20 @@ fn last_readable(
             .filter_map(|(_, value)| read(value))
             .last()
     })
+}
+
+/// The date in a field whose name is much like a stamp's: rather that of a capture than of a request or a reply, and of several the last.
+fn date_of_another_name(headers: &Headers) -> Option<i64> {
+    let dates = headers.iter().filter_map(|(name, value)| {
+        let name =
+            (name.get(..2)?.eq_ignore_ascii_case(b"x-")).then(|| name.to_ascii_lowercase())?;
+        let contains = |word: &[u8]| memmem::find(&name, word).is_some();
+        let rank = (contains(b"capture"), contains(b"timestamp"));
+        let is_alike = (rank.1 || name.ends_with(b"-time")) && name != AXIS_FRAME_TIME.as_bytes();
+        let date = read_text(value).filter(|&us| is_alike && is_date(Some(us)))?;
+        Some((rank, date))
+    });
+    (dates.max_by_key(|&(rank, _)| rank)).map(|(_, date)| date)
 }
 
 /// A stamp in any of its spellings, above 0: an input that is never set is not the year 1970 (row 51).

@@ -395,6 +395,40 @@ fn row_57_a_date_in_a_part_and_monotonic_fields_are_not_used() {
 }
 
 #[test]
+fn stamps_under_other_names_are_read_if_they_are_dates() {
+    for line in [
+        "X-Frame-Timestamp: 1700000000.123456",
+        "x-image-timestamp:1700000000.123456",
+        "X-Capture-Timestamp: 2023-11-14T22:13:20.123456Z",
+        "X-Timestamp-Us: 1700000000123456",
+        "X-Time: 1700000000.123456",
+        "X-Capture-Time: 1700000000.123456\r\nX-Sent-Time: 1700000000.9",
+        "X-Request-Time: 1690000000\r\nX-Frame-Time: 1700000000.123456",
+        "X-Timestamp: 0.000000\r\nX-Frame-Timestamp: 1700000000.123456",
+        "X-Frame-Timestamp: 1700000000.123456\r\nX-Process-Time: 0.0017",
+    ] {
+        assert_eq!(read(line), stamp(US), "{line}");
+    }
+    assert_eq!(
+        read("X-Timestamp-Ms: 1700000000123"),
+        stamp(US / 1_000 * 1_000)
+    );
+    for line in [
+        "X-Frame-Timestamp: 184659.604338",
+        "X-Timestamp-Ms: 184659604",
+        "Timestamp: 1700000000",
+        "X-Frame-Number: 1700000000",
+        "X-Lifetime: 1700000000",
+    ] {
+        assert_eq!(read(line), Stamp::default(), "{line}");
+    }
+    for line in ["X-Timestamp: 1700000000.123456", "X-UtcTime: 1700000000"] {
+        let both = format!("X-Capture-Timestamp: 1600000000\r\n{line}");
+        assert_eq!(read(&both), read(line), "{line}");
+    }
+}
+
+#[test]
 fn row_79_mobotix_has_the_time_in_a_comment() {
     let read = Stamp::from_jpeg_comment;
     assert_eq!(
