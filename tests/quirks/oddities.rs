@@ -92,6 +92,21 @@ fn never_a_picture(part: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> P
     .connections(3..=12)
 }
 
+/// A page where pictures are expected, over a connection that stays open.
+fn page(text: &'static str) -> Plan {
+    Plan::new(async |mut camera| {
+        camera.request().await?;
+        let head = "Content-Type: text/html\r\n";
+        camera
+            .send(response("200 OK", head, text.as_bytes()))
+            .await?;
+        camera.hold().await
+    })
+    .frames(0)
+    .must(&["not_video"])
+    .backs_off()
+}
+
 /// Several parts in one segment of TCP, delimiter of the next included.
 fn glued(frame: fn(&[u8]) -> Vec<u8>) -> Plan {
     Plan::new(move |mut camera| async move {
@@ -278,6 +293,7 @@ cases! {
     parts_of_png_between => parts(|jpeg| [&part_after("--camframe\r\nContent-Type: image/png\r\nContent-Length: 12\r\n\r\n", b"\x89PNG\r\n\x1a\n\0\0\0\0")[..], &part(jpeg)].concat());
     parts_glued => glued(part);
     parts_glued_without_lengths => glued(bare);
+    login_page_with_lines_of_dashes => page("<html>\n<!-- one\n-->\n<!-- two\n-->\n<p>please log in</p>\n</html>\n");
     frames_each_three_seconds => steady(3000, "10 s", 8, part);
     frames_each_three_seconds_without_lengths => steady(3000, "10 s", 8, bare);
     frames_just_before_the_stall => steady(4000, "6 s", 6, part);

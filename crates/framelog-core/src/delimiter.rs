@@ -73,6 +73,11 @@ impl Delimiter {
         self.learned.is_some()
     }
 
+    /// Whether it is the declared one that the body has shown.
+    pub fn is_as_declared(&self) -> bool {
+        (self.learned.as_ref()).is_some_and(|learned| self.declared.contains(learned))
+    }
+
     /// Whether a delimiter may come without dashes: then every header line has to be compared with it.
     pub fn may_lack_dashes(&self) -> bool {
         self.learned
@@ -291,6 +296,11 @@ fn could_be_part_field(text: &[u8]) -> bool {
         text[..n].eq_ignore_ascii_case(&name.as_bytes()[..n])
             && text[n..].trim_ascii_start().is_empty()
     })
+}
+
+/// Whether one of these lines is a part's header line.
+pub(crate) fn has_part_field(lines: &[u8]) -> bool {
+    is_part_field(lines) || find_field_line(lines).is_some()
 }
 
 /// Where the line end is that the first part's header line begins behind.

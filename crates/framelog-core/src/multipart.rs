@@ -151,7 +151,7 @@ impl Parser {
         matches!(&self.state, State::Payload(pending) if pending.seeks_end(self.window.end()))
     }
 
-    /// Whether anything in the bytes so far (a delimiter, a part header, an SOI) looks like pictures.
+    /// Whether anything in the bytes so far (the declared delimiter, a part's header lines, an SOI) looks like pictures.
     pub fn has_evidence(&self) -> bool {
         self.evidence
     }

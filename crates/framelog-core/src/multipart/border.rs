@@ -1,6 +1,6 @@
 //! Between two payloads: line ends, junk, a delimiter, header lines. Not for what lies behind them: that is `payload`.
 
-use crate::delimiter::Line;
+use crate::delimiter::{self, Line};
 use crate::header::Headers;
 use crate::jpeg::SOI;
 
@@ -52,7 +52,8 @@ impl Parser {
         self.copy(at, line_end);
         match self.delimiter.classify(&self.scratch, clean) {
             Line::Delimiter { headers_at } => {
-                self.evidence = true;
+                // A line with dashes alone is none: web pages have them (`-->`), also twice.
+                self.evidence |= self.delimiter.is_as_declared();
                 // It may have been learnt just now: what is no other one may be this one.
                 self.no_delimiter = Searched::default();
                 let start = headers_at.map_or(next, |offset| at + offset as u64);
@@ -160,6 +161,7 @@ impl Parser {
         if (1..=room).contains(&earlier.raw().len()) {
             lines = [&earlier.raw()[..], &lines].concat().into();
         }
+        self.evidence = self.evidence || delimiter::has_part_field(&lines);
         self.begin_payload(Headers::new(lines), payload, false)
     }
 

@@ -1283,6 +1283,33 @@ proptest! {
 }
 
 #[test]
+fn lines_that_begin_with_dashes_are_no_evidence_of_pictures_by_themselves() {
+    let page = "<html>\n<!-- one\n-->\n<title>Login</title>\n\n<!-- two\n-->\n\n</html>\n";
+    for (declared, body, expected) in [
+        (Some("b"), page, false),
+        (None, "--b\r\n", false),
+        (Some("b"), "--b\r\n", true),
+        (Some("b"), "b\r\n", true),
+        (
+            None,
+            "--b\r\nX-Frame: 1\r\ncontent-type: image/jpeg\r\n\r\n",
+            true,
+        ),
+        (None, "--bContent-Type: image/jpeg\r\n\r\n", true),
+        (None, "Content-Type: image/jpeg\r\n", true),
+        (None, "--b\r\n\r\n\u{FFFD}", false),
+    ] {
+        let mut parser = Parser::new(declared.map(str::as_bytes), Limits::default());
+        parser.push(Bytes::copy_from_slice(body.as_bytes()), 7);
+        while parser.poll().is_some() {}
+        assert_eq!(parser.has_evidence(), expected, "{body}");
+    }
+    let mut parser = Parser::new(None, Limits::default());
+    parser.push(Bytes::from_static(b"--b\r\n\r\n\xFF\xD8"), 7);
+    assert!(parser.poll().is_none() && parser.has_evidence());
+}
+
+#[test]
 fn picture_seeks_its_end_where_only_what_follows_tells_it() {
     let picture = jpeg(&[], &scan(1000, 4));
     let padded = [&picture[..], b"pad"].concat();
