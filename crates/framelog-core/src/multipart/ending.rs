@@ -18,18 +18,13 @@ impl Parser {
             return Step::Go(State::Payload(pending));
         };
         if self.window.end() < end {
-            // The length may be too large: a JPEG that is whole must not wait for the next one.
-            pending.body = if self.finished || self.settling {
-                Body::Walked(Walker::default())
-            } else {
-                Body::Counted
-            };
-            let state = State::Payload(pending);
-            return if self.finished || self.settling {
-                Step::Go(state)
-            } else {
-                Step::Wait(state)
-            };
+            // The length may be too large: a JPEG that is whole must not wait for the next one, unless that is in the same part.
+            if self.finished || self.settling && !self.has_second(pending.start) {
+                pending.body = Body::Walked(Walker::default());
+                return Step::Go(State::Payload(pending));
+            }
+            pending.body = Body::Counted;
+            return Step::Wait(State::Payload(pending));
         }
         if self.ends_in_eoi(pending.start, end) && !self.ends_in_headers(pending.start, end) {
             return self.give(pending, end, true);
@@ -266,6 +261,13 @@ impl Parser {
         } else {
             self.give_up(pending, SkipReason::Torn, end)
         }
+    }
+
+    /// Whether a second picture has begun directly behind one that is whole (two fields, MPO).
+    fn has_second(&self, start: u64) -> bool {
+        let mut walker = Walker::default();
+        self.take(&mut walker, start, self.window.end()) == Walk::End
+            && self.window.begins(start + walker.taken() as u64, &SOI) == Some(true)
     }
 
     /// Walks on from where the walker is, up to `stop`.

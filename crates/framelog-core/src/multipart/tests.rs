@@ -1173,6 +1173,24 @@ fn a_second_picture_that_came_in_part_is_not_torn_by_silence() {
     assert_eq!(found, [first, second]);
 }
 
+#[test]
+fn a_second_picture_within_the_length_is_not_torn_off_by_silence() {
+    let both = [picture(1), picture(2)].concat();
+    let head = format!("--b\r\nContent-Length: {}\r\n\r\n", both.len());
+    for silent in [picture(1).len() + 2, picture(1).len() + 100, both.len() - 1] {
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        for _ in 0..2 {
+            parser.push([head.as_bytes(), &both[..silent]].concat().into(), 5);
+            assert_eq!(parser.poll(), None);
+            parser.settle();
+            assert_eq!(parser.poll(), None);
+            parser.push([&both[silent..], b"\r\n"].concat().into(), 6);
+            let found = Vec::from_iter(parser.poll());
+            assert_eq!(payloads(&found), std::slice::from_ref(&both), "{silent}");
+        }
+    }
+}
+
 /// Line ends before a picture that its length counts in: it then ends behind the line end after it.
 #[test]
 fn a_line_end_within_the_length_is_left_out_whether_or_not_the_next_delimiter_is_there() {
