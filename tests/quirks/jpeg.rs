@@ -1,7 +1,7 @@
 //! Section 3: what is within a part.
 
 use super::cases;
-use super::plan::{HEAD, Plan, bare, part, part_with, stream};
+use super::plan::{HEAD, Plan, bare, part, part_after, part_with, stream};
 use crate::support::camera::Shot;
 use crate::support::jpeg::{Jpeg, split_pictures};
 
@@ -131,6 +131,11 @@ cases! {
     row_45_no_end => endless(|jpeg| jpeg, part);
     row_45_no_end_without_lengths => endless(|jpeg| jpeg, bare);
     row_45_no_end_progressive => endless(Jpeg::progressive, part);
+    row_45_no_end_where_only_headers_come_between => stream(HEAD, |_, jpeg| {
+        let bytes = jpeg.without_end().bytes();
+        let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", bytes.len());
+        (part_after(&head, &bytes), Shot::new(&bytes).marked())
+    });
     row_46_no_huffman_tables => pictures(Jpeg::without_huffman_tables);
     row_46_no_huffman_tables_without_lengths => pictures_bare(Jpeg::without_huffman_tables);
     row_47_progressive => pictures(Jpeg::progressive);

@@ -43,7 +43,7 @@ impl Parser {
         }
         let complete = found == Walk::End;
         let structural_end = pending.start + walker.taken() as u64;
-        let refuted = matches!(next, Next::Other | Next::Field)
+        let refuted = !self.can_follow(next, walker.has_scan())
             || complete && self.next(structural_end) == Next::Delimiter;
         if refuted {
             self.penance = PENANCE;
@@ -51,11 +51,7 @@ impl Parser {
             pending.body = Body::Walked(Walker::default());
             return Step::Go(State::Payload(pending));
         }
-        // What is not there yet is most likely a delimiter.
-        let end = match next {
-            Next::Delimiter | Next::Unknown => self.without_swallowed_line_end(pending.start, end),
-            Next::Other | Next::Field => end,
-        };
+        let end = self.without_swallowed_line_end(pending.start, end);
         if complete {
             self.give(pending, end, true)
         } else {
@@ -98,11 +94,11 @@ impl Parser {
                         pending.body = Body::Walked(walker);
                         Step::Wait(State::Payload(pending))
                     }
-                    Next::Delimiter | Next::Unknown => {
+                    next if self.can_follow(next, walker.has_scan()) => {
                         let end = self.without_swallowed_line_end(pending.start, end);
                         self.give_torn(pending, end, walker.has_scan())
                     }
-                    Next::Other | Next::Field => {
+                    _ => {
                         self.penance = PENANCE;
                         pending.length = None;
                         pending.body = Body::Walked(walker);
@@ -260,6 +256,16 @@ impl Parser {
             self.give(pending, end, complete)
         } else {
             self.give_up(pending, SkipReason::Torn, end)
+        }
+    }
+
+    /// Whether that may follow where a picture ends. What is not there yet is most likely a delimiter; header lines are where the body has
+    /// none between its parts.
+    fn can_follow(&self, next: Next, has_scan: bool) -> bool {
+        match next {
+            Next::Delimiter | Next::Unknown => true,
+            Next::Field => has_scan && !self.delimiter.is_learned(),
+            Next::Other => false,
         }
     }
 

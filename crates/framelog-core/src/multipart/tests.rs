@@ -752,11 +752,15 @@ fn a_picture_without_eoi_is_kept_and_marked() {
         .into_iter()
         .map(|picture| picture[..picture.len() - 2].to_vec())
         .collect();
-    for head in [
-        "--b\r\nContent-Length: LEN\r\n\r\n",
-        "--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    for (head, last) in [
+        ("--b\r\nContent-Length: LEN\r\n\r\n", "--b\r\n"),
+        ("--b\r\nContent-Type: image/jpeg\r\n\r\n", "--b\r\n"),
+        (
+            "Content-Type: image/jpeg\r\nContent-Length: LEN\r\n\r\n",
+            "Content-Type: image/jpeg\r\n",
+        ),
     ] {
-        let stream = [stream_of(&pictures, head, "\r\n"), b"--b\r\n".to_vec()].concat();
+        let stream = [&stream_of(&pictures, head, "\r\n")[..], last.as_bytes()].concat();
         assert!(
             frames(Some("b"), &stream) == pictures,
             "{:?}",
