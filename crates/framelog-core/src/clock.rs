@@ -15,6 +15,8 @@ use unit::Unit;
 const STEP_US: i64 = 1_000_000;
 /// A network stall delays arrivals up to here; what is later has a clock that was set back.
 const LATE_US: i64 = 60_000_000;
+/// By so much the least delay of late may grow within a segment: a counter may run slower than time (camera-quirks row 92).
+const BEHIND_US: i64 = 2_000_000;
 /// How long a stamp may stand still: whole seconds do, and so do bursts that share one (camera-quirks row 60).
 const STILL_US: u64 = 3_000_000;
 
@@ -237,6 +239,10 @@ impl Clock {
         } else if is_wall {
             Some(self.track.place(stamp_us, motion, received_us))
         } else {
+            // RTP is not in need of this: there reports and rates are looked at (`rtp::timeline`).
+            if let Some(anchor) = &mut self.track.anchor {
+                anchor.follow_slow_clock();
+            }
             self.track.map(stamp_us, motion, received_us)
         }
     }
@@ -331,12 +337,11 @@ impl Track {
     /// The reading for a stamp that is only good for its spacing; `None` if it isn't even that.
     fn map(&mut self, stamp_us: i64, motion: Motion, received_us: i64) -> Option<Reading> {
         let delay_us = received_us.checked_sub(stamp_us)?;
-        let base_us = self
-            .offset_us
-            .or(self.anchor.map(|anchor| anchor.least_us()))
-            .unwrap_or(delay_us);
+        let least_us = self.anchor.map_or(delay_us, |anchor| anchor.least_us());
+        let base_us = self.offset_us.unwrap_or(least_us);
         let went_ahead = delay_us < base_us.saturating_sub(STEP_US);
-        let fell_behind = delay_us > base_us.saturating_add(LATE_US);
+        let fell_behind = delay_us > base_us.saturating_add(LATE_US)
+            || delay_us.min(least_us) > base_us.saturating_add(BEHIND_US);
         let jumped = motion.went_back || went_ahead || fell_behind;
         self.observe(delay_us, jumped, motion, received_us);
         let offset_us = if jumped {

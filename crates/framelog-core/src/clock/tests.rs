@@ -474,6 +474,37 @@ fn slow_drift_is_followed_over_an_hour_without_a_step() {
 }
 
 #[test]
+fn row_92_a_counter_that_runs_slow_is_followed() {
+    // Counts 25 frames a second and sends 21.
+    let mut clock = auto();
+    let mut steps = 0;
+    for frame in 0..21 * 600 {
+        if frame % (21 * 60) == 0 {
+            clock.new_segment();
+        }
+        let now = START + frame * SECOND / 21;
+        let read = clock.read(stamp(HOUR + frame * SECOND / 25), now + frame % 7 * 20_000);
+        steps += i32::from(read.stepped);
+        assert_eq!(read.kind, ClockKind::Mapped);
+        assert!((now - read.captured_us).abs() <= 5 * SECOND, "{read:?}");
+    }
+    assert!(steps <= 30, "{steps}");
+}
+
+#[test]
+fn a_stall_that_is_caught_up_with_by_and_by_is_no_step() {
+    let mut clock = auto();
+    let stall = 20 * SECOND;
+    for taken in arrivals(START, 1_000) {
+        // From the tenth second on nothing comes, then twice as fast as it was taken.
+        let late = (stall - (taken - START - 10 * SECOND) / 2).clamp(0, stall);
+        let late = if taken < START + 10 * SECOND { 0 } else { late };
+        let read = clock.read(stamp(taken - START + HOUR), taken + late);
+        assert_eq!((read.captured_us, read.stepped), (taken, false));
+    }
+}
+
+#[test]
 fn a_new_connection_is_anchored_anew() {
     let mut clock = auto();
     clock.read(stamp(HOUR), START);
