@@ -181,6 +181,14 @@ impl Delimiter {
         }
     }
 
+    /// Whether a line that has come this far may become a delimiter.
+    pub fn may_begin_as(&self, text: &[u8]) -> bool {
+        let begins = |needle: &[u8]| {
+            !text.is_empty() && needle.starts_with(text) || text.starts_with(needle)
+        };
+        self.known().any(begins) || begins(b"--")
+    }
+
     /// Searches for a delimiter line inside a payload. `begins_line`: the byte before `bytes` was a line end (or there is none).
     pub fn find(&self, bytes: &[u8], begins_line: bool, last: bool) -> Found {
         let needles = self

@@ -168,8 +168,9 @@ impl Parser {
     }
 
     /// How far the padding behind an EOI reaches if no more of it comes. A second JPEG there (MPO) is whole or is left to be a picture.
-    fn came_of_padding(&self, end: u64) -> u64 {
-        let came = self.before_line_end(end, self.window.end());
+    fn came_of_padding(&mut self, end: u64) -> u64 {
+        let begun = self.find_begun_delimiter(end);
+        let came = self.before_line_end(end, begun.unwrap_or(self.window.end()));
         let second_torn = self.window.begins(end, &SOI) == Some(true)
             && self.take(&mut Walker::default(), end, came) != Walk::End;
         if second_torn { end } else { came }

@@ -155,6 +155,16 @@ impl Parser {
         }
     }
 
+    /// Where the last line begins if it is the beginning of a delimiter, as far as it is there.
+    pub(super) fn find_begun_delimiter(&mut self, start: u64) -> Option<u64> {
+        let to = self.window.end();
+        let from = to.saturating_sub(LINE_MAX as u64).max(start);
+        self.copy(from, to);
+        let line_end = (self.scratch.iter()).rposition(|byte| matches!(byte, b'\r' | b'\n'))?;
+        let begins = self.delimiter.may_begin_as(&self.scratch[line_end + 1..]);
+        begins.then_some(from + line_end as u64 + 1)
+    }
+
     /// Whether a part's header line begins between two positions.
     pub(super) fn find_part_field(&mut self, from: u64, to: u64) -> bool {
         let begin = self.no_field.behind(from).saturating_sub(LINE_MAX as u64);

@@ -1160,6 +1160,25 @@ fn padding_is_the_pictures_whether_or_not_the_next_delimiter_is_there() {
 }
 
 #[test]
+fn half_a_delimiter_is_no_padding_when_silence_follows_it() {
+    let padded = [&picture(1)[..], &[0; 8]].concat();
+    let head = format!("--bound\r\n{TYPE}\r\n");
+    let stream = stream_of(&[padded.clone(), padded.clone()], &head, "\r\n");
+    let end = head.len() + padded.len();
+    for begun in 1..=9 {
+        let mut parser = Parser::new(None, Limits::default());
+        parser.push(stream[..end + begun].to_vec().into(), 5);
+        assert_eq!(parser.poll(), None);
+        parser.settle();
+        let mut found = payloads(&Vec::from_iter(parser.poll()));
+        parser.push(stream[end + begun..].to_vec().into(), 6);
+        parser.settle();
+        found.extend(payloads(&Vec::from_iter(parser.poll())));
+        assert_eq!(found, [&padded[..], &padded], "{begun}");
+    }
+}
+
+#[test]
 fn a_second_picture_that_came_in_part_is_not_torn_by_silence() {
     let (first, second) = (picture(1), picture(2));
     let mut parser = Parser::new(Some(b"b"), Limits::default());
