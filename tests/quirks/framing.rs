@@ -276,6 +276,10 @@ cases! {
     row_37_whole_part_in_a_comment_without_lengths => commented(FAKE_PART, bare);
     row_38_text_parts_between => parts(|jpeg| [b"--camframe\r\nContent-Type: text/plain\r\n\r\nprogress 17%\r\n", &part(jpeg)[..]].concat());
     row_38_text_parts_between_without_lengths => parts(|jpeg| [b"--camframe\r\nContent-Type: text/plain\r\n\r\nprogress 17%\r\n", &bare(jpeg)[..]].concat());
+    row_38_text_parts_between_without_delimiters => parts(|jpeg| {
+        let text = "Content-Type: text/plain\r\n\r\nprogress 17%\r\n";
+        part_after(&format!("{text}Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len()), jpeg)
+    });
     row_39_xml_first_and_last => stream(HEAD, |number, jpeg| {
         let bytes = jpeg.bytes();
         let xml = |state: &str| format!("--camframe\r\nContent-Type: text/xml\r\n\r\n<status><state>{state}</state><code>3</code></status>\r\n");

@@ -145,7 +145,7 @@ impl Parser {
         }
         let limit = end + self.junk_max();
         let (delimiter, searched_now) = self.find_delimiter(end, searched, limit);
-        let field = self.find_part_field(searched, delimiter.unwrap_or(limit));
+        let field = (self.find_part_field(searched, delimiter.unwrap_or(limit))).is_some();
         match delimiter {
             Some(delimiter) if !field => {
                 let padded = self.before_line_end(end, delimiter);

@@ -155,7 +155,12 @@ impl Parser {
         let is_other = is_other_type(&pending.headers);
         let length = pending.length.filter(|_| is_other).unwrap_or_default();
         let limit = pending.start + self.junk_max().max(length);
-        let (delimiter, searched_now) = self.find_delimiter(pending.start, searched, limit);
+        let (mut delimiter, searched_now) = self.find_delimiter(pending.start, searched, limit);
+        if is_other && !self.delimiter.is_learned() {
+            // Where there are no delimiters the next part begins with its header lines.
+            let seen = delimiter.unwrap_or(searched_now.min(limit));
+            delimiter = self.find_part_field(searched, seen).or(delimiter);
+        }
         let before = delimiter.unwrap_or(limit.min(self.window.end()));
         if !is_other
             && let Some(soi) = self.find_soi(searched.saturating_sub(2).max(pending.start), before)

@@ -165,14 +165,14 @@ impl Parser {
         begins.then_some(from + line_end as u64 + 1)
     }
 
-    /// Whether a part's header line begins between two positions.
-    pub(super) fn find_part_field(&mut self, from: u64, to: u64) -> bool {
+    /// Where the first part's header line begins between two positions.
+    pub(super) fn find_part_field(&mut self, from: u64, to: u64) -> Option<u64> {
         let begin = self.no_field.behind(from).saturating_sub(LINE_MAX as u64);
         let begin = begin.max(self.window.start());
         let found = self.search(begin, to, LINE_MAX, delimiter::find_field_line);
         self.no_field
             .note(from, found.unwrap_or(to.min(self.window.end())));
-        found.is_some()
+        found.map(|line_end| line_end + 1)
     }
 
     /// The first SOI that is followed by a marker, whole before `to`.

@@ -874,6 +874,25 @@ fn parts_that_are_no_pictures_are_skipped_and_told() {
 }
 
 #[test]
+fn a_part_that_is_no_picture_ends_at_the_next_header_line_where_there_are_no_delimiters() {
+    for length in ["", "Content-Length: 9999\r\n", "Content-Length: 3\r\n"] {
+        let text = format!("Content-Type: text/plain\r\n{length}\r\nprogress 50 %\r\n");
+        let head = format!("{text}{TYPE}Content-Length: LEN\r\n\r\n");
+        let stream = stream_of(&three(), &head, "\r\n");
+        for boundary in [Some("b"), None] {
+            assert_eq!(frames(boundary, &stream), three(), "{length}");
+        }
+        let skipped = events(None, &stream, &[33])
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Skipped(skipped) => Some(skipped.beginning),
+                Event::Part(_) => None,
+            });
+        assert_eq!(skipped.collect::<Vec<_>>(), vec!["progress 50 %\r\n"; 3]);
+    }
+}
+
+#[test]
 fn the_first_line_of_dashes_is_not_the_delimiter_for_ever() {
     let endless: Vec<_> = (0..5)
         .map(picture)
