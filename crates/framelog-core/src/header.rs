@@ -68,11 +68,14 @@ fn from_name(line: &[u8]) -> Option<&[u8]> {
 /// is asked several times a frame.
 fn value_of<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     let (begin, rest) = from_name(line)?.split_at_checked(name.len())?;
-    let first = |text: &[u8]| text.first().map(u8::to_ascii_lowercase);
-    // That alone tells most of them apart.
-    (first(begin) == first(name.as_bytes()) && begin.eq_ignore_ascii_case(name.as_bytes()))
-        .then(|| rest.trim_ascii_start().strip_prefix(b":"))?
-        .map(<[u8]>::trim_ascii)
+    let lower = |letter: Option<&u8>| letter.map(u8::to_ascii_lowercase);
+    let name = name.as_bytes();
+    // Their ends alone tell nearly all of them apart.
+    (lower(begin.last()) == lower(name.last())
+        && lower(begin.first()) == lower(name.first())
+        && begin.eq_ignore_ascii_case(name))
+    .then(|| rest.trim_ascii_start().strip_prefix(b":"))?
+    .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

@@ -149,12 +149,11 @@ impl Window {
     }
 
     /// Whether the bytes from `position` on begin with `prefix`; `None` if they may yet.
-    pub fn begins(&self, position: u64, prefix: &[u8]) -> Option<bool> {
-        let piece = self.piece(position);
-        if piece.len() >= prefix.len() {
-            return Some(piece.starts_with(prefix));
+    pub fn begins<const N: usize>(&self, position: u64, prefix: &[u8; N]) -> Option<bool> {
+        if let Some(beginning) = self.piece(position).first_chunk() {
+            return Some(beginning == prefix);
         }
-        let mut left = prefix;
+        let mut left = &prefix[..];
         for piece in self.pieces(position) {
             let n = piece.len().min(left.len());
             if piece[..n] != left[..n] {
