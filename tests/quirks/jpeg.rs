@@ -162,6 +162,12 @@ cases! {
     });
     row_79_data_in_a_comment => pictures_bare(|jpeg| jpeg.segment(0xfe, b"#:M1IMG\nVER=3.2\nTZN=EST\nFPS=12\n"));
 
+    two_pictures_of_one_file_without_lengths => stream(HEAD, |number, jpeg| {
+        let first = jpeg.segment(0xe2, b"MPF\0II*\0").bytes();
+        let second = Jpeg::new(number as u64 + 1000).entropy(100_000).bytes();
+        let both = [first, second].concat();
+        (bare(&both), Shot::new(&both))
+    });
     restart_markers => pictures(Jpeg::restarts);
     restart_markers_without_lengths => pictures_bare(Jpeg::restarts);
     fill_bytes_before_markers => pictures(Jpeg::fill_bytes);

@@ -74,6 +74,12 @@ impl Walker {
         self.doubtful_from
     }
 
+    /// Behind the EOI: what is taken next is another picture of the same file (MPO).
+    pub fn go_on_with_another(&mut self) {
+        self.state = State::Soi { second: false };
+        self.doubtful_from = self.taken;
+    }
+
     /// Takes bytes up to the end of the header segments, the EOI or the first byte that does not fit.
     pub fn take_headers(&mut self, bytes: &[u8]) -> Walk {
         self.take_until(bytes, true)

@@ -63,11 +63,21 @@ impl Parser {
     pub(super) fn walk(&mut self, mut pending: Pending, mut walker: Walker) -> Step {
         let hint = pending.length.map(|length| pending.start + length);
         let stop = hint.filter(|hint| *hint >= pending.start + walker.taken() as u64);
-        match self.take(
-            &mut walker,
-            pending.start,
-            stop.unwrap_or(self.too_large_at(&pending)),
-        ) {
+        let limit = stop.unwrap_or(self.too_large_at(&pending));
+        let found = self.take(&mut walker, pending.start, limit);
+        if let Some(end) = pending.first_end
+            && self.lacks_second(&pending, end, found)
+        {
+            pending.body = Body::Padded { end, searched: end };
+            return Step::Go(State::Payload(pending));
+        }
+        match found {
+            Walk::End if hint.is_none() && self.expects_second(&pending, &walker) => {
+                pending.first_end = Some(pending.start + walker.taken() as u64);
+                walker.go_on_with_another();
+                pending.body = Body::Walked(walker);
+                Step::Go(State::Payload(pending))
+            }
             Walk::End => {
                 let end = pending.start + walker.taken() as u64;
                 if hint == Some(end) {
@@ -118,6 +128,26 @@ impl Parser {
             Walk::More => {
                 pending.body = Body::Walked(walker);
                 Step::Wait(State::Payload(pending))
+            }
+        }
+    }
+
+    /// Whether behind the EOI of a picture comes another that belongs to it, or may yet. No more than one: a sequence of pictures would have no end.
+    fn expects_second(&mut self, pending: &Pending, walker: &Walker) -> bool {
+        let end = pending.start + walker.taken() as u64;
+        pending.first_end.is_none()
+            && self.window.begins(end, &SOI) != Some(false)
+            && self.is_first_of_several(pending.start)
+    }
+
+    /// Whether what was found of a second picture behind `end` is none, or not the whole of it, and will not be.
+    fn lacks_second(&self, pending: &Pending, end: u64, found: Walk) -> bool {
+        match found {
+            Walk::End => false,
+            Walk::Broken => true,
+            Walk::More => {
+                let none_came = self.held_since(end) == 0;
+                self.finished || self.settling && none_came || self.is_too_large(pending)
             }
         }
     }

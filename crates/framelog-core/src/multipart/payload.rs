@@ -41,6 +41,8 @@ pub(super) struct Pending {
     pub(super) length: Option<u64>,
     /// No boundary and no header line came before it.
     pub(super) bare: bool,
+    /// Where its first picture ends, if a second is expected behind it (MPO).
+    pub(super) first_end: Option<u64>,
     pub(super) body: Body,
 }
 
@@ -69,6 +71,7 @@ impl Pending {
             start,
             length,
             bare,
+            first_end: None,
             body: Body::Unknown,
         }
     }

@@ -204,6 +204,22 @@ impl Parser {
         Some(false)
     }
 
+    /// Whether the picture says that others follow it in the same file (CIPA DC-007, Multi-Picture Format).
+    pub(super) fn is_first_of_several(&mut self, soi: u64) -> bool {
+        let mut at = soi + SOI.len() as u64;
+        for _ in 0..HEADER_SEGMENTS_MAX {
+            self.copy(at, at + 8);
+            at += match *self.scratch.as_slice() {
+                [0xFF, 0xE2, _, _, b'M', b'P', b'F', 0] => return true,
+                [0xFF, 0xFF, ..] => 1,
+                [0xFF, MARKER_SOS, ..] => return false,
+                [0xFF, _, high, low, ..] => 2 + u64::from(u16::from_be_bytes([high, low])),
+                _ => return false,
+            };
+        }
+        false
+    }
+
     /// The first place between two positions that `find` finds, which may be in two stretches up to `overlap` bytes before the border.
     fn search(
         &mut self,

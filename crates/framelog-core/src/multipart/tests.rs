@@ -1216,6 +1216,37 @@ fn a_second_picture_that_came_in_part_is_not_torn_by_silence() {
 }
 
 #[test]
+fn a_picture_that_announces_a_second_is_one_with_it() {
+    let first = jpeg(&[(0xE2, b"MPF\0II*\0")], &scan(300, 4));
+    // More than padding may be.
+    let both = [&first[..], &jpeg(&[], &scan(100_000, 5))].concat();
+    let sent = [both.clone(), first.clone(), picture(2), both.clone()];
+    for head in ["--b\r\nContent-Type: image/jpeg\r\n\r\n", "--b\r\n\r\n"] {
+        let stream = [&stream_of(&sent, head, "\r\n")[..], b"--b\r\n"].concat();
+        for size in [700, stream.len()] {
+            assert_eq!(payloads(&events(Some("b"), &stream, &[size])), sent);
+        }
+    }
+    for size in [1, 700] {
+        assert_eq!(snapshot(None, &both, size), [(both.clone(), true)]);
+        assert_eq!(snapshot(None, &first, size), [(first.clone(), true)]);
+        let cut = snapshot(None, &both[..both.len() - 9], size);
+        assert_eq!(cut, [(first.clone(), true)]);
+    }
+}
+
+#[test]
+fn a_picture_that_announces_a_second_is_not_held_when_none_comes() {
+    let first = jpeg(&[(0xE2, b"MPF\0II*\0")], &scan(300, 4));
+    let mut parser = Parser::new(None, Limits::default());
+    parser.expect_picture(None);
+    parser.push(first.clone().into(), 5);
+    assert_eq!(parser.poll(), None);
+    parser.settle();
+    assert_eq!(payloads(&Vec::from_iter(parser.poll())), [first]);
+}
+
+#[test]
 fn a_second_picture_within_the_length_is_not_torn_off_by_silence() {
     let both = [picture(1), picture(2)].concat();
     let head = format!("--b\r\nContent-Length: {}\r\n\r\n", both.len());
@@ -1305,6 +1336,7 @@ prop_compose! {
         prop::collection::vec(any::<u8>(), 0..30),
         prop::collection::vec(any::<u8>(), 0..30).prop_map(|inside| [b"\xFF\xD8", &inside[..], b"\xFF\xD9"].concat()),
         any::<u32>().prop_map(|seed| jpeg(&[(0xE1, &picture(seed))], &scan(20, seed))), Just(vec![0; 2]),
+        any::<u32>().prop_map(|seed| jpeg(&[(0xE2, b"MPF\0")], &scan(20, seed))),
         Just(b"--b 01\r\n".to_vec()), Just(b"Content-Type: audio/basic\r\n".to_vec()), Just(b"\xFF\xD8\xFF\xE0\x01".to_vec()),
         Just(vec![0xFF; 5]), Just(vec![0; 70]), Just(b"Content-T".to_vec()), Just(b"--".to_vec()),
     ], 0..20)) -> Vec<u8> { pieces.concat() }
