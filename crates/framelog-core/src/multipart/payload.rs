@@ -159,14 +159,19 @@ impl Parser {
         let length = pending.length.filter(|_| is_other).unwrap_or_default();
         let limit = pending.start + self.junk_max().max(length);
         let (mut delimiter, searched_now) = self.find_delimiter(pending.start, searched, limit);
+        // No further than a delimiter would have been seen, so that the verdict is the same however much has come.
+        let came = limit.min(self.window.end());
+        let seen = delimiter.unwrap_or(if self.finished {
+            came
+        } else {
+            searched_now.min(came)
+        });
         if is_other && !self.delimiter.is_learned() {
             // Where there are no delimiters the next part begins with its header lines.
-            let seen = delimiter.unwrap_or(searched_now.min(limit));
             delimiter = self.find_part_field(searched, seen).or(delimiter);
         }
-        let before = delimiter.unwrap_or(limit.min(self.window.end()));
         if !is_other
-            && let Some(soi) = self.find_soi(searched.saturating_sub(2).max(pending.start), before)
+            && let Some(soi) = self.find_soi(searched.saturating_sub(2).max(pending.start), seen)
         {
             pending = Pending {
                 start: soi,
@@ -184,6 +189,7 @@ impl Parser {
             };
             return Step::Wait(State::Payload(pending));
         }
+        let before = delimiter.unwrap_or(came);
         let beginning = self.beginning(pending.start, before);
         let bytes = before - pending.start;
         self.window.skip_to(before);

@@ -1129,6 +1129,12 @@ fn delimiter_of_dashes_alone_is_the_same_however_the_bytes_come() {
 }
 
 #[test]
+fn delimiter_with_an_soi_inside_is_the_same_however_the_bytes_come() {
+    let stream = b"--c\xFF\xD8\xFF\n\nx\r\n--c\xFF\xD8\xFF\n#";
+    assert_eq!(frames(None, stream), Vec::<Vec<u8>>::new());
+}
+
+#[test]
 fn a_quiet_camera_gets_its_last_picture_out() {
     let picture = picture(1);
     for head in ["--b\r\n\r\n", "--b\r\nContent-Length: 2000\r\n\r\n"] {
