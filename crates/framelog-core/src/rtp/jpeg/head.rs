@@ -1,6 +1,7 @@
 //! What stands before the data in an RTP/JPEG picture, from what the packets say of it (RFC 2435 §4.1 and Appendices A, B). Not for the packets.
 
 use bytes::Bytes;
+use memchr::memchr_iter;
 
 use crate::huffman;
 use crate::jpeg::{Facts, SOI};
@@ -118,37 +119,66 @@ fn segment(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Width and height. The packets' fields hold up to 2040 pixels; a larger size is 0 there, or what is left in 8 bits, and stands in the
-/// header extension (ONVIF Streaming Specification §5.1.3) or in the description.
+/// description or in the header extension (ONVIF Streaming Specification §5.1.3). Where it stands in neither, what is left is told by its shape,
+/// which no picture has, and is taken for the usual size that leaves it.
 pub(super) fn size(
     width: u8,
     height: u8,
     described: Option<(u16, u16)>,
     extension: &[u8],
 ) -> Option<(u16, u16)> {
-    let (own_width, own_height) = (u16::from(width) * 8, u16::from(height) * 8);
-    let wraps = |full: u16, field: u8| full.div_ceil(8) & 0xFF == u16::from(field);
-    let is_larger = |(w, h): &(u16, u16)| {
-        (*w > FIELD_MAX || *h > FIELD_MAX) && wraps(*w, width) && wraps(*h, height)
-    };
-    if let Some(larger) = described.filter(is_larger) {
-        return Some(larger);
-    }
-    if own_width > 0 && own_height > 0 {
-        return Some((own_width, own_height));
-    }
-    size_in(extension).or(described)
+    let own = (u16::from(width) * 8, u16::from(height) * 8);
+    let leaves = |full: u16, field: u8| full.div_ceil(8) & 0xFF == u16::from(field);
+    let leaves_both = |&(w, h): &(u16, u16)| leaves(w, width) && leaves(h, height);
+    let is_larger =
+        |size: &(u16, u16)| (size.0 > FIELD_MAX || size.1 > FIELD_MAX) && leaves_both(size);
+    let is_said = |size: &(u16, u16)| own.0 == 0 || own.1 == 0 || leaves_both(size);
+    described
+        .filter(is_larger)
+        .or_else(|| size_in(extension).filter(is_said))
+        .or_else(|| has_usual_shape(own).then_some(own))
+        .or_else(|| {
+            let upright = LARGE_SIZES.into_iter();
+            let mut both_ways = upright.flat_map(|(w, h)| [(w, h), (h, w)]);
+            both_ways.find(leaves_both)
+        })
+        .or((own.0 > 0 && own.1 > 0).then_some(own))
+        .or(described)
 }
 
 /// The size in a frame header within an extension.
 fn size_in(extension: &[u8]) -> Option<(u16, u16)> {
-    (0..extension.len())
-        .filter_map(|at| {
-            let segments = [&SOI[..], extension.get(at..)?].concat();
-            Facts::read(&segments)
-        })
+    memchr_iter(0xFF, extension)
+        .take(SEGMENTS_MAX)
+        .filter_map(|at| Facts::read(&[&SOI[..], &extension[at..]].concat()))
         .map(|facts| (facts.width, facts.height))
         .find(|(width, height)| *width > 0 && *height > 0)
 }
+
+/// Whether pictures are made in this shape, lying or upright, within one part in a hundred: sizes are rounded to blocks.
+fn has_usual_shape((width, height): (u16, u16)) -> bool {
+    let [long, short] = [width.max(height), width.min(height)].map(u32::from);
+    SHAPES.iter().any(|&(a, b)| {
+        let (found, usual) = (long * b, short * a);
+        short > 0 && found.abs_diff(usual) * 100 <= usual
+    })
+}
+
+/// How many beginnings of segments are looked at in an extension.
+const SEGMENTS_MAX: usize = 16;
+
+/// Long side to short side.
+#[rustfmt::skip]
+const SHAPES: [(u32, u32); 11] = [
+    (1, 1), (11, 9), (5, 4), (4, 3), (22, 15), (3, 2), (8, 5), (5, 3), (16, 9), (17, 9), (2, 1),
+];
+
+/// What sensors of cameras have beyond 2040 pixels.
+#[rustfmt::skip]
+const LARGE_SIZES: [(u16, u16); 14] = [
+    (2048, 1536), (2304, 1296), (2560, 1440), (2560, 1920), (2592, 1520), (2592, 1944), (2688, 1520),
+    (2880, 1620), (3072, 1728), (3072, 2048), (3200, 1800), (3264, 2448), (3840, 2160), (4000, 3000),
+];
 
 // Zigzag order (Appendix A).
 
@@ -233,5 +263,42 @@ mod tests {
             size(0, 0, None, &[&[0, 1], &extension[..]].concat()),
             Some((2592, 1944))
         );
+        assert_eq!(size(68, 243, None, &extension), Some((2592, 1944)));
+        assert_eq!(
+            size(80, 60, None, &extension),
+            Some((640, 480)),
+            "it leaves something else"
+        );
+    }
+
+    #[test]
+    fn a_size_of_which_only_8_bits_are_left_is_told_where_nothing_says_it() {
+        let told = |width, height| size(width, height, None, &[]);
+        assert_eq!(told(64, 180), Some((2560, 1440)));
+        assert_eq!(told(224, 14), Some((3840, 2160)));
+        assert_eq!(told(0, 192), Some((2048, 1536)));
+        for (w, h) in LARGE_SIZES.into_iter().flat_map(|(w, h)| [(w, h), (h, w)]) {
+            let [width, height] = [w, h].map(|full: u16| full.div_ceil(8) as u8);
+            assert_eq!(told(width, height), Some((w, h)));
+        }
+        let smaller = [
+            (1920, 1080),
+            (1280, 960),
+            (1280, 720),
+            (704, 576),
+            (720, 576),
+            (704, 480),
+            (640, 360),
+            (352, 288),
+            (1440, 1440),
+            (1080, 1920),
+            (1600, 1200),
+        ];
+        for (w, h) in smaller {
+            assert_eq!(told((w / 8) as u8, (h / 8) as u8), Some((w, h)));
+        }
+        assert_eq!(told(80, 10), Some((640, 80)), "an odd one");
+        assert_eq!(told(0, 180), None);
+        assert_eq!(size(64, 180, Some((640, 480)), &[]), Some((2560, 1440)));
     }
 }
