@@ -92,9 +92,7 @@ impl RtspSource {
         dialogue.expect(&video);
         let answer = play(dialogue, party, memory, &mut self.session, &target).await?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
-        let lifetime = lifetime
-            .or(first_lifetime)
-            .unwrap_or(headers::SESSION_LIFETIME);
+        let lifetime = lifetime.or(first_lifetime);
         let mut avoided = memory.keep_alives.fatal.clone();
         avoided.extend(memory.without_options.then_some("OPTIONS"));
         let pace = Pace::new(
@@ -111,7 +109,7 @@ impl RtspSource {
             transport: way.name(),
             codec: video.codec,
             others: described.others,
-            session_timeout: lifetime,
+            session_timeout: lifetime.unwrap_or(headers::SESSION_LIFETIME),
         });
         let media = Media::new(&video, way.transport(), transport.ssrc, &foreign);
         self.playing = Some(Box::new(Playing::new(

@@ -7,6 +7,8 @@ use tokio::time::Instant;
 
 /// The longest pause between two requests: routers forget a silent connection too.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// The same where the camera doesn't say how long a session lives: some end it after 30 s (mediamtx #698).
+const PAUSE_UNSAID: Duration = Duration::from_secs(20);
 /// The shortest, whatever timeout the camera names.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 
@@ -91,9 +93,11 @@ impl KeepAlive {
     }
 }
 
-/// How long to wait between two requests, where a session lives so long without.
-pub fn pause(lifetime: Duration) -> Duration {
-    (lifetime / 2).clamp(PAUSE_MIN, PAUSE_MAX)
+/// How long to wait between two requests, where a session is said to live so long without.
+pub fn pause(lifetime: Option<Duration>) -> Duration {
+    lifetime.map_or(PAUSE_UNSAID, |lifetime| {
+        (lifetime / 2).clamp(PAUSE_MIN, PAUSE_MAX)
+    })
 }
 
 #[cfg(test)]
@@ -163,14 +167,15 @@ mod tests {
     #[test]
     fn half_of_the_timeout_is_waited_within_reason() {
         for (lifetime_s, pause_ms) in [
-            (60, 30_000),
-            (20, 10_000),
-            (5, 2_500),
-            (1, 500),
-            (3600, 30_000),
+            (Some(60), 30_000),
+            (Some(20), 10_000),
+            (Some(5), 2_500),
+            (Some(1), 500),
+            (Some(3600), 30_000),
+            (None, 20_000),
         ] {
             assert_eq!(
-                pause(Duration::from_secs(lifetime_s)),
+                pause(lifetime_s.map(Duration::from_secs)),
                 Duration::from_millis(pause_ms)
             );
         }
