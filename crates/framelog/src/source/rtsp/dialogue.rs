@@ -98,6 +98,8 @@ pub struct Dialogue {
     /// The connection.
     pub wire: Wire,
     cseq: u32,
+    /// The highest number of a request that has its answer.
+    answered: u32,
     /// The camera's answers do not have the numbers of what they answer.
     misnumbers: bool,
     /// An answer with the number of an earlier request, and until when a better one may come.
@@ -118,6 +120,7 @@ impl Dialogue {
         Self {
             wire,
             cseq: 0,
+            answered: 0,
             misnumbers: false,
             doubtful: None,
             early: Vec::new(),
@@ -238,6 +241,7 @@ impl Dialogue {
             match item {
                 Some(Item::Response(response)) if response.status >= 200 => {
                     if !self.is_to_earlier(&response, cseq) {
+                        self.answered = cseq;
                         return Ok(response);
                     }
                     self.doubtful = Some((response, Instant::now() + SECOND_ANSWER_TIME));
@@ -274,12 +278,20 @@ impl Dialogue {
     }
 
     /// Whether it answers a request that was made before this one, as far as the camera's numbers tell.
-    pub fn is_to_earlier(&self, response: &Response, cseq: u32) -> bool {
-        let number = response
-            .headers
-            .get("cseq")
-            .and_then(|value| std::str::from_utf8(value).ok()?.parse::<u32>().ok());
-        !self.misnumbers && number.is_some_and(|number| number > 0 && number < cseq)
+    fn is_to_earlier(&self, response: &Response, cseq: u32) -> bool {
+        !self.misnumbers && number(response).is_some_and(|number| number > 0 && number < cseq)
+    }
+
+    /// Whether it answers the last request, of this number. So does a refusal with the number of one that has its answer: some cameras refuse
+    /// what they don't know with the number before (Tapo C220, retina #133).
+    pub fn is_to_last(&mut self, response: &Response, cseq: u32) -> bool {
+        let is_refusal =
+            response.status >= 400 && number(response).is_some_and(|it| it <= self.answered);
+        let is_to_last = is_refusal || !self.is_to_earlier(response, cseq);
+        if is_to_last {
+            self.answered = cseq;
+        }
+        is_to_last
     }
 
     /// Packets that came so far while answers were waited for.
@@ -287,6 +299,12 @@ impl Dialogue {
         self.early_bytes = 0;
         std::mem::take(&mut self.early)
     }
+}
+
+/// Which request it answers, as the camera has it.
+fn number(response: &Response) -> Option<u32> {
+    let value = response.headers.get("cseq")?;
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// Why an answer has not come.

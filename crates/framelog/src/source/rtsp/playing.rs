@@ -327,12 +327,11 @@ impl Playing {
         let Some(mut pending) = self.pending.take() else {
             return;
         };
-        if dialogue.is_to_earlier(response, pending.cseq) {
+        if response.status < 200 || !dialogue.is_to_last(response, pending.cseq) {
             self.pending = Some(pending);
             return;
         }
         match response.status {
-            ..200 => self.pending = Some(pending),
             200..300 => pending.login.accepted(memory),
             401 => match challenge(&mut pending.login, party, memory, pending.method, response) {
                 Ok(()) => self.ask(pending, dialogue, party, session, memory),

@@ -521,6 +521,27 @@ async fn a_session_that_is_not_found_is_given_up_only_when_nothing_comes() {
     assert_ends_before_the_stall(ends).await;
 }
 
+#[tokio::test]
+async fn a_refusal_with_the_number_of_the_request_before_is_one() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "SETUP" => asked.answer("200 OK", "Session: 4711;timeout=1\r\n", ""),
+        "GET_PARAMETER" => {
+            let own: u32 = asked.field("cseq").unwrap().parse().unwrap();
+            let before = own - 1;
+            Reply::from(format!(
+                "RTSP/1.0 400 Bad Request\r\nCSeq: {before}\r\n\r\n"
+            ))
+        }
+        "OPTIONS" if asked.field("session").is_some() => {
+            asked.refused("200 OK").then(&pictures(0, 3..6))
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    let (count, ended) = fake.run(6).await;
+    assert_eq!(count, 6, "{ended:?}");
+}
+
 /// All three pictures come, and the end is not waited for.
 async fn assert_ends_before_the_stall(react: React) {
     let mut fake = Fake::start(react).await;
