@@ -247,8 +247,8 @@ async fn set_up(
         config::Transport::Tcp => &[false],
         config::Transport::Udp => &[true],
     };
-    let mut ways = ways.iter();
-    let mut is_udp = ways.next().copied().unwrap_or_default();
+    let mut others = ways.iter().copied();
+    let mut is_udp = others.next().unwrap_or_default();
     let mut spare = spare.into_iter();
     loop {
         let ports = if is_udp {
@@ -274,18 +274,20 @@ async fn set_up(
         let response = dialogue.ask(party, memory, ask).await?;
         session.set_up = None;
         memory.datagrams_first = false;
-        if matches!(response.status, 400 | 406 | 461 | 500 | 501)
-            && let Some(other) = ways.next()
+        if is_of_the_way(response.status)
+            && let Some(other) = others.next()
         {
             // If it closes the connection now, it can be asked for the other only in the next.
-            memory.datagrams_first = *other;
-            is_udp = *other;
+            memory.datagrams_first = other;
+            is_udp = other;
             continue;
         }
-        if response.status == 404
+        if is_of_the_target(response.status)
             && let Some(next) = spare.next()
         {
             (video, target) = next;
+            others = ways.iter().copied();
+            is_udp = others.next().unwrap_or_default();
             continue;
         }
         let response = judge(party, "SETUP", response)?;
@@ -311,6 +313,16 @@ async fn set_up(
             lifetime,
         });
     }
+}
+
+/// Whether SETUP may have been refused because of how the packets were to come.
+fn is_of_the_way(status: u16) -> bool {
+    matches!(status, 400 | 406 | 415 | 451 | 461 | 500 | 501 | 551)
+}
+
+/// The same for what was to be set up.
+fn is_of_the_target(status: u16) -> bool {
+    matches!(status, 400 | 404 | 451 | 454 | 460)
 }
 
 async fn open_ports(dialogue: &Dialogue, party: Party<'_>) -> Result<(Ports, (u16, u16)), Fault> {
@@ -342,8 +354,8 @@ fn no_socket(party: Party<'_>, cause: &std::io::Error) -> Fault {
     })
 }
 
-/// Has the camera begin: from now on, without a range if it doesn't like one, and the medium alone if it has no other. There is no answer
-/// where its packets say the same.
+/// Has the camera begin: from now on, without a range if it refuses that, and at last the medium alone. There is no answer where its packets
+/// say the same.
 async fn play(
     dialogue: &mut Dialogue,
     party: Party<'_>,
@@ -351,12 +363,13 @@ async fn play(
     session: &mut Session,
     medium: &str,
 ) -> Result<Option<Response>, Fault> {
-    let range: (&str, &[u8]) = ("Range", b"npt=0.000-");
-    let mut with_range = true;
+    let whole = session.target.clone();
+    let mut targets = [whole.as_str(), medium]
+        .into_iter()
+        .take(if whole == medium { 1 } else { 2 });
+    let mut range: Option<(&str, &[u8])> = Some(("Range", b"npt=0.000-"));
     loop {
-        let session_field = session.field();
-        let range = with_range.then_some(range);
-        let fields: Vec<_> = session_field.into_iter().chain(range).collect();
+        let fields: Vec<_> = session.field().into_iter().chain(range).collect();
         let ask = Ask {
             method: "PLAY",
             target: &session.target,
@@ -366,13 +379,25 @@ async fn play(
             Err(fault) if fault.is_silence() && dialogue.is_playing() => return Ok(None),
             answer => answer?,
         };
-        match response.status {
-            400 | 456 | 457 | 501 if with_range => with_range = false,
-            // What it doesn't know by that name it will not end by it either.
-            404 | 454 | 459 if session.target != medium => medium.clone_into(&mut session.target),
-            _ => return judge(party, "PLAY", response).map(Some),
+        if is_final(response.status) {
+            return judge(party, "PLAY", response).map(Some);
         }
+        let Some(target) = targets.next() else {
+            whole.clone_into(&mut session.target);
+            return judge(party, "PLAY", response).map(Some);
+        };
+        range = None;
+        // What it doesn't know by one name it will not end by it either.
+        target.clone_into(&mut session.target);
     }
+}
+
+/// Whether there is no use in asking for the same in another way: it was granted, or is elsewhere, or refused whoever asks for whatever.
+fn is_final(status: u16) -> bool {
+    matches!(
+        status,
+        200..=399 | 401 | 403 | 406 | 407 | 429 | 453 | 503 | 509
+    )
 }
 
 /// What the answer says of the session. Its latest name is the one that holds: some cameras give another with PLAY.

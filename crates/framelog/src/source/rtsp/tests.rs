@@ -318,7 +318,14 @@ async fn pictures_on_channels_that_were_not_agreed_on_are_taken_from_the_first()
 
 #[tokio::test]
 async fn a_camera_that_takes_no_range_plays_without() {
-    for status in ["400 Bad Request", "456 x", "457 Invalid Range", "501 x"] {
+    for status in [
+        "400 Bad Request",
+        "451 x",
+        "456 x",
+        "457 Invalid Range",
+        "500 x",
+        "501 x",
+    ] {
         let mut fake = Fake::start(move |asked| match asked.field("range") {
             Some(_) => asked.refused(status),
             None => asked.usual(),
@@ -331,7 +338,16 @@ async fn a_camera_that_takes_no_range_plays_without() {
 
 #[tokio::test]
 async fn a_camera_that_knows_only_the_medium_plays_and_ends_that() {
-    for status in ["404 Not Found", "454 Session Not Found", "459 x"] {
+    for status in [
+        "404 Not Found",
+        "405 Method Not Allowed",
+        "451 x",
+        "454 Session Not Found",
+        "455 x",
+        "459 x",
+        "460 Only Aggregate Operation Allowed",
+        "500 x",
+    ] {
         let mut fake = Fake::start(move |asked| {
             let is_whole = asked.target().ends_with("/live");
             match asked.method() {
@@ -345,6 +361,21 @@ async fn a_camera_that_knows_only_the_medium_plays_and_ends_that() {
         let last = fake.asked().pop().unwrap();
         assert_eq!(last.method(), "TEARDOWN");
         assert!(last.target().ends_with("/track1"));
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_has_no_room_is_asked_to_play_once() {
+    for status in ["453 Not Enough Bandwidth", "503 Service Unavailable"] {
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "PLAY" => asked.refused(status),
+            _ => asked.usual(),
+        })
+        .await;
+        assert_eq!(fake.run(3).await.1.unwrap_err().reason, GapReason::Busy);
+        let asked = fake.asked();
+        let plays = asked.iter().filter(|asked| asked.method() == "PLAY");
+        assert_eq!(plays.count(), 1);
     }
 }
 
@@ -389,7 +420,9 @@ async fn a_camera_that_was_only_busy_is_asked_for_its_methods_again() {
 
 #[tokio::test]
 async fn where_the_connection_is_refused_for_packets_they_come_as_datagrams() {
-    for status in ["400 x", "406 x", "461 x", "500 x", "501 x"] {
+    for status in [
+        "400 x", "406 x", "415 x", "451 x", "461 x", "500 x", "501 x", "551 x",
+    ] {
         for closes in [false, true] {
             let mut fake = Fake::start(move |asked| {
                 let mut reply = match asked.asks_for_tcp() {
@@ -638,25 +671,29 @@ async fn a_session_that_gets_another_name_is_ended_by_that() {
 }
 
 #[tokio::test]
-async fn what_is_not_found_by_its_url_is_set_up_by_another() {
-    let second: React = |asked| match asked.method() {
-        "DESCRIBE" => {
-            let medium = "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\na=control:other\r\nm=";
-            asked.answer("200 OK", "", &SDP.replacen("m=", medium, 1))
-        }
-        "SETUP" if asked.target().ends_with("other") => asked.refused("404 Not Found"),
-        _ => asked.usual(),
-    };
+async fn what_is_refused_by_its_url_is_set_up_by_another() {
+    for status in ["400 x", "404 Not Found", "451 x", "454 x", "460 x"] {
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "DESCRIBE" => {
+                let medium =
+                    "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H264/90000\r\na=control:other\r\nm=";
+                asked.answer("200 OK", "", &SDP.replacen("m=", medium, 1))
+            }
+            "SETUP" if asked.target().ends_with("other") => asked.refused(status),
+            _ => asked.usual(),
+        })
+        .await;
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{status}: {ended:?}");
+    }
     let rooted: React = |asked| match asked.method() {
         "DESCRIBE" => asked.answer("200 OK", "", &SDP.replace("track1", "/trk")),
         "SETUP" if asked.target().ends_with("/live/trk") => asked.refused("404 Not Found"),
         _ => asked.usual(),
     };
-    for react in [second, rooted] {
-        let mut fake = Fake::start(react).await;
-        let (count, ended) = fake.run(3).await;
-        assert_eq!(count, 3, "{ended:?}");
-    }
+    let mut fake = Fake::start(rooted).await;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
 }
 
 #[tokio::test]
