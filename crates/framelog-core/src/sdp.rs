@@ -317,43 +317,45 @@ impl<'a> Medium<'a> {
         }
     }
 
-    /// What a payload type is said to be (`rtpmap`): here or for the session, else under a medium that hasn't this type itself; else, where only
-    /// one is there whose meaning is free, what another is.
+    /// What is said of a payload type in attributes of this name: here and for the session, else under media that haven't this type
+    /// themselves (go2rtc's `findFmtpLine`).
+    fn said_of(&self, payload_type: u8, name: &'static str) -> impl Iterator<Item = &'a str> {
+        let right = move |value| {
+            read_mapping(value)
+                .filter(|(number, _)| *number == payload_type)
+                .map(|(_, said)| said)
+        };
+        let mut here = self.values(name).filter_map(right).peekable();
+        let is_astray = here.peek().is_none();
+        let others = self
+            .media
+            .iter()
+            .filter(move |section| is_astray && !section.media().2.contains(&payload_type));
+        here.chain(others.flat_map(move |section| section.values(name).filter_map(right)))
+    }
+
+    /// What a payload type is said to be (`rtpmap`); where only one is there whose meaning is free, else what another is.
     fn mapped(&self, payload_type: u8, sole: bool) -> Option<&'a str> {
-        let right = |value| read_mapping(value).filter(|(number, _)| *number == payload_type);
-        let astray = self.media.iter();
-        let astray = astray.filter(|section| !section.media().2.contains(&payload_type));
-        let found = self.values("rtpmap").find_map(right);
-        let found = found.or_else(|| {
-            astray
-                .flat_map(|section| section.values("rtpmap"))
-                .find_map(right)
-        });
-        let found = found.or_else(|| {
+        self.said_of(payload_type, "rtpmap").next().or_else(|| {
             let mut wrong = self
                 .section
                 .values("rtpmap")
                 .filter(|_| sole && payload_type >= DYNAMIC_MIN);
-            wrong.find_map(read_mapping)
-        });
-        found.map(|(_, encoding)| encoding)
+            wrong.find_map(read_mapping).map(|(_, encoding)| encoding)
+        })
     }
 
     /// The parameters of a payload type (`fmtp`), each as name and value. Where only one payload type is there, those of a wrong one are
     /// its own.
     fn parameters(&self, payload_type: u8, sole: bool) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let lines = move |right: bool| {
-            self.section
-                .values("fmtp")
-                .chain(self.session.values("fmtp"))
-                .filter_map(move |value| {
-                    let (number, parameters) = value.split_once([' ', '\t']).unwrap_or(("", value));
-                    let is_right = number.parse() == Ok(payload_type);
-                    (is_right == right).then_some(parameters)
-                })
-        };
-        lines(true)
-            .chain(lines(false).filter(move |_| sole))
+        let wrong = self.values("fmtp").filter(move |_| sole);
+        let wrong = wrong.filter_map(move |value| match read_mapping(value) {
+            Some((number, _)) if number == payload_type => None,
+            Some((_, parameters)) => Some(parameters),
+            None => Some(value),
+        });
+        self.said_of(payload_type, "fmtp")
+            .chain(wrong)
             .flat_map(|line| line.split(';'))
             .flat_map(by_blanks)
             .filter_map(|parameter| {

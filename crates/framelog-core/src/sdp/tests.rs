@@ -172,6 +172,23 @@ fn the_encoding_is_found_where_it_was_put() {
 }
 
 #[test]
+fn parameters_under_another_medium_are_found_by_their_payload_type() {
+    let sound = "m=audio 0 RTP/AVP 97\na=rtpmap:97 MPEG4-GENERIC/16000\n";
+    let found = |video: &str, behind: &str| {
+        let text = format!("{video}{sound}{behind}");
+        self::video(&text).parameter_sets
+    };
+    let h264 = "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let sets = "a=fmtp:96 packetization-mode=1;sprop-parameter-sets=aO4=\n";
+    assert_eq!(found(h264, sets), [&[0x68, 0xEE][..]]);
+    let own = format!("{h264}a=fmtp:96 sprop-parameter-sets=aO8=\n");
+    assert_eq!(found(&own, sets), [&[0x68, 0xEF][..]], "its own come first");
+    assert!(found(h264, &sets.replace("96", "97")).is_empty());
+    let second = format!("m=video 0 RTP/AVP 96\n{sets}");
+    assert!(found(h264, &second).is_empty(), "another medium's own");
+}
+
+#[test]
 fn other_payload_types_of_the_same_codec_are_alternatives() {
     let others = |text: &str| {
         let others = video(text).alternatives;
