@@ -1,8 +1,8 @@
 //! NAL units to access units (H.264 §7.4.1.2.3, H.265 §7.4.2.4.4). Not for how the units travel.
 //!
 //! An access unit ends with a packet's marker, once markers have shown that they are right, and else where the first slice of the next one
-//! shows it. What stands before a slice (parameter sets, information) belongs to it, whatever its marker and RTP time say (camera-quirks row 96).
-//! An access unit from which packets are missing is never handed out; so that this is seen where its very first packets are missing, one behind
+//! shows it. What stands before a slice (delimiters, parameter sets, information) belongs to it, whatever its marker and RTP time say
+//! (camera-quirks row 96). An access unit from which packets are missing is never handed out; so that this is seen where its very first packets are missing, one behind
 //! a loss must begin with a delimiter or as those before did, and a stream does not begin with one.
 
 use std::sync::Arc;
@@ -150,10 +150,13 @@ impl Assembly {
         // Some cameras mark each slice: until that is known, what has the same time belongs to it.
         let goes_on = next == Some(self.unit.rtp_time) && !self.markers.are_trusted();
         let is_marked_end = self.unit.marked && self.markers.may_be_right() && !goes_on;
-        if self.unit.slices > 0 && (is_marked_end || !self.lead.is_empty()) {
+        if self.unit.slices > 0 && (is_marked_end || self.next_has_begun()) {
             self.end(made);
             self.adopt_lead();
         }
+        // What is left are delimiters of slices that are missing.
+        self.lead.clear();
+        self.lead_bytes = 0;
         if let Some(rtp_time) = torn.filter(|_| self.unit.is_empty()) {
             self.unit.rtp_time = rtp_time;
         }
@@ -193,17 +196,7 @@ impl Assembly {
         }
         match kind {
             Kind::Slice(slice) => self.take_slice(nal, slice, rtp_time, received_us, made),
-            Kind::Delimiter if self.unit.slices > 0 => {
-                self.end_before_next(made);
-                self.adopt_lead();
-                self.put(Lead {
-                    nal,
-                    kind,
-                    rtp_time,
-                    received_us,
-                });
-            }
-            Kind::Set(_) | Kind::Information { .. } if self.unit.slices > 0 => {
+            Kind::Delimiter | Kind::Set(_) | Kind::Information { .. } if self.unit.slices > 0 => {
                 self.lead_bytes += nal.len() + nal.slices().len() * SLICE_BYTES;
                 let lead = Lead {
                     nal,
@@ -275,7 +268,7 @@ impl Assembly {
 
     /// Nothing more comes.
     pub(super) fn finish(&mut self, made: &mut Vec<Made>) {
-        let has_ended = self.holds_picture(false) || !self.lead.is_empty();
+        let has_ended = self.holds_picture(false) || self.next_has_begun();
         if !has_ended && self.unit.slices > 0 {
             self.unit.broken.get_or_insert(SkipReason::Torn);
         }
@@ -369,6 +362,13 @@ impl Assembly {
     fn lacks_slices(&self) -> bool {
         let before = self.last.whole[usize::from(self.unit.keyframe)];
         before.marked && self.unit.slices < before.slices && self.markers.are_expected()
+    }
+
+    /// Whether what stands behind the slices is of the next access unit. Some cameras have a delimiter before each slice.
+    fn next_has_begun(&self) -> bool {
+        let is_between_slices =
+            |lead: &Lead| lead.kind == Kind::Delimiter && lead.rtp_time == self.unit.rtp_time;
+        !self.lead.iter().all(is_between_slices)
     }
 
     fn adopt_lead(&mut self) {

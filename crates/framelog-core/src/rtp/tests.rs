@@ -568,6 +568,47 @@ fn a_keyframe_behind_a_loss_that_opens_with_more_than_others_is_whole() {
 }
 
 #[test]
+fn a_delimiter_before_each_slice_divides_no_picture() {
+    let mut stream = stream(9, 3, 3, 100);
+    for nals in &mut stream {
+        let delimited = std::mem::take(nals)
+            .into_iter()
+            .flat_map(|nal| match nal[0] & 0x1F {
+                1 | 5 => vec![b"\x09\xF0".to_vec(), nal],
+                _ => vec![nal],
+            });
+        *nals = delimited.collect();
+    }
+    for is_marked in [true, false] {
+        let sent: Vec<(usize, Bytes)> = packets(&stream, 500, 0)
+            .into_iter()
+            .map(|(n, bytes)| {
+                let mut bytes = bytes.to_vec();
+                bytes[1] &= if is_marked { 0xFF } else { 0x7F };
+                (n, Bytes::from(bytes))
+            })
+            .collect();
+        let whole = all(&stream);
+        let without = |lost| {
+            let kept = sent.iter().enumerate().filter(|(at, _)| *at != lost);
+            run(
+                Transport::Interleaved,
+                kept.map(|(_, (_, bytes))| bytes.clone()),
+            )
+        };
+        assert_eq!(without(sent.len()).units, whole);
+        let is_slice = |at: &usize| matches!(sent[*at].1[12] & 0x1F, 1 | 5);
+        for lost in (0..sent.len()).filter(is_slice) {
+            let out = without(lost);
+            assert!(
+                out.units.iter().all(|unit| whole.contains(unit)),
+                "{is_marked}: without packet {lost}"
+            );
+        }
+    }
+}
+
+#[test]
 fn another_sender_in_the_middle_loses_nothing_and_time_goes_on() {
     let stream = stream(200, 10, 1, 50);
     let mut receiver = receiver(Transport::Interleaved);
