@@ -297,9 +297,13 @@ async fn set_up(
             .get("transport")
             .map(Transport::read)
             .unwrap_or_default();
-        let way = match ports {
-            None => Way::Channels(transport.interleaved.unwrap_or(CHANNELS)),
-            Some((mut ports, _)) => {
+        // Some servers grant what they can do, whatever they are asked for (gortsplib #169).
+        let granted = transport.interleaved;
+        let granted = granted.filter(|_| ports.is_none() || transport.server_port.is_none());
+        let way = match (granted, ports) {
+            (Some(channels), _) => Way::Channels(channels),
+            (None, None) => Way::Channels(CHANNELS),
+            (None, Some((mut ports, _))) => {
                 let camera = peer(dialogue, party)?;
                 ports.expect(camera, transport.source, transport.server_port);
                 Way::Ports(Box::new(ports))

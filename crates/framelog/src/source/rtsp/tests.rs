@@ -456,6 +456,21 @@ async fn a_camera_that_speaks_of_datagrams_and_sends_nothing_is_asked_for_them()
 }
 
 #[tokio::test]
+async fn a_camera_that_grants_channels_where_it_was_asked_for_datagrams_sends_on_those() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "SETUP" => {
+            assert!(!asked.asks_for_tcp());
+            asked.usual()
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    fake.camera.transport = crate::config::Transport::Udp;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_camera_that_only_once_refused_the_connection_is_asked_for_it_again() {
     for (refusal, closes) in [("454 x", false), ("503 x", false), ("500 x", true)] {
         let mut fake = Fake::start(move |asked| match asked.method() {
