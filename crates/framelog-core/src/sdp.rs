@@ -129,7 +129,7 @@ struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    /// Kind, profile and payload types. Some cameras leave the port out.
+    /// Kind, profile and payload types. Some cameras leave the port out, or have commas between the types.
     fn media(&self) -> (&'a str, &'a str, Vec<u8>) {
         let mut words = self.media.split_ascii_whitespace();
         let kind = words.next().unwrap_or_default();
@@ -141,6 +141,7 @@ impl<'a> Section<'a> {
             false => second,
         };
         let payload_types = words
+            .flat_map(|word| word.split(','))
             .filter_map(|word| word.parse().ok())
             .filter(|payload_type| *payload_type < 128)
             .take(PAYLOAD_TYPES_MAX)
@@ -148,7 +149,7 @@ impl<'a> Section<'a> {
         (kind, profile, payload_types)
     }
 
-    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &'a str> + Clone {
         self.attributes
             .iter()
             .filter(move |(found, _)| found.eq_ignore_ascii_case(name))
@@ -243,12 +244,16 @@ impl<'a> Medium<'a> {
     /// The video, or what it is instead.
     fn video(&self) -> Result<Video, String> {
         let (kind, profile, mut payload_types) = self.section.media();
+        let mapped = self.section.values("rtpmap").filter_map(read_mapping);
+        let mapped = mapped.map(|(mapped, _)| mapped).filter(|it| *it < 128);
+        if payload_types.is_empty() {
+            payload_types.extend(mapped.clone().take(PAYLOAD_TYPES_MAX));
+        }
         let sole = payload_types.len() == 1;
         if let [named] = payload_types[..] {
             // Where m= and the mapping differ, either may be right.
-            let mapped = self.section.values("rtpmap").filter_map(read_mapping);
-            let mapped = mapped.map(|(mapped, _)| mapped);
-            payload_types.extend(mapped.filter(|it| *it != named).take(PAYLOAD_TYPES_MAX));
+            let others = mapped.filter(|it| *it != named);
+            payload_types.extend(others.take(PAYLOAD_TYPES_MAX));
         }
         let encodings: Vec<Encoding> = payload_types
             .iter()

@@ -156,6 +156,12 @@ fn the_encoding_is_found_where_it_was_put() {
     assert_eq!(of_another.parameter_sets.len(), 1);
     h264("m=video 0 RTP/AVP 96\na=rtpmap:96 H264 90000\n");
     h264("m=video RTP/AVP 96\na=rtpmap:96 H264/90000\n");
+    for formats in ["", " 96,97", " 97, 96", " 96;"] {
+        let found = h264(&format!(
+            "m=video 0 RTP/AVP{formats}\na=rtpmap:96 H264/90000\n"
+        ));
+        assert_eq!(found.payload_type, 96, "{formats}");
+    }
     let behind = h264(
         "m=video 0 RTP/AVP 96\na=control:a\nm=audio 0 RTP/AVP 8\na=rtpmap:8 PCMA/8000\na=rtpmap:96 H264/90000\n",
     );
