@@ -1,12 +1,14 @@
 //! What one connection to a camera leaves for the next. Not for what a connection does with it.
 
+pub mod experience;
+
 use framelog_core::gap::GapReason;
 
 use crate::config::url::CameraUrl;
 use crate::source::Ended;
 use crate::source::auth::Challenge;
 use crate::source::dial::{DialError, Stream};
-use crate::source::rtsp::Experience;
+use experience::Experience;
 
 /// What is worth keeping from one connection to the next: authentication state, and what a camera took amiss. The supervisor holds it for as long as the camera's
 /// configuration stays the same.

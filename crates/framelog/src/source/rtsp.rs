@@ -25,7 +25,6 @@ use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::{Delivery, Ended};
 use dialogue::{Ask, Dialogue, Fault, Party};
-pub(super) use keep_alive::Experience;
 use playing::Playing;
 use wire::Wire;
 

@@ -15,26 +15,12 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 /// By which method, first the least likely to have side effects. OPTIONS is last: for some cameras it ends the stream (row 98).
 const METHODS: [&str; 3] = ["GET_PARAMETER", "SET_PARAMETER", "OPTIONS"];
 
-/// A stream that ends within so long of the first use of a method is taken to have ended because of it...
-const BLAME_TIME: Duration = Duration::from_secs(3);
-/// ... unless its last packet came so long before.
-const STOPPED_BEFORE: Duration = Duration::from_millis(500);
-
-/// What connections have shown of the methods, for the next.
-#[derive(Debug, Default)]
-pub struct Experience {
-    /// A stream went on after them.
-    harmless: Vec<&'static str>,
-    /// A stream ended with them, and none had gone on.
-    pub fatal: Vec<&'static str>,
-}
-
 /// The choice of a method.
 #[derive(Debug, Default)]
 pub struct KeepAlive {
     /// Those to choose from; the first is in use.
     methods: Vec<&'static str>,
-    /// The last that was used, and when that was done first.
+    /// See [`Self::tried`].
     tried: Option<(&'static str, Instant)>,
 }
 
@@ -70,19 +56,9 @@ impl KeepAlive {
         }
     }
 
-    /// The connection has ended; its last packet came then. A stream that had stopped before is not blamed on a method.
-    pub fn learn(&self, last_packet: Instant, experience: &mut Experience) {
-        let Some((method, since)) = self.tried else {
-            return;
-        };
-        if experience.harmless.contains(&method) {
-            return;
-        }
-        if last_packet > since + BLAME_TIME {
-            experience.harmless.push(method);
-        } else if last_packet + STOPPED_BEFORE > since {
-            experience.fatal.push(method);
-        }
+    /// The method that was used last, and when that was done first.
+    pub fn tried(&self) -> Option<(&'static str, Instant)> {
+        self.tried
     }
 
     /// The camera refused the method: another is used, if there is one.
@@ -130,28 +106,6 @@ mod tests {
             KeepAlive::new(None, &["OPTIONS"]).method(),
             Some("GET_PARAMETER")
         );
-    }
-
-    #[test]
-    fn a_method_is_blamed_for_the_end_of_a_stream_unless_one_has_gone_on_after_it() {
-        let mut experience = Experience::default();
-        let mut ended = |method, after_s: i64| {
-            let mut keep_alive = KeepAlive::new(None, &[]);
-            keep_alive.used(method);
-            let now = Instant::now();
-            let after = Duration::from_secs(after_s.unsigned_abs());
-            let last_packet = if after_s < 0 {
-                now - after
-            } else {
-                now + after
-            };
-            keep_alive.learn(last_packet, &mut experience);
-            experience.fatal.clone()
-        };
-        assert!(ended("OPTIONS", -10).is_empty(), "it had stopped before");
-        assert!(ended("OPTIONS", 10).is_empty());
-        assert!(ended("OPTIONS", 1).is_empty(), "it had gone on");
-        assert_eq!(ended("GET_PARAMETER", 0), ["GET_PARAMETER"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::udp::{self, Ports};
 use super::wire::WireEnd;
 use crate::source::login::Login;
 use crate::source::memory::Memory;
+use crate::source::memory::experience::Course;
 use crate::source::{Delivery, Ended};
 
 /// After so long without a packet the camera is believed that the stream has ended.
@@ -187,9 +188,10 @@ impl Playing {
                 None => return Ok(()),
             },
         };
-        self.pace
-            .keep_alive
-            .learn(self.media.last_packet(), &mut memory.keep_alives);
+        memory.keep_alives.learn(Course {
+            last_packet: self.media.last_packet(),
+            method: self.pace.keep_alive.tried(),
+        });
         Err(Ended {
             reason,
             detail: format!("{}: {detail}", party.url),
