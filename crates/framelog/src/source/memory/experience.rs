@@ -9,6 +9,11 @@ const BLAME_TIME: Duration = Duration::from_secs(3);
 /// ... unless its last packet came so long before.
 const STOPPED_BEFORE: Duration = Duration::from_millis(500);
 
+/// A connection that ends younger than this may have ended for want of something that keeps it alive: few sessions live longer without.
+const AGE_MAX: Duration = Duration::from_secs(600);
+/// Ages at which connections end are the same if they differ by this part of them at most.
+const ALIKE: u32 = 8;
+
 /// What connections have shown of the methods, for the next.
 #[derive(Debug, Default)]
 pub struct Experience {
@@ -16,18 +21,31 @@ pub struct Experience {
     harmless: Vec<&'static str>,
     /// A stream ended with them, and none had gone on.
     pub fatal: Vec<&'static str>,
+    /// Connections ended at the same age each time though these were used: OPTIONS is answered and keeps no session alive (EvoStream,
+    /// Streamedian #73).
+    pub useless: Vec<&'static str>,
+    /// The method that the last connection was kept alive by, and how old it became.
+    last: Option<(&'static str, Duration)>,
 }
 
 /// How a connection went, at its end.
 #[derive(Clone, Copy, Debug)]
 pub struct Course {
+    /// When its packets could begin to come.
+    pub began: Instant,
     /// When its last packet came. A stream that had stopped before is not blamed on a method.
     pub last_packet: Instant,
     /// The method that was used last, and when that was done first.
     pub method: Option<(&'static str, Instant)>,
+    /// There was a method to use.
+    pub has_method: bool,
 }
 
 impl Course {
+    fn age(&self) -> Duration {
+        self.last_packet.saturating_duration_since(self.began)
+    }
+
     /// Whether the stream went on after what was first done then; `None` where that can't be told.
     fn went_on(&self, since: Instant) -> Option<bool> {
         if self.last_packet > since + BLAME_TIME {
@@ -40,14 +58,31 @@ impl Course {
 impl Experience {
     /// The connection has ended.
     pub fn learn(&mut self, course: Course) {
+        let is_young = course.age() < AGE_MAX;
+        if !course.has_method && is_young {
+            // All were avoided in vain.
+            self.fatal.clear();
+        }
+        let last = self.last.take();
         let Some((method, since)) = course.method else {
             return;
         };
-        match course.went_on(since) {
+        let went_on = course.went_on(since);
+        match went_on {
             _ if self.harmless.contains(&method) => {}
             Some(true) => self.harmless.push(method),
             Some(false) => self.fatal.push(method),
             None => {}
+        }
+        self.useless.retain(|known| is_young || *known != method);
+        if is_young && went_on == Some(true) {
+            self.last = Some((method, course.age()));
+            let is_alike = |(before, age): (&str, Duration)| {
+                before == method && age.abs_diff(course.age()) <= course.age() / ALIKE
+            };
+            if last.is_some_and(is_alike) && !self.useless.contains(&method) {
+                self.useless.push(method);
+            }
         }
     }
 }
@@ -56,25 +91,56 @@ impl Experience {
 mod tests {
     use super::*;
 
+    /// Of a connection that became so old, in seconds, and used the method from the first of these on.
+    fn course(method: Option<&'static str>, since_s: u64, age_s: u64) -> Course {
+        let began = Instant::now();
+        let after = |seconds| began + Duration::from_secs(seconds);
+        Course {
+            began,
+            last_packet: after(age_s),
+            method: method.map(|method| (method, after(since_s))),
+            has_method: method.is_some(),
+        }
+    }
+
     #[test]
     fn a_method_is_blamed_for_the_end_of_a_stream_unless_one_has_gone_on_after_it() {
         let mut experience = Experience::default();
         let mut ended = |method, after_s: i64| {
-            let now = Instant::now();
-            let after = Duration::from_secs(after_s.unsigned_abs());
-            experience.learn(Course {
-                last_packet: if after_s < 0 {
-                    now - after
-                } else {
-                    now + after
-                },
-                method: Some((method, now)),
-            });
+            let age_s = 20_u64.saturating_add_signed(after_s);
+            experience.learn(course(Some(method), 20, age_s));
             experience.fatal.clone()
         };
         assert!(ended("OPTIONS", -10).is_empty(), "it had stopped before");
         assert!(ended("OPTIONS", 10).is_empty());
         assert!(ended("OPTIONS", 1).is_empty(), "it had gone on");
         assert_eq!(ended("GET_PARAMETER", 0), ["GET_PARAMETER"]);
+    }
+
+    #[test]
+    fn a_method_with_which_connections_end_at_the_same_age_is_useless_until_one_grows_old() {
+        let useless = |ages_s: &[u64]| {
+            let mut experience = Experience::default();
+            for age_s in ages_s {
+                experience.learn(course(Some("OPTIONS"), 20, *age_s));
+            }
+            experience.useless
+        };
+        assert_eq!(useless(&[60, 64]), ["OPTIONS"]);
+        assert!(useless(&[60, 90, 60, 90]).is_empty());
+        assert!(useless(&[60, 0, 60]).is_empty(), "not in a row");
+        assert!(useless(&[900, 900]).is_empty(), "it has kept them alive");
+        assert!(useless(&[60, 60, 900]).is_empty());
+        assert!(useless(&[20, 20]).is_empty(), "that is another fault");
+    }
+
+    #[test]
+    fn methods_that_were_all_avoided_in_vain_are_tried_again() {
+        let mut experience = Experience::default();
+        experience.learn(course(Some("OPTIONS"), 20, 20));
+        experience.learn(course(None, 0, 3600));
+        assert_eq!(experience.fatal, ["OPTIONS"], "it did live without");
+        experience.learn(course(None, 0, 60));
+        assert!(experience.fatal.is_empty());
     }
 }

@@ -96,7 +96,7 @@ impl RtspSource {
         let mut avoided = memory.keep_alives.fatal.clone();
         avoided.extend(memory.without_options.then_some("OPTIONS"));
         let pace = Pace::new(
-            KeepAlive::new(public.as_deref(), &avoided),
+            KeepAlive::new(public.as_deref(), &avoided, &memory.keep_alives.useless),
             keep_alive::pause(lifetime),
             self.camera.stall_timeout,
         );

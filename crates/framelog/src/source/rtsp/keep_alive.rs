@@ -25,19 +25,15 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// By what the camera names in Public; without that OPTIONS, which every camera knows. Where all of those are to be avoided, by any other:
-    /// many know more than they name. By none if there is no other; reports of what was received go to the camera all the same.
-    pub fn new(public: Option<&[u8]>, avoided: &[&str]) -> Self {
+    /// By what the camera names in Public; without that OPTIONS, which every camera knows. Where all of those are to be avoided, or of no use, by
+    /// any other: many know more than they name. By what is of no use if that is all, and by none if all are to be avoided; reports of what was
+    /// received go to the camera all the same.
+    pub fn new(public: Option<&[u8]>, avoided: &[&str], useless: &[&str]) -> Self {
         let named = |method: &str| public.is_some_and(|public| names_method(public, method));
-        let allowed: Vec<&str> = METHODS
-            .into_iter()
-            .filter(|method| !avoided.contains(method))
-            .collect();
-        let mut methods = allowed.clone();
-        methods.retain(|method| *method == "OPTIONS" || named(method));
-        if methods.is_empty() {
-            methods = allowed;
-        }
+        let mut methods = METHODS.to_vec();
+        methods.retain(|method| !avoided.contains(method));
+        prefer(&mut methods, |method| !useless.contains(&method));
+        prefer(&mut methods, |method| method == "OPTIONS" || named(method));
         Self {
             methods,
             tried: None,
@@ -69,6 +65,13 @@ impl KeepAlive {
     }
 }
 
+/// Leaves those of which this holds, if there are any.
+fn prefer(methods: &mut Vec<&'static str>, is_better: impl Fn(&str) -> bool) {
+    if methods.iter().any(|method| is_better(method)) {
+        methods.retain(|method| is_better(method));
+    }
+}
+
 /// How long to wait between two requests, where a session is said to live so long without.
 pub fn pause(lifetime: Option<Duration>) -> Duration {
     lifetime.map_or(PAUSE_UNSAID, |lifetime| {
@@ -82,7 +85,8 @@ mod tests {
 
     #[test]
     fn the_method_is_one_that_the_camera_names() {
-        let method = |public: Option<&str>| KeepAlive::new(public.map(str::as_bytes), &[]).method();
+        let method =
+            |public: Option<&str>| KeepAlive::new(public.map(str::as_bytes), &[], &[]).method();
         assert_eq!(method(None), Some("OPTIONS"));
         assert_eq!(method(Some("OPTIONS, DESCRIBE, SETUP")), Some("OPTIONS"));
         assert_eq!(
@@ -97,20 +101,33 @@ mod tests {
 
     #[test]
     fn where_all_that_are_named_are_to_be_avoided_others_are_tried() {
-        let method = |avoided: &[&str]| KeepAlive::new(Some(b"GET_PARAMETER"), avoided).method();
+        let method =
+            |avoided: &[&str]| KeepAlive::new(Some(b"GET_PARAMETER"), avoided, &[]).method();
         assert_eq!(method(&["OPTIONS"]), Some("GET_PARAMETER"));
         assert_eq!(method(&["GET_PARAMETER"]), Some("OPTIONS"));
         assert_eq!(method(&["GET_PARAMETER", "OPTIONS"]), Some("SET_PARAMETER"));
         assert_eq!(method(&METHODS), None);
         assert_eq!(
-            KeepAlive::new(None, &["OPTIONS"]).method(),
+            KeepAlive::new(None, &["OPTIONS"], &[]).method(),
             Some("GET_PARAMETER")
         );
     }
 
     #[test]
+    fn what_is_of_no_use_gives_way_to_what_is_not_named_and_is_better_than_none() {
+        let method = |avoided: &[&str], useless: &[&str]| {
+            KeepAlive::new(Some(b"OPTIONS, SET_PARAMETER"), avoided, useless).method()
+        };
+        assert_eq!(method(&[], &["SET_PARAMETER"]), Some("OPTIONS"));
+        let named = ["OPTIONS", "SET_PARAMETER"];
+        assert_eq!(method(&[], &named), Some("GET_PARAMETER"));
+        assert_eq!(method(&["GET_PARAMETER"], &named), Some("SET_PARAMETER"));
+        assert_eq!(method(&named, &["GET_PARAMETER"]), Some("GET_PARAMETER"));
+    }
+
+    #[test]
     fn a_refused_method_gives_way_to_the_next_and_the_last_stays() {
-        let mut keep_alive = KeepAlive::new(Some(b"OPTIONS, GET_PARAMETER"), &[]);
+        let mut keep_alive = KeepAlive::new(Some(b"OPTIONS, GET_PARAMETER"), &[], &[]);
         keep_alive.refused("GET_PARAMETER");
         keep_alive.refused("GET_PARAMETER");
         assert_eq!(keep_alive.method(), Some("OPTIONS"));

@@ -114,6 +114,7 @@ pub struct Playing {
     way: Way,
     /// The camera spoke of datagrams alone.
     of_datagrams: bool,
+    began: Instant,
     pace: Pace,
     /// Whether a packet of the medium has come where it should.
     is_found: bool,
@@ -139,6 +140,7 @@ impl Playing {
             media,
             way,
             of_datagrams,
+            began: Instant::now(),
             pace,
             is_found: false,
             elsewhere: Elsewhere::new(),
@@ -189,8 +191,10 @@ impl Playing {
             },
         };
         memory.keep_alives.learn(Course {
+            began: self.began,
             last_packet: self.media.last_packet(),
             method: self.pace.keep_alive.tried(),
+            has_method: self.pace.keep_alive.method().is_some(),
         });
         Err(Ended {
             reason,
