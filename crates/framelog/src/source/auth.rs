@@ -90,19 +90,22 @@ impl Hash {
 }
 
 impl Challenge {
-    /// The strongest challenge in these WWW-Authenticate fields that can be answered, with its own nonce; the first of equals.
+    /// The first of [`offered`](Self::offered).
     pub fn strongest<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
+        Self::offered(fields).into_iter().next()
+    }
+
+    /// The challenges in these WWW-Authenticate fields that can be answered, each with its own nonce: the strongest first, equals as they come.
+    pub fn offered<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Vec<Self> {
         let raw: Vec<Raw> = fields.into_iter().flat_map(split).collect();
-        let mut best: Option<Self> = None;
-        for found in raw.iter().filter_map(Self::read) {
-            if best
-                .as_ref()
-                .is_none_or(|best| found.strength() > best.strength())
-            {
-                best = Some(found);
-            }
-        }
-        best
+        let mut offered: Vec<Self> = raw.iter().filter_map(Self::read).collect();
+        offered.sort_by_key(|found| std::cmp::Reverse(found.strength()));
+        offered
+    }
+
+    /// Whether it is a Digest by a hash of less strength.
+    pub fn is_weaker_digest_than(&self, other: &Self) -> bool {
+        matches!(self, Self::Digest(_)) && self.strength() < other.strength()
     }
 
     fn read(raw: &Raw) -> Option<Self> {

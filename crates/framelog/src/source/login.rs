@@ -22,6 +22,10 @@ pub struct Login {
     answers: usize,
     /// Whether it did the last time.
     answered: bool,
+    /// Those were for a challenge to this request.
+    challenged: bool,
+    /// By a weaker Digest than one that was refused.
+    weaker: bool,
 }
 
 /// Why there is no use in sending it again.
@@ -87,6 +91,9 @@ impl Login {
         if self.answered {
             memory.worked = true;
             memory.refusals = 0;
+            if self.weaker {
+                memory.digest = memory.challenge.as_ref().map(Challenge::name);
+            }
         }
     }
 
@@ -115,10 +122,14 @@ impl Login {
         }
         let mut fields = fields.into_iter().peekable();
         let is_silent = fields.peek().is_none();
-        let challenge = match Challenge::strongest(fields) {
-            Some(challenge) => challenge,
+        let mut offered = Challenge::offered(fields);
+        if is_silent && !self.answered {
             // It may have forgotten to say what it wants: the simplest, once.
-            None if is_silent && !self.answered => Challenge::Basic,
+            offered.push(Challenge::Basic);
+        }
+        let has_worked = |found: &&Challenge| Some(found.name()) == memory.digest;
+        let best = match offered.iter().find(has_worked).or(offered.first()) {
+            Some(best) => best,
             None if is_silent => return Err(refused(memory)),
             None => {
                 return Err(Refusal::new(
@@ -126,11 +137,21 @@ impl Login {
                 ));
             }
         };
-        let fresh = memory.challenge.as_ref() != Some(&challenge);
-        if self.answered && (!fresh || self.answers >= ANSWERS_MAX) {
+        let fresh = memory.challenge.as_ref() != Some(best);
+        // Some cameras offer a hash that they get wrong. Basic is no way out: that would give the password away.
+        let refused_hash = memory.challenge.as_ref();
+        let refused_hash = refused_hash.filter(|_| self.answered && self.challenged);
+        let weaker = refused_hash.and_then(|refused| {
+            offered
+                .iter()
+                .find(|found| found.is_weaker_digest_than(refused))
+        });
+        if self.answered && (weaker.is_none() && !fresh || self.answers >= ANSWERS_MAX) {
             return Err(refused(memory));
         }
-        memory.challenge = Some(challenge);
+        self.challenged = true;
+        self.weaker = weaker.is_some();
+        memory.challenge = weaker.or(Some(best)).cloned();
         Ok(())
     }
 }
@@ -138,6 +159,7 @@ impl Login {
 fn refused(memory: &mut Memory) -> Refusal {
     // The next try begins without credentials: one wrong answer less for a camera that counts them.
     memory.challenge = None;
+    memory.digest = None;
     memory.refusals = memory.refusals.saturating_add(1);
     if memory.worked && memory.refusals <= REFUSALS_EXCUSED {
         return Refusal {

@@ -16,6 +16,8 @@ use experience::Experience;
 pub struct Memory {
     /// The last challenge that was to be answered; answered in advance from then on.
     pub(super) challenge: Option<Challenge>,
+    /// The Digest that was accepted where a stronger one was refused.
+    pub(super) digest: Option<&'static str>,
     /// Whether the credentials were ever accepted.
     pub(super) worked: bool,
     /// How often in a row they have been refused since.

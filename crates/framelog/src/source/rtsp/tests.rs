@@ -811,6 +811,39 @@ async fn a_digest_that_is_not_known_is_not_said_to_be_none() {
 }
 
 #[tokio::test]
+async fn a_camera_that_gets_sha_256_wrong_has_md5_from_then_on() {
+    let mut fake = Fake::start(|asked| {
+        let nonce = format!("nonce=\"n{}\"", asked.connection);
+        match asked.field("authorization") {
+            Some(answer) if answer.contains(&nonce) && answer.contains("algorithm=MD5") => {
+                asked.usual()
+            }
+            _ => {
+                let challenges = ["SHA-256", "MD5"].map(|name| {
+                    format!("WWW-Authenticate: Digest realm=\"x\", {nonce}, algorithm={name}\r\n")
+                });
+                let basic = "WWW-Authenticate: Basic realm=\"x\"\r\n";
+                asked.answer("401 Unauthorized", &(challenges.concat() + basic), "")
+            }
+        }
+    })
+    .await;
+    fake.camera.password = Some(Password::new("secret".to_owned()));
+    for _ in 0..2 {
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{ended:?}");
+    }
+    let asked = fake.asked();
+    let answers = |part: &str| {
+        let answers = asked
+            .iter()
+            .filter_map(|asked| asked.field("authorization"));
+        answers.filter(|answer| answer.contains(part)).count()
+    };
+    assert_eq!((answers("SHA-256"), answers("Basic")), (1, 0));
+}
+
+#[tokio::test]
 async fn what_came_just_before_a_stop_is_handed_out() {
     let mut fake = Fake::start(Asked::usual).await;
     let mut source = RtspSource::new(&fake.camera);
