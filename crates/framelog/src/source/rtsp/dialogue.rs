@@ -102,6 +102,8 @@ pub struct Dialogue {
     answered: u32,
     /// The camera's answers do not have the numbers of what they answer.
     misnumbers: bool,
+    /// The camera has said over this connection what credentials it wants, or taken those that it had wanted before.
+    knows_login: bool,
     /// An answer with the number of an earlier request, and until when a better one may come.
     doubtful: Option<(Response, Instant)>,
     /// Packets that came while an answer was waited for, for the caller to look at.
@@ -122,6 +124,7 @@ impl Dialogue {
             cseq: 0,
             answered: 0,
             misnumbers: false,
+            knows_login: false,
             doubtful: None,
             early: Vec::new(),
             early_bytes: 0,
@@ -141,7 +144,8 @@ impl Dialogue {
         types.any(|found| self.awaited.contains(&found))
     }
 
-    /// Makes a request, with credentials if those are wanted, and waits for its answer, whose status is anything but 401.
+    /// Makes a request, with credentials if those are wanted, and waits for its answer, whose status is anything but 401; that too if
+    /// OPTIONS was asked and no challenge is made.
     ///
     /// # Errors
     ///
@@ -153,7 +157,7 @@ impl Dialogue {
         ask: Ask<'_>,
     ) -> Result<Response, Fault> {
         let mut login = Login::default();
-        let mut challenged = false;
+        let mut renewed = false;
         loop {
             let authorization = authorize(&mut login, party, memory, ask)?;
             let cseq = self.send(ask, authorization.as_ref());
@@ -161,26 +165,40 @@ impl Dialogue {
             if answer.is_err() && !self.is_playing() {
                 answer = timeout(ANSWER_TIME - PACKETS_TIME, self.answer(cseq)).await;
             }
+            // What a connection before has left may be out of date, and not all cameras say so with a challenge.
+            let is_dated = login.answered() && !self.knows_login;
             let response = match answer.unwrap_or(Err(NoAnswer::Silent)) {
                 Ok(response) => response,
                 Err(reason) => {
                     let ended = reason.ended(party, ask.method);
+                    if is_dated && ended.reason == GapReason::Disconnected {
+                        memory.challenge = None;
+                        renewed = true;
+                    }
                     // A camera may close behind a challenge without saying so.
-                    return Err(if challenged {
+                    return Err(if renewed {
                         Fault::Again(ended)
                     } else {
                         Fault::Ended(ended)
                     });
                 }
             };
-            if response.status != 401 {
+            let is_bare = challenges(&response).next().is_none();
+            let is_login_wanted = response.status == 401;
+            if is_dated && (matches!(response.status, 400 | 403) || is_login_wanted && is_bare) {
+                memory.challenge = None;
+            } else if !is_login_wanted || is_bare && ask.method == "OPTIONS" {
                 if (200..300).contains(&response.status) {
                     login.accepted(memory);
+                    // That needs no login.
+                    self.knows_login |= ask.method != "OPTIONS";
                 }
                 return Ok(response);
+            } else {
+                challenge(&mut login, party, memory, ask.method, &response)?;
+                self.knows_login = true;
             }
-            challenge(&mut login, party, memory, ask.method, &response)?;
-            challenged = true;
+            renewed = true;
             if closes(&response) {
                 return Err(Fault::Again(answered(
                     party,
@@ -365,13 +383,16 @@ pub fn challenge(
     method: &str,
     response: &Response,
 ) -> Result<(), Ended> {
-    let fields = response.headers.iter();
-    let fields = fields
-        .filter(|(name, _)| name.eq_ignore_ascii_case(b"www-authenticate"))
-        .map(|(_, value)| value);
     login
-        .challenged(party.camera, memory, party.url, fields)
+        .challenged(party.camera, memory, party.url, challenges(response))
         .map_err(|refusal| answered(party, method, response, refusal.reason, refusal.detail))
+}
+
+fn challenges(response: &Response) -> impl Iterator<Item = &[u8]> {
+    let fields = response.headers.iter();
+    fields
+        .filter(|(name, _)| name.eq_ignore_ascii_case(b"www-authenticate"))
+        .map(|(_, value)| value)
 }
 
 /// An end because of this answer, with what to do.

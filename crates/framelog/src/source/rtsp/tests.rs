@@ -811,6 +811,44 @@ async fn a_digest_that_is_not_known_is_not_said_to_be_none() {
 }
 
 #[tokio::test]
+async fn credentials_that_are_out_of_date_are_not_repeated_whatever_the_camera_says_to_them() {
+    let challenge = |asked: &Asked| {
+        let nonce = asked.connection;
+        let field = format!("WWW-Authenticate: Digest realm=\"x\", nonce=\"n{nonce}\"\r\n");
+        asked.answer("401 Unauthorized", &field, "")
+    };
+    for status in ["400 x", "401 x", "403 x", "closes"] {
+        let mut fake = Fake::start(move |asked| {
+            let nonce = format!("nonce=\"n{}\"", asked.connection);
+            match asked.field("authorization") {
+                _ if asked.method() == "OPTIONS" => asked.usual(),
+                None => challenge(asked),
+                Some(answer) if answer.contains(&nonce) => asked.usual(),
+                Some(_) if status == "closes" => Reply::from("").closing(),
+                Some(_) => asked.refused(status),
+            }
+        })
+        .await;
+        fake.camera.password = Some(Password::new("secret".to_owned()));
+        for _ in 0..2 {
+            let (count, ended) = fake.run(3).await;
+            assert_eq!(count, 3, "{status}: {ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_refuses_options_for_want_of_a_login_is_asked_for_its_description() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "OPTIONS" => asked.refused("401 Unauthorized"),
+        _ => asked.usual(),
+    })
+    .await;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_camera_that_gets_sha_256_wrong_has_md5_from_then_on() {
     let mut fake = Fake::start(|asked| {
         let nonce = format!("nonce=\"n{}\"", asked.connection);
