@@ -26,8 +26,11 @@ pub struct Memory {
     pub(super) options_answered: bool,
     /// Over RTSP: OPTIONS is not asked, because the connection was of no more use after it, and it never was answered.
     pub(super) without_options: bool,
-    /// Over RTSP: the next connection asks for datagrams first, because the last was refused for packets, or brought none.
+    /// Over RTSP: the next connection asks for datagrams first, because the last was refused for packets, or brought none, or was asked for
+    /// datagrams first and brought some.
     pub(super) datagrams_first: bool,
+    /// Over RTSP: when the last connection was asked for packets there was no answer.
+    pub(super) setup_unanswered: bool,
     /// Over RTSP: where the camera sent the last connection, for the next.
     pub(super) moved: Option<CameraUrl>,
     /// Over RTSP: what became of requests that keep a session alive.

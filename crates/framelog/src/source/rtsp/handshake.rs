@@ -45,8 +45,10 @@ struct SetUp {
     video: Video,
     target: String,
     way: Way,
-    transport: Transport,
+    ssrc: Option<u32>,
     lifetime: Option<Duration>,
+    /// The next connection is to ask for datagrams first, if packets come; over the connection: if none come.
+    leads_to_datagrams: bool,
 }
 
 impl RtspSource {
@@ -78,8 +80,9 @@ impl RtspSource {
             video,
             target,
             way,
-            transport,
+            ssrc,
             lifetime: first_lifetime,
+            leads_to_datagrams,
         } = set_up(
             dialogue,
             party,
@@ -111,11 +114,11 @@ impl RtspSource {
             others: described.others,
             session_timeout: lifetime.unwrap_or(headers::SESSION_LIFETIME),
         });
-        let media = Media::new(&video, way.transport(), transport.ssrc, &foreign);
+        let media = Media::new(&video, way.transport(), ssrc, &foreign);
         self.playing = Some(Box::new(Playing::new(
             media,
             way,
-            transport.is_datagrams,
+            leads_to_datagrams,
             pace,
             dialogue.take_early(),
         )));
@@ -228,7 +231,7 @@ async fn describe(
 }
 
 /// Sets the first medium up that the camera finds, over the connection or as datagrams: by default over the connection, as datagrams where that is refused; the other way
-/// round where the camera closes when it refuses, or sends nothing after it spoke of datagrams.
+/// round where the camera closes when it refuses, twice gave no answer, or sends nothing after it spoke of datagrams, and from then on as long as those come.
 async fn set_up(
     dialogue: &mut Dialogue,
     party: Party<'_>,
@@ -238,7 +241,7 @@ async fn set_up(
     spare: Vec<Target>,
 ) -> Result<SetUp, Fault> {
     let is_encrypted = party.url.scheme.is_secure();
-    // For this one connection: what refused the other way may have been a hiccup.
+    // For this one connection, unless packets come: what refused the other way may have been a hiccup.
     let datagrams_first = std::mem::take(&mut memory.datagrams_first);
     let ways: &[bool] = match party.camera.transport {
         config::Transport::Any if is_encrypted => &[false],
@@ -271,9 +274,18 @@ async fn set_up(
             fields: &fields,
         };
         session.set_up = Some(dialogue.next_cseq());
-        let response = dialogue.ask(party, memory, ask).await?;
+        let response = dialogue
+            .ask(party, memory, ask)
+            .await
+            .inspect_err(|fault| {
+                if fault.is_silence() && others.len() > 0 && !is_udp {
+                    memory.datagrams_first = memory.setup_unanswered;
+                    memory.setup_unanswered = !memory.setup_unanswered;
+                }
+            })?;
         session.set_up = None;
         memory.datagrams_first = false;
+        memory.setup_unanswered = false;
         if is_of_the_way(response.status)
             && let Some(other) = others.next()
         {
@@ -312,8 +324,12 @@ async fn set_up(
         return Ok(SetUp {
             video,
             target,
+            leads_to_datagrams: match way {
+                Way::Channels(_) => transport.is_datagrams,
+                Way::Ports(_) => datagrams_first,
+            },
             way,
-            transport,
+            ssrc: transport.ssrc,
             lifetime,
         });
     }

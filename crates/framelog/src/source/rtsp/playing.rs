@@ -112,8 +112,8 @@ impl Pace {
 pub struct Playing {
     media: Media,
     way: Way,
-    /// The camera spoke of datagrams alone.
-    of_datagrams: bool,
+    /// See [`Self::new`].
+    leads_to_datagrams: bool,
     began: Instant,
     pace: Pace,
     /// Whether a packet of the medium has come where it should.
@@ -134,12 +134,19 @@ struct Pending {
 }
 
 impl Playing {
-    /// From the answer to PLAY on; `early` came before that.
-    pub fn new(media: Media, way: Way, of_datagrams: bool, pace: Pace, early: Vec<Packet>) -> Self {
+    /// From the answer to PLAY on; `early` came before that. `leads_to_datagrams`: the next connection is to ask for those first, where packets
+    /// come as such, or where none come over the connection.
+    pub fn new(
+        media: Media,
+        way: Way,
+        leads_to_datagrams: bool,
+        pace: Pace,
+        early: Vec<Packet>,
+    ) -> Self {
         let mut playing = Self {
             media,
             way,
-            of_datagrams,
+            leads_to_datagrams,
             began: Instant::now(),
             pace,
             is_found: false,
@@ -181,15 +188,13 @@ impl Playing {
                 Some(fault) => fault,
                 None if Instant::now() >= self.pace.stalls_at => {
                     self.finish(out);
-                    if !self.is_found {
-                        let over_connection = matches!(self.way, Way::Channels(_));
-                        memory.datagrams_first = over_connection && self.of_datagrams;
-                    }
                     (GapReason::Stalled, self.describe_stall())
                 }
                 None => return Ok(()),
             },
         };
+        let as_datagrams = matches!(self.way, Way::Ports(_));
+        memory.datagrams_first = self.leads_to_datagrams && self.is_found == as_datagrams;
         memory.keep_alives.learn(Course {
             began: self.began,
             last_packet: self.media.last_packet(),

@@ -451,8 +451,36 @@ async fn a_camera_that_speaks_of_datagrams_and_sends_nothing_is_asked_for_them()
     })
     .await;
     assert_eq!(fake.run(3).await.0, 0);
-    let (count, ended) = fake.run(3).await;
-    assert_eq!(count, 3, "{ended:?}");
+    for _ in 0..2 {
+        // The fourth picture is waited for in vain.
+        let (count, ended) = fake.run(4).await;
+        assert_eq!(count, 3, "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_hangs_up_twice_when_it_is_set_up_is_asked_for_datagrams() {
+    let hangs_up = |times: usize| {
+        move |asked: &Asked| match asked.method() {
+            "SETUP" if asked.asks_for_tcp() && asked.connection <= times => {
+                Reply::from("").closing()
+            }
+            "SETUP" if asked.asks_for_tcp() => asked.usual(),
+            "SETUP" => asked.by_datagrams(),
+            _ => asked.usual(),
+        }
+    };
+    let mut fake = Fake::start(hangs_up(9)).await;
+    for pictures in [0, 0, 3] {
+        assert_eq!(fake.run(3).await.0, pictures);
+    }
+    let mut fake = Fake::start(hangs_up(1)).await;
+    for pictures in [0, 3] {
+        assert_eq!(fake.run(3).await.0, pictures);
+    }
+    let asked = fake.asked();
+    let mut set_up = asked.iter().filter(|asked| asked.method() == "SETUP");
+    assert!(set_up.all(Asked::asks_for_tcp));
 }
 
 #[tokio::test]
