@@ -1,10 +1,10 @@
-//! What the ends of RTSP connections have shown of the requests that keep a session alive. Not for the choice among those that are left.
+//! What the ends of RTSP connections have shown of what we send while a stream runs. Not for the choice among what is left.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A stream that ends within so long of the first use of a method is taken to have ended because of it...
+/// A stream that ends within so long of the first use of a method, or report, is taken to have ended because of it...
 const BLAME_TIME: Duration = Duration::from_secs(3);
 /// ... unless its last packet came so long before.
 const STOPPED_BEFORE: Duration = Duration::from_millis(500);
@@ -13,6 +13,8 @@ const STOPPED_BEFORE: Duration = Duration::from_millis(500);
 const AGE_MAX: Duration = Duration::from_secs(600);
 /// Ages at which connections end are the same if they differ by this part of them at most.
 const ALIKE: u32 = 8;
+/// So many streams in a row have to end with the first report: most servers want them.
+const REPORTS_MAX: u32 = 2;
 
 /// What connections have shown of the methods, for the next.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Experience {
     pub useless: Vec<&'static str>,
     /// The method that the last connection was kept alive by, and how old it became.
     last: Option<(&'static str, Duration)>,
+    /// So many streams in a row have ended with the first report.
+    ended_by_report: u32,
 }
 
 /// How a connection went, at its end.
@@ -39,6 +43,8 @@ pub struct Course {
     pub method: Option<(&'static str, Instant)>,
     /// There was a method to use.
     pub has_method: bool,
+    /// When the first report went over the connection, between its packets.
+    pub report: Option<Instant>,
 }
 
 impl Course {
@@ -56,12 +62,23 @@ impl Course {
 }
 
 impl Experience {
+    /// Whether the camera bears reports between its packets. GStreamer can be told to send none (`do-rtcp`), because some don't.
+    pub fn bears_reports(&self) -> bool {
+        self.ended_by_report < REPORTS_MAX
+    }
+
     /// The connection has ended.
     pub fn learn(&mut self, course: Course) {
         let is_young = course.age() < AGE_MAX;
+        // What is avoided in vain is tried again.
         if !course.has_method && is_young {
-            // All were avoided in vain.
             self.fatal.clear();
+        }
+        match course.report.and_then(|since| course.went_on(since)) {
+            Some(false) => self.ended_by_report += 1,
+            Some(true) => self.ended_by_report = 0,
+            None if !self.bears_reports() && is_young => self.ended_by_report = 0,
+            None => {}
         }
         let last = self.last.take();
         let Some((method, since)) = course.method else {
@@ -100,6 +117,7 @@ mod tests {
             last_packet: after(age_s),
             method: method.map(|method| (method, after(since_s))),
             has_method: method.is_some(),
+            report: None,
         }
     }
 
@@ -132,6 +150,26 @@ mod tests {
         assert!(useless(&[900, 900]).is_empty(), "it has kept them alive");
         assert!(useless(&[60, 60, 900]).is_empty());
         assert!(useless(&[20, 20]).is_empty(), "that is another fault");
+    }
+
+    #[test]
+    fn reports_with_which_two_streams_in_a_row_ended_are_not_sent() {
+        let bears = |ages_s: &[u64]| {
+            let mut experience = Experience::default();
+            for age_s in ages_s {
+                let mut course = course(None, 0, *age_s);
+                course.report = experience
+                    .bears_reports()
+                    .then(|| course.began + Duration::from_secs(10));
+                experience.learn(course);
+            }
+            experience.bears_reports()
+        };
+        assert!(!bears(&[10, 11]));
+        assert!(bears(&[10, 60, 10]), "it had gone on");
+        assert!(bears(&[5, 5]), "it had ended before");
+        assert!(!bears(&[10, 10, 3600]), "it lives without");
+        assert!(bears(&[10, 10, 60]), "it ends without too");
     }
 
     #[test]

@@ -28,6 +28,9 @@ const DOUBT_TIME: Duration = Duration::from_secs(2);
 /// How often the camera is told that someone is there (RFC 3550 §6.2).
 const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
+/// Over the connection: so long after the first packet. Before that there is nothing to report, and some cameras don't bear it.
+const FIRST_REPORT: Duration = Duration::from_secs(1);
+
 /// How many datagrams are taken before others have their turn.
 const DATAGRAMS_MAX: usize = 256;
 
@@ -88,7 +91,8 @@ pub struct Pace {
     pause: Duration,
     stall_timeout: Duration,
     asks_at: Instant,
-    reports_at: Instant,
+    /// `None` before that is known.
+    reports_at: Option<Instant>,
     stalls_at: Instant,
 }
 
@@ -101,7 +105,7 @@ impl Pace {
             pause,
             stall_timeout,
             asks_at: now + pause,
-            reports_at: now,
+            reports_at: None,
             stalls_at: now + stall_timeout,
         }
     }
@@ -122,6 +126,8 @@ pub struct Playing {
     elsewhere: Elsewhere,
     /// A request that keeps the session alive, on its way.
     pending: Option<Pending>,
+    /// When the first report went over the connection.
+    reported: Option<Instant>,
     /// That the stream has ended, in the camera's words, and when it said so; until the next packet.
     doubt: Option<(&'static str, Instant)>,
 }
@@ -152,8 +158,13 @@ impl Playing {
             is_found: false,
             elsewhere: Elsewhere::new(),
             pending: None,
+            reported: None,
             doubt: None,
         };
+        if let Way::Ports(_) = playing.way {
+            // It opens the way for the camera's packets.
+            playing.pace.reports_at = Some(playing.began);
+        }
         early.into_iter().for_each(|packet| playing.packet(packet));
         playing
     }
@@ -200,6 +211,7 @@ impl Playing {
             last_packet: self.media.last_packet(),
             method: self.pace.keep_alive.tried(),
             has_method: self.pace.keep_alive.method().is_some(),
+            report: self.reported,
         });
         Err(Ended {
             reason,
@@ -241,7 +253,7 @@ impl Playing {
         } = self.pace;
         let due = [
             Some(asks_at),
-            Some(reports_at),
+            reports_at,
             Some(stalls_at),
             self.media.due(),
             self.doubt.map(|(_, since)| since + DOUBT_TIME),
@@ -301,6 +313,8 @@ impl Playing {
         if packet.channel == rtp || (packet.channel == rtcp && is_own) {
             if is_own {
                 self.is_found = true;
+                let first = || Instant::now() + FIRST_REPORT;
+                self.pace.reports_at.get_or_insert_with(first);
                 self.elsewhere.forget();
                 self.doubt = None;
             }
@@ -403,12 +417,16 @@ impl Playing {
             self.pace.asks_at = now + self.pace.pause;
             self.keep_alive(dialogue, party, session, memory);
         }
-        if now >= self.pace.reports_at {
-            self.pace.reports_at = now + REPORT_PAUSE;
+        if self.pace.reports_at.is_some_and(|at| now >= at) {
+            self.pace.reports_at = Some(now + REPORT_PAUSE);
             let report = self.media.report();
             match &self.way {
                 Way::Ports(ports) => ports.report(&report),
-                Way::Channels((_, rtcp)) => dialogue.wire.send_packet(*rtcp, &report),
+                Way::Channels((_, rtcp)) if memory.keep_alives.bears_reports() => {
+                    self.reported.get_or_insert(now);
+                    dialogue.wire.send_packet(*rtcp, &report);
+                }
+                Way::Channels(_) => {}
             }
         }
     }

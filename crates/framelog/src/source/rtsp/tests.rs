@@ -575,6 +575,69 @@ async fn a_request_that_ended_the_stream_is_not_made_again() {
 }
 
 #[tokio::test]
+async fn reports_that_ended_two_streams_are_not_sent_to_the_next() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let camera = Camera {
+        stall_timeout: Duration::from_secs(5),
+        ..camera(listener.local_addr().unwrap())
+    };
+    let (sender, mut reports) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = until_report(&mut stream, &sender).await;
+        }
+    });
+    let mut memory = Memory::default();
+    let mut reached = Vec::new();
+    for _ in 0..3 {
+        let mut source = RtspSource::new(&camera);
+        let mut deliveries = Vec::new();
+        source.connect(&mut memory).await.unwrap();
+        while deliveries.len() < 40 && source.next(&mut memory, &mut deliveries).await.is_ok() {}
+        source.close(&mut memory).await;
+        reached.push(deliveries.len() >= 40);
+    }
+    assert_eq!(reached, [false, false, true]);
+    assert_eq!(reports.recv().await, Some([0, 0, 0, 7]), "of our sender");
+}
+
+/// A picture every 50 ms, until a report comes: of whom it is.
+async fn until_report(
+    stream: &mut TcpStream,
+    reports: &mpsc::UnboundedSender<[u8; 4]>,
+) -> std::io::Result<()> {
+    loop {
+        let head = request(stream).await?;
+        let asked = Asked {
+            connection: 1,
+            head,
+        };
+        let reply = match asked.method() {
+            "PLAY" => asked.refused("200 OK"),
+            _ => asked.usual(),
+        };
+        stream.write_all(&reply.bytes).await?;
+        if asked.method() == "PLAY" {
+            break;
+        }
+    }
+    for number in 0.. {
+        stream.write_all(&pictures(0, number..number + 1)).await?;
+        let mut packet = [0; 16];
+        let pause = Duration::from_millis(50);
+        if let Ok(read) = tokio::time::timeout(pause, stream.read_exact(&mut packet)).await {
+            read?;
+            if packet[0] == b'$' {
+                let _ = reports.send(packet[12..].try_into().unwrap());
+            }
+            break;
+        }
+    }
+    stream.shutdown().await
+}
+
+#[tokio::test]
 async fn a_session_that_is_not_found_is_given_up_only_when_nothing_comes() {
     let goes_on: React = |asked| match asked.method() {
         "SETUP" => asked.answer("200 OK", "Session: 4711;timeout=1\r\n", ""),
