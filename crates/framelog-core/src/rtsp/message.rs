@@ -26,6 +26,9 @@ pub const BODY_BYTES_MAX: usize = 256 << 10;
 /// The shortest report of RTCP: one of no sources (RFC 3550 §6.4.2).
 const REPORT_BYTES_MIN: usize = 8;
 
+/// How a description begins (RFC 4566 §5).
+const DESCRIPTION: &[u8] = b"v=0";
+
 /// So many frames of other kinds than RTP may stand in a row.
 const OTHERS_MAX: usize = 16;
 
@@ -403,12 +406,16 @@ impl Reader {
         let State::Body(head) = &self.state else {
             return Ok(Look::Again);
         };
-        let (has_length, is_text) = (head.content_length.is_some(), head.is_description());
+        let Some(is_text) = self.is_text(head) else {
+            return Ok(Look::Short);
+        };
+        let has_length = head.content_length.is_some();
         let length = head.content_length.unwrap_or(0);
         if length > BODY_BYTES_MAX {
             return Err(ReadError::Body);
         }
         let end = match (self.buffer.get(length..), is_text) {
+            (_, false) if length > 0 => self.end_of_body(length),
             (Some(_), false) => Some(length),
             (Some(after), true) => self.end_of_text(length, has_length, after),
             (None, _) => None,
@@ -425,6 +432,26 @@ impl Reader {
             return Ok(Look::Again);
         };
         Ok(Look::Found(head.with(body)))
+    }
+
+    /// Whether the body is a description, or begins as one though the head says that it is something else; `None` if more bytes will tell.
+    fn is_text(&self, head: &Head) -> Option<bool> {
+        if head.is_description() || !head.may_be_description() {
+            return Some(head.is_description());
+        }
+        let begun = &self.buffer[..self.buffer.len().min(DESCRIPTION.len())];
+        let is_told = begun == DESCRIPTION || !DESCRIPTION.starts_with(begun);
+        (is_told || self.settled > Settled::No).then_some(begun == DESCRIPTION)
+    }
+
+    /// Where a body of this length ends: at once, where a packet or a message stands in its place. Some cameras give answers that have no body
+    /// the length of another.
+    fn end_of_body(&self, length: usize) -> Option<usize> {
+        match begin(&self.buffer) {
+            Begin::Packet | Begin::Message => Some(0),
+            Begin::Unknown if self.settled == Settled::No => None,
+            Begin::Unknown | Begin::No => (self.buffer.len() >= length).then_some(length),
+        }
     }
 
     /// Where a description ends: behind its length, if anything can begin there, else before what looks like a beginning.

@@ -55,6 +55,11 @@ impl Head {
         })
     }
 
+    /// Whether the body may be a description though the head says that it is something else: it has a type and no length.
+    pub fn may_be_description(&self) -> bool {
+        self.content_length.is_none() && self.headers.get("content-type").is_some()
+    }
+
     /// Whether the body is a description of a session: text, of which cameras get the length wrong.
     pub fn is_description(&self) -> bool {
         let is_sdp = |kind: &[u8]| {

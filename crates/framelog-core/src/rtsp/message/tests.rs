@@ -363,6 +363,27 @@ fn the_end_of_a_description_is_where_something_else_begins() {
 }
 
 #[test]
+fn a_body_whose_place_a_packet_or_an_answer_has_is_none() {
+    let empty = b"RTSP/1.0 200 OK\r\nCSeq: 5\r\nContent-Length: 30\r\n\r\n";
+    let answer = b"RTSP/1.0 200 OK\r\nCSeq: 6\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(
+        read([&empty[..], &packet(0, 40), empty, answer, &packet(0, 12)].concat()),
+        ["200 []", "0: 40", "200 []", "200 [x]", "0: 12"]
+    );
+}
+
+#[test]
+fn a_description_without_a_length_is_read_whatever_it_is_said_to_be() {
+    let head = b"RTSP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n";
+    let text = b"v=0\r\ns=$\r\n";
+    assert_eq!(
+        read([&head[..], text, &packet(0, 20), head, &packet(0, 30)].concat()),
+        ["200 [v=0\r\ns=$\r\n]", "0: 20", "200 []", "0: 30"]
+    );
+    assert_eq!(read(head), ["200 []"]);
+}
+
+#[test]
 fn endless_heads_and_bodies_are_refused() {
     let mut endless = b"RTSP/1.0 200 OK\r\n".to_vec();
     endless.resize(HEAD_BYTES_MAX + 10, b'x');
