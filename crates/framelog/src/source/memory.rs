@@ -3,6 +3,7 @@
 pub mod experience;
 
 use framelog_core::gap::GapReason;
+use framelog_core::sdp::Video;
 
 use crate::config::url::CameraUrl;
 use crate::source::Ended;
@@ -33,6 +34,8 @@ pub struct Memory {
     pub(super) setup_unanswered: bool,
     /// Over RTSP: where the camera sent the last connection, for the next.
     pub(super) moved: Option<CameraUrl>,
+    /// Over RTSP: why the camera ended the last connections, one after the other, in its own words. What it says each time changes nothing.
+    pub(super) said: Vec<Said>,
     /// Over RTSP: what became of requests that keep a session alive.
     pub(super) keep_alives: Experience,
     /// SHA-256 of the certificate that was refused last.
@@ -41,7 +44,28 @@ pub struct Memory {
     pub(super) logged_tls: Option<Option<&'static str>>,
 }
 
+/// What a camera says in mid-stream to have its clients begin anew.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// The stream is another than was described (ANNOUNCE).
+    Other(Box<Video>),
+    /// It is there from now on, if that is a URL (REDIRECT).
+    Elsewhere(Option<CameraUrl>),
+}
+
+/// So many different things in a row are believed.
+const SAID_MAX: usize = 8;
+
 impl Memory {
+    /// Whether that is news. It is not if the camera has said it over one of the last connections, all of which it ended so.
+    pub(super) fn is_news(&mut self, said: Said) -> bool {
+        let is_news = !self.said.contains(&said) && self.said.len() < SAID_MAX;
+        if is_news {
+            self.said.push(said);
+        }
+        is_news
+    }
+
     /// Notes what a connection, or a failure to make one, says of TLS, and logs it once.
     ///
     /// # Errors

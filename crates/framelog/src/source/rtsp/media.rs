@@ -182,20 +182,19 @@ impl Media {
         !self.is_own(packet) && rtcp::read(&packet.payload).any(is_ours)
     }
 
-    /// Whether the description is of another stream than this, or of this with other parameter sets. One of none at all is not believed while
-    /// this one comes.
-    pub fn is_other(&self, description: &Description) -> bool {
-        let Some(video) = description.video() else {
-            return false;
-        };
+    /// The video of the description, if it is another stream than this, or this with other parameter sets. One of none at all is not believed
+    /// while this one comes.
+    pub fn other<'a>(&self, description: &'a Description) -> Option<&'a Video> {
+        let video = description.video()?;
         let mut alike = std::iter::once(video).chain(&video.alternatives);
         let kind = |video: &Video| (video.codec, video.payload_type);
         let Some(same) = alike.find(|video| kind(video) == kind(&self.video)) else {
-            return true;
+            return Some(video);
         };
         let (ours, theirs) = (&self.video.parameter_sets, &same.parameter_sets);
         let lacks = |these: &[Bytes], those: &[Bytes]| those.iter().any(|set| !these.contains(set));
-        !ours.is_empty() && !theirs.is_empty() && (lacks(ours, theirs) || lacks(theirs, ours))
+        let differ = lacks(ours, theirs) || lacks(theirs, ours);
+        (!ours.is_empty() && !theirs.is_empty() && differ).then_some(video)
     }
 
     /// When [`poll`](Self::poll) is worth a call though nothing has come.

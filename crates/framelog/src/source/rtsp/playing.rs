@@ -18,8 +18,8 @@ use super::media::Media;
 use super::udp::{self, Ports};
 use super::wire::WireEnd;
 use crate::source::login::Login;
-use crate::source::memory::Memory;
 use crate::source::memory::experience::Course;
+use crate::source::memory::{Memory, Said};
 use crate::source::{Delivery, Ended};
 
 /// After so long without a packet the camera is believed that the stream has ended.
@@ -126,6 +126,8 @@ pub struct Playing {
     elsewhere: Elsewhere,
     /// A request that keeps the session alive, on its way.
     pending: Option<Pending>,
+    /// The camera has said that its clients are to begin anew, whether that was news or not.
+    was_told: bool,
     /// When the first report went over the connection.
     reported: Option<Instant>,
     /// That the stream has ended, in the camera's words, and when it said so; until the next packet.
@@ -158,6 +160,7 @@ impl Playing {
             is_found: false,
             elsewhere: Elsewhere::new(),
             pending: None,
+            was_told: false,
             reported: None,
             doubt: None,
         };
@@ -204,6 +207,9 @@ impl Playing {
                 None => return Ok(()),
             },
         };
+        if !self.was_told {
+            memory.said.clear();
+        }
         let as_datagrams = matches!(self.way, Way::Ports(_));
         memory.datagrams_first = self.leads_to_datagrams && self.is_found == as_datagrams;
         memory.keep_alives.learn(Course {
@@ -394,10 +400,21 @@ impl Playing {
             }
             b"REDIRECT" => {
                 let location = request.headers.get("location");
-                memory.moved = location.and_then(|location| party.url.join(location).ok());
+                let moved = location.and_then(|location| party.url.join(location).ok());
+                self.was_told = true;
+                if !memory.is_news(Said::Elsewhere(moved.clone())) {
+                    return None;
+                }
+                memory.moved = moved;
                 "the camera sends its clients elsewhere"
             }
-            b"ANNOUNCE" if self.media.is_other(&Description::read(&request.body)) => {
+            b"ANNOUNCE" => {
+                let description = Description::read(&request.body);
+                let other = self.media.other(&description)?.clone();
+                self.was_told = true;
+                if !memory.is_news(Said::Other(Box::new(other))) {
+                    return None;
+                }
                 "the camera announces another stream"
             }
             _ => return None,

@@ -847,6 +847,37 @@ async fn a_camera_that_sends_its_clients_elsewhere_is_followed_once() {
 }
 
 #[tokio::test]
+async fn what_a_camera_says_each_time_ends_one_connection_only() {
+    let announces: React = |asked| match asked.method() {
+        "PLAY" => {
+            let sdp = SDP.replace("aMuDyyA=", "aO4=");
+            let head = "ANNOUNCE rtsp://x/live RTSP/1.0\r\nCSeq: 5\r\n";
+            let length = format!("Content-Length: {}\r\n\r\n", sdp.len());
+            let answer = asked.refused("200 OK").then(&pictures(0, 0..3));
+            answer
+                .then((head.to_owned() + &length + &sdp).as_bytes())
+                .then(&pictures(0, 3..5))
+        }
+        _ => asked.usual(),
+    };
+    let redirects: React = |asked| match asked.method() {
+        "PLAY" => asked
+            .refused("200 OK")
+            .then(&pictures(0, 0..3))
+            .then(b"REDIRECT rtsp://x/live RTSP/1.0\r\nCSeq: 5\r\nLocation: /other\r\n\r\n")
+            .then(&pictures(0, 3..5)),
+        _ => asked.usual(),
+    };
+    for react in [announces, redirects] {
+        let mut fake = Fake::start(react).await;
+        for pictures in [3, 5, 5] {
+            let (count, ended) = fake.run(6).await;
+            assert_eq!(count, pictures, "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_to_the_same_url_is_followed_once() {
     let redirect = |asked: &Asked| {
         let location = format!("Location: {}\r\n", asked.target());
