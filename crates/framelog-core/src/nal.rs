@@ -20,7 +20,7 @@ const BEGINNING_BYTES: usize = 64;
 const UNITS_MAX: usize = 1024;
 /// Where a unit begins in Annex B.
 const START_CODE: [u8; 3] = [0, 0, 1];
-/// H.264 §D.1.8.
+/// H.264 §D.1.8, H.265 §D.2.8.
 const SEI_RECOVERY_POINT: u32 = 6;
 
 /// What a NAL unit is to someone who puts access units together.
@@ -34,7 +34,7 @@ pub enum Kind {
     Delimiter,
     /// Supplemental information before a picture.
     Information {
-        /// Decoding may begin at the picture that follows, and is right after so many more (H.264 recovery point).
+        /// Decoding may begin at the picture that follows, and is right after so many more (recovery point).
         recovery_frames: Option<u32>,
     },
     /// Belongs to an access unit that has begun, or is not needed to tell: filler, ends of sequences, enhancement layers.
@@ -48,7 +48,7 @@ pub struct Slice {
     pub is_first: bool,
     /// Of a picture at which decoding may begin: IDR in H.264, IRAP in H.265.
     pub is_random_access: bool,
-    /// Uses no other picture (H.264 only).
+    /// Uses no other picture. Of H.265 only in a first slice, and as far as its picture parameter set has no extra bits before that.
     pub is_intra: bool,
     /// Which picture parameter set it uses, if that could be read.
     pub pps_id: Option<u32>,
@@ -86,7 +86,7 @@ pub fn unit_type(codec: Codec, nal: &[u8]) -> Option<u8> {
 pub fn kind(codec: Codec, nal: &Payload) -> Kind {
     let beginning = beginning(nal);
     match codec {
-        Codec::H265 => kind_h265(&beginning),
+        Codec::H265 => kind_h265(&beginning, nal),
         _ => kind_h264(&beginning, nal),
     }
 }
@@ -145,8 +145,8 @@ fn kind_h264(beginning: &[u8], nal: &Payload) -> Kind {
 }
 
 /// H.265 Table 7-1.
-fn kind_h265(nal: &[u8]) -> Kind {
-    let [first, second, body @ ..] = nal else {
+fn kind_h265(beginning: &[u8], nal: &Payload) -> Kind {
+    let [first, second, body @ ..] = beginning else {
         return Kind::Other;
     };
     let layer = (first & 1) << 5 | second >> 3;
@@ -159,25 +159,32 @@ fn kind_h265(nal: &[u8]) -> Kind {
             if is_random_access {
                 let _no_output_of_prior_pictures = bits.flag();
             }
+            let pps_id = bits.exp_golomb();
             Kind::Slice(Slice {
                 is_first,
                 is_random_access,
-                is_intra: false,
-                pps_id: bits.exp_golomb(),
+                is_intra: is_first && bits.exp_golomb() == Some(2),
+                pps_id,
             })
         }
         32 => Kind::Set(SetKind::Video),
         33 => Kind::Set(SetKind::Sequence),
         34 => Kind::Set(SetKind::Picture),
         35 => Kind::Delimiter,
-        39 | 41..=44 | 48..=55 => Kind::Information {
+        39 => Kind::Information {
+            // A signed number (§9.2.2); what is right before the next picture is right with it.
+            recovery_frames: recovery_frames(whole(nal).get(2..).unwrap_or_default())
+                .map(|code| if code % 2 == 1 { code.div_ceil(2) } else { 0 }),
+        },
+        41..=44 | 48..=55 => Kind::Information {
             recovery_frames: None,
         },
         _ => Kind::Other,
     }
 }
 
-/// How many pictures behind the next one are not right yet, if there is a recovery point among the messages (H.264 §7.3.2.3).
+/// How many pictures behind the next one are not right yet, if there is a recovery point among the messages (H.264 §7.3.2.3, H.265 §7.3.2.4),
+/// as the unsigned number that it is in H.264.
 fn recovery_frames(sei: &[u8]) -> Option<u32> {
     let mut bits = Bits::new(sei);
     let number = |bits: &mut Bits<'_>| {
@@ -369,6 +376,17 @@ mod tests {
         assert_eq!(kind(&[0x42, 1, 0]), Kind::Set(SetKind::Sequence));
         assert_eq!(kind(&[0x44, 1, 0]), Kind::Set(SetKind::Picture));
         assert_eq!(kind(&[0x46, 1, 0]), Kind::Delimiter);
+        // slice_type = 2 (011) behind slice_pic_parameter_set_id = 0
+        assert!(slice(1, 0b1101_1000).is_intra && !slice(1, 0b1101_0000).is_intra);
+        // recovery_poc_cnt = 0 (1), 3 (00110), -3 (00111)
+        for (number, frames) in [(0b1000_0000, 0), (0b0011_0000, 3), (0b0011_1000, 0)] {
+            assert_eq!(
+                kind(&[0x4E, 1, 0, 2, 9, 9, 6, 1, number, 0x80]),
+                Kind::Information {
+                    recovery_frames: Some(frames)
+                }
+            );
+        }
         assert_eq!(
             kind(&[0x02, 0x09, 0xFF]),
             Kind::Other,
