@@ -114,10 +114,21 @@ pub fn base_url<'a>(fields: impl IntoIterator<Item = Option<&'a [u8]>>, describe
         .filter_map(|field| std::str::from_utf8(field).ok());
     let plain = |url: &&str| is_absolute(url) && url.bytes().all(|byte| byte.is_ascii_graphic());
     fields
-        .map(str::trim)
+        .map(|url| without_doubled_scheme(url.trim()))
         .find(plain)
         .unwrap_or(described)
         .to_owned()
+}
+
+/// `rtsp://rtsp://cam/s/` is what some cameras make of it (go2rtc #208).
+fn without_doubled_scheme(mut url: &str) -> &str {
+    while is_absolute(url)
+        && let Some((_, rest)) = url.split_once("://")
+        && is_absolute(rest)
+    {
+        url = rest;
+    }
+    url
 }
 
 /// The URL that a control attribute means. Put together as text, as VLC and ffmpeg do: joining as RFC 3986 has it would lose a query (row 84).
@@ -133,14 +144,11 @@ pub fn control_url(base: &str, control: Option<&str>) -> String {
         return base.to_owned();
     }
     if is_absolute(control) {
-        return on_one_line(control);
+        return on_one_line(without_doubled_scheme(control));
     }
-    let slash = if base.ends_with('/') || control.starts_with('/') {
-        ""
-    } else {
-        "/"
-    };
-    on_one_line(&format!("{base}{slash}{control}"))
+    let base = base.strip_suffix('/').unwrap_or(base);
+    let control = control.strip_prefix('/').unwrap_or(control);
+    on_one_line(&format!("{base}/{control}"))
 }
 
 /// What a control attribute that begins with a slash means by RFC 3986: a path from the root of the base.
@@ -259,6 +267,8 @@ mod tests {
             ("rtsp://c/a/", Some("track1"), "rtsp://c/a/track1"),
             ("rtsp://c/a", Some("track1"), "rtsp://c/a/track1"),
             ("rtsp://c/a", Some("/track1"), "rtsp://c/a/track1"),
+            ("rtsp://c/", Some("/media/1"), "rtsp://c/media/1"),
+            ("rtsp://c/a", Some("rtsp://rtsp://d/x"), "rtsp://d/x"),
             ("rtsp://c/a?b=c", Some("track1"), "rtsp://c/a?b=c/track1"),
             ("rtsp://c/a", Some("RTSP://d/x"), "RTSP://d/x"),
             ("rtsp://c/a", Some("rtsps://d/x"), "rtsps://d/x"),
@@ -293,6 +303,12 @@ mod tests {
         assert_eq!(base(Some("192.168.1.10:554/stream0/"), None), "rtsp://c/a");
         assert_eq!(base(None, Some("rtsp://d/b")), "rtsp://d/b");
         assert_eq!(base(Some("rtsp://d/b c"), None), "rtsp://c/a");
+        let doubled = "rtsp://rtsp://cam:554/s/";
+        assert_eq!(base(Some(doubled), None), "rtsp://cam:554/s/");
+        assert_eq!(
+            base(Some("rtsp://d/?u=rtsp://e/"), None),
+            "rtsp://d/?u=rtsp://e/"
+        );
         assert_eq!(base(None, None), "rtsp://c/a");
     }
 
