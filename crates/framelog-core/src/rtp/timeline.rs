@@ -52,6 +52,9 @@ const REPORT_NEAR_US: u64 = 10_000_000;
 const DATES_FROM_US: i64 = 978_307_200_000_000;
 /// From 1900 (NTP) to 1970, seconds.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
+/// The fraction of an NTP time is below this by chance in one report of 4000. In so many in a row it is because the camera writes microseconds.
+const MICROS: std::ops::Range<u64> = 1..1_000_000;
+const MICROS_PROOFS: u32 = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -74,6 +77,8 @@ pub(super) struct Timeline {
     /// The least delayed picture of each of the last windows.
     points: VecDeque<Point>,
     reports: Reports,
+    /// So many reports in a row had a fraction as if it were of microseconds.
+    micros: u32,
     early: Option<Early>,
     before: Option<Before>,
 }
@@ -123,7 +128,8 @@ struct Window {
 /// A sender report whose RTP time the next picture explains.
 #[derive(Clone, Copy, Debug)]
 struct Early {
-    ntp: u64,
+    /// `None` if it is no date.
+    wall_us: Option<i64>,
     rtp_time: u32,
     received_us: i64,
 }
@@ -148,6 +154,7 @@ impl Timeline {
             window: None,
             points: VecDeque::new(),
             reports: Reports::default(),
+            micros: 0,
             early: None,
             before: None,
         }
@@ -210,8 +217,12 @@ impl Timeline {
 
     /// Takes a sender report (RFC 3550 §6.4.1) that arrived at `received_us`. One that is not plausible is passed over.
     pub(super) fn report(&mut self, ntp: u64, rtp_time: u32, received_us: i64) {
+        self.micros = match MICROS.contains(&(ntp & 0xFFFF_FFFF)) {
+            true => self.micros.saturating_add(1),
+            false => 0,
+        };
         let early = Early {
-            ntp,
+            wall_us: wall_us(ntp, self.micros >= MICROS_PROOFS),
             rtp_time,
             received_us,
         };
@@ -249,7 +260,7 @@ impl Timeline {
         let is_near = self
             .distance_us(report)
             .is_some_and(|us| us <= REPORT_NEAR_US);
-        let (Some(last), Some(wall_us), true) = (self.last, wall_us(report.ntp), is_near) else {
+        let (Some(last), Some(wall_us), true) = (self.last, report.wall_us, is_near) else {
             return;
         };
         let ticks = self.unwrapped(report.rtp_time);
@@ -485,10 +496,21 @@ impl Timeline {
     }
 }
 
-/// An NTP time (32.32 bits since 1900) in microseconds since the Unix epoch, if it is a date: from 2001 to 2036, when its seconds wrap.
-fn wall_us(ntp: u64) -> Option<i64> {
-    let seconds = i64::try_from(ntp >> 32).ok()? - NTP_TO_UNIX;
-    let micros = ((ntp & 0xFFFF_FFFF) * 1_000_000 + (1 << 31)) >> 32;
+/// An NTP time (32.32 bits since 1900) in microseconds since the Unix epoch, if it is a date: from 2001 to 2036, when its seconds wrap. Some
+/// cameras count the seconds from 1970: what would be before that is such a date. `is_of_micros`: the fraction counts microseconds.
+fn wall_us(ntp: u64, is_of_micros: bool) -> Option<i64> {
+    let field = i64::try_from(ntp >> 32).ok()?;
+    let seconds = if field < NTP_TO_UNIX {
+        field
+    } else {
+        field - NTP_TO_UNIX
+    };
+    let fraction = ntp & 0xFFFF_FFFF;
+    let micros = if is_of_micros {
+        fraction
+    } else {
+        (fraction * 1_000_000 + (1 << 31)) >> 32
+    };
     let wall_us = seconds * 1_000_000 + i64::try_from(micros).ok()?;
     (wall_us >= DATES_FROM_US).then_some(wall_us)
 }
