@@ -19,7 +19,7 @@ use crate::nal::{Kind, Slice, kind, unit_type};
 
 /// The most that is held of what stands before a first slice, in bytes. Real cameras send some hundreds.
 const LEAD_BYTES_MAX: usize = 1 << 20;
-/// So many pictures at least from which decoding becomes right by and by come without a keyframe before they count as some.
+/// So many pictures at least from which decoding becomes right by and by, or may be right, come without a keyframe before they count as some.
 const GRADUAL_MIN: u32 = 2;
 /// What a slice of a payload takes itself, about.
 const SLICE_BYTES: usize = 64;
@@ -44,10 +44,12 @@ pub(super) struct Assembly {
     /// How whole access units began: others, and keyframes.
     openings: [Option<Opening>; 2],
     last: Last,
-    /// Pictures from which decoding becomes right by and by, since the last keyframe.
+    /// Pictures from which decoding becomes right by and by, or may be right, since the last keyframe.
     gradual: u32,
     /// How many of these there were before a keyframe, at most.
     gradual_max: u32,
+    /// A keyframe that is said to be one has come.
+    has_keyframes: bool,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,8 @@ struct Unit {
     /// When its last unit arrived.
     received_us: i64,
     keyframe: bool,
+    /// A keyframe that nothing says is one: it begins as others do.
+    is_unsaid: bool,
     /// See [`Kind::Information`].
     recovery_frames: Option<u32>,
     /// What it needs, as of its first slice.
@@ -104,6 +108,11 @@ struct Unit {
 }
 
 impl Unit {
+    /// 1 for keyframes, 0 for others: what these are like.
+    fn sort(&self) -> usize {
+        usize::from(self.keyframe && !self.is_unsaid)
+    }
+
     fn is_empty(&self) -> bool {
         self.payload.is_empty() && self.broken.is_none()
     }
@@ -142,6 +151,7 @@ impl Assembly {
             last: Last::default(),
             gradual: 0,
             gradual_max: GRADUAL_MIN,
+            has_keyframes: false,
         }
     }
 
@@ -251,7 +261,7 @@ impl Assembly {
             self.unit.marked && (is_proved || long)
         } else {
             // Without markers only the ones before tell how many slices there are.
-            let usual = self.last.whole[usize::from(self.unit.keyframe)].slices;
+            let usual = self.last.whole[self.unit.sort()].slices;
             (1..=self.unit.slices).contains(&usual) && !self.last.settled_too_early
         };
         self.unit.slices > 0 && self.unit.broken.is_none() && has_ended
@@ -314,15 +324,20 @@ impl Assembly {
     }
 
     /// Whether decoding may begin with the unit that this slice begins. Where it becomes right only by and by that is better than nothing: cameras
-    /// that refresh their pictures a stripe at a time send no keyframe, or none behind the first.
+    /// that refresh their pictures a stripe at a time send no keyframe, or none behind the first. Others only ever send pictures that need no
+    /// other, and don't say that one may begin there.
     fn is_keyframe(&mut self, slice: Slice) -> bool {
         let recovery_frames = self.unit.recovery_frames;
         if slice.is_random_access || (slice.is_intra && recovery_frames == Some(0)) {
             self.gradual_max = self.gradual_max.max(self.gradual);
             self.gradual = 0;
+            self.has_keyframes = true;
             return true;
         }
-        if recovery_frames.is_some_and(|frames| frames > 0) {
+        let may_begin =
+            recovery_frames.map_or(slice.is_intra && !self.has_keyframes, |frames| frames > 0);
+        if may_begin {
+            self.unit.is_unsaid = recovery_frames.is_none();
             self.gradual = self.gradual.saturating_add(1);
             return self.gradual > self.gradual_max;
         }
@@ -360,7 +375,7 @@ impl Assembly {
 
     /// Whether a unit without a marker, which the one before had, has fewer slices too: the last were dropped before they were numbered.
     fn lacks_slices(&self) -> bool {
-        let before = self.last.whole[usize::from(self.unit.keyframe)];
+        let before = self.last.whole[self.unit.sort()];
         before.marked && self.unit.slices < before.slices && self.markers.are_expected()
     }
 
@@ -401,7 +416,7 @@ impl Assembly {
         let unit = std::mem::take(&mut self.unit);
         self.last.rtp_time = Some(unit.rtp_time);
         if unit.broken.is_none() {
-            self.last.whole[usize::from(unit.keyframe)] = Whole {
+            self.last.whole[unit.sort()] = Whole {
                 slices: unit.slices,
                 marked: unit.marked,
             };
@@ -417,10 +432,10 @@ impl Assembly {
         if let Some(broken) = unit.broken {
             return Err(broken);
         }
-        let opening = &mut self.openings[usize::from(unit.keyframe)];
+        let opening = &mut self.openings[unit.sort()];
         // It may have more units before its slices than others: information now and then, parameter sets twice.
         let is_as_before = |before: &Opening| unit.opening.starts_with(before);
-        let is_whole = unit.delimited || opening.as_ref().map_or(!unit.keyframe, is_as_before);
+        let is_whole = unit.delimited || opening.as_ref().map_or(unit.sort() == 0, is_as_before);
         if unit.suspect && !is_whole {
             return Err(SkipReason::Torn);
         }

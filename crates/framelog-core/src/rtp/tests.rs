@@ -16,10 +16,10 @@ const SEI: &[u8] = b"\x06\x05\x02\x01\x02\x80";
 /// A slice of H.264 of about `len` bytes that differs with `seed`.
 fn slice(is_idr: bool, is_first: bool, len: usize, seed: usize) -> Vec<u8> {
     let mut nal = vec![if is_idr { 0x65 } else { 0x41 }];
-    nal.extend_from_slice(if is_first {
-        &[0x88, 0x84]
-    } else {
-        &[0x4A, 0x21]
+    nal.extend_from_slice(match (is_first, is_idr) {
+        (true, true) => &[0x88, 0x84],
+        (true, false) => &[0x9A, 0x21],
+        (false, _) => &[0x4A, 0x21],
     });
     nal.extend((0..len).map(|n| (n * 7 + seed * 13) as u8 | 1));
     nal
@@ -381,6 +381,43 @@ fn without_keyframes_a_stream_begins_where_it_becomes_right_by_and_by() {
     assert_eq!(out.units, all(&stream[11..]));
     let keyframes: Vec<bool> = (11..39).map(|n| n % 5 == 1).collect();
     assert_eq!(out.keyframes, keyframes);
+}
+
+#[test]
+fn pictures_that_need_no_other_are_begun_with_where_nothing_says_where_to() {
+    let intra = |stream: &mut Vec<Vec<Vec<u8>>>| {
+        for nals in stream.iter_mut().skip(2).step_by(5) {
+            nals[0][1] = 0x88;
+        }
+    };
+    let keyframes = |stream: &[Vec<Vec<u8>>]| {
+        let sent = packets(stream, 500, 0).into_iter().map(|(_, bytes)| bytes);
+        let keyframes = run(Transport::Interleaved, sent).keyframes;
+        let ours = keyframes.iter().enumerate().filter(|(_, is)| **is);
+        (keyframes.len(), ours.map(|(at, _)| at).collect::<Vec<_>>())
+    };
+    let mut joined = stream(30, 100, 1, 50);
+    let sets = joined.remove(0);
+    intra(&mut joined);
+    joined[0].splice(0..0, sets[..2].to_vec());
+    assert_eq!(keyframes(&joined), (17, vec![0, 5, 10, 15]), "the third");
+    let mut whole = stream(30, 100, 1, 50);
+    intra(&mut whole);
+    assert_eq!(keyframes(&whole), (30, vec![0]));
+    // A keyframe behind them whose first unit is lost is torn.
+    let mut stream = stream(4, 100, 1, 50);
+    stream[1..].iter_mut().for_each(|nals| nals[0][1] = 0x88);
+    let keyframe = stream[0].clone();
+    stream[0].truncate(2);
+    stream[1].splice(0..0, sets[..2].to_vec());
+    stream.push(keyframe);
+    let sent = packets(&stream, 500, 0).into_iter();
+    let sent = sent.filter(|(n, bytes)| *n != 4 || bytes[12] != SPS[0]);
+    let out = run(Transport::Interleaved, sent.map(|(_, bytes)| bytes));
+    assert_eq!(
+        (out.units.len(), out.skipped.last()),
+        (1, Some(&SkipReason::Torn))
+    );
 }
 
 #[test]
