@@ -36,6 +36,7 @@ pub struct Ports {
     received: usize,
     /// Who may send; others have no say in what is recorded.
     from: Vec<IpAddr>,
+    /// As the camera says, else as its first packet shows.
     to: Option<(SocketAddr, SocketAddr)>,
 }
 
@@ -122,7 +123,12 @@ impl Ports {
             let payload = self.buffer.split().freeze();
             self.received += payload.len();
             // An error is news of a port that is closed at the camera: silence will tell.
-            if from.is_ok_and(|from| self.from.contains(&from.ip().to_canonical())) {
+            if let Ok(from) = from
+                && self.from.contains(&from.ip().to_canonical())
+            {
+                if channel == CHANNELS.0 {
+                    self.to.get_or_insert((from, next_port(from)));
+                }
                 return Poll::Ready(Packet {
                     channel,
                     payload,
@@ -131,6 +137,11 @@ impl Ports {
             }
         }
     }
+}
+
+/// That of RTCP (RFC 3550 §11).
+fn next_port(rtp: SocketAddr) -> SocketAddr {
+    SocketAddr::new(rtp.ip(), rtp.port().saturating_add(1))
 }
 
 fn poll_datagram(
@@ -145,5 +156,29 @@ fn poll_datagram(
             }
             received => return Poll::Ready(received.map(|(_, from)| from)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_camera_that_names_no_ports_gets_its_reports_next_to_where_its_packets_come_from() {
+        let local = IpAddr::from([127, 0, 0, 1]);
+        let camera = Ports::open(local).await.unwrap();
+        let mut ours = Ports::open(local).await.unwrap();
+        ours.expect(local, None, None);
+        ours.report(b"too early");
+        let (to, _) = ours.numbers().unwrap();
+        camera.rtp.send_to(b"packet", (local, to)).await.unwrap();
+        let packet = poll_fn(|cx| ours.poll_packet(cx)).await;
+        assert_eq!(&packet.payload[..], b"packet");
+        ours.report(b"report");
+        let mut report = [0; 20];
+        let length = camera.rtcp.recv(&mut report).await.unwrap();
+        assert_eq!(&report[..length], b"report");
     }
 }
