@@ -23,8 +23,12 @@ const SETTLE_AT_LAST: Duration = Duration::from_secs(2);
 /// For so long pictures that can't be shown yet are a sign of life: the longest GOPs of cameras have 10 to 20 s.
 const KEYFRAME_TIME: Duration = Duration::from_secs(60);
 
-/// After so long without any other, packets of senders that seemed to be of an old session are taken for ours.
+/// After so long without any other, packets of senders that seemed to be of an old session are taken for ours, and those of a payload type that
+/// the description doesn't name.
 const FOREIGN_TIME: Duration = Duration::from_secs(2);
+
+/// Payload types that are left to RTCP where both are on one channel (RFC 5761 §4).
+const OF_RTCP: std::ops::Range<u8> = 64..96;
 
 /// How many such senders are remembered.
 const FOREIGN_MAX: usize = 16;
@@ -38,6 +42,8 @@ pub struct Media {
     ssrc: Option<u32>,
     /// With the payload type that the camera uses, once a packet has come.
     video: Video,
+    /// A payload type that the description doesn't name, and since when no other has come.
+    unnamed: Option<(u8, Instant)>,
     own_ssrc: u32,
     /// Who sent before it was asked to.
     foreign: Vec<u32>,
@@ -92,6 +98,7 @@ impl Media {
             transport,
             ssrc,
             video: video.clone(),
+            unnamed: None,
             own_ssrc: fastrand::u32(..),
             foreign: Vec::new(),
             began: now,
@@ -136,19 +143,40 @@ impl Media {
         self.receiver.push(payload, packet.received_us);
     }
 
-    /// The first packet shows which of several payload types the camera uses.
+    /// The first packet shows which of several payload types the camera uses. One that the description doesn't name is taken where nothing else
+    /// comes, until one comes that it does name.
     fn choose(&mut self, packet: &Packet) {
-        let Some(found) = payload_type(packet).filter(|_| !self.video.alternatives.is_empty())
-        else {
+        let Some(found) = payload_type(packet) else {
             return;
         };
-        let others = std::mem::take(&mut self.video.alternatives);
-        if let Some(other) = others.iter().find(|other| other.payload_type == found) {
-            self.video = other.clone();
-            self.receiver = receiver(other, self.transport, self.ssrc);
-        } else if found != self.video.payload_type {
-            self.video.alternatives = others;
+        let mut known = self.video.alternatives.iter();
+        if found == self.video.payload_type {
+            if self.unnamed.is_none() {
+                self.video.alternatives.clear();
+            }
+        } else if let Some(other) = known.find(|other| other.payload_type == found) {
+            self.unnamed = None;
+            self.receive(other.clone());
+        } else if self.receiver.counts().packets == 0 && !OF_RTCP.contains(&found) {
+            let since = match self.unnamed {
+                Some((before, since)) if before == found => since,
+                _ => Instant::now(),
+            };
+            self.unnamed = Some((found, since));
+            if since.elapsed() > FOREIGN_TIME {
+                let mut named = self.video.clone();
+                let others = std::mem::take(&mut named.alternatives);
+                let mut video = named.clone();
+                video.payload_type = found;
+                video.alternatives = [vec![named], others].concat();
+                self.receive(video);
+            }
         }
+    }
+
+    fn receive(&mut self, video: Video) {
+        self.receiver = receiver(&video, self.transport, self.ssrc);
+        self.video = video;
     }
 
     /// Takes a packet of RTCP.

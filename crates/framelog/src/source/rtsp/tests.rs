@@ -747,6 +747,42 @@ async fn the_payload_type_that_the_camera_uses_is_taken() {
 }
 
 #[tokio::test]
+async fn a_payload_type_that_is_not_named_is_taken_where_no_other_comes() {
+    let unnamed = |numbers| {
+        let mut packets = pictures(0, numbers);
+        packets.chunks_mut(20).for_each(|packet| packet[5] = 0xe1);
+        packets
+    };
+    let mut fake = Fake::start(move |asked| match asked.method() {
+        "PLAY" => {
+            let usual = asked.refused("200 OK").then(&unnamed(0..3));
+            let late = [
+                unnamed(0..3),
+                interleaved(0, &sender_report()),
+                unnamed(3..4),
+            ];
+            usual.later(2500, &late.concat())
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    fake.camera.stall_timeout = Duration::from_secs(5);
+    let (count, ended) = fake.run(4).await;
+    assert_eq!(count, 4, "{ended:?}");
+    let mut fake = Fake::start(move |asked| match asked.method() {
+        "PLAY" => {
+            let usual = asked.refused("200 OK").then(&unnamed(0..3));
+            usual.later(2500, &[unnamed(0..1), pictures(0, 0..3)].concat())
+        }
+        _ => asked.usual(),
+    })
+    .await;
+    fake.camera.stall_timeout = Duration::from_secs(5);
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "the one that is named after all: {ended:?}");
+}
+
+#[tokio::test]
 async fn packets_stand_for_the_answer_to_play() {
     let mut fake = Fake::start(|asked| match asked.method() {
         "PLAY" => Reply::from(pictures(0, 0..3)),
