@@ -367,6 +367,34 @@ cases! {
         stage.pictures(FRAMES).await?;
         stage.end().await
     });
+    rtsp_options_want_a_login_and_say_no_more => once(|mut stage| async move {
+        let request = stage.expect("OPTIONS").await?;
+        let bytes = answer(&request, "401 Unauthorized", "", "");
+        stage.camera.send(bytes).await?;
+        for method in ["DESCRIBE", "SETUP", "PLAY"] {
+            let request = stage.expect(method).await?;
+            stage.accept(&request).await?;
+        }
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    });
+    rtsp_plays_the_medium_alone => once(|mut stage| async move {
+        for method in ["OPTIONS", "DESCRIBE", "SETUP"] {
+            let request = stage.expect(method).await?;
+            stage.accept(&request).await?;
+        }
+        loop {
+            let request = stage.expect("PLAY").await?;
+            if request.target().ends_with("/track1") {
+                stage.accept(&request).await?;
+                break;
+            }
+            let bytes = answer(&request, "451 Parameter Not Understood", "", "");
+            stage.camera.send(bytes).await?;
+        }
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    });
     rtsp_no_description => offers("").must(&["not_video"]);
     rtsp_audio_alone => offers("v=0\r\nm=audio 0 RTP/AVP 0\r\na=control:track0\r\n").must(&["not_video"]);
     rtsp_spoken_to_a_web_server => always(|mut stage| async move {

@@ -171,6 +171,9 @@ cases! {
     row_83_relative_base => set_up_for(usual(|stage| {
         stage.say("DESCRIBE", "Content-Type: application/sdp\r\nContent-Base: /stream0/\r\n")
     }), "live/track1");
+    row_83_base_with_its_scheme_twice => set_up_for(usual(|stage| {
+        stage.say("DESCRIBE", "Content-Type: application/sdp\r\nContent-Base: rtsp://rtsp://127.0.0.1:554/stream0/\r\n")
+    }), "stream0/track1");
     row_83_empty_base => set_up_for(usual(|stage| {
         stage.say("DESCRIBE", "Content-Type: application/sdp\r\nContent-Base: \r\n")
     }), "live/track1");
@@ -209,6 +212,39 @@ cases! {
     .frames(3 + FRAMES)
     .check(every_session_is_ended)
     .connections(1..=1);
+    row_98_refused_with_the_number_before => once(|stage| async move {
+        let lines = "Transport: RTP/AVP/TCP;interleaved=0-1\r\nSession: 4711;timeout=2\r\n";
+        let mut stage = stage.say("SETUP", lines);
+        stage.begin().await?;
+        stage.pictures(3).await?;
+        let request = stage.expect("GET_PARAMETER").await?;
+        let number: u32 = request.field("cseq").and_then(|it| it.parse().ok()).unwrap_or(0);
+        let before = number.saturating_sub(1);
+        stage.camera.send(format!("RTSP/1.0 400 Bad Request\r\nCSeq: {before}\r\n\r\n")).await?;
+        let request = stage.expect("OPTIONS").await?;
+        stage.accept(&request).await?;
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    })
+    .frames(3 + FRAMES)
+    .check(every_session_is_ended)
+    .connections(1..=1);
+    row_98_answered_with_a_length_and_no_body => once(|stage| async move {
+        let lines = "Transport: RTP/AVP/TCP;interleaved=0-1\r\nSession: 4711;timeout=2\r\n";
+        let mut stage = stage.say("SETUP", lines);
+        stage.begin().await?;
+        for _ in 0..4 {
+            stage.pictures(3).await?;
+            let request = stage.request().await?;
+            let number = request.field("cseq").unwrap_or_default().to_owned();
+            stage.camera.send(format!("RTSP/1.0 200 OK\r\nCSeq: {number}\r\nContent-Length: 50\r\n\r\n")).await?;
+        }
+        stage.pictures(FRAMES).await?;
+        stage.end().await
+    })
+    .frames(12 + FRAMES)
+    .check(every_session_is_ended)
+    .connections(1..=1);
     rtsp_answers_all_have_the_first_number => rewritten(|text| {
         let number = text.find("CSeq: ").map_or(0, |at| at + "CSeq: ".len());
         let end = text[number..].find('\r').map_or(text.len(), |length| number + length);
@@ -236,6 +272,9 @@ cases! {
         stage.say("SETUP", "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n").say("PLAY", "")
     });
     rtsp_description_without_a_length => rewritten(|text| text.replace("Content-Length", "X-Length"));
+    rtsp_description_without_a_length_that_is_called_something_else => rewritten(|text| {
+        text.replace("Content-Length", "X-Length").replace("application/sdp", "text/plain")
+    });
     rtsp_description_longer_than_its_length => rewritten(|text| resized(&text, -2));
     rtsp_description_shorter_than_its_length => rewritten(|text| resized(&text, 2));
     rtsp_empty_frames_between_packets => begun(|mut stage| async move {

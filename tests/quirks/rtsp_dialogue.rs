@@ -60,6 +60,16 @@ cases! {
     row_94_description_begins_with_a_mark_of_bytes => written(|sdp| format!("\u{feff}{sdp}"));
     row_94_description_of_40_kb => written(long);
     row_94_description_with_blank_lines_and_cr_alone => written(|sdp| sdp.replace("\r\n", "\r\r\n\r\n"));
+    row_94_no_payload_types => written(|sdp| sdp.replace("m=video 0 RTP/AVP 96", "m=video 0 RTP/AVP"));
+    row_94_commas_between_payload_types => written(|sdp| sdp.replace("m=video 0 RTP/AVP 96", "m=video 0 RTP/AVP 97,96"));
+    row_95_sets_under_another_medium => usual(|mut stage| {
+        stage.encoder.sets.clear();
+        let sdp = stage.sdp.replace("a=fmtp", "a=x-nothing");
+        let fmtp = stage.sdp.lines().find(|line| line.starts_with("a=fmtp")).unwrap_or_default();
+        let behind = format!("m=audio 0 RTP/AVP 8\r\na=control:track2\r\n{fmtp}\r\n");
+        stage.describe(sdp + &behind)
+    });
+    rtsp_channels_where_datagrams_were_asked_for => usual(|stage| stage).key("transport", "\"udp\"");
     row_94_dollars_in_texts => usual(|stage| {
         let sdp = stage.sdp.replace("s=camera", "s=$\0\0\x04$$ $\x01\0\x10");
         stage.describe(sdp).say("OPTIONS", "Server: $\x01 $$ \r\nPublic: OPTIONS, GET_PARAMETER\r\n")

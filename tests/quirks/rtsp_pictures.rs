@@ -99,6 +99,13 @@ cases! {
         let sets = if is_key { vec![SPS.to_vec(), PPS.to_vec()] } else { Vec::new() };
         [vec![b"\x09\xf0".to_vec()], sets, vec![b"\x06\x05\x01\xaa\x80".to_vec(), encoder.slice(is_key), b"\x0c\xff\xff\x80".to_vec()]].concat()
     });
+    row_96_delimiters_before_each_slice => pictures(|encoder, is_key| {
+        let delimiter = b"\x09\xf0".to_vec();
+        let sets = if is_key { vec![SPS.to_vec(), PPS.to_vec()] } else { Vec::new() };
+        let mut second = encoder.slice(is_key);
+        second[1] = 0x40; // does not begin at the first macroblock
+        [sets, vec![delimiter.clone(), encoder.slice(is_key), delimiter, second]].concat()
+    });
     row_96_pictures_of_two_slices_without_markers => begun(|mut stage| async move {
         stage.encoder.markers = false;
         for number in 0..FRAMES {
@@ -169,6 +176,20 @@ cases! {
     row_92_time_runs_slow => timed(1 << 20, |time| time + TICKS * 21 / 25);
     row_92_time_runs_backwards => timed(1 << 30, |time| time - TICKS);
     row_92_time_in_milliseconds => timed(5, |time| time + 100);
+    row_93_report_in_unix_time => begun(|mut stage| async move {
+        let (told_s, told) = (now_us() / 1_000_000 - 60, stage.encoder.rtp_time);
+        let mut report = stage.encoder.report(told_s * 1_000_000);
+        report[8..12].copy_from_slice(&u32::try_from(told_s).unwrap_or(0).to_be_bytes());
+        stage.camera.send(interleaved(1, &report)).await?;
+        for _ in 0..FRAMES {
+            let (packets, shot) = stage.encoder.next();
+            let since = i64::from(stage.encoder.rtp_time.wrapping_sub(told));
+            let at = Clock::Camera(told_s * 1_000_000 + since / 90 * 1000);
+            stage.deliver((packets, shot.at(at))).await?;
+            stage.camera.wait(100).await;
+        }
+        stage.end().await
+    });
     row_93_report_of_1900 => reported(|| 0);
     row_93_report_of_1970 => reported(|| NTP_EPOCH + 12);
     row_93_report_of_2036 => reported(|| u32::MAX);
