@@ -24,7 +24,7 @@ use crate::source::dial::Stream;
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::{Delivery, Ended};
-use dialogue::{Ask, Dialogue, Fault, Party};
+use dialogue::{Ask, Dialogue, Fault, Party, Talk};
 use playing::Playing;
 use wire::Wire;
 
@@ -197,7 +197,12 @@ impl RtspSource {
             quoter,
             url,
         };
-        playing.advance(dialogue, party, session, memory, out).await
+        let talk = &mut Talk {
+            dialogue,
+            party,
+            memory,
+        };
+        playing.advance(talk, session, out).await
     }
 
     /// Appends a picture that is whole, though what would show that it is has not come.
@@ -222,12 +227,13 @@ impl RtspSource {
             quoter: &self.quoter,
             url: &self.url,
         };
+        let talk = &mut Talk {
+            dialogue: &mut dialogue,
+            party,
+            memory,
+        };
         // Whatever went wrong, nothing more can be done.
-        let _ = timeout(
-            TEARDOWN_TIME,
-            session.tear_down(&mut dialogue, party, memory),
-        )
-        .await;
+        let _ = timeout(TEARDOWN_TIME, session.tear_down(talk)).await;
         dialogue.wire.into_stream().close().await;
     }
 }
@@ -238,9 +244,9 @@ impl Session {
         self.id.as_deref().map(|id| ("Session", id))
     }
 
-    async fn tear_down(mut self, dialogue: &mut Dialogue, party: Party<'_>, memory: &mut Memory) {
+    async fn tear_down(mut self, talk: &mut Talk<'_>) {
         if let Some(cseq) = self.set_up
-            && let Ok(response) = dialogue.answer(cseq).await
+            && let Ok(response) = talk.dialogue.answer(cseq).await
         {
             self.opened(&response);
         }
@@ -254,7 +260,7 @@ impl Session {
             fields: &fields,
         };
         // As for any other request, the camera may want an answer to a new challenge.
-        let _ = dialogue.ask(party, memory, ask).await;
+        let _ = talk.ask(ask).await;
     }
 }
 

@@ -144,73 +144,6 @@ impl Dialogue {
         types.any(|found| self.awaited.contains(&found))
     }
 
-    /// Makes a request, with credentials if those are wanted, and waits for its answer, whose status is anything but 401; that too if
-    /// OPTIONS was asked and no challenge is made.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none.
-    pub async fn ask(
-        &mut self,
-        party: Party<'_>,
-        memory: &mut Memory,
-        ask: Ask<'_>,
-    ) -> Result<Response, Fault> {
-        let mut login = Login::default();
-        let mut renewed = false;
-        loop {
-            let authorization = authorize(&mut login, party, memory, ask)?;
-            let cseq = self.send(ask, authorization.as_ref());
-            let mut answer = timeout(PACKETS_TIME, self.answer(cseq)).await;
-            if answer.is_err() && !self.is_playing() {
-                answer = timeout(ANSWER_TIME - PACKETS_TIME, self.answer(cseq)).await;
-            }
-            // What a connection before has left may be out of date, and not all cameras say so with a challenge.
-            let is_dated = login.answered() && !self.knows_login;
-            let response = match answer.unwrap_or(Err(NoAnswer::Silent)) {
-                Ok(response) => response,
-                Err(reason) => {
-                    let ended = reason.ended(party, ask.method);
-                    if is_dated && ended.reason == GapReason::Disconnected {
-                        memory.challenge = None;
-                        renewed = true;
-                    }
-                    // A camera may close behind a challenge without saying so.
-                    return Err(if renewed {
-                        Fault::Again(ended)
-                    } else {
-                        Fault::Ended(ended)
-                    });
-                }
-            };
-            let is_bare = challenges(&response).next().is_none();
-            let is_login_wanted = response.status == 401;
-            if is_dated && (matches!(response.status, 400 | 403) || is_login_wanted && is_bare) {
-                memory.challenge = None;
-            } else if !is_login_wanted || is_bare && ask.method == "OPTIONS" {
-                if (200..300).contains(&response.status) {
-                    login.accepted(memory);
-                    // That needs no login.
-                    self.knows_login |= ask.method != "OPTIONS";
-                }
-                return Ok(response);
-            } else {
-                challenge(&mut login, party, memory, ask.method, &response)?;
-                self.knows_login = true;
-            }
-            renewed = true;
-            if closes(&response) {
-                return Err(Fault::Again(answered(
-                    party,
-                    ask.method,
-                    &response,
-                    GapReason::Unauthorized,
-                    "",
-                )));
-            }
-        }
-    }
-
     /// Sends a request; returns its number.
     pub fn send(&mut self, ask: Ask<'_>, authorization: Option<&HeaderValue>) -> u32 {
         self.cseq += 1;
@@ -319,6 +252,115 @@ impl Dialogue {
     }
 }
 
+/// Who talks, over which connection, and what is remembered of that.
+pub struct Talk<'a> {
+    /// Requests and answers.
+    pub dialogue: &'a mut Dialogue,
+    /// Who talks.
+    pub party: Party<'a>,
+    /// From one connection to the next.
+    pub memory: &'a mut Memory,
+}
+
+impl Talk<'_> {
+    /// Makes a request, with credentials if those are wanted, and waits for its answer, whose status is anything but 401; that too if
+    /// OPTIONS was asked and no challenge is made.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn ask(&mut self, ask: Ask<'_>) -> Result<Response, Fault> {
+        let mut login = Login::default();
+        let mut renewed = false;
+        loop {
+            let authorization = self.authorize(&mut login, ask)?;
+            let cseq = self.dialogue.send(ask, authorization.as_ref());
+            let mut answer = timeout(PACKETS_TIME, self.dialogue.answer(cseq)).await;
+            if answer.is_err() && !self.dialogue.is_playing() {
+                answer = timeout(ANSWER_TIME - PACKETS_TIME, self.dialogue.answer(cseq)).await;
+            }
+            // What a connection before has left may be out of date, and not all cameras say so with a challenge.
+            let is_dated = login.answered() && !self.dialogue.knows_login;
+            let response = match answer.unwrap_or(Err(NoAnswer::Silent)) {
+                Ok(response) => response,
+                Err(reason) => {
+                    let ended = reason.ended(self.party, ask.method);
+                    if is_dated && ended.reason == GapReason::Disconnected {
+                        self.memory.challenge = None;
+                        renewed = true;
+                    }
+                    // A camera may close behind a challenge without saying so.
+                    return Err(if renewed {
+                        Fault::Again(ended)
+                    } else {
+                        Fault::Ended(ended)
+                    });
+                }
+            };
+            let is_bare = challenges(&response).next().is_none();
+            let is_login_wanted = response.status == 401;
+            if is_dated && (matches!(response.status, 400 | 403) || is_login_wanted && is_bare) {
+                self.memory.challenge = None;
+            } else if !is_login_wanted || is_bare && ask.method == "OPTIONS" {
+                if (200..300).contains(&response.status) {
+                    login.accepted(self.memory);
+                    // That needs no login.
+                    self.dialogue.knows_login |= ask.method != "OPTIONS";
+                }
+                return Ok(response);
+            } else {
+                self.challenge(&mut login, ask.method, &response)?;
+                self.dialogue.knows_login = true;
+            }
+            renewed = true;
+            if closes(&response) {
+                return Err(Fault::Again(answered(
+                    self.party,
+                    ask.method,
+                    &response,
+                    GapReason::Unauthorized,
+                    "",
+                )));
+            }
+        }
+    }
+
+    /// Credentials for a request.
+    ///
+    /// # Errors
+    ///
+    /// If no field can carry them.
+    pub fn authorize(
+        &mut self,
+        login: &mut Login,
+        ask: Ask<'_>,
+    ) -> Result<Option<HeaderValue>, Ended> {
+        let Party { camera, url, .. } = self.party;
+        login
+            .authorize(camera, self.memory, url, [ask.method, ask.target])
+            .map_err(|refusal| Ended::new(refusal.reason, refusal.detail))
+    }
+
+    /// Takes up the challenge of an answer: the request is to be sent again.
+    ///
+    /// # Errors
+    ///
+    /// If that is of no use.
+    pub fn challenge(
+        &mut self,
+        login: &mut Login,
+        method: &str,
+        response: &Response,
+    ) -> Result<(), Ended> {
+        let Party { camera, url, .. } = self.party;
+        login
+            .challenged(camera, self.memory, url, challenges(response))
+            .map_err(|refusal| {
+                answered(self.party, method, response, refusal.reason, refusal.detail)
+            })
+    }
+}
+
 /// Which request it answers, as the camera has it.
 fn number(response: &Response) -> Option<u32> {
     let value = response.headers.get("cseq")?;
@@ -349,43 +391,6 @@ impl NoAnswer {
             retry_after: None,
         }
     }
-}
-
-/// Credentials for a request.
-///
-/// # Errors
-///
-/// If no field can carry them.
-pub fn authorize(
-    login: &mut Login,
-    party: Party<'_>,
-    memory: &mut Memory,
-    ask: Ask<'_>,
-) -> Result<Option<HeaderValue>, Ended> {
-    login
-        .authorize(party.camera, memory, party.url, [ask.method, ask.target])
-        .map_err(|refusal| Ended {
-            reason: refusal.reason,
-            detail: refusal.detail.to_owned(),
-            retry_after: None,
-        })
-}
-
-/// Takes up the challenge of an answer: the request is to be sent again.
-///
-/// # Errors
-///
-/// If that is of no use.
-pub fn challenge(
-    login: &mut Login,
-    party: Party<'_>,
-    memory: &mut Memory,
-    method: &str,
-    response: &Response,
-) -> Result<(), Ended> {
-    login
-        .challenged(party.camera, memory, party.url, challenges(response))
-        .map_err(|refusal| answered(party, method, response, refusal.reason, refusal.detail))
 }
 
 fn challenges(response: &Response) -> impl Iterator<Item = &[u8]> {

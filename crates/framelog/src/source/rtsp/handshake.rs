@@ -9,7 +9,7 @@ use framelog_core::rtsp::headers::{
 use framelog_core::rtsp::message::{Packet, Response};
 use framelog_core::sdp::{Description, Video};
 
-use super::dialogue::{Ask, Dialogue, Fault, Party, is_http, judge};
+use super::dialogue::{Ask, Dialogue, Fault, Party, Talk, is_http, judge};
 use super::keep_alive::{self, KeepAlive};
 use super::media::Media;
 use super::playing::{Pace, Playing, Way};
@@ -64,18 +64,22 @@ impl RtspSource {
             url: &self.url,
         };
         let was_asked = !memory.without_options;
-        let public = options(dialogue, party, memory).await?;
-        let described = describe(dialogue, party, memory, &mut self.session)
-            .await
-            .inspect_err(|fault| {
-                if fault.is_silence() {
-                    // It may be the refused question that ended it, or that there was none.
-                    memory.without_options =
-                        was_asked && public.is_none() && !memory.options_answered;
-                }
-            })?;
+        let talk = &mut Talk {
+            dialogue,
+            party,
+            memory,
+        };
+        let public = options(talk).await?;
+        let described = describe(talk, &mut self.session).await;
+        let described = described.inspect_err(|fault| {
+            if fault.is_silence() {
+                // It may be the refused question that ended it, or that there was none.
+                talk.memory.without_options =
+                    was_asked && public.is_none() && !talk.memory.options_answered;
+            }
+        })?;
         // Who sends already, before anything is set up, is of a session that was not ended (row 88).
-        let foreign: Vec<Packet> = dialogue.take_early();
+        let foreign: Vec<Packet> = talk.dialogue.take_early();
         let SetUp {
             video,
             target,
@@ -83,17 +87,9 @@ impl RtspSource {
             ssrc,
             lifetime: first_lifetime,
             leads_to_datagrams,
-        } = set_up(
-            dialogue,
-            party,
-            memory,
-            &mut self.session,
-            described.video,
-            described.spare,
-        )
-        .await?;
-        dialogue.expect(&video);
-        let answer = play(dialogue, party, memory, &mut self.session, &target).await?;
+        } = set_up(talk, &mut self.session, described.video, described.spare).await?;
+        talk.dialogue.expect(&video);
+        let answer = play(talk, &mut self.session, &target).await?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
         let lifetime = lifetime.or(first_lifetime);
         let mut avoided = memory.keep_alives.fatal.clone();
@@ -128,30 +124,23 @@ impl RtspSource {
 
 /// What methods the camera names. A camera that doesn't like the question may do the rest all the same; one that doesn't answer it at all is
 /// not asked the next time.
-async fn options(
-    dialogue: &mut Dialogue,
-    party: Party<'_>,
-    memory: &mut Memory,
-) -> Result<Option<Vec<u8>>, Fault> {
-    if memory.without_options {
+async fn options(talk: &mut Talk<'_>) -> Result<Option<Vec<u8>>, Fault> {
+    if talk.memory.without_options {
         return Ok(None);
     }
-    let target = party.request_url();
+    let target = talk.party.request_url();
     let ask = Ask {
         method: "OPTIONS",
         target: &target,
         fields: &[],
     };
-    let response = dialogue
-        .ask(party, memory, ask)
-        .await
-        .inspect_err(|fault| {
-            memory.without_options = fault.is_silence() && !memory.options_answered;
-        })?;
+    let response = talk.ask(ask).await.inspect_err(|fault| {
+        talk.memory.without_options = fault.is_silence() && !talk.memory.options_answered;
+    })?;
     let is_rtsp = !is_http(&response);
-    match judge(party, "OPTIONS", response) {
+    match judge(talk.party, "OPTIONS", response) {
         Ok(response) => {
-            memory.options_answered = true;
+            talk.memory.options_answered = true;
             let public = response
                 .headers
                 .get("public")
@@ -163,26 +152,17 @@ async fn options(
     }
 }
 
-async fn describe(
-    dialogue: &mut Dialogue,
-    party: Party<'_>,
-    memory: &mut Memory,
-    session: &mut Session,
-) -> Result<Described, Fault> {
-    let url = party.request_url();
+async fn describe(talk: &mut Talk<'_>, session: &mut Session) -> Result<Described, Fault> {
+    let url = talk.party.request_url();
     let fields: [(&str, &[u8]); 1] = [("Accept", b"application/sdp")];
-    let response = dialogue
-        .ask(
-            party,
-            memory,
-            Ask {
-                method: "DESCRIBE",
-                target: &url,
-                fields: &fields,
-            },
-        )
+    let response = talk
+        .ask(Ask {
+            method: "DESCRIBE",
+            target: &url,
+            fields: &fields,
+        })
         .await?;
-    let response = judge(party, "DESCRIBE", response)?;
+    let response = judge(talk.party, "DESCRIBE", response)?;
     let field = |name| response.headers.get(name);
     let base = base_url([field("content-base"), field("content-location")], &url);
     let description = Description::read(&response.body);
@@ -206,14 +186,14 @@ async fn describe(
         let offers = match response.body.trim_ascii() {
             b"" => "nothing".to_owned(),
             // No medium at all: a page, or a description that was cut short.
-            body if offers.is_empty() => format!("\"{}\"", party.quoter.quote(body)),
-            _ => party.quoter.quote(offers.as_bytes()),
+            body if offers.is_empty() => format!("\"{}\"", talk.party.quoter.quote(body)),
+            _ => talk.party.quoter.quote(offers.as_bytes()),
         };
         return Err(Fault::Ended(Ended {
             reason: GapReason::NotVideo,
             detail: format!(
                 "{} describes no MJPEG, H.264 or H.265 that could be recorded, but: {offers}",
-                party.url
+                talk.party.url
             ),
             retry_after: None,
         }));
@@ -221,11 +201,11 @@ async fn describe(
     Ok(Described {
         video,
         spare: videos.take(SPARE_MAX).collect(),
-        server: field("server").map(|server| party.quoter.quote(server)),
+        server: field("server").map(|server| talk.party.quoter.quote(server)),
         others: description
             .others
             .iter()
-            .map(|other| party.quoter.quote(other.as_bytes()))
+            .map(|other| talk.party.quoter.quote(other.as_bytes()))
             .collect(),
     })
 }
@@ -233,17 +213,15 @@ async fn describe(
 /// Sets the first medium up that the camera finds, over the connection or as datagrams: by default over the connection, as datagrams where that is refused; the other way
 /// round where the camera closes when it refuses, twice gave no answer, or sends nothing after it spoke of datagrams, and from then on as long as those come.
 async fn set_up(
-    dialogue: &mut Dialogue,
-    party: Party<'_>,
-    memory: &mut Memory,
+    talk: &mut Talk<'_>,
     session: &mut Session,
     (mut video, mut target): Target,
     spare: Vec<Target>,
 ) -> Result<SetUp, Fault> {
-    let is_encrypted = party.url.scheme.is_secure();
+    let is_encrypted = talk.party.url.scheme.is_secure();
     // For this one connection, unless packets come: what refused the other way may have been a hiccup.
-    let datagrams_first = std::mem::take(&mut memory.datagrams_first);
-    let ways: &[bool] = match party.camera.transport {
+    let datagrams_first = std::mem::take(&mut talk.memory.datagrams_first);
+    let ways: &[bool] = match talk.party.camera.transport {
         config::Transport::Any if is_encrypted => &[false],
         config::Transport::Any if datagrams_first => &[true, false],
         config::Transport::Any => &[false, true],
@@ -255,8 +233,8 @@ async fn set_up(
     let mut spare = spare.into_iter();
     loop {
         let ports = if is_udp {
-            let opened = open_ports(dialogue, party).await;
-            Some(opened.inspect_err(|_| memory.datagrams_first = false)?)
+            let opened = open_ports(talk).await;
+            Some(opened.inspect_err(|_| talk.memory.datagrams_first = false)?)
         } else {
             None
         };
@@ -273,24 +251,21 @@ async fn set_up(
             target: &target,
             fields: &fields,
         };
-        session.set_up = Some(dialogue.next_cseq());
-        let response = dialogue
-            .ask(party, memory, ask)
-            .await
-            .inspect_err(|fault| {
-                if fault.is_silence() && others.len() > 0 && !is_udp {
-                    memory.datagrams_first = memory.setup_unanswered;
-                    memory.setup_unanswered = !memory.setup_unanswered;
-                }
-            })?;
+        session.set_up = Some(talk.dialogue.next_cseq());
+        let response = talk.ask(ask).await.inspect_err(|fault| {
+            if fault.is_silence() && others.len() > 0 && !is_udp {
+                talk.memory.datagrams_first = talk.memory.setup_unanswered;
+                talk.memory.setup_unanswered = !talk.memory.setup_unanswered;
+            }
+        })?;
         session.set_up = None;
-        memory.datagrams_first = false;
-        memory.setup_unanswered = false;
+        talk.memory.datagrams_first = false;
+        talk.memory.setup_unanswered = false;
         if is_of_the_way(response.status)
             && let Some(other) = others.next()
         {
             // If it closes the connection now, it can be asked for the other only in the next.
-            memory.datagrams_first = other;
+            talk.memory.datagrams_first = other;
             is_udp = other;
             continue;
         }
@@ -302,7 +277,7 @@ async fn set_up(
             is_udp = others.next().unwrap_or_default();
             continue;
         }
-        let response = judge(party, "SETUP", response)?;
+        let response = judge(talk.party, "SETUP", response)?;
         let lifetime = session.opened(&response);
         let transport = response
             .headers
@@ -316,7 +291,7 @@ async fn set_up(
             (Some(channels), _) => Way::Channels(channels),
             (None, None) => Way::Channels(CHANNELS),
             (None, Some((mut ports, _))) => {
-                let camera = peer(dialogue, party)?;
+                let camera = peer(talk)?;
                 ports.expect(camera, transport.source, transport.server_port);
                 Way::Ports(Box::new(ports))
             }
@@ -345,22 +320,22 @@ fn is_of_the_target(status: u16) -> bool {
     matches!(status, 400 | 404 | 451 | 454 | 460)
 }
 
-async fn open_ports(dialogue: &Dialogue, party: Party<'_>) -> Result<(Ports, (u16, u16)), Fault> {
+async fn open_ports(talk: &Talk<'_>) -> Result<(Ports, (u16, u16)), Fault> {
     let opened = async {
-        let local = dialogue.wire.stream().tcp().local_addr()?.ip();
+        let local = talk.dialogue.wire.stream().tcp().local_addr()?.ip();
         let ports = Ports::open(local).await?;
         let numbers = ports.numbers()?;
         Ok((ports, numbers))
     };
     opened
         .await
-        .map_err(|cause: std::io::Error| no_socket(party, &cause))
+        .map_err(|cause: std::io::Error| no_socket(talk.party, &cause))
 }
 
-fn peer(dialogue: &Dialogue, party: Party<'_>) -> Result<std::net::IpAddr, Fault> {
-    let peer = dialogue.wire.stream().tcp().peer_addr();
+fn peer(talk: &Talk<'_>) -> Result<std::net::IpAddr, Fault> {
+    let peer = talk.dialogue.wire.stream().tcp().peer_addr();
     peer.map(|address| address.ip())
-        .map_err(|cause| no_socket(party, &cause))
+        .map_err(|cause| no_socket(talk.party, &cause))
 }
 
 fn no_socket(party: Party<'_>, cause: &std::io::Error) -> Fault {
@@ -377,9 +352,7 @@ fn no_socket(party: Party<'_>, cause: &std::io::Error) -> Fault {
 /// Has the camera begin: from now on, without a range if it refuses that, and at last the medium alone. There is no answer where its packets
 /// say the same.
 async fn play(
-    dialogue: &mut Dialogue,
-    party: Party<'_>,
-    memory: &mut Memory,
+    talk: &mut Talk<'_>,
     session: &mut Session,
     medium: &str,
 ) -> Result<Option<Response>, Fault> {
@@ -395,16 +368,16 @@ async fn play(
             target: &session.target,
             fields: &fields,
         };
-        let response = match dialogue.ask(party, memory, ask).await {
-            Err(fault) if fault.is_silence() && dialogue.is_playing() => return Ok(None),
+        let response = match talk.ask(ask).await {
+            Err(fault) if fault.is_silence() && talk.dialogue.is_playing() => return Ok(None),
             answer => answer?,
         };
         if is_final(response.status) {
-            return judge(party, "PLAY", response).map(Some);
+            return judge(talk.party, "PLAY", response).map(Some);
         }
         let Some(target) = targets.next() else {
             whole.clone_into(&mut session.target);
-            return judge(party, "PLAY", response).map(Some);
+            return judge(talk.party, "PLAY", response).map(Some);
         };
         range = None;
         // What it doesn't know by one name it will not end by it either.

@@ -11,15 +11,15 @@ use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep_until};
 
 use super::Session;
-use super::dialogue::{Ask, Dialogue, Party, authorize, challenge};
+use super::dialogue::{Ask, Dialogue, Talk};
 use super::elsewhere::Elsewhere;
 use super::keep_alive::KeepAlive;
 use super::media::Media;
 use super::udp::{self, Ports};
 use super::wire::WireEnd;
 use crate::source::login::Login;
+use crate::source::memory::Said;
 use crate::source::memory::experience::Course;
-use crate::source::memory::{Memory, Said};
 use crate::source::{Delivery, Ended};
 
 /// After so long without a packet the camera is believed that the stream has ended.
@@ -175,20 +175,16 @@ impl Playing {
     /// See [`super::RtspSource::next`].
     pub async fn advance(
         &mut self,
-        dialogue: &mut Dialogue,
-        party: Party<'_>,
+        talk: &mut Talk<'_>,
         session: &mut Session,
-        memory: &mut Memory,
         out: &mut Vec<Delivery>,
     ) -> Result<(), Ended> {
-        self.send_what_is_due(dialogue, party, session, memory);
-        self.wait(dialogue).await;
+        self.send_what_is_due(talk, session);
+        self.wait(talk.dialogue).await;
         self.media
-            .received(dialogue.wire.take_received() + self.way.take_received());
+            .received(talk.dialogue.wire.take_received() + self.way.take_received());
         let before = self.media.progress();
-        let ended = self
-            .items(dialogue, party, session, memory)
-            .or_else(|| self.over());
+        let ended = self.items(talk, session).or_else(|| self.over());
         self.media.poll(out);
         if ended.is_some() {
             self.finish(out);
@@ -208,11 +204,11 @@ impl Playing {
             },
         };
         if !self.was_told {
-            memory.said.clear();
+            talk.memory.said.clear();
         }
         let as_datagrams = matches!(self.way, Way::Ports(_));
-        memory.datagrams_first = self.leads_to_datagrams && self.is_found == as_datagrams;
-        memory.keep_alives.learn(Course {
+        talk.memory.datagrams_first = self.leads_to_datagrams && self.is_found == as_datagrams;
+        talk.memory.keep_alives.learn(Course {
             began: self.began,
             last_packet: self.media.last_packet(),
             method: self.pace.keep_alive.tried(),
@@ -221,7 +217,7 @@ impl Playing {
         });
         Err(Ended {
             reason,
-            detail: format!("{}: {detail}", party.url),
+            detail: format!("{}: {detail}", talk.party.url),
             retry_after: None,
         })
     }
@@ -273,16 +269,10 @@ impl Playing {
     }
 
     /// Takes in all that has come; why it ends, if it does.
-    fn items(
-        &mut self,
-        dialogue: &mut Dialogue,
-        party: Party<'_>,
-        session: &mut Session,
-        memory: &mut Memory,
-    ) -> Option<(GapReason, String)> {
+    fn items(&mut self, talk: &mut Talk<'_>, session: &mut Session) -> Option<(GapReason, String)> {
         self.take_datagrams();
         loop {
-            let ended = match dialogue.wire.item() {
+            let ended = match talk.dialogue.wire.item() {
                 Ok(None) => return None,
                 Ok(Some(Item::Packet(packet))) => {
                     if let Way::Channels(_) = self.way {
@@ -291,12 +281,12 @@ impl Playing {
                     None
                 }
                 Ok(Some(Item::Response(response))) => {
-                    self.answered(&response, dialogue, party, session, memory);
+                    self.answered(&response, talk, session);
                     None
                 }
                 Ok(Some(Item::Request(request))) => {
-                    dialogue.reply(&request);
-                    self.asked(&request, party, session, memory)
+                    talk.dialogue.reply(&request);
+                    self.asked(&request, talk, session)
                 }
                 Err(end @ WireEnd::Unreadable(_)) => {
                     Some((GapReason::BadResponse, end.to_string()))
@@ -347,25 +337,18 @@ impl Playing {
     }
 
     /// An answer to what keeps the session alive. One is as good as another as long as packets come (row 98).
-    fn answered(
-        &mut self,
-        response: &Response,
-        dialogue: &mut Dialogue,
-        party: Party<'_>,
-        session: &Session,
-        memory: &mut Memory,
-    ) {
+    fn answered(&mut self, response: &Response, talk: &mut Talk<'_>, session: &Session) {
         let Some(mut pending) = self.pending.take() else {
             return;
         };
-        if response.status < 200 || !dialogue.is_to_last(response, pending.cseq) {
+        if response.status < 200 || !talk.dialogue.is_to_last(response, pending.cseq) {
             self.pending = Some(pending);
             return;
         }
         match response.status {
-            200..300 => pending.login.accepted(memory),
-            401 => match challenge(&mut pending.login, party, memory, pending.method, response) {
-                Ok(()) => self.ask(pending, dialogue, party, session, memory),
+            200..300 => pending.login.accepted(talk.memory),
+            401 => match talk.challenge(&mut pending.login, pending.method, response) {
+                Ok(()) => self.ask(pending, talk, session),
                 Err(refused) => tracing::debug!(detail = refused.detail, "keep-alive refused"),
             },
             status => {
@@ -375,7 +358,7 @@ impl Playing {
                 // The session goes on living by the next method only, and not for another pause.
                 self.pace.keep_alive.refused(pending.method);
                 if self.pace.keep_alive.method() != Some(pending.method) {
-                    self.keep_alive(dialogue, party, session, memory);
+                    self.keep_alive(talk, session);
                 }
             }
         }
@@ -385,9 +368,8 @@ impl Playing {
     fn asked(
         &mut self,
         request: &Request,
-        party: Party<'_>,
+        talk: &mut Talk<'_>,
         session: &mut Session,
-        memory: &mut Memory,
     ) -> Option<(GapReason, String)> {
         let detail = match request.method.as_ref() {
             b"TEARDOWN" => {
@@ -400,19 +382,19 @@ impl Playing {
             }
             b"REDIRECT" => {
                 let location = request.headers.get("location");
-                let moved = location.and_then(|location| party.url.join(location).ok());
+                let moved = location.and_then(|location| talk.party.url.join(location).ok());
                 self.was_told = true;
-                if !memory.is_news(Said::Elsewhere(moved.clone())) {
+                if !talk.memory.is_news(Said::Elsewhere(moved.clone())) {
                     return None;
                 }
-                memory.moved = moved;
+                talk.memory.moved = moved;
                 "the camera sends its clients elsewhere"
             }
             b"ANNOUNCE" => {
                 let description = Description::read(&request.body);
                 let other = self.media.other(&description)?.clone();
                 self.was_told = true;
-                if !memory.is_news(Said::Other(Box::new(other))) {
+                if !talk.memory.is_news(Said::Other(Box::new(other))) {
                     return None;
                 }
                 "the camera announces another stream"
@@ -422,39 +404,27 @@ impl Playing {
         Some((GapReason::Disconnected, detail.to_owned()))
     }
 
-    fn send_what_is_due(
-        &mut self,
-        dialogue: &mut Dialogue,
-        party: Party<'_>,
-        session: &Session,
-        memory: &mut Memory,
-    ) {
+    fn send_what_is_due(&mut self, talk: &mut Talk<'_>, session: &Session) {
         let now = Instant::now();
         if now >= self.pace.asks_at {
             self.pace.asks_at = now + self.pace.pause;
-            self.keep_alive(dialogue, party, session, memory);
+            self.keep_alive(talk, session);
         }
         if self.pace.reports_at.is_some_and(|at| now >= at) {
             self.pace.reports_at = Some(now + REPORT_PAUSE);
             let report = self.media.report();
             match &self.way {
                 Way::Ports(ports) => ports.report(&report),
-                Way::Channels((_, rtcp)) if memory.keep_alives.bears_reports() => {
+                Way::Channels((_, rtcp)) if talk.memory.keep_alives.bears_reports() => {
                     self.reported.get_or_insert(now);
-                    dialogue.wire.send_packet(*rtcp, &report);
+                    talk.dialogue.wire.send_packet(*rtcp, &report);
                 }
                 Way::Channels(_) => {}
             }
         }
     }
 
-    fn keep_alive(
-        &mut self,
-        dialogue: &mut Dialogue,
-        party: Party<'_>,
-        session: &Session,
-        memory: &mut Memory,
-    ) {
+    fn keep_alive(&mut self, talk: &mut Talk<'_>, session: &Session) {
         let Some(method) = self.pace.keep_alive.method() else {
             return;
         };
@@ -463,27 +433,20 @@ impl Playing {
             cseq: 0, // until it is sent
             login: Login::default(),
         };
-        self.ask(pending, dialogue, party, session, memory);
+        self.ask(pending, talk, session);
     }
 
-    fn ask(
-        &mut self,
-        mut pending: Pending,
-        dialogue: &mut Dialogue,
-        party: Party<'_>,
-        session: &Session,
-        memory: &mut Memory,
-    ) {
+    fn ask(&mut self, mut pending: Pending, talk: &mut Talk<'_>, session: &Session) {
         let fields: Vec<_> = session.field().into_iter().collect();
         let ask = Ask {
             method: pending.method,
             target: &session.target,
             fields: &fields,
         };
-        match authorize(&mut pending.login, party, memory, ask) {
+        match talk.authorize(&mut pending.login, ask) {
             Ok(authorization) => {
                 self.pace.keep_alive.used(pending.method);
-                pending.cseq = dialogue.send(ask, authorization.as_ref());
+                pending.cseq = talk.dialogue.send(ask, authorization.as_ref());
                 self.pending = Some(pending);
             }
             Err(refused) => tracing::debug!(detail = refused.detail, "keep-alive not sent"),
