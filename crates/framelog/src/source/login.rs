@@ -123,8 +123,8 @@ impl Login {
         let mut fields = fields.into_iter().peekable();
         let is_silent = fields.peek().is_none();
         let mut offered = Challenge::offered(fields);
-        if is_silent && !self.answered {
-            // It may have forgotten to say what it wants: the simplest, once.
+        if is_silent && !self.answered && !memory.asked_for_digest {
+            // It may have forgotten to say what it wants: the simplest, once. Where it was a Digest, that would give the password away.
             offered.push(Challenge::Basic);
         }
         let has_worked = |found: &&Challenge| Some(found.name()) == memory.digest;
@@ -151,7 +151,9 @@ impl Login {
         }
         self.challenged = true;
         self.weaker = weaker.is_some();
-        memory.challenge = weaker.or(Some(best)).cloned();
+        let taken = weaker.unwrap_or(best);
+        memory.asked_for_digest |= *taken != Challenge::Basic;
+        memory.challenge = Some(taken.clone());
         Ok(())
     }
 }

@@ -17,6 +17,8 @@ use experience::Experience;
 pub struct Memory {
     /// The last challenge that was to be answered; answered in advance from then on.
     pub(super) challenge: Option<Challenge>,
+    /// Whether the camera has ever asked for a Digest.
+    pub(super) asked_for_digest: bool,
     /// The Digest that was accepted where a stronger one was refused.
     pub(super) digest: Option<&'static str>,
     /// Whether the credentials were ever accepted.

@@ -917,6 +917,26 @@ async fn a_401_that_asks_for_nothing_is_answered_by_basic_once() {
 }
 
 #[tokio::test]
+async fn who_once_asked_for_a_digest_never_gets_the_password_in_the_clear() {
+    let bare = text("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+    let steps = [
+        vec![(challenge("n", ""), Then::Keep)],
+        vec![(bare, Then::Keep); 9],
+    ];
+    let mut script = Script::start(steps.concat()).await;
+    let camera = with_password(script.camera());
+    let mut memory = Memory::default();
+    for _ in 0..3 {
+        let (_, ended) = run(&camera, &mut memory).await;
+        assert_eq!(ended.reason, GapReason::Unauthorized);
+    }
+    assert_eq!(script.requests.len(), 4);
+    for _ in 0..4 {
+        assert!(!script.request().contains("Basic"));
+    }
+}
+
+#[tokio::test]
 async fn a_challenge_that_can_t_be_read_is_told_as_it_came() {
     let asked = "HTTP/1.1 401 No\r\nWWW-Authenticate: Digest realm=\"cam, nonce=\"n\"\r\n\r\n";
     let script = Script::start(vec![(text(asked), Then::Close)]).await;
