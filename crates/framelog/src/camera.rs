@@ -124,18 +124,20 @@ async fn keep_recording(
         recorder.begin_run();
         let connection = connect_once(camera, link, recorder, reader, &mut failures);
         let ended = unwound(connection).await;
+        let is_polled = link.source.as_ref().is_some_and(Source::is_polled);
         reader.hurry(link.close()).await; // before anything else, above all before the next
-        let ended = match ended {
-            Ok(ended) => ended,
+        let (ended, is_polled) = match ended {
+            Ok(ended) => (ended, is_polled),
             Err(ended) => {
                 // It may be what caused the panic; the recorder begins its run anew by itself.
                 link.memory = Memory::default();
                 recorder.count_panic();
-                ended
+                // Whatever was asked for, it is a failure of ours, and may well be the same each time.
+                (ended, false)
             }
         };
         let run = recorder.run();
-        let pause = retry.pause(&ended, run, began.elapsed(), fastrand::u32(..));
+        let pause = retry.pause(&ended, run, is_polled, began.elapsed(), fastrand::u32(..));
         let now = Instant::now();
         let times = match ends_well(&ended, run) {
             true => failures.ended_well(now),

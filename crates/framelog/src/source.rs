@@ -143,6 +143,14 @@ impl Source {
         }
     }
 
+    /// Whether each picture is asked for by itself, so that one bad answer says nothing of the next.
+    pub fn is_polled(&self) -> bool {
+        match self {
+            Self::Http(http) => http.is_polled(),
+            Self::Rtsp(_) => false,
+        }
+    }
+
     /// Whether a picture has begun whose end only what follows will tell.
     pub fn seeks_end(&self) -> bool {
         match self {

@@ -53,11 +53,12 @@ impl Retry {
     }
 
     /// The pause after a connection that ended as `ended` says, gave what `run` says, and was begun `since_connect` ago.
-    /// `random` is uniform in 0..=u32::MAX.
+    /// `is_polled`: each picture was asked for by itself. `random` is uniform in 0..=u32::MAX.
     pub fn pause(
         &mut self,
         ended: &Ended,
         run: Run,
+        is_polled: bool,
         since_connect: Duration,
         random: u32,
     ) -> Duration {
@@ -69,7 +70,7 @@ impl Retry {
             self.spacing(run).saturating_sub(since_connect)
         } else {
             self.healthy = Duration::ZERO;
-            if has_stumbled(ended, run) {
+            if is_polled && has_stumbled(ended, run) {
                 self.backoff.reset();
             }
             self.failure_pause(ended.reason, random)
@@ -106,8 +107,8 @@ pub fn ends_well(ended: &Ended, run: Run) -> bool {
     ended.reason == GapReason::Disconnected && run.pictures > 0
 }
 
-/// Whether it is one bad answer among good ones: a camera that is asked for each picture gives such now and then (a Hikvision's `503 Device
-/// Busy`, an ESP32's 500), and is there for the next.
+/// Whether it is one bad answer among good ones, of a camera that is asked for each picture: such come now and then (a Hikvision's `503 Device
+/// Busy`, an ESP32's 500), and it is there for the next. A stream that breaks after some pictures has no such excuse.
 fn has_stumbled(ended: &Ended, run: Run) -> bool {
     let is_answer = matches!(
         ended.reason,
@@ -138,7 +139,7 @@ mod tests {
     fn pauses(retry: &mut Retry, reason: GapReason, count: usize) -> Vec<u128> {
         let mut pause = || {
             retry
-                .pause(&ended(reason), run(0, 0), LATE, u32::MAX)
+                .pause(&ended(reason), run(0, 0), false, LATE, u32::MAX)
                 .as_millis()
         };
         (0..count).map(|_| pause()).collect()
@@ -172,7 +173,13 @@ mod tests {
     fn stream_that_ends_after_good_frames_is_taken_up_at_once() {
         let mut retry = Retry::new();
         pauses(&mut retry, GapReason::Unreachable, 5);
-        let pause = retry.pause(&ended(GapReason::Disconnected), run(5, 0), LATE, u32::MAX);
+        let pause = retry.pause(
+            &ended(GapReason::Disconnected),
+            run(5, 0),
+            false,
+            LATE,
+            u32::MAX,
+        );
         assert_eq!(pause, Duration::ZERO);
     }
 
@@ -181,7 +188,7 @@ mod tests {
         let mut retry = Retry::new();
         for _ in 0..1000 {
             let since = Duration::from_millis(30);
-            let pause = retry.pause(&ended(GapReason::Disconnected), run(5, 0), since, 0);
+            let pause = retry.pause(&ended(GapReason::Disconnected), run(5, 0), false, since, 0);
             assert_eq!(pause, Duration::from_millis(70));
         }
     }
@@ -194,6 +201,7 @@ mod tests {
                 .pause(
                     &ended(GapReason::Disconnected),
                     run(1, 0),
+                    false,
                     Duration::ZERO,
                     0,
                 )
@@ -211,6 +219,7 @@ mod tests {
             let pause = retry.pause(
                 &ended(GapReason::Stalled),
                 run(900, healthy_s),
+                false,
                 LATE,
                 u32::MAX,
             );
@@ -223,26 +232,35 @@ mod tests {
         let mut retry = Retry::new();
         pauses(&mut retry, GapReason::Unreachable, 4);
         for _ in 0..6 {
-            retry.pause(&ended(GapReason::Disconnected), run(100, 10), LATE, 0);
+            retry.pause(
+                &ended(GapReason::Disconnected),
+                run(100, 10),
+                false,
+                LATE,
+                0,
+            );
         }
         assert_eq!(pauses(&mut retry, GapReason::Unreachable, 1), [1_000]);
     }
 
     #[test]
     fn bad_answers_among_good_ones_are_not_failures_in_a_row() {
-        for (reason, pauses_ms) in [
-            (GapReason::NotVideo, [1_000, 1_000]),
-            (GapReason::BadResponse, [1_000, 1_000]),
-            (GapReason::Busy, [1_000, 1_000]),
-            (GapReason::Stalled, [16_000, 30_000]),
+        for (reason, is_polled, pauses_ms) in [
+            (GapReason::NotVideo, true, [1_000, 1_000]),
+            (GapReason::BadResponse, true, [1_000, 1_000]),
+            (GapReason::Busy, true, [1_000, 1_000]),
+            (GapReason::Stalled, true, [16_000, 30_000]),
+            (GapReason::NotVideo, false, [16_000, 30_000]),
+            (GapReason::BadResponse, false, [16_000, 30_000]),
+            (GapReason::Busy, false, [16_000, 30_000]),
         ] {
             let mut retry = Retry::new();
             pauses(&mut retry, GapReason::Unreachable, 4);
             let stumbles = [0; 2].map(|_| {
-                let pause = retry.pause(&ended(reason), run(1, 0), LATE, u32::MAX);
+                let pause = retry.pause(&ended(reason), run(1, 0), is_polled, LATE, u32::MAX);
                 pause.as_millis()
             });
-            assert_eq!(stumbles, pauses_ms, "{reason:?}");
+            assert_eq!(stumbles, pauses_ms, "{reason:?}, polled: {is_polled}");
         }
     }
 
@@ -254,7 +272,7 @@ mod tests {
                 retry_after: wish,
                 ..ended(GapReason::Busy)
             };
-            let pause = Retry::new().pause(&ended, run(0, 0), LATE, u32::MAX);
+            let pause = Retry::new().pause(&ended, run(0, 0), false, LATE, u32::MAX);
             assert_eq!(pause, Duration::from_secs(pause_s));
         }
     }
