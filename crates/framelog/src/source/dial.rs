@@ -16,7 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::Tls;
 use crate::config::url::CameraUrl;
-use crate::source::tls::{CertificateCheck, Fingerprint, Seen};
+use crate::source::tls::{CertificateCheck, Fingerprint, KeyDoubt, Seen};
 
 /// Limit on lookup, TCP and TLS together.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ pub enum DialError {
         /// The one that the camera showed.
         seen: Fingerprint,
     },
-    /// The camera's certificate passed, but not what was signed with its key.
+    /// It showed the pinned certificate, of whose key nobody can tell whether it has it.
     #[error(
         "the certificate passed, but its key ({key}) could not be checked: {cause}; if it is the camera's own, tls = \"accept\" takes it"
     )]
@@ -74,6 +74,14 @@ pub enum DialError {
         key: String,
         /// Why.
         cause: io::Error,
+    },
+    /// It showed the pinned certificate, and doesn't have its key.
+    #[error(
+        "what answers at {host} shows the pinned certificate and does not have its key: somebody may be in between; find out who has that address"
+    )]
+    Impostor {
+        /// The host, as configured.
+        host: String,
     },
     /// TLS failed before or after the certificate.
     #[error(
@@ -241,15 +249,15 @@ async fn encrypt(tcp: TcpStream, url: &CameraUrl, tls: &Tls) -> Result<Stream, D
     {
         Ok(tls) => Ok(Stream::Tls(Box::new(tls), check.name())),
         Err(cause) => Err(match (refusal(&cause), check.seen()) {
-            (
-                _,
-                Some(Seen {
-                    bad_key: Some(key), ..
-                }),
-            ) => DialError::Key { key, cause },
-            (Some(cause), Some(seen)) => DialError::Certificate {
-                cause,
-                seen: seen.certificate,
+            (Some(refused), Some(Seen { certificate, doubt })) => match doubt {
+                None => DialError::Certificate {
+                    cause: refused,
+                    seen: certificate,
+                },
+                Some(KeyDoubt::Unchecked(key)) => DialError::Key { key, cause },
+                Some(KeyDoubt::Foreign) => DialError::Impostor {
+                    host: url.host.clone(),
+                },
             },
             _ => failed(cause),
         }),

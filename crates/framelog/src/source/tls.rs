@@ -12,7 +12,8 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, Error, PeerMisbehaved, RootCertStore,
+    SignatureScheme,
 };
 use sha2::{Digest, Sha256};
 
@@ -34,8 +35,17 @@ impl fmt::Display for Fingerprint {
 pub struct Seen {
     /// Its certificate.
     pub certificate: Fingerprint,
-    /// The certificate's key, for people, if the certificate passed and what was signed with the key did not.
-    pub bad_key: Option<String>,
+    /// Why it is not known to have the key of a pinned certificate.
+    pub doubt: Option<KeyDoubt>,
+}
+
+/// Why a camera that showed the pinned certificate is not known to have its key.
+#[derive(Clone, Debug)]
+pub enum KeyDoubt {
+    /// Nothing that we have checks what was signed with this key, here as it is for people.
+    Unchecked(String),
+    /// What was signed was not signed with it: a certificate can be copied, its key can't.
+    Foreign,
 }
 
 /// Checks a camera's certificate by its configuration, and remembers which one it saw.
@@ -108,23 +118,19 @@ impl CertificateCheck {
         usual: VerifySignature,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        let key = PublicKey::of(certificate);
-        let has_signed = |key: &PublicKey<'_>| {
-            key.has_signed(message, signed.scheme, signed.signature(), algorithms)
-        };
-        let checked = match &self.rule {
-            Rule::Verify(_) => usual(message, certificate, signed, algorithms),
-            Rule::Pin(_) if key.as_ref().is_some_and(has_signed) => {
-                Ok(HandshakeSignatureValid::assertion())
-            }
-            Rule::Pin(_) => Err(CertificateError::BadSignature.into()),
+        let doubt = match &self.rule {
+            Rule::Verify(_) => return usual(message, certificate, signed, algorithms),
+            Rule::Pin(_) => doubt(message, certificate, signed, algorithms),
             // Who is in between may as well show a certificate of their own.
-            Rule::Accept => Ok(HandshakeSignatureValid::assertion()),
+            Rule::Accept => None,
         };
-        if let (Err(_), Some(seen)) = (&checked, &mut *self.lock_seen()) {
-            seen.bad_key = Some(key.map_or("unknown".to_owned(), |key| key.to_string()));
+        if doubt.is_none() {
+            return Ok(HandshakeSignatureValid::assertion());
         }
-        checked
+        if let Some(seen) = &mut *self.lock_seen() {
+            seen.doubt = doubt;
+        }
+        Err(CertificateError::BadSignature.into())
     }
 
     /// How connections that pass are described in the log.
@@ -155,7 +161,7 @@ impl ServerCertVerifier for CertificateCheck {
         let fingerprint = Fingerprint(Sha256::digest(certificate).into());
         *self.lock_seen() = Some(Seen {
             certificate: fingerprint,
-            bad_key: None,
+            doubt: None,
         });
         match &self.rule {
             Rule::Verify(Some(authorities)) => {
@@ -183,6 +189,10 @@ impl ServerCertVerifier for CertificateCheck {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
+        // RFC 8446 §4.4.3: what a key signed elsewhere counts for nothing here.
+        if matches!(self.rule, Rule::Pin(_)) && is_pkcs1(signature.scheme) {
+            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+        }
         self.check_signature(message, certificate, signature, verify_tls13_signature)
     }
 
@@ -190,19 +200,49 @@ impl ServerCertVerifier for CertificateCheck {
         let algorithms = &self.provider.signature_verification_algorithms;
         let mut schemes = algorithms.supported_schemes();
         if let Rule::Pin(_) = self.rule {
-            // What a small RSA key has signed can be checked if it was not by PSS. TLS 1.3 has nothing else.
-            schemes.sort_by_key(is_pss);
+            // What a small RSA key has signed can be checked if it was not by PSS or with SHA-384. TLS 1.3 has nothing but PSS.
+            schemes.sort_by_key(is_for_large_rsa);
         }
         schemes
     }
 }
 
-fn is_pss(scheme: &SignatureScheme) -> bool {
+/// Why it is not known that a message was signed with the key of this certificate.
+fn doubt(
+    message: &[u8],
+    certificate: &[u8],
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Option<KeyDoubt> {
+    let Some(key) = PublicKey::of(certificate) else {
+        return Some(KeyDoubt::Unchecked("unknown".to_owned()));
+    };
+    if key.has_signed(message, signed.scheme, signed.signature(), algorithms) {
+        None
+    } else if key.can_be_checked(signed.scheme, algorithms) {
+        Some(KeyDoubt::Foreign)
+    } else {
+        Some(KeyDoubt::Unchecked(key.to_string()))
+    }
+}
+
+/// Whether it is one of RSA by which nothing is checked of keys of fewer than 2048 bits.
+fn is_for_large_rsa(scheme: &SignatureScheme) -> bool {
     matches!(
         scheme,
         SignatureScheme::RSA_PSS_SHA256
             | SignatureScheme::RSA_PSS_SHA384
             | SignatureScheme::RSA_PSS_SHA512
+            | SignatureScheme::RSA_PKCS1_SHA384
+    )
+}
+
+fn is_pkcs1(scheme: SignatureScheme) -> bool {
+    matches!(
+        scheme,
+        SignatureScheme::RSA_PKCS1_SHA256
+            | SignatureScheme::RSA_PKCS1_SHA384
+            | SignatureScheme::RSA_PKCS1_SHA512
     )
 }
 

@@ -65,6 +65,24 @@ impl<'a> PublicKey<'a> {
             || small_rsa(scheme).is_some_and(is_small_rsa)
     }
 
+    /// Whether there is anything to check what it signs with: of RSA keys of fewer than 2048 bits by this scheme, of others by any, so that
+    /// nobody who has the certificate alone makes it one that can't be checked.
+    pub fn can_be_checked(
+        &self,
+        scheme: SignatureScheme,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> bool {
+        match self.rsa_bits() {
+            // By nothing of ring's.
+            Some(..1024 | 8193..) => false,
+            Some(1024..2048) => small_rsa(scheme).is_some(),
+            Some(2048..=8192) | None => algorithms
+                .all
+                .iter()
+                .any(|algorithm| *algorithm.public_key_alg_id() == *self.algorithm),
+        }
+    }
+
     /// How long the modulus of an RSA key is, in bits, rounded up to bytes.
     fn rsa_bits(&self) -> Option<usize> {
         let (numbers, _) = element(self.key).filter(|_| self.algorithm.starts_with(RSA))?;
@@ -148,6 +166,10 @@ mod tests {
     fn keys_are_named() {
         let name = |certificate| PublicKey::of(certificate).unwrap().to_string();
         assert_eq!(name(CERTIFICATE), "RSA, 1024 bits");
+        assert_eq!(
+            name(include_bytes!("samples/rsa-2048.der")),
+            "RSA, 2048 bits"
+        );
         assert_eq!(name(include_bytes!("samples/version-1.der")), "not RSA");
     }
 
@@ -157,5 +179,44 @@ mod tests {
             assert!(PublicKey::of(&CERTIFICATE[..end]).is_none(), "{end}");
         }
         assert!(PublicKey::of(&[0x30, 0xff, 0xff]).is_none());
+    }
+
+    /// Asks all that there is to ask of a key. Returns whether a signature of the sample's key passes for its own.
+    fn ask(key: &PublicKey<'_>) -> bool {
+        let algorithms = provider().signature_verification_algorithms;
+        let scheme = SignatureScheme::RSA_PKCS1_SHA256;
+        let signature = include_bytes!("samples/rsa-1024.sha256");
+        key.can_be_checked(scheme, &algorithms);
+        assert!(!key.to_string().is_empty());
+        key.has_signed(MESSAGE, scheme, signature, &algorithms)
+    }
+
+    #[test]
+    fn a_damaged_certificate_is_none_or_one_of_another_key() {
+        let whole = PublicKey::of(CERTIFICATE).unwrap();
+        let places = 0..CERTIFICATE.len();
+        for (place, byte) in places.flat_map(|place| [0, 0x80, 0xff].map(|byte| (place, byte))) {
+            let mut damaged = CERTIFICATE.to_vec();
+            damaged[place] = byte;
+            if let Some(key) = PublicKey::of(&damaged) {
+                assert!(!ask(&key) || key.key == whole.key, "{place}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_cut_off_has_signed_nothing() {
+        let PublicKey { algorithm, key } = PublicKey::of(CERTIFICATE).unwrap();
+        assert!(ask(&PublicKey { algorithm, key }));
+        for end in 0..key.len() {
+            let key = &key[..end];
+            assert!(!ask(&PublicKey { algorithm, key }), "{end}");
+        }
+        for end in 0..algorithm.len() {
+            ask(&PublicKey {
+                algorithm: &algorithm[..end],
+                key,
+            });
+        }
     }
 }
