@@ -328,7 +328,10 @@ fn is_unspecified(host: &str) -> bool {
 fn is_loopback(host: &str) -> bool {
     match address(host) {
         Some(address) => address.is_loopback(),
-        None => host == "localhost" || host.ends_with(".localhost"),
+        None => {
+            let name = host.strip_suffix('.').unwrap_or(host);
+            name == "localhost" || name.ends_with(".localhost")
+        }
     }
 }
 
@@ -340,8 +343,34 @@ fn is_link_local(host: &str) -> bool {
 
 /// A host's address, if it is one; IPv4 within IPv6 as IPv4, and without a zone.
 fn address(host: &str) -> Option<IpAddr> {
-    let address: IpAddr = host.split('%').next()?.parse().ok()?;
-    Some(address.to_canonical())
+    let host = host.split('%').next()?;
+    let address = host
+        .parse()
+        .ok()
+        .or_else(|| old_address(host).map(Into::into));
+    address.map(|address: IpAddr| address.to_canonical())
+}
+
+/// An IPv4 address as resolvers still take it (inet_aton(3)): one to four numbers, of which the last is all that is left of the 32 bits. Each
+/// may be octal, after 0, or hexadecimal, after 0x.
+fn old_address(host: &str) -> Option<Ipv4Addr> {
+    let number = |text: &str| match text.strip_prefix('0') {
+        None => text.parse().ok(),
+        Some("") => Some(0),
+        Some(rest) => match rest.strip_prefix('x') {
+            Some(digits) => u32::from_str_radix(digits, 16).ok(),
+            None => u32::from_str_radix(rest, 8).ok(),
+        },
+    };
+    let numbers: Vec<u32> = host.split('.').map(number).collect::<Option<_>>()?;
+    let (last, before) = numbers.split_last()?;
+    let fits = *last <= u32::MAX >> (8 * before.len().min(3));
+    let add = |bits, (place, byte): (usize, &u32)| match (place, byte) {
+        (0..3, 0..=0xff) => Some(bits | byte << (24 - 8 * place)),
+        _ => None,
+    };
+    let bits = before.iter().enumerate().try_fold(*last, add)?;
+    fits.then_some(Ipv4Addr::from_bits(bits))
 }
 
 /// Whether a Location begins with host and port, or with an IPv4 address. A name alone may be a file's: `video.cgi`.

@@ -152,8 +152,16 @@ fn a_location_never_leads_from_a_camera_to_this_machine() {
         "127.0.0.1",
         "127.8.8.8",
         "localhost",
+        "localhost.",
         "cam.localhost",
+        "127.1",
+        "127.0.0.01",
+        "2130706433",
+        "017700000001",
+        "0X7F000001",
+        "0x7f.0.1",
         "0.0.0.0",
+        "0",
         "[::1]",
         "[::]",
         "[::1%25lo]",
@@ -161,6 +169,21 @@ fn a_location_never_leads_from_a_camera_to_this_machine() {
     ] {
         let joined = base.join(format!("http://{host}:8081/x"));
         assert_eq!(joined.unwrap(), url("http://192.168.1.5:8081/x"), "{host}");
+    }
+    for host in [
+        "192.168.001.6",
+        "128.1",
+        "127.1.cam",
+        "127.0.0.0.1",
+        "127.0.65536",
+        "127.256.0.1",
+        "4294967296",
+        "127..1",
+        "0x",
+        "09",
+    ] {
+        let location = format!("http://{host}:8081/x");
+        assert_eq!(base.join(&location).unwrap(), url(&location), "{host}");
     }
     for home in ["127.0.0.1", "localhost", "[::1]"] {
         let base = url(&format!("http://{home}:81/a"));
