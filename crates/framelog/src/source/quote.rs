@@ -36,11 +36,15 @@ impl Secret {
         ]
     }
 
-    /// Whether the text has it here, after `before`, in a place where it is masked.
+    /// Whether the text has it here, in either case, after `before`, in a place where it is masked. Types are compared, and told, in lower case, and
+    /// `%2F` is `%2f` as well.
     fn is_at(&self, before: &[u8], rest: &[u8]) -> bool {
-        let Some(after) = rest.strip_prefix(self.bytes.as_slice()) else {
+        let Some((secret, after)) = rest.split_at_checked(self.bytes.len()) else {
             return false;
         };
+        if !secret.eq_ignore_ascii_case(&self.bytes) {
+            return false;
+        }
         let begins = before.last().is_some_and(|byte| b"=:".contains(byte));
         let ends = after
             .first()
@@ -176,6 +180,12 @@ mod tests {
         let quoter = quoter(&["p@ss", "word"]);
         assert_eq!(quoter.quote(b"up=p@ss;p p%40ss"), "up=***;p ***");
         assert_eq!(quoter.quote(b"a password"), "a pass***");
+    }
+
+    #[test]
+    fn secrets_are_masked_in_either_case() {
+        let quoter = quoter(&["Se/cret"]);
+        assert_eq!(quoter.quote(b"se/cret SE%2fCRET"), "*** ***");
     }
 
     #[test]

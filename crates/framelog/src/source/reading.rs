@@ -478,13 +478,17 @@ impl Reading {
     /// What came instead of pictures.
     fn words(&self, quoter: &Quoter) -> String {
         if let Some(part_type) = &self.other_type {
+            let part_type = quoter.quote(part_type.as_bytes());
             return format!("its parts are \"{part_type}\", not JPEG");
         }
         match (&self.text, text_of(&self.beginning)) {
             (Some(text), _) => format!("says \"{}\"", quoter.quote(text)),
             (None, _) if self.received == 0 => "is empty".to_owned(),
-            (None, "") if !may_be_picture(&self.content_type) => {
-                format!("is \"{}\", not JPEG", self.content_type)
+            (None, "")
+                if !is_multipart(&self.content_type) && !may_be_picture(&self.content_type) =>
+            {
+                let content_type = quoter.quote(self.content_type.as_bytes());
+                format!("is \"{content_type}\", not JPEG")
             }
             (None, "") => {
                 let bytes = &self.beginning[..self.beginning.len().min(BYTES_TOLD_MAX)];

@@ -724,10 +724,33 @@ async fn what_comes_in_place_of_pictures_is_told_without_its_bytes() {
             video.to_vec(),
             "begins with the bytes [00, 00, 00, 01, 67, 64, 00, 1f];",
         ),
+        (
+            multipart,
+            video.to_vec(),
+            "begins with the bytes [00, 00, 00, 01, 67, 64, 00, 1f];",
+        ),
     ] {
         let (_, ended, _) = run_steps(vec![(response(head, &body), Then::Close)]).await;
         assert_eq!(ended.reason, GapReason::NotVideo);
         assert!(ended.detail.contains(told), "{}", ended.detail);
+    }
+}
+
+#[tokio::test]
+async fn types_are_told_without_secrets_and_not_at_any_length() {
+    let video = b"\0\0\0\x01gd\0\x1f\xac\xd9\x40\xa0\x2f\xf9";
+    let kind = format!("Content-Type: video/S3CRET!{}", "x".repeat(5_000));
+    let part = [format!("--b\r\n{kind}\r\n\r\n").as_bytes(), video, b"\r\n"].concat();
+    let multipart = "Content-Type: multipart/x-mixed-replace; boundary=b";
+    for (head, body, told) in [
+        (multipart, part.repeat(3), "its parts are \"video/***xxx"),
+        (kind.as_str(), video.to_vec(), "is \"video/***xxx"),
+    ] {
+        let script = Script::start(vec![(response(head, &body), Then::Close)]).await;
+        let camera = with_password(script.camera());
+        let (_, ended) = run(&camera, &mut Memory::default()).await;
+        assert!(ended.detail.contains(told), "{}", ended.detail);
+        assert!(ended.detail.len() < 300, "{}", ended.detail);
     }
 }
 
