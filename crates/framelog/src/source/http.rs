@@ -53,6 +53,8 @@ pub struct HttpSource {
     state: State,
     /// The last picture was a snapshot.
     is_polled: bool,
+    /// The log has what the camera says in words.
+    text_logged: bool,
     scales_window: bool,
     /// When the last request began.
     asked_at: Instant,
@@ -93,6 +95,7 @@ impl HttpSource {
         Ok(Self {
             state: State::Reading(Box::new(Reading::new(answer))),
             is_polled: false,
+            text_logged: false,
             stalls_at: Instant::now() + camera.stall_timeout,
             camera: camera.clone(),
             quoter,
@@ -174,7 +177,11 @@ impl HttpSource {
         if ended.is_err() {
             reading.finish(out);
         }
-        reading.log_text(&self.quoter);
+        if let (Some(text), false) = (reading.text(), self.text_logged) {
+            self.text_logged = true;
+            let text = self.quoter.quote(text);
+            tracing::info!(text, "camera sent text among the pictures");
+        }
         if reading.pictures() > pictures {
             self.stalls_at = Instant::now() + self.camera.stall_timeout;
         }

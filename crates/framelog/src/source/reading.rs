@@ -65,7 +65,6 @@ pub struct Reading {
     beginning: Vec<u8>,
     /// The first part that was text.
     text: Option<Bytes>,
-    text_logged: bool,
     /// The type of the first part that was neither text nor a picture, and said so.
     other_type: Option<String>,
 }
@@ -167,7 +166,6 @@ impl Reading {
             settled: false,
             beginning: Vec::new(),
             text: None,
-            text_logged: false,
             other_type: None,
         }
     }
@@ -422,15 +420,9 @@ impl Reading {
         (1..=most).contains(&self.pictures)
     }
 
-    /// Says once in the log what a camera says in words where pictures are expected (row 39).
-    pub fn log_text(&mut self, quoter: &Quoter) {
-        if let (Some(text), false) = (&self.text, self.text_logged) {
-            self.text_logged = true;
-            tracing::info!(
-                text = quoter.quote(text),
-                "camera sent text among the pictures"
-            );
-        }
+    /// What a camera says in words where pictures are expected (row 39).
+    pub fn text(&self) -> Option<&[u8]> {
+        self.text.as_deref()
     }
 
     /// Reason and words for a connection that gave no picture for `silence`.

@@ -491,6 +491,51 @@ async fn an_answer_without_a_picture_among_good_ones_is_a_poll_that_is_missed() 
     }
 }
 
+#[tokio::test]
+async fn text_is_logged_once_for_all_polls() {
+    let page = [
+        b"--b\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nbusy\r\n".to_vec(),
+        part(1),
+        b"--b--\r\n".to_vec(),
+    ]
+    .concat();
+    let kind = "Content-Type: multipart/x-mixed-replace; boundary=b";
+    let head = format!("{kind}\r\nContent-Length: {}", page.len());
+    let answer = (response(&head, &page), Then::Keep);
+    let script = Script::start(vec![answer; 2]).await;
+    let camera = Camera {
+        stall_timeout: Duration::from_secs(20),
+        ..script.camera()
+    };
+    let lines = Lines::default();
+    let written = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || written.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (mut memory, mut out) = (Memory::default(), Vec::new());
+    run_until(&camera, &mut memory, &mut out, 2).await;
+    assert_eq!(marks(&out), [1, 1]);
+    let lines = lines.0.lock().unwrap();
+    let text = String::from_utf8_lossy(&lines);
+    assert_eq!(text.matches("camera sent text").count(), 1, "{text}");
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct Lines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// How a camera ends that answers with one picture and then with a page each time, and how often it is asked. It stalls after 400 ms.
 async fn only_pages_after_a_snapshot(poll_interval: Duration) -> (Ended, usize) {
     let page = response("Content-Type: text/html", b"busy");
