@@ -77,6 +77,8 @@ struct Waiting {
     beginning: Vec<Bytes>,
     /// Whether there was a picture: torn ones don't put off the stall.
     progressed: bool,
+    /// Whether there was none at all. One that comes now is late, and not the next of a sequence.
+    missed: bool,
 }
 
 impl HttpSource {
@@ -189,7 +191,7 @@ impl HttpSource {
         let (reason, detail) = match ended {
             Ok(Ok(Progress::More)) if now < self.stalls_at => return Ok(()),
             Ok(Ok(Progress::Snapshot)) if now < self.stalls_at => {
-                self.wait();
+                self.wait(false);
                 return Ok(());
             }
             Ok(Ok(_)) | Err(_) => reading.describe_stall(&self.quoter, self.camera.stall_timeout),
@@ -197,7 +199,7 @@ impl HttpSource {
                 let (reason, detail) = reading.describe(fault, &self.quoter);
                 if self.is_polled && reading.pictures() == 0 && self.may_miss(now) {
                     tracing::debug!(%detail, "no picture in the answer to a poll");
-                    self.wait();
+                    self.wait(true);
                     return Ok(());
                 }
                 (reason, detail)
@@ -211,8 +213,8 @@ impl HttpSource {
         now.max(self.asked_at + self.camera.poll_interval) < self.stalls_at
     }
 
-    /// An answer to a poll is over: what is left of its response stays open until the next.
-    fn wait(&mut self) {
+    /// An answer to a poll is over, or was missed: what is left of its response stays open until the next.
+    fn wait(&mut self, missed: bool) {
         let State::Reading(reading) =
             std::mem::replace(&mut self.state, State::Waiting(Box::default()))
         else {
@@ -225,6 +227,7 @@ impl HttpSource {
             body,
             beginning,
             progressed,
+            missed,
         }));
     }
 
@@ -268,6 +271,7 @@ impl HttpSource {
             // No new picture.
             self.state = State::Waiting(Box::new(Waiting {
                 body: Some(Body::new(answer)),
+                missed: true,
                 ..Waiting::default()
             }));
             return Ok(());
@@ -279,13 +283,13 @@ impl HttpSource {
 }
 
 impl Waiting {
-    /// Listens for the next picture of a sequence; never returns if none begins. Other bytes and the camera's close end the
+    /// Listens for the next picture of a sequence; never returns if none begins. Other bytes, a late picture and the camera's close end the
     /// connection: the next poll opens another.
     async fn listen(&mut self) {
         while let Some(body) = &mut self.body {
             match begins_jpeg(&self.beginning.concat()) {
-                Some(true) => return,
-                Some(false) => self.body = None,
+                Some(true) if !self.missed => return,
+                Some(_) => self.body = None,
                 None if self.beginning.iter().map(Bytes::len).sum::<usize>() > LINE_ENDS_MAX => {
                     self.body = None;
                 }

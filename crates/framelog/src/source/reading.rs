@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_millis(200);
 
 /// After so long without bytes behind the first picture of an image's response, or where the length was that the head announced, nothing more
 /// is expected: it was a snapshot whose server goes on with the connection, or forgot to close it.
-const SNAPSHOT_SILENCE: Duration = Duration::from_secs(1);
+pub(super) const SNAPSHOT_SILENCE: Duration = Duration::from_secs(1);
 
 /// A snapshot may be several pictures, one after the other (CIPA DC-007: the same in another size, or what brightens it).
 const SNAPSHOT_PICTURES_MAX: u64 = 4;

@@ -14,6 +14,7 @@ use crate::config::Tls;
 use crate::config::secret::Password;
 use crate::source::dial::Stream;
 use crate::source::exchange::{self, ExchangeError};
+use crate::source::reading::SNAPSHOT_SILENCE;
 
 /// A camera that answers the n-th request, over whatever connection, with the n-th script, and then goes on with the same connection
 /// or closes it.
@@ -32,6 +33,8 @@ enum Then {
     Reset,
     /// Sends that a little later.
     More(&'static [u8]),
+    /// Sends that when nobody waits for it any more.
+    Late(&'static [u8]),
 }
 
 type Step = (Vec<u8>, Then);
@@ -100,6 +103,10 @@ async fn play(
             Then::Reset => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 return stream.set_zero_linger();
+            }
+            Then::Late(rest) => {
+                tokio::time::sleep(SNAPSHOT_SILENCE + Duration::from_millis(300)).await;
+                stream.write_all(rest).await?;
             }
             Then::More(rest) => {
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -489,6 +496,27 @@ async fn an_answer_without_a_picture_among_good_ones_is_a_poll_that_is_missed() 
         let (marks, _) = snapshots(vec![picture(1), (answer, then), picture(2)]).await;
         assert_eq!(marks, [1, 2]);
     }
+}
+
+#[tokio::test]
+async fn a_picture_that_comes_too_late_for_its_poll_does_not_end_the_polling() {
+    let late: &'static [u8] = jpeg(9).leak();
+    let missed = response("Content-Type: image/jpeg\r\nContent-Length: 0", b"");
+    let script = Script::start(vec![
+        (snapshot("", 1), Then::Keep),
+        (missed, Then::Late(late)),
+        (snapshot("", 2), Then::Keep),
+    ])
+    .await;
+    let camera = Camera {
+        stall_timeout: Duration::from_secs(20),
+        poll_interval: Duration::from_secs(2),
+        ..script.camera()
+    };
+    let (mut memory, mut out) = (Memory::default(), Vec::new());
+    let ended = run_until(&camera, &mut memory, &mut out, 2).await;
+    assert_eq!((marks(&out), ended), (vec![1, 2], None));
+    assert_eq!(script.connections(), 2);
 }
 
 #[tokio::test]
