@@ -300,6 +300,11 @@ impl Assembly {
         if self.unit.slices > 0 && slice.is_first {
             self.end_before_next(made);
             self.adopt_lead();
+        } else if self.unit.slices > 0 && rtp_time != self.unit.rtp_time && self.next_has_begun() {
+            // Cameras drop first slices before they number them.
+            self.end_before_next(made);
+            self.adopt_lead();
+            self.begin_in_the_middle(rtp_time);
         } else if self.unit.slices > 0 {
             if self.unit.marked {
                 self.markers.was_wrong();

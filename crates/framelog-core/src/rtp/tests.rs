@@ -953,6 +953,47 @@ fn a_picture_whose_last_slices_were_never_sent_is_torn() {
 }
 
 #[test]
+fn a_picture_whose_first_slice_was_never_sent_is_torn() {
+    let is_slice = |nal: &Vec<u8>| matches!(nal[0] & 0x1F, 1 | 5);
+    type Marks = fn(bool, bool) -> bool;
+    let markers: [(&str, Marks); 3] = [
+        ("right", |is_last, _| is_last),
+        ("with each slice", |_, is_slice| is_slice),
+        ("none", |_, _| false),
+    ];
+    for (name, marks) in markers {
+        for (torn, each_delimited) in [(3, false), (8, false), (10, false), (8, true), (10, true)] {
+            let mut stream = stream(16, 8, 2, 50);
+            for nals in &mut stream {
+                let last = nals.len() - 1;
+                if each_delimited {
+                    nals.insert(last, b"\x09\xF0".to_vec());
+                }
+                nals.insert(0, b"\x09\xF0".to_vec());
+            }
+            let mut sent = Vec::new();
+            for (nals, n) in stream.iter().zip(0u32..) {
+                let first = nals.iter().position(is_slice);
+                for (at, nal) in nals.iter().enumerate() {
+                    if n != torn || Some(at) != first {
+                        let marker = marks(at + 1 == nals.len(), is_slice(nal));
+                        sent.push((nal.clone(), n * FRAME_TICKS, marker));
+                    }
+                }
+            }
+            let out = run(Transport::Interleaved, numbered(&sent));
+            let mut whole = all(&stream);
+            whole.remove(torn as usize);
+            assert_eq!(
+                (out.units, out.skipped),
+                (whole, vec![SkipReason::Torn]),
+                "{name} {torn} {each_delimited}"
+            );
+        }
+    }
+}
+
+#[test]
 fn pictures_of_fewer_slices_are_whole_with_their_marker_and_those_without_if_that_is_usual() {
     for no_marker_in_keyframes in [false, true] {
         let mut stream = stream(16, 4, 4, 50);
