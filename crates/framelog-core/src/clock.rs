@@ -371,7 +371,8 @@ impl Track {
             self.steps.note_steady(received_us);
         }
         match &mut self.anchor {
-            Some(anchor) if !jumped => anchor.observe(delay_us, received_us),
+            Some(anchor) if jumped => anchor.restart(delay_us, received_us),
+            Some(anchor) => anchor.observe(delay_us, received_us),
             anchor => *anchor = Some(Anchor::new(delay_us, received_us)),
         }
     }

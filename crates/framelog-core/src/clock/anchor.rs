@@ -6,6 +6,11 @@ const LATE_US: u64 = 60_000_000;
 const RECENT_US: u64 = 5_000_000;
 /// So much later than the least delay are all recent ones where that is long past.
 const SLOW_US: i64 = 1_000_000;
+/// By so much the least delay grows from one recent stretch to the next where a clock runs slow: by 2 %. In a network whose buffers are full it
+/// goes up and down.
+const GROWTH_US: i64 = 100_000;
+/// So many stretches in a row, 30 s, it must do so: what is held back on the way fills buffers sooner.
+const GROWN_STRETCHES: u32 = 6;
 
 /// The minimum of arrival minus stamp over the last 60 to 120 s. A network only ever delays, so that the least delayed
 /// frame tells the difference of the clocks best.
@@ -13,6 +18,12 @@ const SLOW_US: i64 = 1_000_000;
 pub(super) struct Anchor {
     late: Least,
     recent: Least,
+    /// So many recent stretches in a row have had delays that grew.
+    grown: u32,
+    /// The least delay that was forgotten for a slow clock, as of the last time.
+    forgotten_us: Option<i64>,
+    /// Delays became as small again: it was the network that was slow.
+    was_network: bool,
 }
 
 /// The minimum over the last one to two stretches of so many microseconds.
@@ -29,26 +40,56 @@ impl Anchor {
         Self {
             late: Least::new(LATE_US, delay_us, received_us),
             recent: Least::new(RECENT_US, delay_us, received_us),
+            grown: 0,
+            forgotten_us: None,
+            was_network: false,
         }
     }
 
+    /// The clock jumped: only what was learnt of the network is kept.
+    pub(super) fn restart(&mut self, delay_us: i64, received_us: i64) {
+        self.note_network(delay_us);
+        *self = Self {
+            forgotten_us: self.forgotten_us,
+            was_network: self.was_network,
+            ..Self::new(delay_us, received_us)
+        };
+    }
+
     pub(super) fn observe(&mut self, delay_us: i64, received_us: i64) {
+        self.note_network(delay_us);
         self.late.observe(delay_us, received_us);
-        self.recent.observe(delay_us, received_us);
+        let before_us = self.recent.before_us;
+        if self.recent.observe(delay_us, received_us) {
+            let grows = self.recent.before_us > before_us.saturating_add(GROWTH_US);
+            self.grown = if grows {
+                self.grown.saturating_add(1)
+            } else {
+                0
+            };
+        }
     }
 
     pub(super) fn least_us(&self) -> i64 {
         self.late.us()
     }
 
-    /// Forgets all but the last 5 to 10 s if even the least of their delays is a second more than the least of all, and they don't become less:
-    /// a counter that runs slow (camera-quirks row 92) falls behind for good. What a network held back catches up.
+    /// Forgets all but the last 5 to 10 s if even the least of their delays is a second more than the least of all, and they have grown for long: a
+    /// counter that runs slow (camera-quirks row 92) falls behind for good. What a network held back catches up; where it has done so once after all
+    /// that, nothing is forgotten any more.
     pub(super) fn follow_slow_clock(&mut self) {
         let recent_us = self.recent.us();
-        let grows = self.recent.now_us >= self.recent.before_us;
-        if grows && recent_us > self.least_us().saturating_add(SLOW_US) {
+        let is_behind = recent_us > self.least_us().saturating_add(SLOW_US);
+        if is_behind && self.grown >= GROWN_STRETCHES && !self.was_network {
+            self.forgotten_us = Some(self.least_us());
             self.late = Least::new(LATE_US, recent_us, self.recent.began_us);
         }
+    }
+
+    fn note_network(&mut self, delay_us: i64) {
+        self.was_network |= self
+            .forgotten_us
+            .is_some_and(|us| delay_us < us.saturating_add(SLOW_US));
     }
 }
 
@@ -62,14 +103,17 @@ impl Least {
         }
     }
 
-    fn observe(&mut self, delay_us: i64, received_us: i64) {
-        if received_us.abs_diff(self.began_us) > self.stretch_us {
+    /// Whether a new stretch begins.
+    fn observe(&mut self, delay_us: i64, received_us: i64) -> bool {
+        let begins = received_us.abs_diff(self.began_us) > self.stretch_us;
+        if begins {
             self.before_us = self.now_us;
             self.now_us = delay_us;
             self.began_us = received_us;
         } else {
             self.now_us = self.now_us.min(delay_us);
         }
+        begins
     }
 
     fn us(&self) -> i64 {
@@ -96,10 +140,27 @@ mod tests {
         assert_eq!(least(183, 80), 80);
     }
 
+    /// How far behind the last delay the least is, when delays have come for so many seconds.
+    fn behind_us(seconds: i64, delay_us: impl Fn(i64) -> i64) -> i64 {
+        let mut anchor = Anchor::new(delay_us(0), 0);
+        for second in 1..=seconds {
+            anchor.observe(delay_us(second), second * 1_000_000);
+            anchor.follow_slow_clock();
+        }
+        delay_us(seconds) - anchor.least_us()
+    }
+
     #[test]
-    fn delays_that_grow_for_good_count_after_some_seconds_and_those_that_shrink_do_not() {
-        // A fifth slower; and a network that brings in 15 s what it held back for 10.
-        let slow = |second: i64| second * 200_000;
+    fn delays_that_grow_for_good_count_after_half_a_minute() {
+        for seconds in [45, 60, 300] {
+            let behind_us = behind_us(seconds, |second| second * 200_000);
+            assert!(behind_us < 3_000_000, "{behind_us}");
+        }
+    }
+
+    #[test]
+    fn delays_of_a_network_that_catches_up_do_not_count() {
+        // One that brings in 15 s what it held back for 10, and one with less than it needs for 20 s.
         let stalled = |second: i64| {
             if second < 10 {
                 0
@@ -107,16 +168,17 @@ mod tests {
                 (25 - second) * 1_000_000
             }
         };
-        let cases: [(&dyn Fn(i64) -> i64, bool); 2] = [(&slow, true), (&stalled, false)];
-        for (delay_us, follows) in cases {
-            let mut anchor = Anchor::new(0, 0);
-            for second in 1..25 {
-                anchor.observe(delay_us(second), second * 1_000_000);
-                anchor.follow_slow_clock();
-            }
-            let behind_us = delay_us(24) - anchor.least_us();
-            assert!(!follows || behind_us < 3_000_000, "{behind_us}");
-            assert!(follows || anchor.least_us() == 0);
+        assert_eq!(behind_us(24, stalled), stalled(24));
+        let congested = |second: i64| (second * 200_000).min(4_000_000);
+        for seconds in 0..60 {
+            assert_eq!(behind_us(seconds, congested), congested(seconds));
         }
+    }
+
+    #[test]
+    fn delays_that_grew_for_long_and_shrank_again_do_not_count_when_they_grow_anew() {
+        let congested = |second: i64| (second % 60).min((60 - second % 60) * 4) * 200_000;
+        assert!(behind_us(47, congested) < 3_000_000);
+        assert_eq!(behind_us(107, congested), congested(107));
     }
 }
