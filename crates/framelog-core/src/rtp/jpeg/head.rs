@@ -119,7 +119,7 @@ fn segment(out: &mut Vec<u8>, code: u8, body: &[u8]) {
 }
 
 /// Width and height. The packets' fields hold up to 2040 pixels; a larger size is 0 there, or what is left in 8 bits, and stands in the
-/// description or in the header extension (ONVIF Streaming Specification §5.1.3). Where it stands in neither, what is left is told by its shape,
+/// description or in the header extension (ONVIF Streaming Specification §5.1.3). Where neither says it, what is left is told by its shape,
 /// which no picture has, and is taken for the usual size that leaves it.
 pub(super) fn size(
     width: u8,
@@ -133,10 +133,11 @@ pub(super) fn size(
     let is_larger =
         |size: &(u16, u16)| (size.0 > FIELD_MAX || size.1 > FIELD_MAX) && leaves_both(size);
     let is_said = |size: &(u16, u16)| own.0 == 0 || own.1 == 0 || leaves_both(size);
+    let is_whole = described.as_ref().is_some_and(leaves_both) || has_usual_shape(own);
     described
         .filter(is_larger)
         .or_else(|| size_in(extension).filter(is_said))
-        .or_else(|| has_usual_shape(own).then_some(own))
+        .or_else(|| is_whole.then_some(own))
         .or_else(|| {
             let upright = LARGE_SIZES.into_iter();
             let mut both_ways = upright.flat_map(|(w, h)| [(w, h), (h, w)]);
@@ -300,5 +301,13 @@ mod tests {
         assert_eq!(told(80, 10), Some((640, 80)), "an odd one");
         assert_eq!(told(0, 180), None);
         assert_eq!(size(64, 180, Some((640, 480)), &[]), Some((2560, 1440)));
+    }
+
+    #[test]
+    fn a_size_of_no_usual_shape_is_as_it_is_said() {
+        assert_eq!(size(152, 50, None, &[]), Some((3264, 2448)));
+        for described in [(1216, 400), (1214, 396)] {
+            assert_eq!(size(152, 50, Some(described), &[]), Some((1216, 400)));
+        }
     }
 }
