@@ -52,7 +52,8 @@ const REPORT_NEAR_US: u64 = 10_000_000;
 const DATES_FROM_US: i64 = 978_307_200_000_000;
 /// From 1900 (NTP) to 1970, seconds.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
-/// The fraction of an NTP time is below this by chance in one report of 4000. In so many in a row it is because the camera writes microseconds.
+/// The fraction of an NTP time is below this by chance in one report of 4000. In so many in a row it is because the camera writes microseconds, or
+/// because it sends reports as its seconds begin: then they are not spread over both halves of a second.
 const MICROS: std::ops::Range<u64> = 1..1_000_000;
 const MICROS_PROOFS: u32 = 3;
 
@@ -77,10 +78,34 @@ pub(super) struct Timeline {
     /// The least delayed picture of each of the last windows.
     points: VecDeque<Point>,
     reports: Reports,
-    /// So many reports in a row had a fraction as if it were of microseconds.
-    micros: u32,
+    micros: Micros,
     early: Option<Early>,
     before: Option<Before>,
+}
+
+/// The reports in a row whose fractions are as if they were of microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Micros {
+    in_first_half: u32,
+    in_second_half: u32,
+}
+
+impl Micros {
+    fn observe(&mut self, ntp: u64) {
+        let fraction = ntp & 0xFFFF_FFFF;
+        if !MICROS.contains(&fraction) {
+            *self = Self::default();
+        } else if fraction < MICROS.end / 2 {
+            self.in_first_half = self.in_first_half.saturating_add(1);
+        } else {
+            self.in_second_half = self.in_second_half.saturating_add(1);
+        }
+    }
+
+    fn are_proved(self) -> bool {
+        let [first, second] = [self.in_first_half, self.in_second_half];
+        first > 0 && second > 0 && first.saturating_add(second) >= MICROS_PROOFS
+    }
 }
 
 /// How RTP time was understood before its arrivals fell behind.
@@ -154,7 +179,7 @@ impl Timeline {
             window: None,
             points: VecDeque::new(),
             reports: Reports::default(),
-            micros: 0,
+            micros: Micros::default(),
             early: None,
             before: None,
         }
@@ -217,12 +242,9 @@ impl Timeline {
 
     /// Takes a sender report (RFC 3550 §6.4.1) that arrived at `received_us`. One that is not plausible is passed over.
     pub(super) fn report(&mut self, ntp: u64, rtp_time: u32, received_us: i64) {
-        self.micros = match MICROS.contains(&(ntp & 0xFFFF_FFFF)) {
-            true => self.micros.saturating_add(1),
-            false => 0,
-        };
+        self.micros.observe(ntp);
         let early = Early {
-            wall_us: wall_us(ntp, self.micros >= MICROS_PROOFS),
+            wall_us: wall_us(ntp, self.micros.are_proved()),
             rtp_time,
             received_us,
         };

@@ -249,6 +249,26 @@ fn reports_in_unix_time_or_with_microseconds_for_a_fraction_are_read() {
 }
 
 #[test]
+fn reports_just_behind_whole_seconds_are_not_taken_for_microseconds() {
+    for behind_us in [20, 100, 200] {
+        let mut timeline = Timeline::new(90_000);
+        for n in 0..400i64 {
+            let sent_us = NOW + n * FRAME_US;
+            let wall_us = sent_us + behind_us + n % 7;
+            let ticks = n as u32 * 3_600;
+            if n % 50 == 0 {
+                timeline.report(ntp(wall_us), ticks, sent_us);
+            }
+            let stamp_us = timeline.stamp(ticks, sent_us, true).stamp_us;
+            assert!(
+                stamp_us.is_some_and(|us| us.abs_diff(sent_us) < 1_000),
+                "{n}: {stamp_us:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_report_before_the_first_picture_counts() {
     let mut timeline = Timeline::new(90_000);
     timeline.report(ntp(NOW - 500_000), 90_000, NOW);
