@@ -29,10 +29,12 @@ pub struct Memory {
     pub(super) options_answered: bool,
     /// Over RTSP: OPTIONS is not asked, because the connection was of no more use after it, and it never was answered.
     pub(super) without_options: bool,
-    /// Over RTSP: the next connection asks for datagrams first, because the last was refused for packets, or brought none, or was asked for
-    /// datagrams first and brought some.
+    /// Over RTSP: the next connection asks for datagrams first, because the last was refused for packets, or was the second that had no answer
+    /// when it was asked for them, or because of `sends_datagrams`.
     pub(super) datagrams_first: bool,
-    /// Over RTSP: when the last connection was asked for packets there was no answer.
+    /// Over RTSP: asked for packets over the connection, the camera spoke of datagrams, and none came there (libstreaming).
+    pub(super) sends_datagrams: bool,
+    /// Over RTSP: no answer to the next connection that is asked for packets is the second: the last had none either, or brought datagrams.
     pub(super) setup_unanswered: bool,
     /// Over RTSP: where the camera sent the last connection, for the next.
     pub(super) moved: Option<CameraUrl>,

@@ -47,8 +47,8 @@ struct SetUp {
     way: Way,
     ssrc: Option<u32>,
     lifetime: Option<Duration>,
-    /// The next connection is to ask for datagrams first, if packets come; over the connection: if none come.
-    leads_to_datagrams: bool,
+    /// The camera speaks of datagrams, whatever it was asked for.
+    speaks_of_datagrams: bool,
 }
 
 impl RtspSource {
@@ -86,7 +86,7 @@ impl RtspSource {
             way,
             ssrc,
             lifetime: first_lifetime,
-            leads_to_datagrams,
+            speaks_of_datagrams,
         } = set_up(talk, &mut self.session, described.video, described.spare).await?;
         talk.dialogue.expect(&video);
         let answer = play(talk, &mut self.session, &target).await?;
@@ -114,7 +114,7 @@ impl RtspSource {
         self.playing = Some(Box::new(Playing::new(
             media,
             way,
-            leads_to_datagrams,
+            speaks_of_datagrams,
             pace,
             dialogue.take_early(),
         )));
@@ -211,7 +211,8 @@ async fn describe(talk: &mut Talk<'_>, session: &mut Session) -> Result<Describe
 }
 
 /// Sets the first medium up that the camera finds, over the connection or as datagrams: by default over the connection, as datagrams where that is refused; the other way
-/// round where the camera closes when it refuses, twice gave no answer, or sends nothing after it spoke of datagrams, and from then on as long as those come.
+/// round, over one connection, where the camera closed when it refused, or twice gave no answer; and for as long as datagrams come where it sent nothing after it
+/// spoke of those.
 async fn set_up(
     talk: &mut Talk<'_>,
     session: &mut Session,
@@ -299,10 +300,7 @@ async fn set_up(
         return Ok(SetUp {
             video,
             target,
-            leads_to_datagrams: match way {
-                Way::Channels(_) => transport.is_datagrams,
-                Way::Ports(_) => datagrams_first,
-            },
+            speaks_of_datagrams: transport.is_datagrams,
             way,
             ssrc: transport.ssrc,
             lifetime,

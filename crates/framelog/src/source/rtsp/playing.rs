@@ -18,8 +18,8 @@ use super::media::Media;
 use super::udp::{self, Ports};
 use super::wire::WireEnd;
 use crate::source::login::Login;
-use crate::source::memory::Said;
 use crate::source::memory::experience::Course;
+use crate::source::memory::{Memory, Said};
 use crate::source::{Delivery, Ended};
 
 /// After so long without a packet the camera is believed that the stream has ended.
@@ -117,7 +117,7 @@ pub struct Playing {
     media: Media,
     way: Way,
     /// See [`Self::new`].
-    leads_to_datagrams: bool,
+    speaks_of_datagrams: bool,
     began: Instant,
     pace: Pace,
     /// Whether a packet of the medium has come where it should.
@@ -142,19 +142,19 @@ struct Pending {
 }
 
 impl Playing {
-    /// From the answer to PLAY on; `early` came before that. `leads_to_datagrams`: the next connection is to ask for those first, where packets
-    /// come as such, or where none come over the connection.
+    /// From the answer to PLAY on; `early` came before that. `speaks_of_datagrams`: so the camera did when it was asked for `way`; where that is the
+    /// connection and none come over it, it is believed.
     pub fn new(
         media: Media,
         way: Way,
-        leads_to_datagrams: bool,
+        speaks_of_datagrams: bool,
         pace: Pace,
         early: Vec<Packet>,
     ) -> Self {
         let mut playing = Self {
             media,
             way,
-            leads_to_datagrams,
+            speaks_of_datagrams,
             began: Instant::now(),
             pace,
             is_found: false,
@@ -206,8 +206,7 @@ impl Playing {
         if !self.was_told {
             talk.memory.said.clear();
         }
-        let as_datagrams = matches!(self.way, Way::Ports(_));
-        talk.memory.datagrams_first = self.leads_to_datagrams && self.is_found == as_datagrams;
+        self.learn_of_datagrams(talk.memory);
         talk.memory.keep_alives.learn(Course {
             began: self.began,
             last_packet: self.media.last_packet(),
@@ -220,6 +219,17 @@ impl Playing {
             detail: format!("{}: {detail}", talk.party.url),
             retry_after: None,
         })
+    }
+
+    /// How the next connection asks for packets. That datagrams came is no reason to ask for them again, only that nothing else does: what led to
+    /// them may have been a hiccup.
+    fn learn_of_datagrams(&self, memory: &mut Memory) {
+        let as_datagrams = matches!(self.way, Way::Ports(_));
+        if !as_datagrams {
+            memory.sends_datagrams = self.speaks_of_datagrams && !self.is_found;
+        }
+        memory.datagrams_first = memory.sends_datagrams && self.is_found == as_datagrams;
+        memory.setup_unanswered = as_datagrams && self.is_found;
     }
 
     /// Hands out what is whole, though what would show that it is has not come.

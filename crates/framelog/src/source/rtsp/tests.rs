@@ -471,8 +471,9 @@ async fn a_camera_that_hangs_up_twice_when_it_is_set_up_is_asked_for_datagrams()
         }
     };
     let mut fake = Fake::start(hangs_up(9)).await;
-    for pictures in [0, 0, 3] {
-        assert_eq!(fake.run(3).await.0, pictures);
+    for pictures in [0, 0, 3, 0, 3] {
+        // The fourth picture is waited for in vain.
+        assert_eq!(fake.run(4).await.0, pictures);
     }
     let mut fake = Fake::start(hangs_up(1)).await;
     for pictures in [0, 3] {
@@ -481,6 +482,32 @@ async fn a_camera_that_hangs_up_twice_when_it_is_set_up_is_asked_for_datagrams()
     let asked = fake.asked();
     let mut set_up = asked.iter().filter(|asked| asked.method() == "SETUP");
     assert!(set_up.all(Asked::asks_for_tcp));
+}
+
+#[tokio::test]
+async fn what_led_to_datagrams_once_does_not_keep_a_camera_on_them() {
+    let boots: React = |asked| match asked.method() {
+        "SETUP" if !asked.asks_for_tcp() => asked.by_datagrams(),
+        "SETUP" if asked.connection == 1 => asked.refused("500 x").closing(),
+        _ => asked.usual(),
+    };
+    let serves_another: React = |asked| match asked.method() {
+        "SETUP" if !asked.asks_for_tcp() => asked.by_datagrams(),
+        "SETUP" if asked.connection <= 2 => Reply::from("").closing(),
+        _ => asked.usual(),
+    };
+    for (react, failures) in [(boots, 1), (serves_another, 2)] {
+        let mut fake = Fake::start(react).await;
+        for connection in 1..=5 {
+            let pictures = if connection <= failures { 0 } else { 3 };
+            assert_eq!(fake.run(4).await.0, pictures);
+        }
+        let asked = fake.asked();
+        let set_up = asked.iter().filter(|asked| asked.method() == "SETUP");
+        let as_datagrams = set_up.filter(|asked| !asked.asks_for_tcp());
+        let connections: Vec<usize> = as_datagrams.map(|asked| asked.connection).collect();
+        assert_eq!(connections, [failures + 1]);
+    }
 }
 
 #[tokio::test]
