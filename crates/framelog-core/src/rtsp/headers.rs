@@ -131,7 +131,8 @@ fn without_doubled_scheme(mut url: &str) -> &str {
     url
 }
 
-/// The URL that a control attribute means. Put together as text, as VLC and ffmpeg do: joining as RFC 3986 has it would lose a query (row 84).
+/// The URL that a control attribute means. Put together as text, as live555 does, with a slash between where there is none: joining as RFC 3986 has it
+/// would lose a query (row 84).
 ///
 /// ```
 /// use framelog_core::rtsp::headers::control_url;
@@ -146,9 +147,18 @@ pub fn control_url(base: &str, control: Option<&str>) -> String {
     if is_absolute(control) {
         return on_one_line(without_doubled_scheme(control));
     }
-    let base = base.strip_suffix('/').unwrap_or(base);
-    let control = control.strip_prefix('/').unwrap_or(control);
-    on_one_line(&format!("{base}/{control}"))
+    let slash = match base.ends_with('/') || control.starts_with('/') {
+        true => "",
+        false => "/",
+    };
+    on_one_line(&format!("{base}{slash}{control}"))
+}
+
+/// The same where slashes meet in it, which not all cameras know it by: with one of them.
+pub fn single_slash_url(base: &str, control: Option<&str>) -> Option<String> {
+    let control = control?.trim().strip_prefix('/')?;
+    base.ends_with('/')
+        .then(|| control_url(base, Some(control)))
 }
 
 /// What a control attribute that begins with a slash means by RFC 3986: a path from the root of the base.
@@ -267,7 +277,7 @@ mod tests {
             ("rtsp://c/a/", Some("track1"), "rtsp://c/a/track1"),
             ("rtsp://c/a", Some("track1"), "rtsp://c/a/track1"),
             ("rtsp://c/a", Some("/track1"), "rtsp://c/a/track1"),
-            ("rtsp://c/", Some("/media/1"), "rtsp://c/media/1"),
+            ("rtsp://c/s/", Some("/media/1"), "rtsp://c/s//media/1"),
             ("rtsp://c/a", Some("rtsp://rtsp://d/x"), "rtsp://d/x"),
             ("rtsp://c/a?b=c", Some("track1"), "rtsp://c/a?b=c/track1"),
             ("rtsp://c/a", Some("RTSP://d/x"), "RTSP://d/x"),
@@ -279,6 +289,16 @@ mod tests {
         ] {
             assert_eq!(control_url(base, control), url);
         }
+    }
+
+    #[test]
+    fn where_slashes_meet_one_may_be_meant() {
+        let single = |base, control| single_slash_url(base, Some(control));
+        let url = Some("rtsp://c/s/track1".to_owned());
+        assert_eq!(single("rtsp://c/s/", " /track1"), url);
+        assert_eq!(single("rtsp://c/s", "/track1"), None);
+        assert_eq!(single("rtsp://c/s/", "track1"), None);
+        assert_eq!(single_slash_url("rtsp://c/s/", None), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use framelog_core::gap::GapReason;
 use framelog_core::rtsp::headers::{
-    self, Transport, base_url, control_url, is_absolute, rooted_url,
+    self, Transport, base_url, control_url, is_absolute, rooted_url, single_slash_url,
 };
 use framelog_core::rtsp::message::{Packet, Response};
 use framelog_core::sdp::{Description, Video};
@@ -174,11 +174,13 @@ async fn describe(talk: &mut Talk<'_>, session: &mut Session) -> Result<Describe
     session.target = control_url(&base, control);
     let targets = |video: &Video| {
         let control = video.control.as_deref();
-        let joined = control_url(&session.target, control);
-        let rooted = rooted_url(&session.target, control);
-        let rooted = rooted.filter(|rooted| *rooted != joined);
-        let urls = [Some(joined), rooted].into_iter().flatten();
-        urls.map(|url| (video.clone(), url)).collect::<Vec<_>>()
+        let base = &session.target;
+        let mut urls = vec![control_url(base, control)];
+        urls.extend(single_slash_url(base, control));
+        urls.extend(rooted_url(base, control));
+        urls.dedup();
+        let targets = urls.into_iter().map(|url| (video.clone(), url));
+        targets.collect::<Vec<_>>()
     };
     let mut videos = description.by_choice().flat_map(targets);
     let Some(video) = videos.next() else {
