@@ -2,6 +2,8 @@
 
 pub mod experience;
 
+use std::time::Duration;
+
 use framelog_core::gap::GapReason;
 use framelog_core::sdp::Video;
 
@@ -60,9 +62,16 @@ pub enum Said {
 /// So many different things in a row are believed.
 const SAID_MAX: usize = 8;
 
+/// What is said after so long without a word has a cause of its own: the stream changes at dusk and dawn.
+const QUIET_TIME: Duration = Duration::from_secs(600);
+
 impl Memory {
-    /// Whether that is news. It is not if the camera has said it over one of the last connections, all of which it ended so.
-    pub(super) fn is_news(&mut self, said: Said) -> bool {
+    /// Whether that is news, after so long without a word over a running connection. It is not if the camera has said it over one of the last
+    /// connections, all of which it ended so, soon.
+    pub(super) fn is_news(&mut self, said: Said, quiet: Duration) -> bool {
+        if quiet >= QUIET_TIME {
+            self.said.clear();
+        }
         let is_news = !self.said.contains(&said) && self.said.len() < SAID_MAX;
         if is_news {
             self.said.push(said);
@@ -92,5 +101,23 @@ impl Memory {
             tracing::info!(%url, tls = tls.unwrap_or("none"), "connected");
         }
         Ok(stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_camera_says_again_is_news_only_after_it_was_quiet_for_long() {
+        let mut memory = Memory::default();
+        let mut is_news = |path: &str, quiet_s| {
+            let (url, _) = CameraUrl::parse(&format!("rtsp://camera/{path}")).unwrap();
+            memory.is_news(Said::Elsewhere(Some(url)), Duration::from_secs(quiet_s))
+        };
+        assert!(is_news("day", 1) && is_news("night", 1));
+        assert!(!is_news("day", 1) && !is_news("night", 60));
+        assert!(is_news("day", 40_000) && is_news("night", 40_000));
+        assert!(is_news("day", 40_000) && !is_news("day", 1));
     }
 }

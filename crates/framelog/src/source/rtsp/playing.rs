@@ -126,8 +126,8 @@ pub struct Playing {
     elsewhere: Elsewhere,
     /// A request that keeps the session alive, on its way.
     pending: Option<Pending>,
-    /// The camera has said that its clients are to begin anew, whether that was news or not.
-    was_told: bool,
+    /// When the camera last said that its clients are to begin anew, whether that was news or not.
+    told: Option<Instant>,
     /// When the first report went over the connection.
     reported: Option<Instant>,
     /// That the stream has ended, in the camera's words, and when it said so; until the next packet.
@@ -160,7 +160,7 @@ impl Playing {
             is_found: false,
             elsewhere: Elsewhere::new(),
             pending: None,
-            was_told: false,
+            told: None,
             reported: None,
             doubt: None,
         };
@@ -203,7 +203,7 @@ impl Playing {
                 None => return Ok(()),
             },
         };
-        if !self.was_told {
+        if self.told.is_none() {
             talk.memory.said.clear();
         }
         self.learn_of_datagrams(talk.memory);
@@ -393,8 +393,7 @@ impl Playing {
             b"REDIRECT" => {
                 let location = request.headers.get("location");
                 let moved = location.and_then(|location| talk.party.url.join(location).ok());
-                self.was_told = true;
-                if !talk.memory.is_news(Said::Elsewhere(moved.clone())) {
+                if !self.is_news(talk.memory, Said::Elsewhere(moved.clone())) {
                     return None;
                 }
                 talk.memory.moved = moved;
@@ -403,8 +402,7 @@ impl Playing {
             b"ANNOUNCE" => {
                 let description = Description::read(&request.body);
                 let other = self.media.other(&description)?.clone();
-                self.was_told = true;
-                if !talk.memory.is_news(Said::Other(Box::new(other))) {
+                if !self.is_news(talk.memory, Said::Other(Box::new(other))) {
                     return None;
                 }
                 "the camera announces another stream"
@@ -412,6 +410,11 @@ impl Playing {
             _ => return None,
         };
         Some((GapReason::Disconnected, detail.to_owned()))
+    }
+
+    fn is_news(&mut self, memory: &mut Memory, said: Said) -> bool {
+        let before = self.told.replace(Instant::now()).unwrap_or(self.began);
+        memory.is_news(said, before.elapsed())
     }
 
     fn send_what_is_due(&mut self, talk: &mut Talk<'_>, session: &Session) {
