@@ -25,6 +25,9 @@ use crate::source::{Delivery, Ended};
 /// After so long without a packet the camera is believed that the stream has ended.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
+/// How soon another request follows one that was refused. A camera that closes behind the refusal has closed by then, and that is blamed on the right one.
+const AFTER_REFUSAL: Duration = Duration::from_millis(200);
+
 /// How often the camera is told that someone is there (RFC 3550 §6.2).
 const REPORT_PAUSE: Duration = Duration::from_secs(5);
 
@@ -368,7 +371,8 @@ impl Playing {
                 // The session goes on living by the next method only, and not for another pause.
                 self.pace.keep_alive.refused(pending.method);
                 if self.pace.keep_alive.method() != Some(pending.method) {
-                    self.keep_alive(talk, session);
+                    let soon = Instant::now() + AFTER_REFUSAL;
+                    self.pace.asks_at = self.pace.asks_at.min(soon);
                 }
             }
         }
