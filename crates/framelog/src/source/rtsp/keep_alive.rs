@@ -25,15 +25,14 @@ pub struct KeepAlive {
 }
 
 impl KeepAlive {
-    /// By what the camera names in Public; without that OPTIONS, which every camera knows. Where all of those are to be avoided, or of no use, by
-    /// any other: many know more than they name. By what is of no use if that is all, and by none if all are to be avoided; reports of what was
-    /// received go to the camera all the same.
+    /// First by what the camera names in Public; without that OPTIONS, which every camera knows. Then by any other: many know more than they name.
+    /// By what is of no use last, and by none if all are to be avoided; reports of what was received go to the camera all the same.
     pub fn new(public: Option<&[u8]>, avoided: &[&str], useless: &[&str]) -> Self {
         let named = |method: &str| public.is_some_and(|public| names_method(public, method));
         let mut methods = METHODS.to_vec();
         methods.retain(|method| !avoided.contains(method));
-        prefer(&mut methods, |method| !useless.contains(&method));
-        prefer(&mut methods, |method| method == "OPTIONS" || named(method));
+        let is_known = |method: &str| method == "OPTIONS" || named(method);
+        methods.sort_by_key(|method| (useless.contains(method), !is_known(method)));
         Self {
             methods,
             tried: None,
@@ -62,13 +61,6 @@ impl KeepAlive {
         if self.methods.len() > 1 && self.method() == Some(method) {
             self.methods.remove(0);
         }
-    }
-}
-
-/// Leaves those of which this holds, if there are any.
-fn prefer(methods: &mut Vec<&'static str>, is_better: impl Fn(&str) -> bool) {
-    if methods.iter().any(|method| is_better(method)) {
-        methods.retain(|method| is_better(method));
     }
 }
 
@@ -131,7 +123,20 @@ mod tests {
         keep_alive.refused("GET_PARAMETER");
         keep_alive.refused("GET_PARAMETER");
         assert_eq!(keep_alive.method(), Some("OPTIONS"));
-        keep_alive.refused("OPTIONS");
+        for _ in 0..2 {
+            keep_alive.refused("OPTIONS");
+            assert_eq!(keep_alive.method(), Some("SET_PARAMETER"));
+            keep_alive.refused("SET_PARAMETER");
+        }
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_left_where_what_is_not_named_is_refused() {
+        let useless = ["OPTIONS"];
+        let mut keep_alive = KeepAlive::new(Some(b"OPTIONS"), &[], &useless);
+        keep_alive.refused("GET_PARAMETER");
+        assert_eq!(keep_alive.method(), Some("SET_PARAMETER"));
+        keep_alive.refused("SET_PARAMETER");
         assert_eq!(keep_alive.method(), Some("OPTIONS"));
     }
 
