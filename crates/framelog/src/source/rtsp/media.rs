@@ -151,7 +151,8 @@ impl Media {
         };
         let mut known = self.video.alternatives.iter();
         if found == self.video.payload_type {
-            if self.unnamed.is_none() {
+            if self.unnamed.is_none_or(|(unnamed, _)| unnamed != found) {
+                self.unnamed = None;
                 self.video.alternatives.clear();
             }
         } else if let Some(other) = known.find(|other| other.payload_type == found) {
@@ -353,6 +354,39 @@ fn sender(packet: &Packet) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of two payload types, 96 and 97.
+    fn two() -> Media {
+        let sdp = b"m=video 0 RTP/AVP 96 97\na=rtpmap:96 H264/90000\na=rtpmap:97 H265/90000\n";
+        let description = Description::read(sdp);
+        Media::new(
+            description.video().unwrap(),
+            Transport::Interleaved,
+            None,
+            &[],
+        )
+    }
+
+    fn packet(payload_type: u8) -> Packet {
+        let payload = [&[0x80, payload_type][..], &[0; 9], &[7, 0x41, 0x9a]].concat();
+        Packet {
+            channel: 0,
+            payload: payload.into(),
+            received_us: 0,
+        }
+    }
+
+    #[test]
+    fn the_first_packet_of_a_named_payload_type_decides_whatever_came_before() {
+        for before in [None, Some(101)] {
+            let mut media = two();
+            for payload_type in before.into_iter().chain([96, 97, 96]) {
+                media.rtp(packet(payload_type));
+            }
+            assert_eq!(media.video.payload_type, 96);
+            assert_eq!(media.counts().packets, 2, "{before:?}");
+        }
+    }
 
     #[test]
     fn the_advice_holds_where_parameter_sets_are_missing_too() {
