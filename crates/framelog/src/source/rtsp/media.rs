@@ -199,8 +199,7 @@ impl Media {
 
     /// Whether it is RTP of this medium's kind.
     pub fn is_own(&self, packet: &Packet) -> bool {
-        let videos = std::iter::once(&self.video).chain(&self.video.alternatives);
-        let mut known = videos.map(|video| video.payload_type);
+        let mut known = forms(&self.video).map(|video| video.payload_type);
         payload_type(packet).is_some_and(|found| known.any(|known| known == found))
     }
 
@@ -215,12 +214,14 @@ impl Media {
     /// while this one comes.
     pub fn other<'a>(&self, description: &'a Description) -> Option<&'a Video> {
         let video = description.video()?;
-        let mut alike = std::iter::once(video).chain(&video.alternatives);
         let kind = |video: &Video| (video.codec, video.payload_type);
-        let Some(same) = alike.find(|video| kind(video) == kind(&self.video)) else {
+        let mut pairs = forms(&self.video)
+            .flat_map(|ours| forms(video).map(move |theirs| (ours, theirs)))
+            .filter(|(ours, theirs)| kind(ours) == kind(theirs));
+        let Some((ours, theirs)) = pairs.next() else {
             return Some(video);
         };
-        let (ours, theirs) = (&self.video.parameter_sets, &same.parameter_sets);
+        let (ours, theirs) = (&ours.parameter_sets, &theirs.parameter_sets);
         let lacks = |these: &[Bytes], those: &[Bytes]| those.iter().any(|set| !these.contains(set));
         let differ = lacks(ours, theirs) || lacks(theirs, ours);
         (!ours.is_empty() && !theirs.is_empty() && differ).then_some(video)
@@ -337,6 +338,11 @@ fn receiver(video: &Video, transport: Transport, ssrc: Option<u32>) -> Receiver 
     receiver
 }
 
+/// The video by each payload type that it may have.
+fn forms(video: &Video) -> impl Iterator<Item = &Video> {
+    std::iter::once(video).chain(&video.alternatives)
+}
+
 /// Of a packet of RTP (RFC 3550 §5.1).
 pub fn payload_type(packet: &Packet) -> Option<u8> {
     match packet.payload[..] {
@@ -355,16 +361,12 @@ fn sender(packet: &Packet) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// Of two payload types, 96 and 97.
-    fn two() -> Media {
-        let sdp = b"m=video 0 RTP/AVP 96 97\na=rtpmap:96 H264/90000\na=rtpmap:97 H265/90000\n";
-        let description = Description::read(sdp);
-        Media::new(
-            description.video().unwrap(),
-            Transport::Interleaved,
-            None,
-            &[],
-        )
+    const TWO_TYPES: &[u8] =
+        b"m=video 0 RTP/AVP 96 97\na=rtpmap:96 H264/90000\na=rtpmap:97 H265/90000\n";
+
+    fn described(description: &Description) -> Media {
+        let video = description.video().unwrap();
+        Media::new(video, Transport::Interleaved, None, &[])
     }
 
     fn packet(payload_type: u8) -> Packet {
@@ -379,7 +381,7 @@ mod tests {
     #[test]
     fn the_first_packet_of_a_named_payload_type_decides_whatever_came_before() {
         for before in [None, Some(101)] {
-            let mut media = two();
+            let mut media = described(&Description::read(TWO_TYPES));
             for payload_type in before.into_iter().chain([96, 97, 96]) {
                 media.rtp(packet(payload_type));
             }
@@ -389,10 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn the_same_description_is_no_other_stream_though_its_payload_type_is_not_used() {
+        let description = Description::read(TWO_TYPES);
+        let mut media = described(&description);
+        media.unnamed = Some((101, media.began - FOREIGN_TIME));
+        media.rtp(packet(101));
+        assert_eq!(media.video.payload_type, 101);
+        assert_eq!(media.other(&description), None);
+        let other = Description::read(b"m=video 0 RTP/AVP 98\na=rtpmap:98 H264/90000\n");
+        assert!(media.other(&other).is_some());
+    }
+
+    #[test]
     fn the_advice_holds_where_parameter_sets_are_missing_too() {
-        let description = Description::read(b"m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\n");
-        let video = description.video().unwrap();
-        let mut media = Media::new(video, Transport::Interleaved, None, &[]);
+        let mut media = described(&Description::read(TWO_TYPES));
         media.early = 1;
         assert_eq!(media.fault(), None);
         media.began -= KEYFRAME_TIME + SETTLE;
