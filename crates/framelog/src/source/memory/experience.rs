@@ -26,8 +26,8 @@ pub struct Experience {
     /// Connections ended at the same age each time though these were used: OPTIONS is answered and keeps no session alive (EvoStream,
     /// Streamedian #73).
     pub useless: Vec<&'static str>,
-    /// The method that the last connection was kept alive by, and how old it became.
-    last: Option<(&'static str, Duration)>,
+    /// The method that the last connection was kept alive by, or that there was none, and how old it became.
+    last: Option<(Option<&'static str>, Duration)>,
     /// So many streams in a row have ended with the first report.
     ended_by_report: u32,
 }
@@ -70,36 +70,38 @@ impl Experience {
     /// The connection has ended.
     pub fn learn(&mut self, course: Course) {
         let is_young = course.age() < AGE_MAX;
-        // What is avoided in vain is tried again.
-        if !course.has_method && is_young {
-            self.fatal.clear();
-        }
         match course.report.and_then(|since| course.went_on(since)) {
             Some(false) => self.ended_by_report += 1,
             Some(true) => self.ended_by_report = 0,
             None if !self.bears_reports() && is_young => self.ended_by_report = 0,
             None => {}
         }
-        let last = self.last.take();
-        let Some((method, since)) = course.method else {
-            return;
-        };
-        let went_on = course.went_on(since);
-        match went_on {
-            _ if self.harmless.contains(&method) => {}
-            Some(true) => self.harmless.push(method),
-            Some(false) => self.fatal.push(method),
-            None => {}
-        }
-        self.useless.retain(|known| is_young || *known != method);
-        if is_young && went_on == Some(true) {
-            self.last = Some((method, course.age()));
-            let is_alike = |(before, age): (&str, Duration)| {
-                before == method && age.abs_diff(course.age()) <= course.age() / ALIKE
-            };
-            if last.is_some_and(is_alike) && !self.useless.contains(&method) {
-                self.useless.push(method);
+        let went_on = course.method.and_then(|(_, since)| course.went_on(since));
+        let method = course.method.map(|(method, _)| method);
+        if let Some(method) = method {
+            match went_on {
+                _ if self.harmless.contains(&method) => {}
+                Some(true) => self.harmless.push(method),
+                Some(false) => self.fatal.push(method),
+                None => {}
             }
+            self.useless.retain(|known| is_young || *known != method);
+        }
+        let last = self.last.take();
+        let has_lived = went_on == Some(true) || !course.has_method && course.age() > BLAME_TIME;
+        if !is_young || !has_lived {
+            return;
+        }
+        self.last = Some((method, course.age()));
+        let is_alike = |(before, age): (Option<&str>, Duration)| {
+            before == method && age.abs_diff(course.age()) <= course.age() / ALIKE
+        };
+        match method {
+            _ if !last.is_some_and(is_alike) => {}
+            // What is avoided in vain is tried again.
+            None => self.fatal.clear(),
+            Some(method) if !self.useless.contains(&method) => self.useless.push(method),
+            Some(_) => {}
         }
     }
 }
@@ -178,7 +180,11 @@ mod tests {
         experience.learn(course(Some("OPTIONS"), 20, 20));
         experience.learn(course(None, 0, 3600));
         assert_eq!(experience.fatal, ["OPTIONS"], "it did live without");
-        experience.learn(course(None, 0, 60));
+        for age_s in [60, 600, 60, 90, 0, 0, 60] {
+            experience.learn(course(None, 0, age_s));
+            assert_eq!(experience.fatal, ["OPTIONS"], "it may be another fault");
+        }
+        experience.learn(course(None, 0, 64));
         assert!(experience.fatal.is_empty());
     }
 }
