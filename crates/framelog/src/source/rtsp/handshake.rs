@@ -28,15 +28,6 @@ const CHANNELS: (u8, u8) = (0, 1);
 /// So many others are set up instead where the first is not found.
 const SPARE_MAX: usize = 3;
 
-/// What the answer to OPTIONS comes to.
-#[derive(Default)]
-struct Methods {
-    /// What the camera names.
-    public: Option<Vec<u8>>,
-    /// It wants a login first, and doesn't say which.
-    wants_login: bool,
-}
-
 /// What the answer to DESCRIBE comes to.
 struct Described {
     video: Target,
@@ -78,19 +69,15 @@ impl RtspSource {
             party,
             memory,
         };
-        let mut methods = options(talk).await?;
+        let public = options(talk).await?;
         let described = describe(talk, &mut self.session).await;
         let described = described.inspect_err(|fault| {
             if fault.is_silence() {
                 // It may be the refused question that ended it, or that there was none.
                 talk.memory.without_options =
-                    was_asked && methods.public.is_none() && !talk.memory.options_answered;
+                    was_asked && public.is_none() && !talk.memory.options_answered;
             }
         })?;
-        if methods.wants_login && talk.memory.challenge.is_some() {
-            methods = options(talk).await?;
-        }
-        let public = methods.public;
         // Who sends already, before anything is set up, is of a session that was not ended (row 88).
         let foreign: Vec<Packet> = talk.dialogue.take_early();
         let SetUp {
@@ -137,9 +124,9 @@ impl RtspSource {
 
 /// What methods the camera names. A camera that doesn't like the question may do the rest all the same; one that doesn't answer it at all is
 /// not asked the next time.
-async fn options(talk: &mut Talk<'_>) -> Result<Methods, Fault> {
+async fn options(talk: &mut Talk<'_>) -> Result<Option<Vec<u8>>, Fault> {
     if talk.memory.without_options {
-        return Ok(Methods::default());
+        return Ok(None);
     }
     let target = talk.party.request_url();
     let ask = Ask {
@@ -151,7 +138,6 @@ async fn options(talk: &mut Talk<'_>) -> Result<Methods, Fault> {
         talk.memory.without_options = fault.is_silence() && !talk.memory.options_answered;
     })?;
     let is_rtsp = !is_http(&response);
-    let wants_login = response.status == 401;
     match judge(talk.party, "OPTIONS", response) {
         Ok(response) => {
             talk.memory.options_answered = true;
@@ -159,15 +145,9 @@ async fn options(talk: &mut Talk<'_>) -> Result<Methods, Fault> {
                 .headers
                 .get("public")
                 .or(response.headers.get("allow"));
-            Ok(Methods {
-                public: public.map(<[u8]>::to_vec),
-                wants_login: false,
-            })
+            Ok(public.map(<[u8]>::to_vec))
         }
-        Err(Fault::Ended(_)) if is_rtsp => Ok(Methods {
-            public: None,
-            wants_login,
-        }),
+        Err(Fault::Ended(_)) if is_rtsp => Ok(None),
         Err(fault) => Err(fault),
     }
 }

@@ -1041,24 +1041,6 @@ async fn a_camera_that_refuses_options_for_want_of_a_login_is_asked_for_its_desc
 }
 
 #[tokio::test]
-async fn a_camera_that_names_its_methods_after_login_only_is_asked_again_then() {
-    let mut fake = Fake::start(|asked| {
-        let challenge = "WWW-Authenticate: Basic realm=\"x\"\r\n";
-        match (asked.method(), asked.field("authorization")) {
-            ("OPTIONS", None) => asked.refused("401 Unauthorized"),
-            (_, None) => asked.answer("401 Unauthorized", challenge, ""),
-            ("SETUP", _) => asked.answer("200 OK", "Session: 4711;timeout=1\r\n", ""),
-            _ => asked.usual(),
-        }
-    })
-    .await;
-    fake.camera.password = Some(Password::new("secret".to_owned()));
-    fake.run(4).await.1.unwrap_err();
-    let asked = fake.asked();
-    assert!(asked.iter().any(|asked| asked.method() == "GET_PARAMETER"));
-}
-
-#[tokio::test]
 async fn a_camera_that_gets_sha_256_wrong_has_md5_from_then_on() {
     let mut fake = Fake::start(|asked| {
         let nonce = format!("nonce=\"n{}\"", asked.connection);
