@@ -52,10 +52,6 @@ const REPORT_NEAR_US: u64 = 10_000_000;
 const DATES_FROM_US: i64 = 978_307_200_000_000;
 /// From 1900 (NTP) to 1970, seconds.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
-/// The fraction of an NTP time is below this by chance in one report of 4000. In so many in a row it is because the camera writes microseconds, or
-/// because it sends reports as its seconds begin: then they are not spread over both halves of a second.
-const MICROS: std::ops::Range<u64> = 1..1_000_000;
-const MICROS_PROOFS: u32 = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -78,34 +74,8 @@ pub(super) struct Timeline {
     /// The least delayed picture of each of the last windows.
     points: VecDeque<Point>,
     reports: Reports,
-    micros: Micros,
     early: Option<Early>,
     before: Option<Before>,
-}
-
-/// The reports in a row whose fractions are as if they were of microseconds.
-#[derive(Clone, Copy, Debug, Default)]
-struct Micros {
-    in_first_half: u32,
-    in_second_half: u32,
-}
-
-impl Micros {
-    fn observe(&mut self, ntp: u64) {
-        let fraction = ntp & 0xFFFF_FFFF;
-        if !MICROS.contains(&fraction) {
-            *self = Self::default();
-        } else if fraction < MICROS.end / 2 {
-            self.in_first_half = self.in_first_half.saturating_add(1);
-        } else {
-            self.in_second_half = self.in_second_half.saturating_add(1);
-        }
-    }
-
-    fn are_proved(self) -> bool {
-        let [first, second] = [self.in_first_half, self.in_second_half];
-        first > 0 && second > 0 && first.saturating_add(second) >= MICROS_PROOFS
-    }
 }
 
 /// How RTP time was understood before its arrivals fell behind.
@@ -179,7 +149,6 @@ impl Timeline {
             window: None,
             points: VecDeque::new(),
             reports: Reports::default(),
-            micros: Micros::default(),
             early: None,
             before: None,
         }
@@ -242,9 +211,8 @@ impl Timeline {
 
     /// Takes a sender report (RFC 3550 §6.4.1) that arrived at `received_us`. One that is not plausible is passed over.
     pub(super) fn report(&mut self, ntp: u64, rtp_time: u32, received_us: i64) {
-        self.micros.observe(ntp);
         let early = Early {
-            wall_us: wall_us(ntp, self.micros.are_proved()),
+            wall_us: wall_us(ntp),
             rtp_time,
             received_us,
         };
@@ -519,16 +487,14 @@ impl Timeline {
 }
 
 /// An NTP time (32.32 bits since 1900) in microseconds since the Unix epoch, if it is a date: from 2001 to 2036, when its seconds wrap. Some
-/// cameras count the seconds from 1970: what would be before that is such a date. `is_of_micros`: the fraction counts microseconds.
-fn wall_us(ntp: u64, is_of_micros: bool) -> Option<i64> {
+/// cameras count the seconds from 1970: what would be before that is such a date, and its fraction, if that is below a million, the
+/// microseconds of the same `timeval`.
+fn wall_us(ntp: u64) -> Option<i64> {
     let field = i64::try_from(ntp >> 32).ok()?;
-    let seconds = if field < NTP_TO_UNIX {
-        field
-    } else {
-        field - NTP_TO_UNIX
-    };
     let fraction = ntp & 0xFFFF_FFFF;
-    let micros = if is_of_micros {
+    let is_unix = field < NTP_TO_UNIX;
+    let seconds = if is_unix { field } else { field - NTP_TO_UNIX };
+    let micros = if is_unix && fraction < 1_000_000 {
         fraction
     } else {
         (fraction * 1_000_000 + (1 << 31)) >> 32
