@@ -120,6 +120,10 @@ impl CertificateCheck {
         let algorithms = &self.provider.signature_verification_algorithms;
         let doubt = match &self.rule {
             Rule::Verify(_) => return usual(message, certificate, signed, algorithms),
+            // An old camera that signs by what was not offered (SHA-1) is no impostor.
+            Rule::Pin(_) if !self.supported_verify_schemes().contains(&signed.scheme) => {
+                return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
+            }
             Rule::Pin(_) => doubt(message, certificate, signed, algorithms),
             // Who is in between may as well show a certificate of their own.
             Rule::Accept => None,
