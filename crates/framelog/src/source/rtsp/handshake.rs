@@ -222,7 +222,7 @@ async fn set_up(
     spare: Vec<Target>,
 ) -> Result<SetUp, Fault> {
     let is_encrypted = talk.party.url.scheme.is_secure();
-    // For this one connection, unless packets come: what refused the other way may have been a hiccup.
+    // For this one connection: what refused the other way may have been a hiccup. What comes over it tells how the next begins.
     let datagrams_first = std::mem::take(&mut talk.memory.datagrams_first);
     let ways: &[bool] = match talk.party.camera.transport {
         config::Transport::Any if is_encrypted => &[false],

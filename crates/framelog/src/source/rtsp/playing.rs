@@ -17,6 +17,7 @@ use super::keep_alive::KeepAlive;
 use super::media::Media;
 use super::udp::{self, Ports};
 use super::wire::WireEnd;
+use crate::config::Camera;
 use crate::source::login::Login;
 use crate::source::memory::experience::Course;
 use crate::source::memory::{Memory, Said};
@@ -209,7 +210,7 @@ impl Playing {
         if self.told.is_none() {
             talk.memory.said.clear();
         }
-        self.learn_of_datagrams(talk.memory);
+        self.learn_of_datagrams(talk.party.camera, talk.memory);
         talk.memory.keep_alives.learn(Course {
             began: self.began,
             last_packet: self.media.last_packet(),
@@ -226,10 +227,12 @@ impl Playing {
 
     /// How the next connection asks for packets. That datagrams came is no reason to ask for them again, only that nothing else does: what led to
     /// them may have been a hiccup.
-    fn learn_of_datagrams(&self, memory: &mut Memory) {
+    fn learn_of_datagrams(&self, camera: &Camera, memory: &mut Memory) {
         let as_datagrams = matches!(self.way, Way::Ports(_));
         if !as_datagrams {
-            memory.sends_datagrams = self.speaks_of_datagrams && !self.is_found;
+            // What ended at once had no time to bring anything.
+            let had_time = self.began.elapsed() >= DOUBT_TIME.min(camera.stall_timeout);
+            memory.sends_datagrams = self.speaks_of_datagrams && !self.is_found && had_time;
         }
         memory.datagrams_first = memory.sends_datagrams && self.is_found == as_datagrams;
         memory.setup_unanswered = as_datagrams && self.is_found;
