@@ -256,10 +256,10 @@ impl Shared {
     /// Begins the journal of a connection: its place there.
     fn begin(&self) -> usize {
         let mut journal = self.journal();
-        // The number of a frame that was not sent whole is not used again.
-        let unused = journal
-            .last()
-            .map_or(0, |last| last.first + last.sent.len() as u64 + 1);
+        // The number of a frame that was not sent whole is not used again. The last connection need not have the highest: somebody whose camera
+        // had this port before may have looked in meanwhile.
+        let behind = |earlier: &Connection| earlier.first + earlier.sent.len() as u64 + 1;
+        let unused = journal.iter().map(behind).max().unwrap_or(0);
         journal.push(Connection {
             begun_us: now_us(),
             ended_us: 0,
