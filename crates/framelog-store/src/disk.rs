@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Seek as _, SeekFrom, Write as _};
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -309,6 +311,22 @@ impl Disk {
             #[cfg(test)]
             self.faults.sync(None)?;
             Ok(rustix::fs::syncfs(&self.root)?)
+        })
+    }
+
+    /// Has the kernel forget what it remembers of these bytes, which are not dirty. Where it can't, it doesn't.
+    pub fn forget(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        #[cfg(test)]
+        self.faults.forgotten(range.end)?;
+        // A length of 0 would be all that follows.
+        let length = NonZeroU64::new(range.end.saturating_sub(range.start));
+        length.map_or(Ok(()), |length| {
+            Ok(rustix::fs::fadvise(
+                file,
+                range.start,
+                Some(length),
+                Advice::DontNeed,
+            )?)
         })
     }
 

@@ -36,6 +36,7 @@ use crate::gaps::Gaps;
 use crate::guard::{Gone, Guard};
 use crate::lost_index::{self, Mark};
 use crate::outage::Outage;
+use crate::page_cache::Syncs;
 use crate::pending::Pending;
 use crate::refusal;
 use crate::retention::Retention;
@@ -80,6 +81,7 @@ pub(crate) struct Index {
     dirty: Dirty,
     cameras: HashMap<i64, Arc<Camera>>,
     segment_ids: Arc<SegmentIds>,
+    syncs: Arc<Syncs>,
     /// Frames whose rows were committed since the last sync.
     ahead: Ahead,
     /// Frames whose sync failed.
@@ -123,6 +125,7 @@ impl Index {
             dirty: Dirty::default(),
             cameras: HashMap::new(),
             segment_ids: Arc::new(SegmentIds::new(session.known.next_segment_id)),
+            syncs: Arc::default(),
             ahead: Ahead::default(),
             suspects: Suspects::default(),
             losses: Losses::default(),
@@ -138,6 +141,11 @@ impl Index {
     /// The ids that segments get.
     pub fn segment_ids(&self) -> Arc<SegmentIds> {
         self.segment_ids.clone()
+    }
+
+    /// The syncs of the footage.
+    pub fn syncs(&self) -> Arc<Syncs> {
+        self.syncs.clone()
     }
 
     /// Counts the cycles: one every few seconds at least, for as long as nothing hangs.
@@ -412,10 +420,12 @@ impl Index {
 
     /// Makes the bytes durable of which the pending rows speak.
     fn sync_footage(&mut self) -> Result<(), Error> {
+        let sync = self.syncs.begin();
         let synced = std::mem::take(&mut self.dirty).sync(&self.disk);
         if synced.is_err() {
             self.suspect_all();
         } else {
+            self.syncs.done(sync);
             self.ahead.clear();
         }
         synced.map_err(Error::io(crate::layout::FOOTAGE, "synced"))

@@ -50,6 +50,7 @@ mod old_index;
 mod outage;
 mod overflow;
 mod owner;
+mod page_cache;
 mod pending;
 mod queue;
 mod rebuild;

@@ -20,6 +20,7 @@ use crate::fingerprint::Fingerprint;
 use crate::gaps::GapChange;
 use crate::held::Held;
 use crate::outage::Outage;
+use crate::page_cache::Syncs;
 use crate::queue::{Command, Entry};
 use crate::refusal;
 use crate::room::Room;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     /// Raised when a write fails: is the disk still there?
     pub doubt: Arc<Notify>,
     pub segment_ids: Arc<SegmentIds>,
+    /// How far the index has come in syncing what is written.
+    pub syncs: Arc<Syncs>,
 }
 
 /// What is being written of one camera.
@@ -207,6 +210,9 @@ impl Run<'_> {
             let appended = self.try_append(extent);
             drop(writing);
             let Err(error) = appended else {
+                if let Some(open) = &mut self.recording.open {
+                    open.forget_synced(&shared.disk, &shared.syncs);
+                }
                 self.recording.camera.stores();
                 self.failures.recovered();
                 return;

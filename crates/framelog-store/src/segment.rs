@@ -16,6 +16,7 @@ use crate::blocks;
 use crate::container::{Container, Position};
 use crate::disk::Disk;
 use crate::layout::SegmentName;
+use crate::page_cache::{Forgetting, Syncs};
 use crate::rows;
 
 /// The extended attribute that has the clock's offset of a `.jpg`: eight bytes, little-endian.
@@ -36,6 +37,7 @@ pub(crate) struct OpenSegment {
     is_linked: bool,
     /// When its links were counted last.
     looked: Instant,
+    forgetting: Forgetting,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
     /// So many bytes of the next frame are there already.
@@ -129,6 +131,7 @@ impl OpenSegment {
             parameters: first.parameters.clone(),
             is_linked: links(&file) > 0,
             looked: Instant::now(),
+            forgetting: Forgetting::default(),
             file: Arc::new(file),
             end: 0,
             begun: 0,
@@ -268,6 +271,13 @@ impl OpenSegment {
         self.row.started_us = self.row.started_us.min(frame.captured_us);
         self.row.ended_us = self.row.ended_us.max(frame.captured_us);
         self.row.received_us = frame.received_us;
+    }
+
+    /// Has the page cache forget what has been synced, or a part of it.
+    pub fn forget_synced(&mut self, disk: &Disk, syncs: &Syncs) {
+        if let Some(range) = self.forgetting.next(self.end, syncs) {
+            let _ = disk.forget(&self.file, range); // a file system that can't need not
+        }
     }
 
     /// Nothing follows the last whole frame; a file without any is removed.

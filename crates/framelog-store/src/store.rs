@@ -167,6 +167,7 @@ impl Store {
             room,
             doubt: doubt.clone(),
             segment_ids: index.segment_ids(),
+            syncs: index.syncs(),
         })
         .map_err(Error::io(&storage, "served by writer threads"))?;
         let (stop_index, stopped) = oneshot::channel();

@@ -227,6 +227,7 @@ mod tests {
             room: Arc::default(),
             doubt: Arc::default(),
             segment_ids: Arc::new(SegmentIds::new(1)),
+            syncs: Arc::default(),
         })
     }
 

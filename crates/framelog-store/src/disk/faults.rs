@@ -38,6 +38,8 @@ pub(crate) struct Faults {
     pub failed_syncs: Arc<AtomicU64>,
     /// Calls made so far; the first is number 1.
     pub calls: Arc<AtomicU64>,
+    /// How far the kernel was told to forget a file, of the file where that was the most, bytes.
+    pub forgotten: Arc<AtomicU64>,
     plan: Arc<Mutex<Option<Plan>>>,
 }
 
@@ -59,6 +61,7 @@ impl Default for Faults {
             sync_loses_from: Arc::new(AtomicU64::new(u64::MAX)),
             failed_syncs: Arc::default(),
             calls: Arc::default(),
+            forgotten: Arc::default(),
             plan: Arc::default(),
         }
     }
@@ -96,6 +99,13 @@ impl Faults {
             Some(Fault::Fails(errno)) => Err(errno.into()),
             _ => Ok(()),
         }
+    }
+
+    /// The kernel is told to forget a file up to there.
+    pub fn forgotten(&self, end: u64) -> io::Result<()> {
+        self.call()?;
+        self.forgotten.fetch_max(end, SeqCst);
+        Ok(())
     }
 
     /// A call that would write `wanted` bytes: `Some(less)` if it can only write so many.

@@ -15,6 +15,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::*;
 use crate::ask_for_reindex;
+use crate::blocks::BLOCK;
 use crate::camera::Counters;
 use crate::container::Container;
 use crate::query::{FrameRow, GapRow, Reader, SegmentRow};
@@ -876,6 +877,33 @@ async fn queue_that_is_still_full_after_a_reconnect_is_a_gap_again() {
             (T + 20, Some(T + 30), "disk_slow"),
         ]
     );
+}
+
+#[tokio::test]
+async fn whole_blocks_leave_the_page_cache_once_they_are_synced() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = Disk::open(dir.path()).unwrap();
+    let (forgotten, sync_fails) = (
+        disk.faults.forgotten.clone(),
+        disk.faults.sync_fails.clone(),
+    );
+    let store = Store::open_on(disk, options(dir.path()), Limits::default())
+        .await
+        .unwrap();
+    let log = store.camera("a").unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    log.append(picture(T, 3 * BLOCK as usize / 2), false)
+        .unwrap();
+    // Rows are there as soon as their frames are on the disk.
+    wait_for(async || frames(&reader, "a").len() == 1).await;
+    assert_eq!(forgotten.load(SeqCst), 0);
+    sync_fails.store(true, SeqCst);
+    log.append(picture(T + 1, 3 * BLOCK as usize), false)
+        .unwrap();
+    wait_for(async || forgotten.load(SeqCst) > 0).await;
+    assert_eq!(forgotten.load(SeqCst), BLOCK);
+    sync_fails.store(false, SeqCst);
+    store.close().await.unwrap();
 }
 
 #[tokio::test]

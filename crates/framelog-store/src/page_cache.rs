@@ -1,0 +1,175 @@
+//! Footage leaves the page cache once it is on the disk. Otherwise it fills all memory within hours, pushes out what the index and other programs
+//! need, and from then on each page that is written costs finding an old one that may go. What a segment has had since its last sync stays
+//! until the kernel needs the room, as do pictures in files of their own. Not for when it is synced: that is `index`.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::blocks::BLOCK;
+
+/// At most so much is forgotten at once, bytes: the writer does it between two writes. No folio is larger.
+const STEP: u64 = 32 * BLOCK;
+
+/// The syncs of the footage, numbered from 1.
+#[derive(Debug, Default)]
+pub(crate) struct Syncs {
+    begun: AtomicU64,
+    /// The last one that succeeded.
+    done: AtomicU64,
+}
+
+impl Syncs {
+    /// A sync begins: its number. Of what is written from now on it says nothing.
+    pub fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Relaxed) + 1
+    }
+
+    /// The sync has succeeded.
+    pub fn done(&self, sync: u64) {
+        self.done.store(sync, Relaxed);
+    }
+}
+
+/// What the page cache may forget of a file that is only appended to.
+#[derive(Debug, Default)]
+pub(crate) struct Forgetting {
+    /// Up to there it has been written, and will be on the disk once `sync` is done.
+    written: u64,
+    sync: u64,
+    /// Up to there it most likely is on the disk: what is not, the kernel does not forget.
+    synced: u64,
+    /// Up to there it was forgotten.
+    forgotten: u64,
+}
+
+impl Forgetting {
+    /// What to forget, now that the file has been written up to `end`: a part of what was synced, the rest behind the next writes.
+    pub fn next(&mut self, end: u64, syncs: &Syncs) -> Option<Range<u64>> {
+        if syncs.done.load(Relaxed) >= self.sync {
+            self.synced = self.written;
+            // What is appended next goes on in the block after that, which would have to be read again.
+            self.written = end / BLOCK * BLOCK;
+            self.sync = syncs.begun.load(Relaxed) + 1;
+        }
+        if self.synced == self.forgotten {
+            return None;
+        }
+        // A folio that reached beyond the last place is still there as a whole.
+        let from = self.forgotten.saturating_sub(STEP);
+        self.forgotten = self.synced.min(self.forgotten + STEP);
+        Some(from..self.forgotten)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::{IoSliceMut, Write};
+
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+    use super::*;
+    use crate::disk::Disk;
+
+    const MB: u64 = 1 << 20;
+
+    #[test]
+    fn what_was_written_after_a_sync_began_waits_for_the_next() {
+        let (mut forgetting, syncs) = (Forgetting::default(), Syncs::default());
+        assert_eq!(forgetting.next(MB, &syncs), None);
+        let sync = syncs.begin();
+        assert_eq!(forgetting.next(2 * MB, &syncs), None);
+        syncs.done(sync);
+        assert_eq!(forgetting.next(3 * MB, &syncs), Some(0..MB));
+        let sync = syncs.begin();
+        assert_eq!(forgetting.next(4 * MB, &syncs), None);
+        syncs.done(sync);
+        assert_eq!(forgetting.next(5 * MB, &syncs), Some(0..3 * MB));
+    }
+
+    #[test]
+    fn a_sync_that_was_running_when_it_was_written_does_not_count() {
+        let (mut forgetting, syncs) = (Forgetting::default(), Syncs::default());
+        let running = syncs.begin();
+        assert_eq!(forgetting.next(MB, &syncs), None);
+        syncs.done(running);
+        assert_eq!(forgetting.next(MB, &syncs), None);
+        let failed = syncs.begin();
+        assert_eq!(forgetting.next(MB, &syncs), None);
+        syncs.done(failed + 1);
+        assert_eq!(forgetting.next(MB, &syncs), Some(0..MB));
+    }
+
+    #[test]
+    fn the_block_that_is_written_to_stays() {
+        let (mut forgetting, syncs) = (Forgetting::default(), Syncs::default());
+        let forgotten = [1, 2, 3].map(|n| {
+            let forgotten = forgetting.next(n * BLOCK + BLOCK - 1, &syncs);
+            syncs.done(syncs.begin());
+            forgotten
+        });
+        assert_eq!(forgotten, [None, Some(0..BLOCK), Some(0..2 * BLOCK)]);
+        // Nothing came.
+        syncs.done(syncs.begin());
+        assert_eq!(
+            [1, 2].map(|_| forgetting.next(4 * BLOCK - 1, &syncs)),
+            [Some(0..3 * BLOCK), None]
+        );
+    }
+
+    #[test]
+    fn much_goes_in_steps_that_overlap() {
+        let (mut forgetting, syncs) = (Forgetting::default(), Syncs::default());
+        forgetting.next(5 * STEP / 2, &syncs);
+        syncs.done(syncs.begin());
+        let steps = [1, 2, 3, 4].map(|_| forgetting.next(5 * STEP / 2, &syncs));
+        assert_eq!(
+            steps,
+            [
+                Some(0..STEP),
+                Some(0..2 * STEP),
+                Some(STEP..5 * STEP / 2),
+                None
+            ]
+        );
+    }
+
+    /// Where the file is on a disk and the kernel tells what it has of it; elsewhere (overlayfs, tmpfs) there is nothing to see.
+    #[test]
+    fn the_kernel_forgets_what_it_is_told_to_and_no_more() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        let path = dir.path().join("footage");
+        let mut file = File::create_new(&path).unwrap();
+        for _ in 0..2 {
+            file.write_all(&vec![7; MB as usize]).unwrap();
+        }
+        file.sync_data().unwrap();
+        let reader = File::open(&path).unwrap();
+        let is_cached = |offset| {
+            let mut byte = [0];
+            let slices = &mut [IoSliceMut::new(&mut byte)];
+            match preadv2(&reader, slices, offset, ReadWriteFlags::NOWAIT) {
+                Ok(1) => Some(true),
+                Err(Errno::AGAIN) => Some(false),
+                Err(Errno::OPNOTSUPP) => None,
+                other => panic!("{other:?}"),
+            }
+        };
+        const TMPFS: u32 = 0x0102_1994;
+        let is_tmpfs = rustix::fs::fstatfs(&file).unwrap().f_type as u32 == TMPFS;
+        if is_tmpfs || is_cached(0).is_none() {
+            eprintln!("skipped: no disk below /var/tmp, or one that can't be asked");
+            return;
+        }
+        disk.forget(&file, 0..MB).unwrap();
+        assert_eq!(is_cached(MB), Some(true));
+        // From the last block on, because the kernel reads on behind what is asked for, and it may be quick.
+        let blocks = (0..MB / BLOCK).rev();
+        assert!(
+            blocks
+                .map(|n| is_cached(n * BLOCK))
+                .any(|cached| cached == Some(false))
+        );
+    }
+}
