@@ -1,14 +1,17 @@
 //! Footage leaves the page cache once it is on the disk. Otherwise it fills all memory within hours, pushes out what the index and other programs
-//! need, and from then on each page that is written costs finding an old one that may go. What a segment has had since its last sync stays
-//! until the kernel needs the room, as do pictures in files of their own. Not for when it is synced: that is `index`.
+//! need, and from then on each page that is written costs finding an old one that may go. What a segment got after its last sync stays until the
+//! kernel needs the room (2 % of a minute), as do pictures in files of their own. Not for when it is synced: that is `index`.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::blocks::BLOCK;
 
-/// At most so much is forgotten at once, bytes: the writer does it between two writes. No folio is larger.
-const STEP: u64 = 32 * BLOCK;
+/// So much may be forgotten at once, however little was written, bytes.
+const STEP: u64 = 4 * BLOCK;
+/// What reaches so far back from where forgetting ended is looked at again, bytes: a folio of which a part was to stay is still there as a
+/// whole. Larger ones stay until the kernel needs the room.
+const FOLIO_MAX: u64 = 32 * BLOCK;
 
 /// The syncs of the footage, numbered from 1.
 #[derive(Debug, Default)]
@@ -33,6 +36,8 @@ impl Syncs {
 /// What the page cache may forget of a file that is only appended to.
 #[derive(Debug, Default)]
 pub(crate) struct Forgetting {
+    /// Where the file ended when this was last asked.
+    end: u64,
     /// Up to there it has been written, and will be on the disk once `sync` is done.
     written: u64,
     sync: u64,
@@ -43,8 +48,11 @@ pub(crate) struct Forgetting {
 }
 
 impl Forgetting {
-    /// What to forget, now that the file has been written up to `end`: a part of what was synced, the rest behind the next writes.
+    /// What to forget, now that the file has been written up to `end`. It is done between two writes, so it is no more at once than twice what
+    /// came, and the rest behind the next.
     pub fn next(&mut self, end: u64, syncs: &Syncs) -> Option<Range<u64>> {
+        let step = STEP.max(2 * end.saturating_sub(self.end));
+        self.end = end;
         if syncs.done.load(Relaxed) >= self.sync {
             self.synced = self.written;
             // What is appended next goes on in the block after that, which would have to be read again.
@@ -54,9 +62,8 @@ impl Forgetting {
         if self.synced == self.forgotten {
             return None;
         }
-        // A folio that reached beyond the last place is still there as a whole.
-        let from = self.forgotten.saturating_sub(STEP);
-        self.forgotten = self.synced.min(self.forgotten + STEP);
+        let from = self.forgotten.saturating_sub(FOLIO_MAX);
+        self.forgotten = self.synced.min(self.forgotten + step);
         Some(from..self.forgotten)
     }
 }
@@ -91,13 +98,13 @@ mod tests {
     fn a_sync_that_was_running_when_it_was_written_does_not_count() {
         let (mut forgetting, syncs) = (Forgetting::default(), Syncs::default());
         let running = syncs.begin();
-        assert_eq!(forgetting.next(MB, &syncs), None);
+        assert_eq!(forgetting.next(BLOCK, &syncs), None);
         syncs.done(running);
-        assert_eq!(forgetting.next(MB, &syncs), None);
+        assert_eq!(forgetting.next(BLOCK, &syncs), None);
         let failed = syncs.begin();
-        assert_eq!(forgetting.next(MB, &syncs), None);
+        assert_eq!(forgetting.next(BLOCK, &syncs), None);
         syncs.done(failed + 1);
-        assert_eq!(forgetting.next(MB, &syncs), Some(0..MB));
+        assert_eq!(forgetting.next(BLOCK, &syncs), Some(0..BLOCK));
     }
 
     #[test]
@@ -118,20 +125,26 @@ mod tests {
     }
 
     #[test]
-    fn much_goes_in_steps_that_overlap() {
+    fn what_has_piled_up_goes_in_steps_that_overlap() {
         let (mut forgetting, syncs) = (Forgetting::default(), Syncs::default());
-        forgetting.next(5 * STEP / 2, &syncs);
+        forgetting.next(20 * MB, &syncs);
         syncs.done(syncs.begin());
-        let steps = [1, 2, 3, 4].map(|_| forgetting.next(5 * STEP / 2, &syncs));
+        let (nothing, much) = (0, 5 * MB);
+        let mut end = 20 * MB;
+        let steps = [nothing, much, nothing, much].map(|came| {
+            end += came;
+            forgetting.next(end, &syncs)
+        });
         assert_eq!(
             steps,
             [
                 Some(0..STEP),
-                Some(0..2 * STEP),
-                Some(STEP..5 * STEP / 2),
-                None
+                Some(0..STEP + 10 * MB),
+                Some(STEP + 8 * MB..2 * STEP + 10 * MB),
+                Some(2 * STEP + 8 * MB..20 * MB),
             ]
         );
+        assert_eq!(forgetting.next(end, &syncs), None);
     }
 
     /// Where the file is on a disk and the kernel tells what it has of it; elsewhere (overlayfs, tmpfs) there is nothing to see.

@@ -94,7 +94,7 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
     })
 }
 
-/// Fills as much of the page cache as the footage will, and frees it again. A virtual machine gets memory from its host when it first touches
+/// Fills as much of the page cache as the footage might, and frees it again. A virtual machine gets memory from its host when it first touches
 /// it, at a price that whoever is measured first would pay, and who comes next would not.
 fn touch_memory(dir: &Path, bytes: u64) -> io::Result<()> {
     let path = dir.join("memory");
