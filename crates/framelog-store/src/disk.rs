@@ -341,7 +341,7 @@ impl Disk {
     /// Reads from what is on the disk itself: what the kernel remembers of the file and has written is forgotten first.
     pub fn open_forgotten(&self, path: &Path) -> io::Result<File> {
         let file = self.open_file(path)?;
-        rustix::fs::fadvise(&file, 0, None, Advice::DontNeed)?;
+        self.forget(&file, 0..i64::MAX.cast_unsigned())?;
         Ok(file)
     }
 
