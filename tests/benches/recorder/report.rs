@@ -66,7 +66,7 @@ pub fn print(outcomes: &[Outcome]) {
         println!();
     }
     println!(
-        "| Recorder | cameras | CPU s per GB kept | user | sys | CPU ms per 1,000 frames | cores busy | peak RSS, MB | sent | stored | lost | not sent | written, MB |"
+        "| Recorder | cameras | CPU s per GB kept | user | sys | CPU ms per 1,000 frames | cores busy once all have sent | peak RSS, MB | sent | stored | lost | not sent | written, MB |"
     );
     println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for outcome in outcomes {

@@ -23,7 +23,7 @@ pub struct Outcome {
     pub cameras: usize,
     /// What it used from its start to its end.
     pub usage: Usage,
-    /// CPU seconds a second, while all cameras were connected and sent.
+    /// CPU seconds a second, once all cameras are connected and each has sent a frame.
     pub cores: f64,
     /// What the cameras sent.
     pub sent: Sent,
@@ -69,6 +69,10 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
     let mut cameras = Cameras::start(load)?;
     let mut recorders = contender.start(cameras.port, load, dir.path())?;
     cameras.await_line("running")?;
+    if load.interval().is_some() {
+        // By then each has sent a frame, for whose camera files were made.
+        sleep(Duration::from_secs(load.seconds) / 3);
+    }
     let (began, cpu_before_s) = (Instant::now(), cpu_s(&recorders)?);
     let sent = cameras.await_line("sent ")?;
     let cores = (cpu_s(&recorders)? - cpu_before_s) / began.elapsed().as_secs_f64();
