@@ -30,8 +30,10 @@ pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
-/// Of a camera no more is to wait in the kernel, bytes, nor more than three quarters of what it may send ahead: then it would have to wait.
+/// Of a camera no more is to wait in the kernel, bytes, which has room for several times as much...
 const WAITING_MAX: u64 = 1 << 20;
+/// ... or for 65,535 bytes in all, where the window isn't scaled: then the camera would have to wait.
+const WAITING_MAX_UNSCALED: u64 = 48 << 10;
 /// What is there when a pause is over came in it. What the thread then had to wait for has just come, if that took so long.
 const AT_ONCE: Duration = Duration::from_millis(40);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
@@ -161,10 +163,13 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Nothing has come yet. The camera may send `window_max` bytes ahead of who reads.
-    pub fn new(window_max: u64) -> Self {
+    /// Nothing has come yet. `scales_window`: the camera may send more than 64 KiB ahead of who reads.
+    pub fn new(scales_window: bool) -> Self {
         Self {
-            waiting_max: WAITING_MAX.min(window_max / 4 * 3),
+            waiting_max: match scales_window {
+                true => WAITING_MAX,
+                false => WAITING_MAX_UNSCALED,
+            },
             round: 0,
             before: 0,
             received: 0,
@@ -303,7 +308,6 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
-    const WINDOW: u64 = 3 << 20;
 
     /// The pauses of 40 rounds that were each so busy, and in each of which a camera gave what had come since the last.
     fn pauses(
@@ -328,7 +332,7 @@ mod tests {
 
     /// The last of them.
     fn last(state: &mut State, busy: Duration) -> Duration {
-        pauses(state, busy, Intake::new(WINDOW), |_, _| 0)
+        pauses(state, busy, Intake::new(true), |_, _| 0)
             .pop()
             .unwrap()
     }
@@ -360,13 +364,13 @@ mod tests {
 
     #[test]
     fn rounds_are_shorter_where_a_camera_would_have_to_wait_and_not_for_large_pictures() {
-        let after = |window_max, came: &dyn Fn(Duration, Duration) -> u64| {
-            let intake = Intake::new(window_max);
+        let after = |scales_window, came: &dyn Fn(Duration, Duration) -> u64| {
+            let intake = Intake::new(scales_window);
             pauses(&mut State::default(), Duration::ZERO, intake, came).split_off(20)
         };
         // Pictures of 20 KB, of which no more than fit into the window come in a round.
         let small = pictures(30.0);
-        let unscaled = after(65_535, &|from, to| (20_000 * small(from, to)).min(65_535));
+        let unscaled = after(false, &|from, to| (20_000 * small(from, to)).min(65_535));
         let window = 109 * MS; // in which 65 KB come
         assert!(
             (unscaled.iter()).all(|pause| (40 * MS..=window).contains(pause)),
@@ -374,9 +378,9 @@ mod tests {
         );
         // Those of 300 KB come at once or not at all.
         let large = pictures(10.0);
-        let large = after(WINDOW, &|from, to| 300_000 * large(from, to));
+        let large = after(true, &|from, to| 300_000 * large(from, to));
         assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
-        let flood = after(WINDOW, &|_, _| 8 << 20);
+        let flood = after(true, &|_, _| 8 << 20);
         assert_eq!(flood.last(), Some(&PAUSE_MIN));
     }
 

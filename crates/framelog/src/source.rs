@@ -167,11 +167,11 @@ impl Source {
         }
     }
 
-    /// How many bytes the camera may send ahead of who reads; 0 over RTSP, where nobody needs it.
-    pub fn window_max(&self) -> u64 {
+    /// Whether the camera may send more than 64 KiB ahead of who reads; false over RTSP, where nobody needs it.
+    pub fn scales_window(&self) -> bool {
         match self {
-            Self::Http(http) => http.window_max(),
-            Self::Rtsp(_) => 0,
+            Self::Http(http) => http.scales_window(),
+            Self::Rtsp(_) => false,
         }
     }
 

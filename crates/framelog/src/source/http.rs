@@ -55,7 +55,7 @@ pub struct HttpSource {
     is_polled: bool,
     /// The log has what the camera says in words.
     text_logged: bool,
-    window_max: u64,
+    scales_window: bool,
     /// When the last request began.
     asked_at: Instant,
     /// When the source ends unless a picture comes before.
@@ -93,7 +93,7 @@ impl HttpSource {
         let attempt = Attempt::new(camera, &quoter, memory, camera.url.clone(), None);
         let Reached { answer, url, next } = attempt.run().await?;
         let head = HeadFacts::new(&answer, &url, &quoter, memory);
-        let window_max = answer.stream.window_max();
+        let scales_window = answer.stream.scales_window();
         Ok(Self {
             state: State::Reading(Box::new(Reading::new(answer))),
             is_polled: false,
@@ -104,7 +104,7 @@ impl HttpSource {
             url,
             next_url: next,
             head,
-            window_max,
+            scales_window,
             asked_at,
         })
     }
@@ -132,9 +132,9 @@ impl HttpSource {
         }
     }
 
-    /// How many bytes the camera may send ahead of who reads.
-    pub fn window_max(&self) -> u64 {
-        self.window_max
+    /// Whether the camera may send more than 64 KiB ahead of who reads.
+    pub fn scales_window(&self) -> bool {
+        self.scales_window
     }
 
     /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.
