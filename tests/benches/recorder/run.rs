@@ -11,6 +11,8 @@ use crate::contender::Contender;
 use crate::load::Load;
 use crate::process::{Process, Usage};
 
+/// What a recorder gets to make files for the first frames, before busy cores count.
+const SETTLE: Duration = Duration::from_secs(1);
 /// What a recorder gets to take in what the cameras have sent, before it is asked to end.
 const DRAIN: Duration = Duration::from_millis(1500);
 
@@ -69,9 +71,9 @@ pub fn measure(contender: Contender, load: Load, parent: &Path) -> io::Result<Ou
     let mut cameras = Cameras::start(load)?;
     let mut recorders = contender.start(cameras.port, load, dir.path())?;
     cameras.await_line("running")?;
-    if load.interval().is_some() {
-        // By then each has sent a frame, for whose camera files were made.
-        sleep(Duration::from_secs(load.seconds) / 3);
+    if let Some(interval) = load.interval() {
+        // By then each has sent a frame, and files have been made for it.
+        sleep(interval + SETTLE);
     }
     let (began, cpu_before_s) = (Instant::now(), cpu_s(&recorders)?);
     let sent = cameras.await_line("sent ")?;

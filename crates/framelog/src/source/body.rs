@@ -18,10 +18,10 @@ use crate::source::buffers::{self, Amount};
 use crate::source::dial::Stream;
 use crate::source::exchange::Answer;
 
-/// The most that is read at a time, so that one camera can't keep others waiting.
+/// When so much has been read, others come first, so that one camera can't keep them waiting. The last read may bring as much again.
 const ROUND_BYTES_MAX: usize = 256 << 10;
 
-/// When so much has come in a round, there is likely more.
+/// When so much has come in a round and the connection is not known to be empty, there is likely more.
 const BULK_FROM_BYTES: usize = 64 << 10;
 
 /// A body shows within so many bytes whether it is chunked.
@@ -96,7 +96,7 @@ impl Body {
         }
     }
 
-    /// Waits for payload and appends it to `out`: all that is there already, up to 256 KiB. Nothing is lost when the future is dropped.
+    /// Waits for payload and appends it to `out`: all that is there already, up to half a megabyte. Nothing is lost when the future is dropped.
     ///
     /// # Errors
     ///
@@ -175,7 +175,7 @@ impl Body {
         }
         let mut amount = match std::mem::take(&mut self.sated) {
             true => Amount::Bulk,
-            false => Amount::Some,
+            false => Amount::Little,
         };
         let mut got = 0;
         while got < ROUND_BYTES_MAX && self.end.is_none() {

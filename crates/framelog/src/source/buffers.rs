@@ -14,23 +14,23 @@ use bytes::{Bytes, BytesMut};
 /// So many parts has a buffer. Less room than one is not worth a read, and what is less is copied out: a picture that trickles in must not hold
 /// many buffers for the little it has in each. So what waits holds at most eight times its bytes of memory.
 const PARTS: usize = 8;
-/// So much is remembered, bytes: what some 150 MB/s have on their way to the disk. Other buffers are freed when they have been written.
+/// So much is remembered of each size, bytes: what some 150 MB/s have on their way to the disk. Other buffers are freed when they have been written.
 const REMEMBERED_BYTES_MAX: usize = 32 << 20;
 /// So many of those that were used up are looked at each time: one may be held for long.
 const LOOKS: usize = 4;
 
 thread_local! {
-    static SHARED: RefCell<Buffers> = RefCell::new(Buffers::new(128 << 10));
-    static BULK: RefCell<Buffers> = RefCell::new(Buffers::new(256 << 10));
+    static SMALL: RefCell<Buffers> = RefCell::new(Buffers::new(128 << 10));
+    static LARGE: RefCell<Buffers> = RefCell::new(Buffers::new(256 << 10));
 }
 
 /// How much there is to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Amount {
     /// A few frames, as far as is known.
-    Some,
-    /// More than is read at a time: the larger each read, the better. After each the kernel tells the sender so, which costs as much as copying
-    /// 64 KiB.
+    Little,
+    /// As much as can be read: the larger each read, the better. After each the kernel tells the sender that there is room again, which costs as
+    /// much as copying 64 KiB.
     Bulk,
 }
 
@@ -54,8 +54,8 @@ pub fn read<E>(
     read: impl FnOnce(&mut BytesMut) -> Poll<Result<usize, E>>,
 ) -> Poll<Result<Bytes, E>> {
     let buffers = match amount {
-        Amount::Some => &SHARED,
-        Amount::Bulk => &BULK,
+        Amount::Little => &SMALL,
+        Amount::Bulk => &LARGE,
     };
     buffers.with_borrow_mut(|buffers| buffers.read(read))
 }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn bulk_is_read_in_one_go() {
+    fn bulk_has_more_room() {
         let room = |amount| {
             let mut room = 0;
             let read = read(amount, |buffer| {
@@ -201,6 +201,6 @@ mod tests {
             assert!(read.is_pending());
             room
         };
-        assert!(room(Amount::Some) < room(Amount::Bulk));
+        assert!(room(Amount::Little) < room(Amount::Bulk));
     }
 }
