@@ -832,12 +832,17 @@ async fn disk_that_is_still_full_after_a_reconnect_is_a_gap_again() {
     let log = store.camera("a").unwrap();
     room.store(0, SeqCst);
     log.append(frame(T, "lost"), true).unwrap();
-    wait_for(async || log.counters().dropped_disk_full == 1).await;
+    // Not the counters: the writer counts before it reports the gap.
+    let is_full_since = async |started_us| {
+        let gaps = gaps(dir.path(), "a").await;
+        spans(&gaps).contains(&(started_us, None, "disk_full"))
+    };
+    wait_for(async || is_full_since(T).await).await;
     log.end_segment();
     log.open_gap(T + 10, GapReason::Disconnected, "");
     log.append(frame(T + 20, "lost too"), true).unwrap();
     log.close_gap(T + 20);
-    wait_for(async || log.counters().dropped_disk_full == 2).await;
+    wait_for(async || is_full_since(T + 20).await).await;
     room.store(usize::MAX, SeqCst);
     log.append(frame(T + 30, "good"), true).unwrap();
     store.close().await.unwrap();
