@@ -40,7 +40,8 @@ const RUN: Duration = Duration::from_secs(34);
 /// then be called stalled for (60 s).
 const GRACE: Duration = Duration::from_secs(50);
 
-/// Writes of one byte are dear: those cameras begin in so many waves, so far apart.
+/// Many small writes are dear: those cameras begin in so many waves, so far apart. All at once they would keep each other from the processor for longer
+/// than a recorder waits within a picture's padding.
 const WAVES: u64 = 8;
 const WAVE: Duration = Duration::from_millis(800);
 
@@ -156,10 +157,11 @@ fn run(group: Group, mode: Mode) -> Run {
         .into_iter()
         .zip(1..)
         .map(|((name, plan), seed)| {
-            let delay = if mode == Mode::Bytes {
-                WAVE * u32::try_from(seed % WAVES).expect("few waves")
-            } else {
-                Duration::ZERO
+            let delay = match mode {
+                Mode::Plain => Duration::ZERO,
+                Mode::Bytes | Mode::Random => {
+                    WAVE * u32::try_from(seed % WAVES).expect("few waves")
+                }
             };
             let listen = Listen {
                 mode,
