@@ -14,12 +14,15 @@ use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
-use crate::source::buffers;
+use crate::source::buffers::{self, Amount};
 use crate::source::dial::Stream;
 use crate::source::exchange::Answer;
 
-/// The most that is read at a time, so that one camera can't keep others waiting.
+/// When so much has been read, others come first, so that one camera can't keep them waiting. The last read may bring as much again.
 const ROUND_BYTES_MAX: usize = 256 << 10;
+
+/// When so much has come in a round and the connection is not known to be empty, there is likely more.
+const BULK_FROM_BYTES: usize = 64 << 10;
 
 /// A body shows within so many bytes whether it is chunked.
 const BEGINNING_BYTES: usize = 64;
@@ -93,7 +96,7 @@ impl Body {
         }
     }
 
-    /// Waits for payload and appends it to `out`: all that is there already, up to 256 KiB. Nothing is lost when the future is dropped.
+    /// Waits for payload and appends it to `out`: all that is there already, up to half a megabyte. Nothing is lost when the future is dropped.
     ///
     /// # Errors
     ///
@@ -105,7 +108,7 @@ impl Body {
                 if let Some(end) = self.end.take() {
                     return Err(end);
                 }
-                if std::mem::take(&mut self.sated) {
+                if self.sated {
                     // Also lets the runtime look at all sockets and timers, which it hardly does while tasks go on and on.
                     yield_now().await;
                 }
@@ -170,13 +173,20 @@ impl Body {
             }
             self.drained = false;
         }
+        let mut amount = match std::mem::take(&mut self.sated) {
+            true => Amount::Bulk,
+            false => Amount::Little,
+        };
         let mut got = 0;
         while got < ROUND_BYTES_MAX && self.end.is_none() {
-            match buffers::read(|buffer| pin!(self.stream.read_buf(buffer)).poll(cx)) {
+            match buffers::read(amount, |buffer| pin!(self.stream.read_buf(buffer)).poll(cx)) {
                 Poll::Ready(Ok(piece)) if piece.is_empty() => self.end = Some(BodyEnd::Closed),
                 Poll::Ready(Ok(piece)) => {
                     got += piece.len();
                     self.pieces.push(piece);
+                    if got >= BULK_FROM_BYTES {
+                        amount = Amount::Bulk;
+                    }
                 }
                 Poll::Ready(Err(error)) => self.end = Some(closed_or_broken(error)),
                 Poll::Pending => {

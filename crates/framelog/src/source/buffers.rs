@@ -2,7 +2,7 @@
 //! more than the copying. Not for what is in them.
 //!
 //! Each reader thread has its own, so no lock is needed. All its cameras read into the same one until it is full: a buffer for each would mostly
-//! be empty.
+//! be empty. Whoever sends more than that reads into larger ones.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -11,29 +11,34 @@ use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 
-/// Several frames share one.
-const BUFFER_BYTES: usize = 128 << 10;
-/// Less room than this is not worth a read.
-const ROOM_BYTES_MIN: usize = SHARED_BYTES_MIN;
-/// Fewer bytes are copied out: a picture that trickles in must not hold many buffers for the little it has in each. So what waits holds at
-/// most eight times its bytes of memory.
-const SHARED_BYTES_MIN: usize = BUFFER_BYTES / 8;
-/// So many are remembered, 32 MiB: what some 150 MB/s have on their way to the disk. Others are freed when they have been written.
-const REMEMBERED_MAX: usize = 256;
+/// So many parts has a buffer. Less room than one is not worth a read, and what is less is copied out: a picture that trickles in must not hold
+/// many buffers for the little it has in each. So what waits holds at most eight times its bytes of memory.
+const PARTS: usize = 8;
+/// So much is remembered of each size, bytes: what some 150 MB/s have on their way to the disk. Other buffers are freed when they have been written.
+const REMEMBERED_BYTES_MAX: usize = 32 << 20;
 /// So many of those that were used up are looked at each time: one may be held for long.
 const LOOKS: usize = 4;
 
 thread_local! {
-    static BUFFERS: RefCell<Buffers> = RefCell::new(Buffers {
-        current: BytesMut::with_capacity(BUFFER_BYTES),
-        used: VecDeque::new(),
-        free: Vec::new(),
-    });
+    static SMALL: RefCell<Buffers> = RefCell::new(Buffers::new(128 << 10));
+    static LARGE: RefCell<Buffers> = RefCell::new(Buffers::new(256 << 10));
 }
 
-/// Those of one thread.
+/// How much there is to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// A few frames, as far as is known.
+    Little,
+    /// As much as can be read: the larger each read, the better. After each the kernel tells the sender that there is room again, which costs as
+    /// much as copying 64 KiB.
+    Bulk,
+}
+
+/// Those of one thread, of one size.
 #[derive(Debug)]
 struct Buffers {
+    /// Bytes of each.
+    size: usize,
     /// What is read into now.
     current: BytesMut,
     /// Used up, the oldest first: empty handles to memory that others may still hold parts of.
@@ -43,33 +48,53 @@ struct Buffers {
     free: Vec<BytesMut>,
 }
 
-/// Lets `read` append to the thread's buffer, once; what it has appended.
+/// Lets `read` append to a buffer of the thread, once; what it has appended.
 pub fn read<E>(
+    amount: Amount,
     read: impl FnOnce(&mut BytesMut) -> Poll<Result<usize, E>>,
 ) -> Poll<Result<Bytes, E>> {
-    BUFFERS.with_borrow_mut(|buffers| {
-        if buffers.current.capacity() < ROOM_BYTES_MIN {
-            buffers.replace();
+    let buffers = match amount {
+        Amount::Little => &SMALL,
+        Amount::Bulk => &LARGE,
+    };
+    buffers.with_borrow_mut(|buffers| buffers.read(read))
+}
+
+impl Buffers {
+    fn new(size: usize) -> Self {
+        Self {
+            size,
+            current: BytesMut::with_capacity(size),
+            used: VecDeque::new(),
+            free: Vec::new(),
         }
-        let current = &mut buffers.current;
+    }
+
+    fn read<E>(
+        &mut self,
+        read: impl FnOnce(&mut BytesMut) -> Poll<Result<usize, E>>,
+    ) -> Poll<Result<Bytes, E>> {
+        let part = self.size / PARTS;
+        if self.current.capacity() < part {
+            self.replace();
+        }
+        let current = &mut self.current;
         read(current).map_ok(|_| {
-            if current.len() >= SHARED_BYTES_MIN {
+            if current.len() >= part {
                 return current.split().freeze();
             }
             let copy = Bytes::copy_from_slice(current);
             current.clear();
             copy
         })
-    })
-}
+    }
 
-impl Buffers {
     /// Goes on with a buffer of which nobody holds a part any more, or a new one.
     fn replace(&mut self) {
         self.reclaim();
-        let next = (self.free.pop()).unwrap_or_else(|| BytesMut::with_capacity(BUFFER_BYTES));
+        let next = (self.free.pop()).unwrap_or_else(|| BytesMut::with_capacity(self.size));
         let full = mem::replace(&mut self.current, next);
-        if self.used.len() + self.free.len() >= REMEMBERED_MAX {
+        if (self.used.len() + self.free.len()) * self.size >= REMEMBERED_BYTES_MAX {
             self.used.pop_front();
         }
         self.used.push_back(full);
@@ -80,7 +105,7 @@ impl Buffers {
             let Some(mut buffer) = self.used.pop_front() else {
                 break;
             };
-            match buffer.try_reclaim(BUFFER_BYTES) {
+            match buffer.try_reclaim(self.size) {
                 true => self.free.push(buffer),
                 false => self.used.push_back(buffer),
             }
@@ -94,9 +119,12 @@ mod tests {
 
     use super::*;
 
+    const BYTES: usize = 4096;
+    const PART: usize = BYTES / PARTS;
+
     /// Reads so many bytes of this value.
-    fn take(value: u8, bytes: usize) -> Bytes {
-        let read = read(|buffer| {
+    fn take(buffers: &mut Buffers, value: u8, bytes: usize) -> Bytes {
+        let read = buffers.read(|buffer| {
             buffer.extend_from_slice(&vec![value; bytes]);
             Poll::Ready(Ok::<_, ()>(bytes))
         });
@@ -107,54 +135,72 @@ mod tests {
         piece
     }
 
-    fn remembered() -> usize {
-        BUFFERS.with_borrow(|buffers| buffers.used.len() + buffers.free.len())
-    }
-
     #[test]
     fn memory_comes_back_when_its_last_part_is_gone_and_not_before() {
-        let first = take(7, BUFFER_BYTES);
+        let mut buffers = Buffers::new(BYTES);
+        let first = take(&mut buffers, 7, BYTES);
         let place = first.as_ptr();
-        let second = take(8, BUFFER_BYTES);
+        let second = take(&mut buffers, 8, BYTES);
         assert_ne!(second.as_ptr(), place, "it is still held");
-        assert_eq!(first, vec![7; BUFFER_BYTES]);
+        assert_eq!(first, vec![7; BYTES]);
         drop(first);
-        let more = [take(9, BUFFER_BYTES), take(9, BUFFER_BYTES)];
+        let more = [0, 1].map(|_| take(&mut buffers, 9, BYTES));
         assert!(more.iter().any(|piece| piece.as_ptr() == place));
     }
 
     #[test]
     fn pieces_lie_one_after_the_other_and_small_ones_elsewhere() {
-        let first = take(1, SHARED_BYTES_MIN);
-        let small = take(2, SHARED_BYTES_MIN - 1);
-        let second = take(3, SHARED_BYTES_MIN);
+        let mut buffers = Buffers::new(BYTES);
+        let first = take(&mut buffers, 1, PART);
+        let small = take(&mut buffers, 2, PART - 1);
+        let second = take(&mut buffers, 3, PART);
         assert_eq!(first.as_ptr().wrapping_add(first.len()), second.as_ptr());
-        assert_eq!(small, vec![2; SHARED_BYTES_MIN - 1]);
+        assert_eq!(small, vec![2; PART - 1]);
     }
 
     #[test]
     fn nothing_is_lost_of_a_buffer_by_a_read_that_waits_or_fails() {
-        let first = take(1, SHARED_BYTES_MIN);
-        assert!(read(|_| Poll::<Result<usize, ()>>::Pending).is_pending());
-        let failed = read(|_| Poll::Ready(Err(())));
+        let mut buffers = Buffers::new(BYTES);
+        let first = take(&mut buffers, 1, PART);
+        assert!((buffers.read(|_| Poll::<Result<usize, ()>>::Pending)).is_pending());
+        let failed = buffers.read(|_| Poll::Ready(Err(())));
         assert_eq!(failed, Poll::Ready(Err(())));
-        let second = take(2, SHARED_BYTES_MIN);
+        let second = take(&mut buffers, 2, PART);
         assert_eq!(first.as_ptr().wrapping_add(first.len()), second.as_ptr());
     }
 
     #[test]
     fn of_many_that_are_free_few_take_turns() {
-        drop((0..50).map(|_| take(1, BUFFER_BYTES)).collect::<Vec<_>>());
-        let places = || -> HashSet<_> { (0..50).map(|_| take(2, BUFFER_BYTES).as_ptr()).collect() };
+        let mut buffers = Buffers::new(BYTES);
+        let mut take = |value| take(&mut buffers, value, BYTES);
+        drop((0..50).map(|_| take(1)).collect::<Vec<_>>());
+        let mut places = || -> HashSet<_> { (0..50).map(|_| take(2).as_ptr()).collect() };
         places();
         assert!(places().len() <= 2 * LOOKS);
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        for _ in 0..2 * REMEMBERED_MAX {
-            std::mem::forget(take(0, BUFFER_BYTES));
+        let size = 128 << 10;
+        let mut buffers = Buffers::new(size);
+        let most = REMEMBERED_BYTES_MAX / size;
+        for _ in 0..2 * most {
+            std::mem::forget(take(&mut buffers, 0, size));
         }
-        assert_eq!(remembered(), REMEMBERED_MAX);
+        assert_eq!(buffers.used.len() + buffers.free.len(), most);
+    }
+
+    #[test]
+    fn bulk_has_more_room() {
+        let room = |amount| {
+            let mut room = 0;
+            let read = read(amount, |buffer| {
+                room = buffer.capacity();
+                Poll::<Result<usize, ()>>::Pending
+            });
+            assert!(read.is_pending());
+            room
+        };
+        assert!(room(Amount::Little) < room(Amount::Bulk));
     }
 }
