@@ -345,7 +345,11 @@ fn top_table<'v>(
     let value = top.get(key)?;
     let at = value.span().start;
     if table(value).is_none() {
-        let message = format!("must be a section [{key}], not {}", kind(value.get_ref()));
+        let form = match key {
+            "cameras" => "sections [cameras.NAME], one for each camera".to_owned(),
+            _ => format!("a section [{key}]"),
+        };
+        let message = format!("must be {form}, not {}", kind(value.get_ref()));
         report.error(at, key, message);
     }
     Some((at, table(value)?))

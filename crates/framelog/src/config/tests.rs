@@ -151,6 +151,10 @@ fn each_error_says_where_what_and_what_to_do() {
             "f.toml:1:11: storage: must be a section [storage], not a whole number",
         ),
         (
+            "[[cameras]]\nname = 'gate'\n",
+            "f.toml:1:1: cameras: must be sections [cameras.NAME], one for each camera, not a list",
+        ),
+        (
             "[http]\nlisten = '8080'\n",
             r#"f.toml:2:10: http.listen: "8080" is no address with a port: write "127.0.0.1:8080" or "[::1]:8080""#,
         ),
