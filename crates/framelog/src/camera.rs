@@ -179,13 +179,13 @@ async fn connect_once(
     };
     recorder.connected();
     let mut limit = Some(reader.limit_rounds(ROUND_MAX_BY_ARRIVAL));
-    let mut intake = Intake::new(source.scales_window());
+    let mut intake = Intake::default();
     let mut deliveries = Vec::new();
     loop {
         recorder.wait_for_room().await;
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
-        let earliest = reader.took(source.received(), &mut intake);
+        let earliest = reader.took(source.received(), || source.window(), &mut intake);
         recorder.take(&mut deliveries, earliest);
         let is_urgent =
             recorder.run().pictures == 0 || recorder.goes_by_arrival() || source.asks_often();

@@ -30,10 +30,10 @@ pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
-/// Of a camera no more is to wait in the kernel, bytes, which has room for several times as much...
+/// Of a camera no more is to wait in the kernel, bytes...
 const WAITING_MAX: u64 = 1 << 20;
-/// ... or for 65,535 bytes in all, where the window isn't scaled: then the camera would have to wait.
-const WAITING_MAX_UNSCALED: u64 = 48 << 10;
+/// ... nor more than three quarters of its window, because then it would have to wait. So much may: the smallest windows have room for it.
+const WAITING_SMALL: u64 = 48 << 10;
 /// What is there when a pause is over came in it. What the thread then had to wait for has just come, if that took so long.
 const AT_ONCE: Duration = Duration::from_millis(40);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
@@ -138,10 +138,16 @@ impl Reader {
         RoundLimit::new(self.rhythm.clone(), max)
     }
 
-    /// A camera has been read, of which so many bytes have come so far. Returns since when what is new may have been here.
-    pub fn took(&self, received: u64, intake: &mut Intake) -> Instant {
+    /// A camera has been read, of which so many bytes have come so far. `window`: how much it may send ahead of who reads, bytes, as far as
+    /// that is known. Returns since when what is new may have been here.
+    pub fn took(
+        &self,
+        received: u64,
+        window: impl Fn() -> Option<u64>,
+        intake: &mut Intake,
+    ) -> Instant {
         let mut state = self.rhythm.state();
-        state.took(received, intake);
+        state.took(received, window, intake);
         state.earliest(Instant::now())
     }
 
@@ -152,10 +158,12 @@ impl Reader {
 }
 
 /// What a reader knows of a connection.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Intake {
-    /// So much may wait of it, bytes.
-    waiting_max: u64,
+    /// How large its window was when that was last asked, bytes.
+    window: u64,
+    /// It was larger in this round than before.
+    grew: bool,
     /// The last round in which it was read, and how many bytes had come before that.
     round: u64,
     before: u64,
@@ -163,17 +171,22 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Nothing has come yet. `scales_window`: the camera may send more than 64 KiB ahead of who reads.
-    pub fn new(scales_window: bool) -> Self {
-        Self {
-            waiting_max: match scales_window {
-                true => WAITING_MAX,
-                false => WAITING_MAX_UNSCALED,
-            },
-            round: 0,
-            before: 0,
-            received: 0,
+    /// So much may wait of it, bytes, now that so much did. The window is asked for when it may have been full: most never are.
+    fn waiting_max(&mut self, waited: u64, window: impl Fn() -> Option<u64>) -> u64 {
+        if waited > self.most_of_window() && !self.grew {
+            let before = self.window;
+            self.window = window().unwrap_or(u64::MAX);
+            // What grows with what is read was no limit yet.
+            self.grew = self.window > before.saturating_add(before / 4);
         }
+        match self.grew {
+            true => WAITING_MAX,
+            false => self.most_of_window(),
+        }
+    }
+
+    fn most_of_window(&self) -> u64 {
+        (self.window / 4 * 3).clamp(WAITING_SMALL, WAITING_MAX)
     }
 }
 
@@ -287,13 +300,14 @@ impl State {
         self.round.saturating_sub(busy).max(PAUSE_MIN)
     }
 
-    fn took(&mut self, received: u64, intake: &mut Intake) {
+    fn took(&mut self, received: u64, window: impl Fn() -> Option<u64>, intake: &mut Intake) {
         if intake.round != self.number {
-            (intake.round, intake.before) = (self.number, intake.received);
+            (intake.round, intake.before, intake.grew) = (self.number, intake.received, false);
         }
         intake.received = received;
         let bytes = received.saturating_sub(intake.before).max(1);
-        self.share = self.share.min(intake.waiting_max as f64 / bytes as f64);
+        let waiting_max = intake.waiting_max(bytes, window);
+        self.share = self.share.min(waiting_max as f64 / bytes as f64);
     }
 
     fn earliest(&self, now: Instant) -> Instant {
@@ -305,6 +319,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -313,15 +329,16 @@ mod tests {
     fn pauses(
         state: &mut State,
         busy: Duration,
-        mut intake: Intake,
+        window: &dyn Fn() -> Option<u64>,
         came: impl Fn(Duration, Duration) -> u64,
     ) -> Vec<Duration> {
+        let mut intake = Intake::default();
         let start = state.begun;
         let mut last = start;
         let round = |_| {
             let came = came(last - start, state.begun - start);
             last = state.begun;
-            state.took(intake.received + came, &mut intake);
+            state.took(intake.received + came, window, &mut intake);
             let pause = state.end_round(state.begun + busy);
             state.paused = state.begun + busy + pause;
             state.begin_round(state.paused);
@@ -332,9 +349,7 @@ mod tests {
 
     /// The last of them.
     fn last(state: &mut State, busy: Duration) -> Duration {
-        pauses(state, busy, Intake::new(true), |_, _| 0)
-            .pop()
-            .unwrap()
+        pauses(state, busy, &|| None, |_, _| 0).pop().unwrap()
     }
 
     /// How many pictures a camera has begun to send until then.
@@ -364,13 +379,15 @@ mod tests {
 
     #[test]
     fn rounds_are_shorter_where_a_camera_would_have_to_wait_and_not_for_large_pictures() {
-        let after = |scales_window, came: &dyn Fn(Duration, Duration) -> u64| {
-            let intake = Intake::new(scales_window);
-            pauses(&mut State::default(), Duration::ZERO, intake, came).split_off(20)
+        let after = |window: Option<u64>, came: &dyn Fn(Duration, Duration) -> u64| {
+            let mut state = State::default();
+            pauses(&mut state, Duration::ZERO, &|| window, came).split_off(20)
         };
         // Pictures of 20 KB, of which no more than fit into the window come in a round.
         let small = pictures(30.0);
-        let unscaled = after(false, &|from, to| (20_000 * small(from, to)).min(65_535));
+        let unscaled = after(Some(65_535), &|from, to| {
+            (20_000 * small(from, to)).min(65_535)
+        });
         let window = 109 * MS; // in which 65 KB come
         assert!(
             (unscaled.iter()).all(|pause| (40 * MS..=window).contains(pause)),
@@ -378,10 +395,27 @@ mod tests {
         );
         // Those of 300 KB come at once or not at all.
         let large = pictures(10.0);
-        let large = after(true, &|from, to| 300_000 * large(from, to));
+        let large = after(Some(1_000_000), &|from, to| 300_000 * large(from, to));
         assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
-        let flood = after(true, &|_, _| 8 << 20);
+        // As fast as it is read, with all the room there is, or little.
+        let flood = after(None, &|_, _| 8 << 20);
         assert_eq!(flood.last(), Some(&PAUSE_MIN));
+        let flood = after(Some(130_000), &|_, _| 130_000);
+        assert_eq!(flood.last(), Some(&PAUSE_MIN));
+    }
+
+    #[test]
+    fn window_that_grows_with_what_is_read_is_no_limit() {
+        let (window, asked) = (Cell::new(65_535), Cell::new(0));
+        let grow = || {
+            asked.set(asked.get() + 1);
+            Some(window.replace(window.get() * 3 / 2))
+        };
+        let flood = |_, _| 500_000;
+        let longest = pauses(&mut State::default(), Duration::ZERO, &grow, flood);
+        assert_eq!(longest.last(), Some(&ROUND_MAX), "{longest:?}");
+        // As soon as 500 KB are known to have room.
+        assert_eq!(asked.get(), 7);
     }
 
     #[test]

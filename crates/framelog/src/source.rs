@@ -167,11 +167,11 @@ impl Source {
         }
     }
 
-    /// Whether the camera may send more than 64 KiB ahead of who reads; false over RTSP, where nobody needs it.
-    pub fn scales_window(&self) -> bool {
+    /// How much the camera may send ahead of who reads, bytes, as far as that is known; `None` over RTSP, where nobody needs it.
+    pub fn window(&self) -> Option<u64> {
         match self {
-            Self::Http(http) => http.scales_window(),
-            Self::Rtsp(_) => false,
+            Self::Http(http) => http.window(),
+            Self::Rtsp(_) => None,
         }
     }
 

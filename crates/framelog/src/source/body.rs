@@ -153,6 +153,11 @@ impl Body {
         self.content_length.filter(|_| self.chunks.is_none())
     }
 
+    /// See [`Stream::window`].
+    pub fn window(&self) -> Option<u64> {
+        self.stream.window()
+    }
+
     fn is_complete(&self) -> bool {
         match &self.chunks {
             Some(chunks) => chunks.is_done(),

@@ -27,8 +27,8 @@ const CLOSE_TIME: Duration = Duration::from_millis(250);
 /// How many bytes are read over while waiting for a camera to close.
 const CLOSE_BYTES_MAX: u64 = 256 << 10;
 
-/// Of the options that `TCP_INFO` tells: the window is scaled (linux/tcp.h).
-const TCPI_OPT_WSCALE: u8 = 4;
+/// Where `tcpi_rcv_ssthresh` is in `struct tcp_info` (linux/tcp.h): after eight bytes and 14 numbers, the same everywhere.
+const RCV_SSTHRESH: usize = 8 + 14 * 4;
 
 /// Why there is no connection. Every case is `unreachable`.
 #[derive(Debug, thiserror::Error)]
@@ -142,13 +142,13 @@ impl Stream {
         }
     }
 
-    /// Whether the camera may send more than 64 KiB ahead of who reads: whether both sides scale the TCP window (RFC 7323 §2), which small
-    /// cameras don't. False where the system doesn't say.
-    pub fn scales_window(&self) -> bool {
-        // Of `struct tcp_info` (linux/tcp.h) the beginning, which is the same everywhere: a byte each for the state, congestion, retransmits,
-        // probes, backoff, and the options that were agreed on.
-        let mut info = [0_u8; 6];
-        let mut length = info.len() as libc::socklen_t;
+    /// How much the camera may have sent by now that nobody has read, bytes: the largest TCP window that the system offers it. It grows with what
+    /// is read, as far as `tcp_rmem` allows, and not beyond 65,535 where one side doesn't scale windows (RFC 7323 §2), as small cameras don't.
+    /// `None` where the system doesn't say.
+    pub fn window(&self) -> Option<u64> {
+        const LENGTH: usize = RCV_SSTHRESH + size_of::<u32>();
+        let mut info = [0_u8; LENGTH];
+        let mut length = LENGTH as libc::socklen_t;
         // SAFETY: the descriptor is open for as long as `self` lives. The kernel writes no more than `length` bytes to `info`, which has as many,
         // of which each may have any value, and what it wrote to `length`.
         #[expect(
@@ -164,7 +164,9 @@ impl Stream {
                 &mut length,
             )
         };
-        refused == 0 && info[5] & TCPI_OPT_WSCALE != 0
+        let told = refused == 0 && length as usize == LENGTH;
+        let window = info.last_chunk().filter(|_| told)?;
+        Some(u32::from_ne_bytes(*window).into())
     }
 
     /// Waits until something arrived, without a buffer to put it into. Only right when all that came before has been read.
@@ -314,14 +316,24 @@ impl AsyncWrite for Stream {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     #[tokio::test]
-    async fn window_is_known_to_be_scaled_as_this_machine_scales_them() {
+    async fn window_grows_with_what_is_read_where_windows_are_scaled() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = TcpStream::connect(listener.local_addr().unwrap());
-        let stream = Stream::Plain(connected.await.unwrap());
+        let mut stream = Stream::Plain(connected.await.unwrap());
+        let (mut camera, _) = listener.accept().unwrap();
+        let window = stream.window().unwrap();
+        assert!((1 << 10..=65_535).contains(&window), "{window}");
+        let sending = std::thread::spawn(move || camera.write_all(&vec![0; 8 << 20]));
+        let mut piece = vec![0; 1 << 20];
+        while stream.read(&mut piece).await.unwrap() > 0 {}
+        sending.join().unwrap().unwrap();
         let scales = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_window_scaling").unwrap();
-        assert_eq!(stream.scales_window(), scales.trim() == "1");
+        let window = stream.window().unwrap();
+        assert_eq!(window > 65_535, scales.trim() == "1", "{window}");
     }
 }

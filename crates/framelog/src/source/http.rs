@@ -55,7 +55,6 @@ pub struct HttpSource {
     is_polled: bool,
     /// The log has what the camera says in words.
     text_logged: bool,
-    scales_window: bool,
     /// When the last request began.
     asked_at: Instant,
     /// When the source ends unless a picture comes before.
@@ -93,7 +92,6 @@ impl HttpSource {
         let attempt = Attempt::new(camera, &quoter, memory, camera.url.clone(), None);
         let Reached { answer, url, next } = attempt.run().await?;
         let head = HeadFacts::new(&answer, &url, &quoter, memory);
-        let scales_window = answer.stream.scales_window();
         Ok(Self {
             state: State::Reading(Box::new(Reading::new(answer))),
             is_polled: false,
@@ -104,7 +102,6 @@ impl HttpSource {
             url,
             next_url: next,
             head,
-            scales_window,
             asked_at,
         })
     }
@@ -132,9 +129,12 @@ impl HttpSource {
         }
     }
 
-    /// Whether the camera may send more than 64 KiB ahead of who reads.
-    pub fn scales_window(&self) -> bool {
-        self.scales_window
+    /// How much the camera may send ahead of who reads, bytes, as far as that is known.
+    pub fn window(&self) -> Option<u64> {
+        match &self.state {
+            State::Reading(reading) => reading.window(),
+            State::Waiting(_) => None,
+        }
     }
 
     /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.

@@ -180,6 +180,11 @@ impl Reading {
         self.received
     }
 
+    /// How much the camera may send ahead of who reads, bytes, as far as that is known.
+    pub fn window(&self) -> Option<u64> {
+        self.body.as_ref()?.window()
+    }
+
     /// Whether a picture has begun whose end only what follows will tell.
     pub fn seeks_end(&self) -> bool {
         self.parser.seeks_end()
