@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::config::Camera;
-use crate::readers::{Intake, ROUND_MAX_BY_ARRIVAL, ROUND_MAX_UNCONFIRMED, Reader, RoundLimit};
+use crate::readers::{ROUND_MAX_BY_ARRIVAL, ROUND_MAX_UNCONFIRMED, Reader, RoundLimit};
 use crate::recorder::{Recorder, Run};
 use crate::source::memory::Memory;
 use crate::source::{Ended, Source};
@@ -179,13 +179,13 @@ async fn connect_once(
     };
     recorder.connected();
     let mut limit = Some(reader.limit_rounds(ROUND_MAX_BY_ARRIVAL));
-    let mut intake = Intake::default();
+    let mut intake = reader.intake();
     let mut deliveries = Vec::new();
     loop {
         recorder.wait_for_room().await;
         let step = source.next(memory, &mut deliveries).await;
         let is_first = recorder.run().pictures == 0;
-        let earliest = reader.took(source.received(), || source.window(), &mut intake);
+        let earliest = reader.took(source.received(), || source.receive_buffer(), &mut intake);
         recorder.take(&mut deliveries, earliest);
         let is_urgent =
             recorder.run().pictures == 0 || recorder.goes_by_arrival() || source.asks_often();

@@ -28,11 +28,14 @@ pub const ROUND_MAX_BY_ARRIVAL: Duration = Duration::from_millis(30);
 pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
 /// Connecting and logging in takes several rounds, and seldom longer. Who takes longer is not there.
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
+/// How much of what came in a round counts in the next, when it comes to how fast a camera sends.
+const COUNTS_AFTER_A_ROUND: f64 = 0.75;
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 /// Of a camera no more is to wait in the kernel, bytes...
 const WAITING_MAX: u64 = 1 << 20;
-/// ... nor more than three quarters of its window, because then it would have to wait. So much may: the smallest windows have room for it.
+/// ... nor more than three eighths of what the system has for it: when that is full, the camera has to wait. What it begins with has room
+/// for so much.
 const WAITING_SMALL: u64 = 48 << 10;
 /// What is there when a pause is over came in it. What the thread then had to wait for has just come, if that took so long.
 const AT_ONCE: Duration = Duration::from_millis(40);
@@ -133,21 +136,26 @@ impl Reader {
         work.await
     }
 
+    /// A camera is connected to, and nothing has come.
+    pub fn intake(&self) -> Intake {
+        self.rhythm.state().intake()
+    }
+
     /// Rounds take no longer than `max` until that is dropped.
     pub fn limit_rounds(&self, max: Duration) -> RoundLimit {
         RoundLimit::new(self.rhythm.clone(), max)
     }
 
-    /// A camera has been read, of which so many bytes have come so far. `window`: how much it may send ahead of who reads, bytes, as far as
-    /// that is known. Returns since when what is new may have been here.
+    /// A camera has been read, of which so many bytes have come so far. `buffer`: how much memory the system has at present for what comes
+    /// and is not read, bytes, as far as that is known. Returns since when what is new may have been here.
     pub fn took(
         &self,
         received: u64,
-        window: impl Fn() -> Option<u64>,
+        buffer: impl Fn() -> Option<u64>,
         intake: &mut Intake,
     ) -> Instant {
         let mut state = self.rhythm.state();
-        state.took(received, window, intake);
+        state.took(received, buffer, intake);
         state.earliest(Instant::now())
     }
 
@@ -157,36 +165,46 @@ impl Reader {
     }
 }
 
-/// What a reader knows of a connection.
-#[derive(Debug, Default)]
+/// What a reader knows of a connection: how fast it sends, which takes some rounds to tell, because pictures come at once.
+#[derive(Debug)]
 pub struct Intake {
-    /// How large its window was when that was last asked, bytes.
-    window: u64,
-    /// It was larger in this round than before.
-    grew: bool,
-    /// The last round in which it was read, and how many bytes had come before that.
-    round: u64,
-    before: u64,
+    /// So much may wait of it, bytes.
+    waiting_max: u64,
+    /// How many bytes have come.
     received: u64,
+    /// In which round it was read last, and when that began.
+    round: u64,
+    begun: Instant,
+    /// How many bytes came in how many seconds; the longer ago, the less they count.
+    bytes: f64,
+    seconds: f64,
 }
 
 impl Intake {
-    /// So much may wait of it, bytes, now that so much did. The window is asked for when it may have been full: most never are.
-    fn waiting_max(&mut self, waited: u64, window: impl Fn() -> Option<u64>) -> u64 {
-        if waited > self.most_of_window() && !self.grew {
-            let before = self.window;
-            self.window = window().unwrap_or(u64::MAX);
-            // What grows with what is read was no limit yet.
-            self.grew = self.window > before.saturating_add(before / 4);
+    /// Bytes a second, now that `received` have come.
+    fn rate(&mut self, received: u64, round: u64, begun: Instant) -> f64 {
+        let rounds = round - self.round;
+        if rounds > 0 {
+            let counts = COUNTS_AFTER_A_ROUND.powf(rounds as f64);
+            let passed = begun.saturating_duration_since(self.begun);
+            self.bytes *= counts;
+            self.seconds = self.seconds * counts + passed.as_secs_f64();
+            (self.round, self.begun) = (round, begun);
         }
-        match self.grew {
-            true => WAITING_MAX,
-            false => self.most_of_window(),
-        }
+        self.bytes += received.saturating_sub(self.received) as f64;
+        self.received = received;
+        self.bytes / self.seconds
     }
 
-    fn most_of_window(&self) -> u64 {
-        (self.window / 4 * 3).clamp(WAITING_SMALL, WAITING_MAX)
+    /// How long a round may take for what waits of it not to be too much, now that it sends so fast. The buffer is asked for when it may not
+    /// have room: for most it never is.
+    fn round_max(&mut self, rate: f64, buffer: impl Fn() -> Option<u64>) -> Duration {
+        let longest = ROUND_MAX.as_secs_f64() * rate;
+        if longest > self.waiting_max as f64 && self.waiting_max < WAITING_MAX {
+            let safe = buffer().map_or(WAITING_MAX, |buffer| buffer / 8 * 3);
+            self.waiting_max = safe.clamp(WAITING_SMALL, WAITING_MAX);
+        }
+        ROUND_MAX.mul_f64((self.waiting_max as f64 / longest).min(1.0))
     }
 }
 
@@ -237,8 +255,8 @@ struct State {
     since: Instant,
     /// How many there have been.
     number: u64,
-    /// How long it should have been for what waited of a camera not to be too much, as a part of how long it was.
-    share: f64,
+    /// How long the next may take for what waits of a camera not to be too much.
+    max: Duration,
     /// How long rounds may take, for how many cameras.
     limits: BTreeMap<Duration, usize>,
 }
@@ -252,7 +270,7 @@ impl Default for State {
             paused: now,
             since: now,
             number: 1,
-            share: f64::INFINITY,
+            max: ROUND_MAX,
             limits: BTreeMap::new(),
         }
     }
@@ -285,7 +303,7 @@ impl State {
         self.since = if at_once { self.begun } else { now };
         self.begun = now;
         self.number += 1;
-        self.share = f64::INFINITY;
+        self.max = ROUND_MAX;
     }
 
     /// For how long to pause.
@@ -295,19 +313,26 @@ impl State {
         // The next round will take as long, and its last camera is not to be late.
         let in_time = longest.saturating_sub(busy);
         // Not faster than the kernel gives a connection more room.
-        let round = self.round.mul_f64(self.share.min(1.5));
+        let round = self.max.min(self.round.mul_f64(1.5));
         self.round = round.min(in_time).max(PAUSE_MIN);
         self.round.saturating_sub(busy).max(PAUSE_MIN)
     }
 
-    fn took(&mut self, received: u64, window: impl Fn() -> Option<u64>, intake: &mut Intake) {
-        if intake.round != self.number {
-            (intake.round, intake.before, intake.grew) = (self.number, intake.received, false);
+    fn intake(&self) -> Intake {
+        Intake {
+            waiting_max: WAITING_SMALL,
+            received: 0,
+            round: self.number,
+            begun: self.begun,
+            bytes: 0.0,
+            // As if it had been silent for so long: what comes first says little.
+            seconds: ROUND_MAX.as_secs_f64(),
         }
-        intake.received = received;
-        let bytes = received.saturating_sub(intake.before).max(1);
-        let waiting_max = intake.waiting_max(bytes, window);
-        self.share = self.share.min(waiting_max as f64 / bytes as f64);
+    }
+
+    fn took(&mut self, received: u64, buffer: impl Fn() -> Option<u64>, intake: &mut Intake) {
+        let rate = intake.rate(received, self.number, self.begun);
+        self.max = self.max.min(intake.round_max(rate, buffer));
     }
 
     fn earliest(&self, now: Instant) -> Instant {
@@ -325,36 +350,46 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// The pauses of 40 rounds that were each so busy, and in each of which a camera gave what had come since the last.
+    /// What comes of a camera between two times since it began.
+    type Came<'c> = &'c dyn Fn(Duration, Duration) -> u64;
+
+    /// The pauses of 60 rounds that were each so busy, and in each of which cameras gave what had come since the last.
     fn pauses(
         state: &mut State,
         busy: Duration,
-        window: &dyn Fn() -> Option<u64>,
-        came: impl Fn(Duration, Duration) -> u64,
+        buffer: &dyn Fn() -> Option<u64>,
+        cameras: &[Came<'_>],
     ) -> Vec<Duration> {
-        let mut intake = Intake::default();
         let start = state.begun;
         let mut last = start;
+        let mut intakes = Vec::from_iter(cameras.iter().map(|came| (came, state.intake())));
         let round = |_| {
-            let came = came(last - start, state.begun - start);
+            for (came, intake) in &mut intakes {
+                let came = came(last - start, state.begun - start);
+                if came > 0 {
+                    state.took(intake.received + came, buffer, intake);
+                }
+            }
             last = state.begun;
-            state.took(intake.received + came, window, &mut intake);
             let pause = state.end_round(state.begun + busy);
             state.paused = state.begun + busy + pause;
             state.begin_round(state.paused);
             pause
         };
-        (0..40).map(round).collect()
+        (0..60).map(round).collect()
     }
 
     /// The last of them.
     fn last(state: &mut State, busy: Duration) -> Duration {
-        pauses(state, busy, &|| None, |_, _| 0).pop().unwrap()
+        pauses(state, busy, &|| None, &[]).pop().unwrap()
     }
 
-    /// How many pictures a camera has begun to send until then.
-    fn pictures(fps: f64) -> impl Fn(Duration, Duration) -> u64 {
-        let sent = move |time: Duration| (time.as_secs_f64() * fps).ceil() as u64;
+    /// How many bytes of pictures a camera has begun to send until then, of which the first came at `first`.
+    fn pictures(first: Duration, fps: f64, bytes: u64) -> impl Fn(Duration, Duration) -> u64 {
+        let sent = move |time: Duration| {
+            let time = time.saturating_sub(first).as_secs_f64();
+            (time * fps).ceil() as u64 * bytes
+        };
         move |from, to| sent(to) - sent(from)
     }
 
@@ -377,45 +412,55 @@ mod tests {
         assert_eq!(last(&mut rhythm.state(), 250 * MS), PAUSE_MIN);
     }
 
-    #[test]
-    fn rounds_are_shorter_where_a_camera_would_have_to_wait_and_not_for_large_pictures() {
-        let after = |window: Option<u64>, came: &dyn Fn(Duration, Duration) -> u64| {
-            let mut state = State::default();
-            pauses(&mut state, Duration::ZERO, &|| window, came).split_off(20)
-        };
-        // Pictures of 20 KB, of which no more than fit into the window come in a round.
-        let small = pictures(30.0);
-        let unscaled = after(Some(65_535), &|from, to| {
-            (20_000 * small(from, to)).min(65_535)
-        });
-        let window = 109 * MS; // in which 65 KB come
-        assert!(
-            (unscaled.iter()).all(|pause| (40 * MS..=window).contains(pause)),
-            "{unscaled:?}"
-        );
-        // Those of 300 KB come at once or not at all.
-        let large = pictures(10.0);
-        let large = after(Some(1_000_000), &|from, to| 300_000 * large(from, to));
-        assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
-        // As fast as it is read, with all the room there is, or little.
-        let flood = after(None, &|_, _| 8 << 20);
-        assert_eq!(flood.last(), Some(&PAUSE_MIN));
-        let flood = after(Some(130_000), &|_, _| 130_000);
-        assert_eq!(flood.last(), Some(&PAUSE_MIN));
+    /// The pauses once it is known how fast cameras send.
+    fn steady(buffer: Option<u64>, cameras: &[Came<'_>]) -> Vec<Duration> {
+        let mut state = State::default();
+        pauses(&mut state, Duration::ZERO, &|| buffer, cameras).split_off(30)
     }
 
     #[test]
-    fn window_that_grows_with_what_is_read_is_no_limit() {
-        let (window, asked) = (Cell::new(65_535), Cell::new(0));
+    fn rounds_are_shorter_where_a_camera_would_have_to_wait() {
+        let small = pictures(Duration::ZERO, 30.0, 20_000);
+        // No more than there is room for.
+        let small = steady(Some(131_072), &[&|from, to| small(from, to).min(65_535)]);
+        let full = 109 * MS; // in which 65 KB come
+        assert!(
+            (small.iter()).all(|pause| (40 * MS..=full).contains(pause)),
+            "{small:?}"
+        );
+        // As fast as it is read, with all the room there is, or little.
+        assert_eq!(steady(None, &[&|_, _| 8 << 20]).last(), Some(&PAUSE_MIN));
+        let little = steady(Some(262_144), &[&|_, _| 150_000]);
+        assert_eq!(little.last(), Some(&PAUSE_MIN));
+    }
+
+    #[test]
+    fn rounds_are_no_shorter_for_pictures_that_come_at_once() {
+        let large = pictures(Duration::ZERO, 10.0, 300_000);
+        let large = steady(Some(2_000_000), &[&large]);
+        assert!(large.iter().all(|pause| *pause >= 150 * MS), "{large:?}");
+        // Each of them is more than is to wait, and one is always coming.
+        let cameras = [0, 4, 8, 12, 16, 20, 24, 28].map(|ms| pictures(ms * MS, 30.0, 100_000));
+        let cameras = Vec::from_iter(cameras.iter().map(|came| came as Came<'_>));
+        let several = steady(Some(262_144), &cameras);
+        assert!(several.iter().all(|pause| *pause >= 20 * MS), "{several:?}");
+    }
+
+    #[test]
+    fn buffer_is_asked_for_when_it_may_be_too_small_and_no_limit_once_it_has_grown() {
+        let (buffer, asked) = (Cell::new(131_072), Cell::new(0));
         let grow = || {
             asked.set(asked.get() + 1);
-            Some(window.replace(window.get() * 3 / 2))
+            Some(buffer.replace(buffer.get() * 2))
         };
-        let flood = |_, _| 500_000;
-        let longest = pauses(&mut State::default(), Duration::ZERO, &grow, flood);
-        assert_eq!(longest.last(), Some(&ROUND_MAX), "{longest:?}");
-        // As soon as 500 KB are known to have room.
-        assert_eq!(asked.get(), 7);
+        let ask = |bytes| {
+            let came = pictures(Duration::ZERO, 10.0, bytes);
+            pauses(&mut State::default(), Duration::ZERO, &grow, &[&came])
+        };
+        let little = ask(20_000);
+        assert_eq!((little.last(), asked.take()), (Some(&ROUND_MAX), 0));
+        let much = ask(200_000);
+        assert_eq!((much.last(), asked.take()), (Some(&ROUND_MAX), 5));
     }
 
     #[test]

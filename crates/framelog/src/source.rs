@@ -167,10 +167,11 @@ impl Source {
         }
     }
 
-    /// How much the camera may send ahead of who reads, bytes, as far as that is known; `None` over RTSP, where nobody needs it.
-    pub fn window(&self) -> Option<u64> {
+    /// How much memory the system has at present for what comes and is not read, bytes, as far as that is known; `None` over RTSP, where nobody
+    /// needs it.
+    pub fn receive_buffer(&self) -> Option<u64> {
         match self {
-            Self::Http(http) => http.window(),
+            Self::Http(http) => http.receive_buffer(),
             Self::Rtsp(_) => None,
         }
     }

@@ -153,9 +153,9 @@ impl Body {
         self.content_length.filter(|_| self.chunks.is_none())
     }
 
-    /// See [`Stream::window`].
-    pub fn window(&self) -> Option<u64> {
-        self.stream.window()
+    /// See [`Stream::receive_buffer`].
+    pub fn receive_buffer(&self) -> Option<u64> {
+        self.stream.receive_buffer()
     }
 
     fn is_complete(&self) -> bool {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -26,9 +25,6 @@ const CLOSE_TIME: Duration = Duration::from_millis(250);
 
 /// How many bytes are read over while waiting for a camera to close.
 const CLOSE_BYTES_MAX: u64 = 256 << 10;
-
-/// Where `tcpi_rcv_ssthresh` is in `struct tcp_info` (linux/tcp.h): after eight bytes and 14 numbers, the same everywhere.
-const RCV_SSTHRESH: usize = 8 + 14 * 4;
 
 /// Why there is no connection. Every case is `unreachable`.
 #[derive(Debug, thiserror::Error)]
@@ -142,31 +138,11 @@ impl Stream {
         }
     }
 
-    /// How much the camera may have sent by now that nobody has read, bytes: the largest TCP window that the system offers it. It grows with what
-    /// is read, as far as `tcp_rmem` allows, and not beyond 65,535 where one side doesn't scale windows (RFC 7323 §2), as small cameras don't.
-    /// `None` where the system doesn't say.
-    pub fn window(&self) -> Option<u64> {
-        const LENGTH: usize = RCV_SSTHRESH + size_of::<u32>();
-        let mut info = [0_u8; LENGTH];
-        let mut length = LENGTH as libc::socklen_t;
-        // SAFETY: the descriptor is open for as long as `self` lives. The kernel writes no more than `length` bytes to `info`, which has as many,
-        // of which each may have any value, and what it wrote to `length`.
-        #[expect(
-            unsafe_code,
-            reason = "no crate asks for TCP_INFO without taking its whole length for granted"
-        )]
-        let refused = unsafe {
-            libc::getsockopt(
-                self.tcp().as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_INFO,
-                info.as_mut_ptr().cast(),
-                &mut length,
-            )
-        };
-        let told = refused == 0 && length as usize == LENGTH;
-        let window = info.last_chunk().filter(|_| told)?;
-        Some(u32::from_ne_bytes(*window).into())
+    /// How much memory the system has at present for what comes and nobody has read, bytes: half of it is payload at least, in packets of a
+    /// usual size. It grows with what is read, as far as `tcp_rmem` allows (tcp(7)). `None` where the system doesn't say.
+    pub fn receive_buffer(&self) -> Option<u64> {
+        let size = rustix::net::sockopt::socket_recv_buffer_size(self.tcp());
+        size.ok().and_then(|size| size.try_into().ok())
     }
 
     /// Waits until something arrived, without a buffer to put it into. Only right when all that came before has been read.
@@ -321,19 +297,20 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn window_grows_with_what_is_read_where_windows_are_scaled() {
+    async fn receive_buffer_grows_with_what_is_read_if_the_system_lets_it() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = TcpStream::connect(listener.local_addr().unwrap());
         let mut stream = Stream::Plain(connected.await.unwrap());
         let (mut camera, _) = listener.accept().unwrap();
-        let window = stream.window().unwrap();
-        assert!((1 << 10..=65_535).contains(&window), "{window}");
+        let before = stream.receive_buffer().unwrap();
         let sending = std::thread::spawn(move || camera.write_all(&vec![0; 8 << 20]));
         let mut piece = vec![0; 1 << 20];
         while stream.read(&mut piece).await.unwrap() > 0 {}
         sending.join().unwrap().unwrap();
-        let scales = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_window_scaling").unwrap();
-        let window = stream.window().unwrap();
-        assert_eq!(window > 65_535, scales.trim() == "1", "{window}");
+        let sizes = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_rmem").unwrap();
+        let sizes: Vec<u64> =
+            (sizes.split_whitespace().map(|size| size.parse().unwrap())).collect();
+        assert_eq!(before, sizes[1]);
+        assert_eq!(stream.receive_buffer() > Some(before), sizes[2] > sizes[1]);
     }
 }

@@ -129,10 +129,10 @@ impl HttpSource {
         }
     }
 
-    /// How much the camera may send ahead of who reads, bytes, as far as that is known.
-    pub fn window(&self) -> Option<u64> {
+    /// How much memory the system has at present for what comes and is not read, bytes, as far as that is known.
+    pub fn receive_buffer(&self) -> Option<u64> {
         match &self.state {
-            State::Reading(reading) => reading.window(),
+            State::Reading(reading) => reading.receive_buffer(),
             State::Waiting(_) => None,
         }
     }

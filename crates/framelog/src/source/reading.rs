@@ -180,9 +180,9 @@ impl Reading {
         self.received
     }
 
-    /// How much the camera may send ahead of who reads, bytes, as far as that is known.
-    pub fn window(&self) -> Option<u64> {
-        self.body.as_ref()?.window()
+    /// How much memory the system has at present for what comes and is not read, bytes, as far as that is known.
+    pub fn receive_buffer(&self) -> Option<u64> {
+        self.body.as_ref()?.receive_buffer()
     }
 
     /// Whether a picture has begun whose end only what follows will tell.
