@@ -179,7 +179,7 @@ async fn connect_once(
     };
     recorder.connected();
     let mut limit = Some(reader.limit_rounds(ROUND_MAX_BY_ARRIVAL));
-    let mut intake = reader.intake();
+    let mut intake = reader.intake(source.receive_buffer());
     let mut deliveries = Vec::new();
     loop {
         recorder.wait_for_room().await;

@@ -28,15 +28,18 @@ pub const ROUND_MAX_BY_ARRIVAL: Duration = Duration::from_millis(30);
 pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
 /// Connecting and logging in takes several rounds, and seldom longer. Who takes longer is not there.
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
-/// How much of what came in a round counts in the next, when it comes to how fast a camera sends.
+/// How much of what came in a round counts in the next, when it comes to how fast a camera sends...
 const COUNTS_AFTER_A_ROUND: f64 = 0.75;
+/// ... and how long a time counts, seconds: four rounds, so that a silence is soon forgotten.
+const COUNTS_FOR: f64 = 4.0 * ROUND_MAX.as_secs_f64();
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
-/// Of a camera no more is to wait in the kernel, bytes...
+/// Of a camera no more is to wait in the kernel, bytes; less where there is less room ([`waiting_max`])...
 const WAITING_MAX: u64 = 1 << 20;
-/// ... nor more than three eighths of what the system has for it: when that is full, the camera has to wait. What it begins with has room
-/// for so much.
-const WAITING_SMALL: u64 = 48 << 10;
+/// ... but so much at least...
+const WAITING_MIN: u64 = 8 << 10;
+/// ... and so much where the system doesn't say. It begins with 131,072 bytes, as a rule.
+const WAITING_UNKNOWN: u64 = 48 << 10;
 /// What is there when a pause is over came in it. What the thread then had to wait for has just come, if that took so long.
 const AT_ONCE: Duration = Duration::from_millis(40);
 /// One thread reads more than a gigabyte a second; fewer threads are fewer wake-ups. So there is one for so many processors.
@@ -136,9 +139,10 @@ impl Reader {
         work.await
     }
 
-    /// A camera is connected to, and nothing has come.
-    pub fn intake(&self) -> Intake {
-        self.rhythm.state().intake()
+    /// A camera is connected to, and nothing has come. `buffer`: how much memory the system has at present for what comes and is not read, bytes,
+    /// as far as that is known.
+    pub fn intake(&self, buffer: Option<u64>) -> Intake {
+        self.rhythm.state().intake(buffer)
     }
 
     /// Rounds take no longer than `max` until that is dropped.
@@ -146,8 +150,7 @@ impl Reader {
         RoundLimit::new(self.rhythm.clone(), max)
     }
 
-    /// A camera has been read, of which so many bytes have come so far. `buffer`: how much memory the system has at present for what comes
-    /// and is not read, bytes, as far as that is known. Returns since when what is new may have been here.
+    /// A camera has been read, of which so many bytes have come so far. `buffer`: as before. Returns since when what is new may have been here.
     pub fn took(
         &self,
         received: u64,
@@ -183,12 +186,12 @@ pub struct Intake {
 impl Intake {
     /// Bytes a second, now that `received` have come.
     fn rate(&mut self, received: u64, round: u64, begun: Instant) -> f64 {
-        let rounds = round - self.round;
+        let rounds = round.saturating_sub(self.round);
         if rounds > 0 {
             let counts = COUNTS_AFTER_A_ROUND.powf(rounds as f64);
             let passed = begun.saturating_duration_since(self.begun);
             self.bytes *= counts;
-            self.seconds = self.seconds * counts + passed.as_secs_f64();
+            self.seconds = (self.seconds * counts + passed.as_secs_f64()).min(COUNTS_FOR);
             (self.round, self.begun) = (round, begun);
         }
         self.bytes += received.saturating_sub(self.received) as f64;
@@ -201,11 +204,16 @@ impl Intake {
     fn round_max(&mut self, rate: f64, buffer: impl Fn() -> Option<u64>) -> Duration {
         let longest = ROUND_MAX.as_secs_f64() * rate;
         if longest > self.waiting_max as f64 && self.waiting_max < WAITING_MAX {
-            let safe = buffer().map_or(WAITING_MAX, |buffer| buffer / 8 * 3);
-            self.waiting_max = safe.clamp(WAITING_SMALL, WAITING_MAX);
+            self.waiting_max = buffer().map_or(self.waiting_max, waiting_max);
         }
         ROUND_MAX.mul_f64((self.waiting_max as f64 / longest).min(1.0))
     }
+}
+
+/// How much may wait, bytes, where the system has so much memory for it, of which a part is not payload: when that is full, the camera has to
+/// wait.
+fn waiting_max(buffer: u64) -> u64 {
+    (buffer / 8 * 3).clamp(WAITING_MIN, WAITING_MAX)
 }
 
 /// What a camera needs of its reader.
@@ -318,9 +326,9 @@ impl State {
         self.round.saturating_sub(busy).max(PAUSE_MIN)
     }
 
-    fn intake(&self) -> Intake {
+    fn intake(&self, buffer: Option<u64>) -> Intake {
         Intake {
-            waiting_max: WAITING_SMALL,
+            waiting_max: buffer.map_or(WAITING_UNKNOWN, waiting_max),
             received: 0,
             round: self.number,
             begun: self.begun,
@@ -353,8 +361,9 @@ mod tests {
     /// What comes of a camera between two times since it began.
     type Came<'c> = &'c dyn Fn(Duration, Duration) -> u64;
 
-    /// The pauses of 60 rounds that were each so busy, and in each of which cameras gave what had come since the last.
+    /// The pauses of so many rounds that were each so busy, and in each of which cameras gave what had come since the last.
     fn pauses(
+        rounds: usize,
         state: &mut State,
         busy: Duration,
         buffer: &dyn Fn() -> Option<u64>,
@@ -362,7 +371,7 @@ mod tests {
     ) -> Vec<Duration> {
         let start = state.begun;
         let mut last = start;
-        let mut intakes = Vec::from_iter(cameras.iter().map(|came| (came, state.intake())));
+        let mut intakes = Vec::from_iter(cameras.iter().map(|came| (came, state.intake(buffer()))));
         let round = |_| {
             for (came, intake) in &mut intakes {
                 let came = came(last - start, state.begun - start);
@@ -376,12 +385,12 @@ mod tests {
             state.begin_round(state.paused);
             pause
         };
-        (0..60).map(round).collect()
+        (0..rounds).map(round).collect()
     }
 
     /// The last of them.
     fn last(state: &mut State, busy: Duration) -> Duration {
-        pauses(state, busy, &|| None, &[]).pop().unwrap()
+        pauses(40, state, busy, &|| None, &[]).pop().unwrap()
     }
 
     /// How many bytes of pictures a camera has begun to send until then, of which the first came at `first`.
@@ -415,7 +424,7 @@ mod tests {
     /// The pauses once it is known how fast cameras send.
     fn steady(buffer: Option<u64>, cameras: &[Came<'_>]) -> Vec<Duration> {
         let mut state = State::default();
-        pauses(&mut state, Duration::ZERO, &|| buffer, cameras).split_off(30)
+        pauses(60, &mut state, Duration::ZERO, &|| buffer, cameras).split_off(30)
     }
 
     #[test]
@@ -455,12 +464,40 @@ mod tests {
         };
         let ask = |bytes| {
             let came = pictures(Duration::ZERO, 10.0, bytes);
-            pauses(&mut State::default(), Duration::ZERO, &grow, &[&came])
+            pauses(60, &mut State::default(), Duration::ZERO, &grow, &[&came])
         };
         let little = ask(20_000);
-        assert_eq!((little.last(), asked.take()), (Some(&ROUND_MAX), 0));
+        assert_eq!((little.last(), asked.take()), (Some(&ROUND_MAX), 1));
         let much = ask(200_000);
-        assert_eq!((much.last(), asked.take()), (Some(&ROUND_MAX), 5));
+        assert_eq!(much.last(), Some(&ROUND_MAX));
+        assert!((2..10).contains(&asked.take()));
+    }
+
+    #[test]
+    fn camera_that_has_little_room_gets_rid_of_what_it_sends_even_after_a_silence() {
+        let (room, bytes) = (131_072, 1_000_000);
+        let late = [Duration::ZERO, Duration::from_secs(10)];
+        let sent = late.map(|late| pictures(late, 10.0, bytes));
+        for sent in &sent {
+            let (taken, left) = (Cell::new(0), Cell::new(0));
+            let take = |_, to: Duration| {
+                let waits: u64 = sent(Duration::ZERO, to) - taken.get();
+                let came = waits.min(room);
+                taken.set(taken.get() + came);
+                left.set(waits - came);
+                came
+            };
+            let buffer = || Some(2 * room);
+            pauses(
+                5_000,
+                &mut State::default(),
+                Duration::ZERO,
+                &buffer,
+                &[&take],
+            );
+            assert!(taken.get() > 20 * bytes);
+            assert!(left.get() < bytes, "{}", left.get());
+        }
     }
 
     #[test]
