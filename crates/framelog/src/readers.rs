@@ -199,8 +199,8 @@ impl Intake {
         self.bytes / self.seconds
     }
 
-    /// How long a round may take for what waits of it not to be too much, now that it sends so fast. The buffer is asked for when it may not
-    /// have room: for most it never is.
+    /// How long a round may take for what waits of it not to be too much, now that it sends so fast. The buffer is asked for again when
+    /// it may not have room: of most it never is.
     fn round_max(&mut self, rate: f64, buffer: impl Fn() -> Option<u64>) -> Duration {
         let longest = ROUND_MAX.as_secs_f64() * rate;
         if longest > self.waiting_max as f64 && self.waiting_max < WAITING_MAX {
