@@ -30,8 +30,8 @@ pub const ROUND_MAX_UNCONFIRMED: Duration = Duration::from_millis(95);
 const CONNECTING_FOR: Duration = Duration::from_secs(2);
 /// How much of what came in a round counts in the next, when it comes to how fast a camera sends...
 const COUNTS_AFTER_A_ROUND: f64 = 0.75;
-/// ... and how long a time counts, seconds: four rounds, so that a silence is soon forgotten.
-const COUNTS_FOR: f64 = 4.0 * ROUND_MAX.as_secs_f64();
+/// ... and how long a time counts at most, seconds: as long as the longest rounds add up to, so that a silence is soon forgotten.
+const COUNTS_FOR: f64 = ROUND_MAX.as_secs_f64() / (1.0 - COUNTS_AFTER_A_ROUND);
 /// The shortest pause.
 const PAUSE_MIN: Duration = Duration::from_micros(500);
 /// Of a camera no more is to wait in the kernel, bytes; less where there is less room ([`waiting_max`])...
