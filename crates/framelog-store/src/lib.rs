@@ -44,6 +44,7 @@ pub mod identity;
 mod index;
 mod integrity;
 mod layout;
+mod log_file;
 mod lost_index;
 mod mounts;
 mod old_index;

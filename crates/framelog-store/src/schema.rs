@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection};
 
 use crate::error::Error;
+use crate::log_file;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -35,7 +36,11 @@ pub(crate) async fn connect_beside(path: &Path) -> sqlx::Result<SqliteConnection
 
 /// The connection that writes; the index is made if it is not there.
 pub(crate) async fn connect(path: &Path) -> sqlx::Result<SqliteConnection> {
-    SqliteConnectOptions::new()
+    let options = match log_file::vfs() {
+        Some(vfs) => SqliteConnectOptions::new().vfs(vfs),
+        None => SqliteConnectOptions::new(),
+    };
+    options
         .filename(path)
         .create_if_missing(true)
         .page_size(PAGE_BYTES)
@@ -138,6 +143,7 @@ pub(crate) mod tests {
     use sqlx::Connection as _;
 
     use super::*;
+    use crate::direct::directly;
 
     async fn connect_anew() -> (tempfile::TempDir, SqliteConnection) {
         let dir = tempfile::tempdir().unwrap();
@@ -154,6 +160,29 @@ pub(crate) mod tests {
             .unwrap();
         let has = |name: &str| options.iter().any(|option| option == name);
         assert!(has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT"));
+    }
+
+    /// How often this thread, which is SQLite's for as long as it is used directly, has called the system to write.
+    fn calls_to_write() -> u64 {
+        let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        let calls = io.lines().find_map(|line| line.strip_prefix("syscw: "));
+        calls.unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_commit_of_the_index_takes_few_calls_to_the_system() {
+        let (_dir, mut connection) = connect_anew().await;
+        let calls = directly(&mut connection, |sqlite| {
+            sqlite.execute_batch(
+                "CREATE TABLE t (a BLOB NOT NULL); BEGIN; INSERT INTO t VALUES (randomblob(200000))",
+            )?;
+            let before = calls_to_write();
+            sqlite.execute_batch("COMMIT")?;
+            Ok(calls_to_write() - before)
+        })
+        .await
+        .unwrap();
+        assert!(calls < 20, "{calls} for some 200 pages");
     }
 
     /// A new index as it is before it gets an identity: for tests that begin many recorders, of which each would make the same.
