@@ -176,13 +176,13 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// This one, with the connections and requests of an earlier moment, and what has been asked since to end a session.
+    /// This one, with the connections and requests of an earlier moment, and what has been asked since to begin a session or to end one.
     pub fn counting(self, earlier: Journal) -> Self {
         let since = self.requests.into_iter().skip(earlier.requests.len());
-        let ends = since.filter(|request| request.head.starts_with("TEARDOWN"));
+        let of_sessions = since.filter(|request| ["SETUP", "TEARDOWN"].contains(&request.method()));
         Self {
             connected_us: earlier.connected_us,
-            requests: earlier.requests.into_iter().chain(ends).collect(),
+            requests: earlier.requests.into_iter().chain(of_sessions).collect(),
             ..self
         }
     }

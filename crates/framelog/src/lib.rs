@@ -1,5 +1,7 @@
 //! framelog: the daemon and its command line. Network, tasks and people; pure logic is in `framelog-core`, disk in `framelog-store`.
 
+#![forbid(unsafe_code)]
+
 mod camera;
 mod cli;
 mod clock_watch;
