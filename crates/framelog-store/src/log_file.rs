@@ -3,8 +3,9 @@
 //! else to SQLite's own. Not for connections that only read.
 //!
 //! What SQLite hands over is held only while its connection has the lock that lets it write, and never past a commit: see
-//! [`joined`]. So whoever reads the file, or finds it after this program was killed, sees what he would see otherwise. Errors come from writes, as
-//! they would otherwise: SQLite takes back a transaction of which a write has failed, but not always one of which something can't be read.
+//! [`joined`]. So whoever reads the file, or finds it after this program was killed, sees what he would see otherwise. A read doesn't
+//! write what is held, so that errors come from writes, as they would otherwise: SQLite takes back a transaction of which a write has failed, but not
+//! always one of which something can't be read.
 #![expect(
     unsafe_code,
     reason = "SQLite's interface to files is one of C, and is given files as memory"
@@ -40,7 +41,7 @@ pub(crate) fn vfs() -> Option<&'static str> {
 }
 
 fn register() -> bool {
-    // SAFETY: NULL asks for the default VFS, which SQLite has made by then.
+    // SAFETY: NULL asks for the default VFS, which SQLite makes first.
     let system = unsafe { sqlite3_vfs_find(ptr::null()) };
     if system.is_null() {
         return false;
@@ -122,7 +123,7 @@ unsafe extern "C" fn open(
         return unsafe { open(system, name, file, flags, out_flags) };
     }
     // SAFETY: SQLite gives room for `szOsFile` bytes, aligned to eight, which is INNER and what its own VFS asks for. A file that could not be
-    // opened is closed if it has methods, and ours has none then.
+    // opened is closed if it has methods, and ours has none then; one that was opened has methods. The database is open, and outlives its log.
     unsafe {
         (*file).pMethods = ptr::null();
         let inner = inner(file);
@@ -173,7 +174,7 @@ unsafe fn close_inner(inner: *mut sqlite3_file) -> c_int {
 }
 
 unsafe extern "C" fn close_database(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: `open` has opened both. SQLite closes a log before its database.
+    // SAFETY: `open` has opened what is behind the file. SQLite closes a log before its database.
     unsafe { close_inner(inner(file)) }
 }
 
@@ -238,7 +239,7 @@ unsafe extern "C" fn shm_lock(
     flags: c_int,
 ) -> c_int {
     // SAFETY: `open` has made the database, and its log is one that `open` made and that is not yet closed. Both are of one connection, which
-    // one thread uses at a time.
+    // one thread uses at a time, and a lock of the database touches no log.
     let log = unsafe { (*file.cast::<Database>()).log.as_mut() };
     let mut log = log.filter(|_| first == WRITE_LOCK);
     // While others can't have it yet.
@@ -324,7 +325,7 @@ unsafe extern "C" fn log_read(
         }
         // Not asked for: SQLite reads a page, or a frame that has been committed.
         Found::InBoth => {
-            // SAFETY: it is that log.
+            // SAFETY: it is that log, of which nothing is borrowed any more.
             if unsafe { flush(file) }.is_err() {
                 return SQLITE_IOERR_READ;
             }
@@ -334,7 +335,7 @@ unsafe extern "C" fn log_read(
     unsafe { read(file, to, length, offset) }
 }
 
-/// A method of a log before which what is held is written. Nothing is, when SQLite calls them.
+/// A method of a log before which what is held is written. Nearly always that is nothing.
 macro_rules! flush_and_pass_on {
     ($name:ident, $passed_on:ident ($argument:ident: $type:ty)) => {
         unsafe extern "C" fn $name(file: *mut sqlite3_file, $argument: $type) -> c_int {
@@ -353,7 +354,7 @@ flush_and_pass_on!(log_truncate, truncate(size: sqlite3_int64));
 flush_and_pass_on!(log_sync, sync(flags: c_int));
 flush_and_pass_on!(log_file_size, file_size(size: *mut sqlite3_int64));
 
-/// What a database's file does: what SQLite's own does, and it tells its log when that may be held no more.
+/// What a database's file does: what SQLite's own does, and it tells its log when the lock with which it may be written is taken and let go.
 static DATABASE: sqlite3_io_methods = sqlite3_io_methods {
     iVersion: 3,
     xClose: Some(close_database),

@@ -2,10 +2,11 @@
 //!
 //! A frame of the log is a header, which says by a number that isn't 0 that a transaction is committed with it, and a page (SQLite's "Database File
 //! Format", section 4.1). SQLite writes each of both by itself (`walWriteOneFrame`). While its connection may write to the log, frames that follow each
-//! other are held until the one that commits, with which each commit ends, or until there is much. Readers are told of a frame only after that
-//! one has been written, so that nobody misses what is held. Whatever else is written is written at once, behind what was held.
+//! other are held until the one that commits, with which each commit ends, or until there is much. Readers are told of a frame only after the one that
+//! commits has been written, so that nobody misses what is held. Whatever else is written is written at once, behind what was held.
 
-/// Length of a frame's header, bytes. Nothing else that SQLite writes to a log is so long: its own header has 32, a page 512 or more.
+/// Length of a frame's header, bytes. A log's own header has 32, a page 512 or more; only around a sync a page may be written in pieces, of any
+/// length (`walWriteToLog`): see [`Joined::flush`].
 const HEADER: usize = 24;
 /// Where in it the number is that isn't 0 if a transaction is committed, bytes.
 const COMMITS: std::ops::Range<usize> = 4..8;
@@ -17,7 +18,7 @@ const ENOUGH: usize = 64 << 10;
 pub(super) struct Joined {
     /// The connection has the lock with which it may write to the log.
     is_locked: bool,
-    /// Where what is held belongs in the file, bytes.
+    /// Where what is held belongs in the file, bytes. Means nothing while nothing is held.
     start: u64,
     held: Vec<u8>,
     /// The page of the last header that is held comes next; whether a transaction is committed with it.
@@ -56,8 +57,8 @@ impl Joined {
             self.hold(offset, bytes);
             return if commits { self.put_held(put) } else { Ok(()) };
         }
-        // One that doesn't follow may be of a frame that is there: `walRewriteChecksums` puts the headers of a transaction right behind its last
-        // page, with no page after them.
+        // A header that doesn't follow may replace one that is there: after a transaction's last page `walRewriteChecksums` corrects headers in
+        // place, and no page comes after them.
         if self.is_locked && follows && bytes.len() == HEADER {
             if self.held.len() >= ENOUGH {
                 self.put_held(put)?;
@@ -93,7 +94,7 @@ impl Joined {
         done
     }
 
-    /// Writes what is held, whatever comes next.
+    /// Writes what is held. What comes next is no header, or is taken for none: it may be the rest of a page.
     ///
     /// # Errors
     /// As for [`Joined::write`].
@@ -106,7 +107,10 @@ impl Joined {
     /// Where a reader finds what it asks for: a transaction that is larger than SQLite's cache reads what it has handed over.
     pub fn find(&self, offset: u64, length: usize) -> Found<'_> {
         let end = offset.saturating_add(length as u64);
-        if end <= self.start || offset >= self.start + self.held.len() as u64 {
+        if self.held.is_empty()
+            || end <= self.start
+            || offset >= self.start + self.held.len() as u64
+        {
             return Found::InFile;
         }
         let from = offset.checked_sub(self.start).map(|from| from as usize);
