@@ -144,6 +144,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::direct::directly;
+    use crate::log_file::tests::calls_to_write;
 
     async fn connect_anew() -> (tempfile::TempDir, SqliteConnection) {
         let dir = tempfile::tempdir().unwrap();
@@ -160,13 +161,6 @@ pub(crate) mod tests {
             .unwrap();
         let has = |name: &str| options.iter().any(|option| option == name);
         assert!(has("DEFAULT_MEMSTATUS=0") && !has("ENABLE_MEMORY_MANAGEMENT"));
-    }
-
-    /// How often this thread, which is SQLite's for as long as it is used directly, has called the system to write.
-    fn calls_to_write() -> u64 {
-        let io = std::fs::read_to_string("/proc/thread-self/io").unwrap();
-        let calls = io.lines().find_map(|line| line.strip_prefix("syscw: "));
-        calls.unwrap().parse().unwrap()
     }
 
     #[tokio::test]
