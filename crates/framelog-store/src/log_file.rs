@@ -1,6 +1,6 @@
 //! The file of the index's write-ahead log, for the connection that writes it: a commit of a thousand pages goes there in a few dozen calls to
-//! the system instead of two a page, which are half of what a commit costs. A VFS of SQLite's (<https://sqlite.org/vfs.html>) that leaves everything
-//! else to SQLite's own. Not for connections that only read.
+//! the system instead of two a page, which were more than half of what a commit cost. A VFS of SQLite's (<https://sqlite.org/vfs.html>) that leaves
+//! everything else to SQLite's own. Not for connections that only read.
 //!
 //! What SQLite hands over is held only while its connection has the lock that lets it write, and never past a commit: see
 //! [`joined`]. So whoever reads the file, or finds it after this program was killed, sees what he would see otherwise. A read doesn't
