@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use rustix::fs::{Advice, AtFlags, Mode, OFlags, StatxFlags, XattrFlags};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, Mode, OFlags, StatxFlags, XattrFlags};
 use rustix::io::Errno;
 
 #[cfg(test)]
@@ -23,6 +23,8 @@ use crate::{mounts, owner};
 
 /// A directory may be removed, because it is empty, so often before a file is made in it.
 const CREATE_TRIES: usize = 8;
+/// What a file of any length may take beyond its bytes.
+const MARGIN: u64 = 1 << 20;
 /// Most slices that one `writev` takes (`IOV_MAX` on Linux).
 const SLICES_MAX: usize = 1024;
 
@@ -328,6 +330,28 @@ impl Disk {
                 Advice::DontNeed,
             )?)
         })
+    }
+
+    /// Takes room for bytes that will be written there, without changing where the file ends. A file system on a network is left to itself.
+    pub fn take_room(&self, file: &File, range: Range<u64>) -> io::Result<()> {
+        if self.remote.is_some() {
+            return Ok(());
+        }
+        retried(|| {
+            #[cfg(test)]
+            self.faults.call()?;
+            let length = range.end.saturating_sub(range.start);
+            let flags = FallocateFlags::KEEP_SIZE;
+            Ok(rustix::fs::fallocate(file, flags, range.start, length)?)
+        })
+    }
+
+    /// Whether the file has room beyond its end, other than what its last block and the file system's own notes take.
+    pub fn has_room_beyond(&self, path: &str) -> io::Result<bool> {
+        let found = rustix::fs::statat(&self.root, path, AtFlags::empty())?;
+        // Of 512 bytes, whatever the file system's blocks are.
+        let taken = found.st_blocks.saturating_mul(512);
+        Ok(taken.saturating_sub(found.st_size) > MARGIN.cast_signed())
     }
 
     /// Reads `length` bytes from `offset`.

@@ -25,6 +25,7 @@
 
 mod accounts;
 mod admission;
+mod ahead;
 mod blocks;
 mod budget;
 mod camera;

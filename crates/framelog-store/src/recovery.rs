@@ -311,7 +311,7 @@ fn mend_picture(
     Ok((footage.rows(before.id, before.camera_id), true))
 }
 
-/// Cuts off what a crash left of a frame behind the last whole one; a file without any goes.
+/// Cuts off what a crash left of a frame behind the last whole one, and gives room back that was taken ahead; a file without any frame goes.
 pub(crate) fn cut_torn_end(
     disk: &Disk,
     path: &str,
@@ -322,11 +322,13 @@ pub(crate) fn cut_torn_end(
     if scan.end == 0 {
         return disk.remove(path);
     }
-    if scan.torn() == 0 {
-        return Ok(());
-    }
+    let end = match scan.torn() {
+        0 if disk.has_room_beyond(path)? => scan.file_len,
+        0 => return Ok(()),
+        _ => scan.end,
+    };
     let file = disk.open_to_write(path)?;
-    disk.cut(&file, scan.end)?;
+    disk.cut(&file, end)?;
     disk.sync_file(&file)
 }
 

@@ -12,6 +12,7 @@ use framelog_core::frame::{Frame, Parameters};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 
+use crate::ahead::Ahead;
 use crate::blocks;
 use crate::container::{Container, Position};
 use crate::disk::Disk;
@@ -38,6 +39,7 @@ pub(crate) struct OpenSegment {
     /// When its links were counted last.
     looked: Instant,
     forgetting: Forgetting,
+    ahead: Ahead,
     /// Where the next frame goes: everything before is whole frames.
     end: u64,
     /// So many bytes of the next frame are there already.
@@ -132,6 +134,7 @@ impl OpenSegment {
             is_linked: links(&file) > 0,
             looked: Instant::now(),
             forgetting: Forgetting::default(),
+            ahead: Ahead::default(),
             file: Arc::new(file),
             end: 0,
             begun: 0,
@@ -232,6 +235,9 @@ impl OpenSegment {
             std::iter::once(head).chain(payload).chain([tail])
         });
         let mut slices = section(pieces, self.begun, stop - from);
+        if let Some(room) = self.ahead.next(from..stop) {
+            let _ = disk.take_room(&self.file, room); // what can't be taken is found when it is written
+        }
         let (bytes, failure) = write_all(disk, &self.file, &mut slices);
         let limit = from + bytes;
         let whole = placed.partition_point(|placed| placed.end <= limit);
@@ -300,18 +306,35 @@ impl OpenSegment {
         if self.begun > 0 {
             self.cut_torn_end(disk);
         }
-        let is_mp4 = self.container == Container::Mp4;
-        if !is_mp4 || self.is_torn || self.row.frames == 0 {
+        if self.is_torn || self.row.frames == 0 {
             return false;
         }
-        let closing = self.keyframes.close();
-        let (_, failure) = write_all(disk, &self.file, &mut [IoSlice::new(&closing)]);
-        if let Some(error) = failure {
-            // The frames are there, and players find them.
-            tracing::debug!(path = %self.row.path, %error, "segment was not closed with its keyframes");
-            self.cut_torn_end(disk);
+        let is_mp4 = self.container == Container::Mp4;
+        let end = self.end
+            + if is_mp4 {
+                self.write_keyframes(disk)
+            } else {
+                0
+            };
+        if self.ahead.is_beyond(end)
+            && let Err(error) = disk.cut(&self.file, end)
+        {
+            tracing::debug!(path = %self.row.path, %error, "room behind a segment could not be given back");
         }
-        true
+        is_mp4
+    }
+
+    /// Closes the file with where its keyframes are: how many bytes that took.
+    fn write_keyframes(&mut self, disk: &Disk) -> u64 {
+        let closing = self.keyframes.close();
+        let (bytes, failure) = write_all(disk, &self.file, &mut [IoSlice::new(&closing)]);
+        let Some(error) = failure else {
+            return bytes;
+        };
+        // The frames are there, and players find them.
+        tracing::debug!(path = %self.row.path, %error, "segment was not closed with its keyframes");
+        self.cut_torn_end(disk);
+        0
     }
 
     /// Ends a segment of one frame. What a `.jpg` cannot hold of its frame goes into the file's modification time:
@@ -561,6 +584,25 @@ mod tests {
         assert_eq!(len(), crate::blocks::BLOCK);
         segment.close(&disk);
         assert_eq!(len(), segment.row().bytes as u64);
+    }
+
+    #[test]
+    fn room_that_is_taken_ahead_is_given_back_at_the_end() {
+        for codec in [Codec::Mjpeg, Codec::H264] {
+            let dir = tempfile::tempdir().unwrap();
+            let disk = Disk::open(dir.path()).unwrap();
+            let frames = [frame(codec, 0, &[2 << 20])];
+            let container = Container::of(codec, crate::Layout::Segments);
+            let pace = Pace::default();
+            let mut segment =
+                OpenSegment::create(&disk, (1, "a"), 1, container, pace, &frames[0]).unwrap();
+            segment.append(&disk, &frames, Extent::All, &mut Vec::new());
+            let path = segment.row.path.clone();
+            let has_room = || disk.has_room_beyond(&path).unwrap();
+            assert!(has_room());
+            check_what_it_says(&disk, &mut segment).unwrap();
+            assert!(!has_room());
+        }
     }
 
     #[test]
