@@ -48,7 +48,7 @@ pub struct Recorder {
     offset_us: i64,
     footage: Footage,
     /// The last frame's time comes from that of an arrival.
-    by_arrival: bool,
+    goes_by_arrival: bool,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
     lag_us: Option<i64>,
     dropping: bool,
@@ -130,7 +130,7 @@ impl Recorder {
             parameters: None,
             offset_us: 0,
             footage: Footage::Missing { started_us },
-            by_arrival: false,
+            goes_by_arrival: false,
             lag_us: None,
             dropping: false,
             skew_us: None,
@@ -175,7 +175,7 @@ impl Recorder {
 
     /// Whether its frames' times come from those of arrivals: its own, or those that tell how far off its camera's clock is.
     pub fn goes_by_arrival(&self) -> bool {
-        self.by_arrival
+        self.goes_by_arrival
     }
 
     /// Waits while the disk is behind, so that the network holds the camera back.
@@ -256,7 +256,7 @@ impl Recorder {
             (false, false) => None,
         };
         let reading = self.begin_or_go_on(&picture, reading, leap.is_some());
-        self.by_arrival = reading.kind != ClockKind::Camera;
+        self.goes_by_arrival = reading.kind != ClockKind::Camera;
         self.skew_us = reading.skew_us;
         self.warn_of_skew(&reading);
         self.watch_stamp(picture.stamp, received);
@@ -285,7 +285,7 @@ impl Recorder {
     }
 
     /// Decides whether a segment begins with this picture. Where one should and can't, because it is no keyframe, the open segment goes
-    /// on until one comes, with times of arrival: what its stamps have in common is no more.
+    /// on until one comes, with times of arrival: what its stamps have in common is no more. A picture without a usable stamp begins none.
     fn begin_or_go_on(&mut self, picture: &Picture, reading: Reading, leapt: bool) -> Reading {
         let is_mapped_anew =
             reading.kind != ClockKind::Arrival && reading.offset_us != self.offset_us;
@@ -296,18 +296,25 @@ impl Recorder {
             if self.new_segment {
                 self.parameters.clone_from(&picture.parameters);
             }
+            if reading.kind == ClockKind::Arrival && !self.new_segment {
+                return self.timed_by_arrival(picture, reading);
+            }
             self.offset_us = reading.offset_us;
             return reading;
         }
-        let is_by_arrival = self.step_pending || reading.kind == ClockKind::Arrival;
-        match is_by_arrival {
-            true => Reading {
-                captured_us: picture.received_us,
-                kind: ClockKind::Arrival,
-                offset_us: self.offset_us,
-                ..reading
-            },
+        match self.step_pending || reading.kind == ClockKind::Arrival {
+            true => self.timed_by_arrival(picture, reading),
             false => reading,
+        }
+    }
+
+    /// The time of arrival, for a frame that goes into a segment whose stamps may be mapped.
+    fn timed_by_arrival(&self, picture: &Picture, reading: Reading) -> Reading {
+        Reading {
+            captured_us: picture.received_us,
+            kind: ClockKind::Arrival,
+            offset_us: self.offset_us,
+            ..reading
         }
     }
 

@@ -118,7 +118,15 @@ impl Pictures {
         let rtp_time = packet.rtp_time;
         let marker = packet.marker;
         let extension = packet.extension.clone();
+        let is_empty = packet.payload.is_empty();
         match Piece::read(packet.payload) {
+            // It is no piece, but it may have the marker.
+            None if is_empty => {
+                let is_behind = |open: &Open| open.rtp_time == rtp_time;
+                if !self.open.as_ref().is_some_and(is_behind) {
+                    return;
+                }
+            }
             None if marker || self.open.is_some() => self.spoil(rtp_time, received_us),
             None => return,
             Some(piece) if piece.offset == 0 => {

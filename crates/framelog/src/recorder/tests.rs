@@ -89,6 +89,14 @@ async fn camera_goes_by_arrival_while_its_frames_have_no_good_time_of_its_own() 
     store.close().await.unwrap();
 }
 
+#[tokio::test]
+async fn pictures_without_a_stamp_between_those_with_an_uptime_make_no_segments() {
+    let stamps = (0..9).map(|second| (second, (second % 3 != 1).then_some(second + 5000)));
+    let (captured, segments, _) = recorded(&stamps.collect::<Vec<_>>()).await;
+    assert_eq!(captured, (0..9).collect::<Vec<_>>());
+    assert_eq!(segments, 1);
+}
+
 /// What is in the index after frames, a second apart, of which each came at this second by the machine's clock, with this stamp.
 async fn recorded(frames: &[(i64, Option<i64>)]) -> (Vec<i64>, usize, Vec<GapRow>) {
     let came = (0..).zip(frames).map(|(lived, &(wall, stamp))| Came {

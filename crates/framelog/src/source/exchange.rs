@@ -22,7 +22,7 @@ use crate::config::url::CameraUrl;
 use crate::source::dial::Stream;
 use crate::source::mend::{self, MendError, Mended, Mender};
 
-/// From sending a request to the last byte of the response head, however the bytes trickle.
+/// From sending a request to the last byte of the response head, however the bytes trickle; more, if a complete frame may take longer.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
 
 const USER_AGENT: &str = concat!("framelog/", env!("CARGO_PKG_VERSION"));
@@ -38,9 +38,9 @@ pub enum ExchangeError {
     /// The connection broke within the head.
     #[error("the connection broke within the response head: {0}")]
     Broken(io::Error),
-    /// [`HEAD_TIME`] passed.
-    #[error("connected, but no response head within {} s; the camera may serve one client only", HEAD_TIME.as_secs())]
-    Silent,
+    /// So much time passed.
+    #[error("connected, but no response head within {} s; the camera may serve one client only, or want a longer stall_timeout", .0.as_secs())]
+    Silent(Duration),
     /// The answer could not be mended.
     #[error("{0}; check that url's port is the one for http")]
     Mend(#[from] MendError),
@@ -114,7 +114,7 @@ pub fn get(
     request
 }
 
-/// Sends a request and reads the response's head, all of it `within` that time: [`HEAD_TIME`] but for tests.
+/// Sends a request and reads the response's head, all of it `within` that time.
 ///
 /// # Errors
 ///
@@ -126,7 +126,7 @@ pub async fn exchange(
 ) -> Result<Answer, ExchangeError> {
     timeout(within, exchange_untimed(stream, request))
         .await
-        .unwrap_or(Err(ExchangeError::Silent))
+        .unwrap_or(Err(ExchangeError::Silent(within)))
 }
 
 async fn exchange_untimed(

@@ -44,6 +44,12 @@ impl Refusal {
     }
 }
 
+/// Whether there are credentials that may go, as Basic, to a camera that refuses without saying what it wants. Where it was a Digest, that would
+/// give the password away.
+pub fn may_send_unasked(camera: &Camera, memory: &Memory) -> bool {
+    credentials(camera).is_some() && !memory.asked_for_digest
+}
+
 impl Login {
     /// The value of an Authorization field for a request to `url`, if there are credentials, if they may go there, and if it is known in
     /// what form.
@@ -123,8 +129,8 @@ impl Login {
         let mut fields = fields.into_iter().peekable();
         let is_silent = fields.peek().is_none();
         let mut offered = Challenge::offered(fields);
-        if is_silent && !self.answered && !memory.asked_for_digest {
-            // It may have forgotten to say what it wants: the simplest, once. Where it was a Digest, that would give the password away.
+        if is_silent && !self.answered && may_send_unasked(camera, memory) {
+            // It may have forgotten to say what it wants: the simplest, once.
             offered.push(Challenge::Basic);
         }
         let has_worked = |found: &&Challenge| Some(found.name()) == memory.digest;

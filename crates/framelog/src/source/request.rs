@@ -11,7 +11,7 @@ use crate::source::auth::Challenge;
 use crate::source::body::Body;
 use crate::source::dial::Stream;
 use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
-use crate::source::login::{Login, Refusal};
+use crate::source::login::{self, Login, Refusal};
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::verdict;
@@ -83,7 +83,8 @@ impl<'a> Attempt<'a> {
             let target = exchange::wire_target(&self.url.target);
             let authorization = self.authorize(target.as_str())?;
             let request = exchange::get(&self.url, target, authorization);
-            match exchange(stream, request, HEAD_TIME).await {
+            let within = self.camera.stall_timeout.max(HEAD_TIME);
+            match exchange(stream, request, within).await {
                 // Row 15: a kept connection may have been closed without notice, once.
                 Err(ExchangeError::Closed) if reused && !self.renewed => {
                     self.renewed = true;
@@ -144,9 +145,10 @@ impl<'a> Attempt<'a> {
             .map_err(|refusal| Ended::new(refusal.reason, refusal.detail))
     }
 
-    /// Whether a status that refuses credentials asks for them: as long as none were sent.
+    /// Whether a status that refuses credentials asks for them: as long as none were sent, in so many words, or where there are some to send.
     fn is_asked(&self, answer: &Answer) -> bool {
-        !self.login.answered() && answer.headers.contains_key(header::WWW_AUTHENTICATE)
+        let says_so = answer.headers.contains_key(header::WWW_AUTHENTICATE);
+        !self.login.answered() && (says_so || login::may_send_unasked(self.camera, self.memory))
     }
 
     async fn meet_challenge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
@@ -241,7 +243,7 @@ fn challenges(answer: &Answer) -> impl Iterator<Item = &[u8]> {
 
 fn exchange_reason(error: &ExchangeError) -> GapReason {
     match error {
-        ExchangeError::Silent => GapReason::Stalled,
+        ExchangeError::Silent(_) => GapReason::Stalled,
         ExchangeError::Closed | ExchangeError::Broken(_) => GapReason::Disconnected,
         ExchangeError::Mend(_) | ExchangeError::Http(_) => GapReason::BadResponse,
     }

@@ -861,7 +861,7 @@ async fn a_head_that_trickles_is_silence() {
     let stream = Stream::dial(&url, &Tls::Verify).await.unwrap();
     let request = exchange::get(&url, exchange::wire_target(&url.target), None);
     let ended = exchange::exchange(stream, request, Duration::from_millis(50)).await;
-    assert!(matches!(ended, Err(ExchangeError::Silent)), "{ended:?}");
+    assert!(matches!(ended, Err(ExchangeError::Silent(_))), "{ended:?}");
 }
 
 #[tokio::test]
@@ -979,8 +979,17 @@ async fn a_challenge_under_another_status_is_answered_once() {
 }
 
 #[tokio::test]
+async fn a_403_that_asks_for_nothing_is_answered_by_basic_once() {
+    answered_by_basic_once("403 Forbidden", "check username, and what it may see").await;
+}
+
+#[tokio::test]
 async fn a_401_that_asks_for_nothing_is_answered_by_basic_once() {
-    let asked = text("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+    answered_by_basic_once("401 No", "it refused username and password").await;
+}
+
+async fn answered_by_basic_once(status: &str, told: &str) {
+    let asked = text(&format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n"));
     let steps = vec![
         (asked.clone(), Then::Keep),
         (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
@@ -1004,11 +1013,7 @@ async fn a_401_that_asks_for_nothing_is_answered_by_basic_once() {
             (ended.reason, script.requests.len()),
             (GapReason::Unauthorized, 2)
         );
-        assert!(
-            ended.detail.contains("it refused username and password"),
-            "{}",
-            ended.detail
-        );
+        assert!(ended.detail.contains(told), "{}", ended.detail);
     }
 }
 
