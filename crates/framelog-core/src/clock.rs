@@ -1,12 +1,14 @@
 //! Capture time from the camera's stamp and the arrival. Not for reading the stamp's text: that is `timestamp`.
 
 mod anchor;
+mod decimals;
 mod second;
 mod steps;
 mod unit;
 
 use crate::timestamp::Stamp;
 use anchor::Anchor;
+use decimals::Decimals;
 use second::Second;
 use steps::Steps;
 use unit::Unit;
@@ -86,6 +88,9 @@ pub struct Reading {
 /// A stamp that was read as seconds and goes a thousand or a million times too fast counts in milli- or microseconds (ESP32 servers send
 /// how long they have been up). That shows within a second, in which the arrival is used; from then on the stamp is the right part of itself.
 ///
+/// Digits behind the point of a stamp that turn out to be a count without its zeros (`%d.%d` of a `timeval`) are read as one from then on, which is
+/// after some seconds.
+///
 /// A stamp with a media time (RTP) is wall time only if it was so when the segment began: a camera's first sender report comes when frames
 /// have been stored, and what they have in common must not change within a segment. Until then the media time is mapped.
 ///
@@ -105,6 +110,8 @@ pub struct Reading {
 pub struct Clock {
     mode: TimestampMode,
     max_skew_us: i64,
+    /// How the camera writes its stamps. It goes on doing so over a new connection.
+    decimals: Decimals,
     track: Track,
 }
 
@@ -159,12 +166,14 @@ impl Clock {
         Self {
             mode,
             max_skew_us,
+            decimals: Decimals::default(),
             track: Track::default(),
         }
     }
 
     /// The capture time of the frame whose last byte arrived at `received_us`. Call once for each frame, in order of arrival.
     pub fn read(&mut self, stamp: Stamp, received_us: i64) -> Reading {
+        let stamp = self.as_meant(stamp);
         let media_us = stamp
             .media_us
             .filter(|_| !self.track.goes_by_reports(stamp));
@@ -197,6 +206,20 @@ impl Clock {
         self.track.offset_us = None;
         self.track.given = None;
         self.track.by_reports = None;
+    }
+
+    /// The stamp with what is behind its point read as the camera means it.
+    fn as_meant(&mut self, stamp: Stamp) -> Stamp {
+        let Some(read_us) = stamp.stamp_us else {
+            return stamp;
+        };
+        if self.decimals.follow(read_us, stamp.written) {
+            self.track.begin_anew();
+        }
+        Stamp {
+            stamp_us: Some(self.decimals.apply(read_us, stamp.written)),
+            ..stamp
+        }
     }
 
     fn read_media(&mut self, media_us: i64, received_us: i64) -> Option<Reading> {
@@ -272,14 +295,19 @@ impl Track {
     /// it has stepped: garbage seems to have one unit or another now and then.
     fn in_its_unit(&mut self, stamp_us: i64, received_us: i64) -> i64 {
         if self.unit.follow(stamp_us, received_us) {
-            *self = Self {
-                unit: self.unit,
-                steps: self.steps,
-                given: self.given,
-                ..Self::default()
-            };
+            self.begin_anew();
         }
         self.unit.apply(stamp_us)
+    }
+
+    /// The stamps so far were misread.
+    fn begin_anew(&mut self) {
+        *self = Self {
+            unit: self.unit,
+            steps: self.steps,
+            given: self.given,
+            ..Self::default()
+        };
     }
 
     fn follow(&mut self, stamp_us: i64, is_wall: bool, received_us: i64) -> Motion {

@@ -80,6 +80,8 @@ pub struct Parser {
     settling: bool,
     evidence: bool,
     penance: u8,
+    /// So many lengths in a row were right.
+    right: u8,
     largest: u64,
     no_delimiter: Searched,
     no_field: Searched,
@@ -99,6 +101,7 @@ impl Parser {
             settling: false,
             evidence: false,
             penance: 0,
+            right: 0,
             largest: LENGTH_UNSURPRISING / 4,
             no_delimiter: Searched::default(),
             no_field: Searched::default(),

@@ -23,11 +23,25 @@ pub struct Stamp {
     /// A wall clock in whole seconds sent beside it (TP-Link Kasa `X-UtcTime`), in microseconds since the Unix epoch.
     /// Only there when `stamp_us` is, and is no date itself.
     pub wall_second_us: Option<i64>,
+    /// `stamp_us` as it was written, where it has other than six digits behind its point: what these are, only more of them tell.
+    pub written: Option<Written>,
     /// RTP: a time in microseconds that is good for spacing alone, above 0 and below any date. `stamp_us` is then the wall time of the same
     /// moment, by the camera's sender reports, once there are any.
     pub media_us: Option<i64>,
     /// RTP: by how much later than it could the picture arrived, as far as is known: a server had kept it. 0 or more.
     pub late_us: i64,
+}
+
+/// A number of seconds with its digits behind the point apart: a fraction, or a count that lacks the zeros in front of it, as `%d.%d` prints the
+/// two fields of a `timeval` (hybridgroup/mjpeg).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Before the point.
+    pub seconds: i64,
+    /// Behind it, as one number.
+    pub count: i64,
+    /// How many digits that has, 1 to 9.
+    pub digits: u32,
 }
 
 impl Stamp {
@@ -39,8 +53,12 @@ impl Stamp {
     /// fields. `Date` is never used: in parts it is local time without a zone (row 57).
     pub fn read(headers: &Headers) -> Self {
         let stamp = last_readable(headers, "x-timestamp", read_text);
+        let written = || last_readable(headers, "x-timestamp", read_written);
         if is_date(stamp) {
-            return Self::of(stamp);
+            return Self {
+                written: written(),
+                ..Self::of(stamp)
+            };
         }
         let date = last_readable(headers, "x-time", parse_date);
         if is_date(date) {
@@ -50,6 +68,7 @@ impl Stamp {
         if stamp.is_some() {
             return Self {
                 wall_second_us: second,
+                written: written(),
                 ..Self::of(stamp)
             };
         }
@@ -80,11 +99,7 @@ fn is_date(stamp_us: Option<i64>) -> bool {
 }
 
 /// The last of the fields with this name that can be read: an empty one says nothing against one that isn't.
-fn last_readable(
-    headers: &Headers,
-    name: &str,
-    read: impl Fn(&[u8]) -> Option<i64>,
-) -> Option<i64> {
+fn last_readable<T>(headers: &Headers, name: &str, read: impl Fn(&[u8]) -> Option<T>) -> Option<T> {
     read(headers.get(name)?).or_else(|| {
         headers
             .iter()
@@ -114,6 +129,11 @@ fn read_text(text: &[u8]) -> Option<i64> {
     number::read(text)
         .or_else(|| date::read(text))
         .filter(|&us| us > 0)
+}
+
+/// A number that has other than six digits behind its point.
+fn read_written(text: &[u8]) -> Option<Written> {
+    number::read_written(trim(text)?).filter(|written| written.digits != 6)
 }
 
 /// A date with a zone, as ISO 8601, HTTP or `date` write it, in microseconds since the Unix epoch, above 0; blanks and quotes around it do no harm.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::header::Headers;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
@@ -601,6 +602,26 @@ fn an_uptime_in_a_finer_unit_than_seconds_is_mapped_as_soon_as_its_pace_has_show
                 let (uptime, read) = reading(n);
                 assert_eq!(read, mapped(uptime, START - HOUR));
             }
+        }
+    }
+}
+
+#[test]
+fn microseconds_without_their_zeros_are_read_as_such_as_soon_as_that_has_shown() {
+    for boot in [START - HOUR, 0] {
+        let mut clock = auto();
+        for now in (START..).step_by(99_871).take(600) {
+            if now % (20 * SECOND) < 99_871 {
+                clock.new_segment();
+            }
+            let (seconds, micros) = ((now - boot) / SECOND, (now - boot) % SECOND);
+            let line = format!("X-Timestamp: {seconds}.{micros}");
+            let read = clock.read(Stamp::read(&Headers::new(line.into())), now);
+            assert!(read.captured_us.abs_diff(now) < SECOND as u64);
+            assert!(
+                now < START + 5 * SECOND || read.captured_us == now,
+                "{read:?} at {now}"
+            );
         }
     }
 }

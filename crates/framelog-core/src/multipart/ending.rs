@@ -9,6 +9,8 @@ use super::{Parser, State, Step};
 
 /// How often a length must be right before it is believed unseen again.
 const PENANCE: u8 = 16;
+/// And before a silence within it is the network's, not its end.
+const TRUSTED: u8 = 16;
 
 impl Parser {
     /// A JPEG with a length that is believed: handed out unseen if both its ends fit, else only when what follows confirms it.
@@ -19,7 +21,8 @@ impl Parser {
         };
         if self.window.end() < end {
             // The length may be too large: a JPEG that is whole must not wait for the next one, unless that is in the same part.
-            if self.finished || self.settling && !self.has_second(pending.start) {
+            let is_doubtful = self.right < TRUSTED && !self.has_second(pending.start);
+            if self.finished || self.settling && is_doubtful {
                 pending.body = Body::Walked(Walker::default());
                 return Step::Go(State::Payload(pending));
             }
@@ -27,6 +30,7 @@ impl Parser {
             return Step::Wait(State::Payload(pending));
         }
         if self.ends_in_eoi(pending.start, end) && !self.ends_in_headers(pending.start, end) {
+            self.right = self.right.saturating_add(1);
             return self.give(pending, end, true);
         }
         let next = self.next(end);
@@ -47,15 +51,17 @@ impl Parser {
             || complete && self.next(structural_end) == Next::Delimiter;
         if refuted {
             self.penance = PENANCE;
+            self.right = 0;
             pending.length = None;
             pending.body = Body::Walked(Walker::default());
             return Step::Go(State::Payload(pending));
         }
-        let end = self.without_swallowed_line_end(pending.start, end);
+        let payload_end = self.without_swallowed_line_end(pending.start, end);
         if complete {
-            self.give(pending, end, true)
+            self.right = self.right.saturating_add(u8::from(payload_end == end));
+            self.give(pending, payload_end, true)
         } else {
-            self.give_torn(pending, end, walker.has_scan())
+            self.give_torn(pending, payload_end, walker.has_scan())
         }
     }
 

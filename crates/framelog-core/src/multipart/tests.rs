@@ -1270,6 +1270,35 @@ fn a_second_picture_within_the_length_is_not_torn_off_by_silence() {
     }
 }
 
+#[test]
+fn silence_within_a_length_tears_nothing_off_once_lengths_have_been_right_for_long() {
+    let head = |length: usize| format!("--b\r\nContent-Length: {length}\r\n\r\n");
+    let padded = [&picture(1)[..], &[0; 4000]].concat();
+    let part = [head(padded.len()).as_bytes(), &padded, b"\r\n"].concat();
+    let mut parser = Parser::new(Some(b"b"), Limits::default());
+    parser.push(part.repeat(16).into(), 5);
+    parser.push(head(padded.len()).into(), 5);
+    assert_eq!(std::iter::from_fn(|| parser.poll()).count(), 16);
+    for piece in padded.chunks(1500) {
+        parser.push(piece.to_vec().into(), 6);
+        let event = parser.poll();
+        parser.settle();
+        let found = payloads(&Vec::from_iter(event.or(parser.poll())));
+        assert!(found.iter().all(|found| *found == padded), "a part of it");
+    }
+    // One that lies all the same costs no picture.
+    let lies = [head(9000).as_bytes(), &picture(2), b"\r\n"].concat();
+    parser.push([b"\r\n", &lies[..]].concat().into(), 7);
+    parser.settle();
+    assert_eq!(parser.poll(), None);
+    parser.push(part.repeat(3).into(), 8);
+    parser.finish();
+    let rest: Vec<_> = std::iter::from_fn(|| parser.poll()).collect();
+    let lengths: Vec<_> = payloads(&rest).iter().map(Vec::len).collect();
+    let padded = padded.len();
+    assert_eq!(lengths, [picture(2).len(), padded, padded, padded]);
+}
+
 /// Line ends before a picture that its length counts in: it then ends behind the line end after it.
 #[test]
 fn a_line_end_within_the_length_is_left_out_whether_or_not_the_next_delimiter_is_there() {

@@ -1,5 +1,7 @@
 //! A stamp as a number, however cameras print it. Not for dates.
 
+use super::Written;
+
 /// Reads decimal seconds, or whole milli-, micro- or nanoseconds, which their 13, 16 or 19 digits give away (until the
 /// year 2286), into microseconds. What is finer is cut off. No float on the way: it would lose microseconds.
 ///
@@ -20,9 +22,25 @@ fn read_pair(text: &[u8]) -> Option<i64> {
     if !is_count || !seconds.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let digits =
-        |text: &[u8]| (text.iter()).fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
-    Some(digits(seconds) * 1_000_000 + digits(micros))
+    Some(value(seconds) * 1_000_000 + value(micros))
+}
+
+/// Digits, a point, and one to nine digits more; none of them in front that would be too many for a date.
+pub(super) fn read_written(text: &[u8]) -> Option<Written> {
+    let point = memchr::memchr(b'.', text).filter(|point| (1..=10).contains(point))?;
+    let (seconds, decimals) = (&text[..point], &text[point + 1..]);
+    let is_number = |text: &[u8]| text.iter().all(u8::is_ascii_digit);
+    let digits = u32::try_from(decimals.len()).ok()?;
+    ((1..=9).contains(&digits) && is_number(seconds) && is_number(decimals)).then(|| Written {
+        seconds: value(seconds),
+        count: value(decimals),
+        digits,
+    })
+}
+
+/// Of so few digits that it fits.
+fn value(digits: &[u8]) -> i64 {
+    (digits.iter()).fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))
 }
 
 fn read_number(text: &[u8]) -> Option<i64> {

@@ -5,8 +5,37 @@ use super::*;
 
 const US: i64 = 1_700_000_000_123_456;
 
+/// What is read, less how it was written.
 fn read(lines: &str) -> Stamp {
-    Stamp::read(&Headers::new(Bytes::copy_from_slice(lines.as_bytes())))
+    let stamp = Stamp::read(&Headers::new(Bytes::copy_from_slice(lines.as_bytes())));
+    Stamp {
+        written: None,
+        ..stamp
+    }
+}
+
+#[test]
+fn how_a_number_was_written_is_kept_where_its_digits_are_not_six() {
+    let written = |text: &str| {
+        let stamp = Stamp::read(&Headers::new(format!("X-Timestamp: {text}").into()));
+        (stamp.written).map(|written| (written.seconds, written.count, written.digits))
+    };
+    assert_eq!(written("12.37000"), Some((12, 37_000, 5)));
+    assert_eq!(
+        written("1700000000.000123456"),
+        Some((1_700_000_000, 123_456, 9))
+    );
+    for text in [
+        "12.037000",
+        "12",
+        "12.",
+        "12.5 ms",
+        "12.5e3",
+        "-1.5",
+        "12.0123456789",
+    ] {
+        assert_eq!(written(text), None, "{text}");
+    }
 }
 
 fn x_timestamp(value: &str) -> Option<i64> {

@@ -428,6 +428,8 @@ fn decode(text: &str) -> String {
 }
 
 fn read_authority(authority: &str) -> Result<(String, Option<u16>), UrlError> {
+    // Of a server that put no port behind an address that had one.
+    let authority = authority.strip_suffix(':').unwrap_or(authority);
     if let Some(rest) = authority.strip_prefix('[') {
         let (address, port) = rest.split_once(']').ok_or(UrlError::BadIpv6)?;
         let port = match port {
