@@ -82,6 +82,19 @@ pub fn unit_type(codec: Codec, nal: &[u8]) -> Option<u8> {
     })
 }
 
+/// Which of the two this unit is of, if it is a parameter set that means nothing in the other. Cameras name the wrong one (Ezviz C6N: go2rtc #264).
+pub fn told_by(nal: &[u8]) -> Option<Codec> {
+    let is_sequence = |codec| parameters::read_sequence(codec, nal).is_some();
+    match nal {
+        // In H.264 of no type that is sent. The third byte: the base layer, and no other.
+        [0x40, 0x01, 0x0C, ..] => Some(Codec::H265),
+        [0x42, 0x01, ..] if is_sequence(Codec::H265) => Some(Codec::H265),
+        // In H.265 of a layer that no camera has.
+        [0x27 | 0x47 | 0x67, ..] if is_sequence(Codec::H264) => Some(Codec::H264),
+        _ => None,
+    }
+}
+
 /// What a unit is; only its first bytes are looked at, and of supplemental information the heads of its messages.
 pub fn kind(codec: Codec, nal: &Payload) -> Kind {
     let beginning = beginning(nal);

@@ -29,6 +29,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::frame::{Codec, Parameters, Payload};
+use crate::nal;
 use crate::sdp::Video;
 use crate::timestamp::Stamp;
 use access_units::AccessUnits;
@@ -161,6 +162,8 @@ enum Depacketizer {
 #[derive(Debug)]
 pub struct Receiver {
     codec: Codec,
+    /// Pictures of that have come.
+    is_codec_proved: bool,
     payload_type: u8,
     sources: Sources,
     reorder: Reorder,
@@ -175,10 +178,11 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A receiver for what a camera describes as `video`.
+    /// A receiver for what a camera describes as `video`; of H.264 and H.265 it may be the other.
     pub fn new(video: &Video, transport: Transport) -> Self {
         Self {
             codec: video.codec,
+            is_codec_proved: false,
             payload_type: video.payload_type,
             sources: Sources::default(),
             reorder: Reorder::new(transport),
@@ -392,12 +396,30 @@ impl Receiver {
 
     fn depacketize(&mut self) {
         while let Some(arrived) = self.reorder.pop() {
+            self.follow_codec(&arrived.packet.payload);
             match &mut self.depacketizer {
                 Depacketizer::AccessUnits(units) => units.take(arrived, &mut self.made),
                 Depacketizer::Jpeg(pictures) => pictures.take(arrived, &mut self.made),
             }
         }
         self.stamp();
+    }
+
+    /// The description may name the wrong one of H.264 and H.265: as long as no picture has come, parameter sets tell.
+    fn follow_codec(&mut self, payload: &[u8]) {
+        if self.is_codec_proved || self.codec == Codec::Mjpeg {
+            return;
+        }
+        // The first unit of several (RFC 6184 §5.7.1, RFC 7798 §4.4.2) stands behind header and length.
+        let first = match payload {
+            [0x18 | 0x38 | 0x58 | 0x78, _, _, unit @ ..] => unit,
+            [0x60, 0x01, _, _, unit @ ..] => unit,
+            unit => unit,
+        };
+        if let Some(told) = nal::told_by(first).filter(|told| *told != self.codec) {
+            self.codec = told;
+            self.depacketizer = Depacketizer::AccessUnits(AccessUnits::new(told, false, &[]));
+        }
     }
 
     fn stamp(&mut self) {
@@ -428,6 +450,7 @@ impl Receiver {
     }
 
     fn hand_out(&mut self, made: Made) {
+        self.is_codec_proved |= matches!(made, Made::Picture(_));
         self.events.push_back(match made {
             Made::Skipped(reason) => Event::Skipped(reason),
             Made::Picture(picture) => Event::AccessUnit(AccessUnit {

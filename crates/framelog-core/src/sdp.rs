@@ -12,6 +12,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
 use crate::frame::Codec;
+use crate::nal;
 
 /// How much of a description is read, in bytes. Real ones have 1 to 4 KiB.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -268,21 +269,27 @@ impl<'a> Medium<'a> {
         let Some(mut video) = videos.next() else {
             return Err(described(kind, encrypted, &encodings));
         };
-        let is_alike =
-            |other: &Video| other.codec == video.codec && other.payload_type != video.payload_type;
-        video.alternatives = videos.filter(is_alike).collect();
+        let is_another = |other: &Video| other.payload_type != video.payload_type;
+        video.alternatives = videos.filter(is_another).collect();
         Ok(video)
     }
 
     /// The video that is sent with a payload type, if that can be recorded.
     fn coded(&self, encoding: &Encoding, payload_type: u8, sole: bool) -> Option<Video> {
+        let parameter_sets = self.parameter_sets(payload_type, sole);
+        let told = parameter_sets.iter().find_map(|set| nal::told_by(set));
+        let codec = match codec(&encoding.name)? {
+            Codec::Mjpeg => Codec::Mjpeg,
+            // What its sets are, whatever it is called.
+            named => told.unwrap_or(named),
+        };
         Some(Video {
-            codec: codec(&encoding.name)?,
+            codec,
             payload_type,
             clock_hz: encoding.clock_hz,
             alternatives: Vec::new(),
             control: self.section.value("control"),
-            parameter_sets: self.parameter_sets(payload_type, sole),
+            parameter_sets,
             packetization_mode: self
                 .parameter(payload_type, sole, "packetization-mode")
                 .and_then(|mode| mode.parse().ok()),

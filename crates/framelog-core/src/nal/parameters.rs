@@ -210,4 +210,4 @@ fn ids(codec: Codec, kind: SetKind, set: &[u8]) -> Option<(u32, u32)> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

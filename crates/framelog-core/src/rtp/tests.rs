@@ -357,6 +357,45 @@ fn a_stream_is_waited_for_until_it_can_be_decoded() {
     assert_eq!(out.skipped, [SkipReason::Early; 4]);
 }
 
+/// Pictures of H.265, with parameter sets before each keyframe.
+fn stream_h265(frames: usize, gop: usize) -> Vec<Vec<Vec<u8>>> {
+    use crate::nal::parameters::tests::{PPS_H265, SPS_H265, VPS_H265, bytes};
+    let sets = [VPS_H265, SPS_H265, PPS_H265].map(|set| bytes(set).to_vec());
+    let slice = |n: usize, beginning: [u8; 3]| [&beginning[..], &[n as u8 | 1; 80]].concat();
+    let unit = |n: usize| match n % gop {
+        0 => [&sets[..], &[slice(n, [0x26, 0x01, 0xE8])]].concat(),
+        _ => vec![slice(n, [0x02, 0x01, 0xD0])],
+    };
+    (0..frames).map(unit).collect()
+}
+
+#[test]
+fn a_description_that_names_the_other_of_h264_and_h265_is_seen_through() {
+    let h264 = stream(24, 6, 2, 50);
+    let h265 = stream_h265(24, 6);
+    for (named, stream, codec) in [("H265", h264, Codec::H264), ("H264", h265, Codec::H265)] {
+        let text = format!("m=video 0 RTP/AVP 96\na=rtpmap:96 {named}/90000\n");
+        let description = crate::sdp::Description::read(text.as_bytes());
+        for missed in [0, 2] {
+            let mut receiver = Receiver::new(description.video().unwrap(), Transport::Interleaved);
+            for (n, bytes) in packets(&stream[missed..], 500, 0).into_iter().enumerate() {
+                receiver.push(bytes.1, START + n as i64 * 1_000);
+            }
+            receiver.finish();
+            let events = std::iter::from_fn(|| receiver.poll());
+            let units: Vec<_> = events
+                .filter_map(|event| match event {
+                    Event::AccessUnit(unit) => Some((unit.codec, unit.payload.to_vec())),
+                    Event::Skipped(_) => None,
+                })
+                .collect();
+            let whole = all(&stream[missed.next_multiple_of(6)..]);
+            let expected: Vec<_> = whole.into_iter().map(|unit| (codec, unit)).collect();
+            assert!(units == expected, "{named}, {missed}: {}", units.len());
+        }
+    }
+}
+
 /// A recovery point: recovery_frame_cnt = 1.
 const GRADUAL: &[u8] = b"\x06\x06\x01\x50\x80";
 

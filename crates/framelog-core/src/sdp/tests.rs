@@ -195,7 +195,7 @@ fn parameters_under_another_medium_are_found_by_their_payload_type() {
 }
 
 #[test]
-fn other_payload_types_of_the_same_codec_are_alternatives() {
+fn other_payload_types_are_alternatives_whatever_they_are_coded_in() {
     let others = |text: &str| {
         let others = video(text).alternatives;
         let named = others.iter().map(|other| (other.codec, other.payload_type));
@@ -205,6 +205,10 @@ fn other_payload_types_of_the_same_codec_are_alternatives() {
         others(
             "m=video 0 RTP/AVP 97 96 98 99\na=rtpmap:97 H264/90000\na=rtpmap:96 H264/90000\na=rtpmap:98 H265/90000\na=rtpmap:99 rtx/90000\n"
         ),
+        [(Codec::H264, 96), (Codec::H265, 98)]
+    );
+    assert_eq!(
+        others("m=video 0 RTP/AVP 26 96\na=rtpmap:96 H264/90000\n"),
         [(Codec::H264, 96)]
     );
     let mapped = "m=video 0 RTP/AVP 96\na=rtpmap:97 H264/90000\n";
@@ -213,6 +217,14 @@ fn other_payload_types_of_the_same_codec_are_alternatives() {
         others("m=video 0 RTP/AVP 96 96\na=rtpmap:96 H264/90000\n"),
         []
     );
+}
+
+#[test]
+fn parameter_sets_tell_the_codec_whatever_it_is_called() {
+    let fmtp = "a=fmtp:96 packetization-mode=1;sprop-parameter-sets=Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=\n";
+    let named = |name: &str| format!("m=video 0 RTP/AVP 96\na=rtpmap:96 {name}/90000\n{fmtp}");
+    assert_eq!(video(&named("H265")).codec, Codec::H264);
+    assert_eq!(video(&named("H264")).codec, Codec::H264);
 }
 
 #[test]
