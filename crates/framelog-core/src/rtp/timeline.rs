@@ -189,12 +189,14 @@ impl Timeline {
         if !self.is_kept {
             self.follow_rate(arrival);
         }
-        self.last = Some(Last {
+        let media_us = self.media_at(arrival.ticks);
+        let before = self.last.replace(Last {
             rtp_time,
             ticks: arrival.ticks,
-            media_us: self.media_at(arrival.ticks),
+            media_us,
             received_us,
         });
+        let after_us = before.map_or(0, |last| media_us.saturating_sub(last.media_us));
         self.restarted = false;
         if let Some(early) = self.early.take() {
             self.place_report(early);
@@ -205,7 +207,7 @@ impl Timeline {
         };
         Stamp {
             late_us,
-            ..self.stamp_at(arrival.ticks, keyframe)
+            ..self.stamp_at(arrival.ticks, keyframe, after_us)
         }
     }
 
@@ -263,11 +265,11 @@ impl Timeline {
         });
     }
 
-    fn stamp_at(&mut self, ticks: i64, keyframe: bool) -> Stamp {
+    fn stamp_at(&mut self, ticks: i64, keyframe: bool, after_us: i64) -> Stamp {
         let media_us = self.media_at(ticks);
         let wall_us = self
             .reports
-            .difference(keyframe)
+            .difference(keyframe, after_us)
             .map(|difference_us| media_us.saturating_add(difference_us));
         Stamp {
             stamp_us: wall_us.filter(|us| *us > 0),

@@ -25,6 +25,9 @@ const PROOF_REPORTS: u32 = 3;
 /// So many times in a row it was neither as believed nor as in the report before: it is worth nothing.
 const CONTRADICTIONS: u32 = 4;
 
+/// What the camera's clock was set by, in one go, by the clock's own measure.
+const STEP_US: i64 = 1_000_000;
+
 /// Over what time, about, the reports tell a rate.
 const PACE_US: i64 = 5_000_000;
 /// And over what time at least.
@@ -90,14 +93,25 @@ impl Reports {
         }
     }
 
-    /// What to add to media time. It changes at keyframes only, because a step of the clock begins a segment, and that must begin with one.
-    pub(super) fn difference(&mut self, keyframe: bool) -> Option<i64> {
+    /// What to add to media time, for a picture that is `after_us` after the one before it. It changes at keyframes only, because a step of the clock
+    /// begins a segment, and that must begin with one; less than a step by and by, so that no picture is put before one that was taken earlier:
+    /// reports jitter, by a tenth of a second and more (thingino: raptor #32), and have whole seconds.
+    pub(super) fn difference(&mut self, keyframe: bool, after_us: i64) -> Option<i64> {
         if keyframe && self.believed.is_none() {
             self.used_us = None;
         }
-        if keyframe || self.used_us.is_none() {
-            self.used_us = self.offered_us.or(self.used_us);
-        }
+        self.used_us = match (self.used_us, self.offered_us) {
+            (Some(used_us), Some(offered_us)) if keyframe => {
+                let missing_us = offered_us.saturating_sub(used_us);
+                let most_us = after_us.max(0) / 2;
+                // More ahead than they jitter puts nothing in another order.
+                Some(match (-STEP_US + 1..=AGREES_US).contains(&missing_us) {
+                    true => used_us + missing_us.clamp(-most_us, most_us),
+                    false => offered_us,
+                })
+            }
+            (used_us, offered_us) => used_us.or(offered_us),
+        };
         self.used_us
     }
 

@@ -301,7 +301,44 @@ fn wall_time_changes_at_keyframes_only() {
     assert_eq!(wall(timeline.stamp(0, NOW, true)), 0);
     timeline.report(ntp(NOW + 200_000), 0, NOW);
     assert_eq!(wall(timeline.stamp(9_000, NOW, false)), 100_000);
-    assert_eq!(wall(timeline.stamp(18_000, NOW, true)), 400_000);
+    // By half of what is between the pictures, then by the rest, or at once where it is a step.
+    assert_eq!(wall(timeline.stamp(18_000, NOW, true)), 250_000);
+    assert_eq!(wall(timeline.stamp(54_000, NOW, true)), 800_000);
+}
+
+#[test]
+fn reports_that_jitter_put_no_picture_before_another() {
+    // Late by a tenth of a second and more now and then, without their fraction, and of a clock that is set back by half a second.
+    let late = |n: i64, us: i64| us + n / 125 % 2 * 124_000;
+    let whole = |_: i64, us: i64| us / 1_000_000 * 1_000_000;
+    let set_back = |n: i64, us: i64| us - if n > 1_000 { 500_000 } else { 0 };
+    let clocks: [&dyn Fn(i64, i64) -> i64; 3] = [&late, &whole, &set_back];
+    for (which, clock) in clocks.into_iter().enumerate() {
+        let mut timeline = Timeline::new(90_000);
+        let mut before_us = 0;
+        for n in 0..3_000i64 {
+            let (sent_us, rtp_time) = (NOW + n * FRAME_US, n as u32 * 3_600);
+            if n % 125 == 60 {
+                let wall_us = clock(n, sent_us + 12_345 * n % 1_000_000);
+                timeline.report(
+                    ntp(wall_us),
+                    rtp_time + 90 * (12_345 * n % 1_000_000) as u32 / 1_000,
+                    sent_us,
+                );
+            }
+            let stamp = timeline.stamp(rtp_time, sent_us + 5_000, n % 25 == 0);
+            let Some(wall_us) = stamp.stamp_us else {
+                continue;
+            };
+            assert!(
+                wall_us > before_us,
+                "{which}, {n}: back by {}",
+                before_us - wall_us
+            );
+            assert!(wall_us.abs_diff(sent_us) < 1_000_000, "{which}, {n}");
+            before_us = wall_us;
+        }
+    }
 }
 
 proptest! {
