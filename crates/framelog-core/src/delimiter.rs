@@ -226,7 +226,8 @@ fn find_needle(exact: Option<&[u8]>, bytes: &[u8], begins_line: bool, last: bool
         let after_line_end = if at == 0 {
             begins_line
         } else {
-            matches!(bytes[at - 1], b'\r' | b'\n')
+            // A NUL: of a server that sends the ends of its strings too.
+            matches!(bytes[at - 1], b'\r' | b'\n') || exact.is_some() && bytes[at - 1] == 0
         };
         // No further, so that the verdict is the same however much has come.
         let rest = &bytes[at + needle.len()..];

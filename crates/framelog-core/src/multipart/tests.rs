@@ -551,6 +551,18 @@ fn a_picture_that_is_cut_in_the_padding_of_a_header_is_torn_though_a_thumbnail_e
 }
 
 #[test]
+fn strings_that_are_sent_with_their_nul_divide_parts() {
+    let pictures = three();
+    let head = "--b\r\n\0Content-Type: image/jpeg\r\n\r\n\0";
+    let stream = stream_of(&pictures, head, "\r\n\0");
+    let found = frames(Some("b"), &[&stream[..], b"--b\r\n\0"].concat());
+    assert_eq!(found.len(), 3);
+    for (found, sent) in found.iter().zip(&pictures) {
+        assert!(found.starts_with(sent) && found.len() <= sent.len() + 3);
+    }
+}
+
+#[test]
 fn zeros_between_parts_are_passed_over() {
     let stream = stream_of(&three(), "--b\r\n\r\n", "\r\n\0\0\0");
     let found = frames(Some("b"), &stream);

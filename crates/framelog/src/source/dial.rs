@@ -51,6 +51,12 @@ pub enum DialError {
         /// The host, as configured.
         host: String,
     },
+    /// The limit passed, and no TLS had been agreed upon.
+    #[error("connected to {host}, but no tls there within {} s; check url's port, and whether it should be http:// or rtsp://", CONNECT_TIME.as_secs())]
+    NoTls {
+        /// The host, as configured.
+        host: String,
+    },
     /// The camera's certificate was refused.
     #[error(
         "the certificate was refused: {cause}; if it is the camera's own, pin it by its fingerprint (sha-256) {seen}"
@@ -108,17 +114,15 @@ impl Stream {
     /// [`DialError`], after the last address.
     pub async fn dial(url: &CameraUrl, tls: &Tls) -> Result<Self, DialError> {
         let limit = Instant::now() + CONNECT_TIME;
-        let slow = |_| DialError::Slow {
-            host: url.host.clone(),
-        };
+        let host = || url.host.clone();
         let tcp = timeout_at(limit, connect(url, limit))
             .await
-            .map_err(slow)??;
+            .map_err(|_| DialError::Slow { host: host() })??;
         match url.scheme.is_secure() {
             false => Ok(Self::Plain(tcp)),
             true => timeout_at(limit, encrypt(tcp, url, tls))
                 .await
-                .map_err(slow)?,
+                .map_err(|_| DialError::NoTls { host: host() })?,
         }
     }
 

@@ -58,6 +58,7 @@ impl From<DialError> for PostError {
             DialError::Lookup { host, cause } => format!("{host} has no address: {cause}"),
             DialError::Connect { address, cause } => format!("{address}: {cause}"),
             DialError::Slow { host } => format!("no connection to {host} in time"),
+            DialError::NoTls { host } => format!("no tls at {host} in time"),
             DialError::Certificate { cause, .. } => format!("the certificate was refused: {cause}"),
             // Of pinned certificates, which nobody configures for webhooks.
             error @ (DialError::Key { .. } | DialError::Impostor { .. }) => error.to_string(),

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::media::payload_type;
 use super::wire::{Wire, WireEnd};
-use crate::config::Camera;
 use crate::config::url::CameraUrl;
+use crate::config::{Camera, Transport};
 use crate::source::Ended;
 use crate::source::exchange::wire_target;
 use crate::source::login::Login;
@@ -451,7 +451,12 @@ pub fn judge(party: Party<'_>, method: &str, response: Response) -> Result<Respo
         }
         461 => (
             GapReason::BadResponse,
-            "set transport to the other one of tcp and udp",
+            match party.camera.transport {
+                Transport::Any => {
+                    "it sends neither over the connection nor datagrams to one receiver; switch unicast on in the camera"
+                }
+                _ => "set transport to the other one of tcp and udp",
+            },
         ),
         status => of_status(status),
     };
