@@ -381,7 +381,7 @@ impl Reading {
             let part_type = ContentType::read(field).essence;
             if part_type.starts_with("text/") || is_text(&skipped.beginning) {
                 self.text.get_or_insert_with(|| skipped.beginning.clone());
-            } else if !may_be_picture(&part_type) {
+            } else if !may_be_picture(&part_type) || is_other_picture(&part_type) {
                 self.other_type.get_or_insert(part_type);
             }
         }
@@ -478,12 +478,18 @@ impl Reading {
             let part_type = quoter.quote(part_type.as_bytes());
             return format!("its parts are \"{part_type}\", not JPEG");
         }
+        let is_of_another_type = |begins_with: &str| match is_other_picture(&self.content_type) {
+            true => !is_text(&self.beginning),
+            false => {
+                begins_with.is_empty()
+                    && !is_multipart(&self.content_type)
+                    && !may_be_picture(&self.content_type)
+            }
+        };
         match (&self.text, text_of(&self.beginning)) {
             (Some(text), _) => format!("says \"{}\"", quoter.quote(text)),
             (None, _) if self.received == 0 => "is empty".to_owned(),
-            (None, "")
-                if !is_multipart(&self.content_type) && !may_be_picture(&self.content_type) =>
-            {
+            (None, text) if is_of_another_type(text) => {
                 let content_type = quoter.quote(self.content_type.as_bytes());
                 format!("is \"{content_type}\", not JPEG")
             }
@@ -503,6 +509,14 @@ fn is_multipart(content_type: &str) -> bool {
 /// Whether it is a type that a picture may have, or none.
 fn may_be_picture(content_type: &str) -> bool {
     matches!(content_type, "" | "application/octet-stream") || content_type.starts_with("image/")
+}
+
+/// Whether it is the type of a picture that is no JPEG, if that is true.
+fn is_other_picture(content_type: &str) -> bool {
+    let is_jpeg = ["jpeg", "jpg"]
+        .iter()
+        .any(|name| content_type.contains(name));
+    content_type.starts_with("image/") && !is_jpeg
 }
 
 /// The text that these bytes begin with: UTF-8 without control characters.

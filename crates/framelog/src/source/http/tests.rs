@@ -788,6 +788,16 @@ async fn what_comes_in_place_of_pictures_is_told_without_its_bytes() {
             "begins with \"--b\\r\\nContent-Type: image/jpeg\";",
         ),
         (
+            "Content-Type: image/bmp",
+            [b"BM", video.as_slice()].concat(),
+            "is \"image/bmp\", not JPEG;",
+        ),
+        (
+            multipart,
+            parts("Content-Type: image/png\r\n").repeat(3),
+            "its parts are \"image/png\", not JPEG;",
+        ),
+        (
             "Content-Type: video/mp4",
             video.to_vec(),
             "is \"video/mp4\", not JPEG;",
