@@ -91,6 +91,8 @@ pub struct Reading {
 /// Digits behind the point of a stamp that turn out to be a count without its zeros (`%d.%d` of a `timeval`) are read as one from then on, which is
 /// after some seconds.
 ///
+/// Stamps that would be mapped and go on by three quarters of time or less, for 10 s, are no times: the arrival is used for as long as they do.
+///
 /// A stamp with a media time (RTP) is wall time only if it was so when the segment began: a camera's first sender report comes when frames
 /// have been stored, and what they have in common must not change within a segment. Until then the media time is mapped.
 ///
@@ -266,7 +268,8 @@ impl Clock {
             if let Some(anchor) = &mut self.track.anchor {
                 anchor.follow_slow_clock();
             }
-            self.track.map(stamp_us, motion, received_us)
+            let mapped = self.track.map(stamp_us, motion, received_us);
+            mapped.filter(|_| !self.track.anchor.is_some_and(|anchor| anchor.is_astray()))
         }
     }
 

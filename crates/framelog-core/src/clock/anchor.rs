@@ -11,6 +11,10 @@ const SLOW_US: i64 = 1_000_000;
 const GROWTH_US: i64 = 100_000;
 /// So many stretches in a row, 30 s, it must do so: what is held back on the way fills buffers sooner.
 const GROWN_STRETCHES: u32 = 6;
+/// What a stamp that is no time at all, but the number of the picture, say, lets the least delay grow by in a recent stretch: by a quarter.
+const ASTRAY_US: i64 = 1_250_000;
+/// So many stretches in a row, 10 s: no camera and no network holds so much back.
+const ASTRAY_STRETCHES: u32 = 2;
 
 /// The minimum of arrival minus stamp over the last 60 to 120 s. A network only ever delays, so that the least delayed
 /// frame tells the difference of the clocks best.
@@ -18,8 +22,12 @@ const GROWN_STRETCHES: u32 = 6;
 pub(super) struct Anchor {
     late: Least,
     recent: Least,
+    /// No recent stretch has ended, so that there is none to compare the next with.
+    is_first: bool,
     /// So many recent stretches in a row have had delays that grew.
     grown: u32,
+    /// So many of these by more than any network's.
+    astray: u32,
     /// The least delay that was forgotten for a slow clock, as of the last time.
     forgotten_us: Option<i64>,
     /// Delays became as small again: it was the network that was slow.
@@ -40,7 +48,9 @@ impl Anchor {
         Self {
             late: Least::new(LATE_US, delay_us, received_us),
             recent: Least::new(RECENT_US, delay_us, received_us),
+            is_first: true,
             grown: 0,
+            astray: 0,
             forgotten_us: None,
             was_network: false,
         }
@@ -50,6 +60,7 @@ impl Anchor {
     pub(super) fn restart(&mut self, delay_us: i64, received_us: i64) {
         self.note_network(delay_us);
         *self = Self {
+            astray: self.astray,
             forgotten_us: self.forgotten_us,
             was_network: self.was_network,
             ..Self::new(delay_us, received_us)
@@ -60,14 +71,17 @@ impl Anchor {
         self.note_network(delay_us);
         self.late.observe(delay_us, received_us);
         let before_us = self.recent.before_us;
-        if self.recent.observe(delay_us, received_us) {
-            let grows = self.recent.before_us > before_us.saturating_add(GROWTH_US);
-            self.grown = if grows {
-                self.grown.saturating_add(1)
-            } else {
-                0
-            };
+        let ended = self.recent.observe(delay_us, received_us);
+        if ended && !std::mem::take(&mut self.is_first) {
+            let growth_us = self.recent.before_us.saturating_sub(before_us);
+            self.grown = counted(self.grown, growth_us > GROWTH_US);
+            self.astray = counted(self.astray, growth_us > ASTRAY_US);
         }
+    }
+
+    /// Whether the stamps are worth nothing, because they go on by much less than time does.
+    pub(super) fn is_astray(&self) -> bool {
+        self.astray >= ASTRAY_STRETCHES
     }
 
     pub(super) fn least_us(&self) -> i64 {
@@ -90,6 +104,14 @@ impl Anchor {
         self.was_network |= self
             .forgotten_us
             .is_some_and(|us| delay_us < us.saturating_add(SLOW_US));
+    }
+}
+
+/// One more in a row, or none.
+fn counted(before: u32, goes_on: bool) -> u32 {
+    match goes_on {
+        true => before.saturating_add(1),
+        false => 0,
     }
 }
 

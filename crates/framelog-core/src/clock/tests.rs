@@ -493,6 +493,38 @@ fn row_92_a_counter_that_runs_slow_is_followed() {
 }
 
 #[test]
+fn stamps_that_are_no_times_are_left_within_seconds() {
+    // The number of the picture, polled each five, two and 1.5 s; an uptime at half its pace; a count down.
+    let uptime = |pace: fn(i64) -> i64| move |n: i64| HOUR + pace(n * FRAME);
+    let stamps: [(&str, i64, &dyn Fn(i64) -> i64); 5] = [
+        ("5 s", 5 * SECOND, &|n| (n + 1) * SECOND),
+        ("2 s", 2 * SECOND, &|n| (n + 1) * SECOND),
+        ("1.5 s", 3 * SECOND / 2, &|n| (n + 1) * SECOND),
+        ("half", FRAME, &uptime(|us| us / 2)),
+        ("down", FRAME, &uptime(|us| -us)),
+    ];
+    for (name, apart, stamp_of) in stamps {
+        let mut clock = auto();
+        let mut steps = 0;
+        for (n, now) in (START..START + 3 * MINUTE)
+            .step_by(apart as usize)
+            .enumerate()
+        {
+            let read = clock.read(stamp(stamp_of(n as i64)), now);
+            let late_us = now - read.captured_us;
+            assert!(late_us.abs() < 35 * SECOND, "{name}: {late_us}");
+            steps += usize::from(read.stepped);
+            assert!(
+                now < START + (25 * SECOND).max(9 * apart) || read == arrival(now),
+                "{name}: {read:?} after {} s",
+                (now - START) / SECOND
+            );
+        }
+        assert!(steps <= 2, "{name}: {steps} steps");
+    }
+}
+
+#[test]
 fn a_network_that_falls_behind_and_catches_up_is_no_step() {
     // For 20 s it has a fifth less than it needs; a backlog of 3 s for 12 s.
     let congested = |at: i64| (at / 5).min((24 * SECOND - at).max(0));
