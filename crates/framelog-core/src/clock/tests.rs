@@ -496,7 +496,8 @@ fn row_92_a_counter_that_runs_slow_is_followed() {
 fn stamps_that_are_no_times_are_left_within_seconds() {
     // The number of the picture, polled each five, two and 1.5 s; an uptime at half its pace; a count down.
     let uptime = |pace: fn(i64) -> i64| move |n: i64| HOUR + pace(n * FRAME);
-    let stamps: [(&str, i64, &dyn Fn(i64) -> i64); 5] = [
+    type StampOf<'f> = &'f dyn Fn(i64) -> i64;
+    let stamps: [(&str, i64, StampOf); 5] = [
         ("5 s", 5 * SECOND, &|n| (n + 1) * SECOND),
         ("2 s", 2 * SECOND, &|n| (n + 1) * SECOND),
         ("1.5 s", 3 * SECOND / 2, &|n| (n + 1) * SECOND),
