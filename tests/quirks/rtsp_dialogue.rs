@@ -61,6 +61,13 @@ cases! {
     row_94_description_of_40_kb => written(long);
     row_94_description_with_blank_lines_and_cr_alone => written(|sdp| sdp.replace("\r\n", "\r\r\n\r\n"));
     row_94_no_payload_types => written(|sdp| sdp.replace("m=video 0 RTP/AVP 96", "m=video 0 RTP/AVP"));
+    row_94_two_codecs_of_which_the_second_is_sent => written(|sdp| {
+        sdp.replace("m=video 0 RTP/AVP 96", "m=video 0 RTP/AVP 98 96") + "a=rtpmap:98 H265/90000\r\n"
+    });
+    row_94_described_as_the_other_codec => written(|sdp| sdp.replace("H264/90000", "H265/90000"));
+    row_94_described_as_the_other_codec_without_sets => written(|sdp| {
+        sdp.replace("H264/90000", "H265/90000").replace("sprop-parameter-sets", "x-nothing")
+    });
     row_94_commas_between_payload_types => written(|sdp| sdp.replace("m=video 0 RTP/AVP 96", "m=video 0 RTP/AVP 97,96"));
     row_95_sets_under_another_medium => usual(|mut stage| {
         stage.encoder.sets.clear();

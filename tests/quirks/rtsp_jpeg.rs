@@ -116,6 +116,15 @@ cases! {
         pieces.iter_mut().for_each(|(_, marker)| *marker = true);
         (pieces, false)
     });
+    rtsp_jpeg_with_an_empty_packet_within => jpegs(STATIC, usual_head, |_, mut pieces| {
+        pieces.insert(pieces.len() / 2, (Vec::new(), false));
+        (pieces, false)
+    });
+    rtsp_jpeg_with_the_marker_in_an_empty_packet => jpegs(STATIC, usual_head, |_, mut pieces| {
+        pieces.iter_mut().for_each(|(_, marker)| *marker = false);
+        pieces.push((Vec::new(), true));
+        (pieces, false)
+    });
     rtsp_jpeg_first_packet_never_sent => jpegs(STATIC, usual_head, |number, pieces| without(|_| 0)(number, pieces));
     rtsp_jpeg_middle_packet_never_sent => jpegs(STATIC, usual_head, |number, pieces| without(|count| count / 2)(number, pieces));
     rtsp_jpeg_last_packet_never_sent => jpegs(STATIC, usual_head, |number, pieces| without(|count| count - 1)(number, pieces));

@@ -267,6 +267,10 @@ cases! {
         0 => (line(seconds(moment.now_us)), Clock::Camera(moment.now_us)),
         _ => (String::new(), Clock::Arrival),
     });
+    stamps_missing_between_those_since_boot => stamped_for(LONG, |moment| match moment.number % 3 {
+        1 => (line("0.000000"), Clock::Arrival),
+        _ => (line(seconds(5_000_000_000 + moment.elapsed_us)), Clock::Mapped(5_000_000_000 + moment.elapsed_us)),
+    });
     stamps_far_in_the_future => stamped(|moment| {
         let stamp = 4_000_000_000_000_000 + moment.elapsed_us;
         (line(seconds(stamp)), Clock::Mapped(stamp))

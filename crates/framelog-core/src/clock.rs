@@ -89,9 +89,9 @@ pub struct Reading {
 /// how long they have been up). That shows within a second, in which the arrival is used; from then on the stamp is the right part of itself.
 ///
 /// Digits behind the point of a stamp that turn out to be a count without its zeros (`%d.%d` of a `timeval`) are read as one from then on, which is
-/// after some seconds.
+/// after some seconds, if several stamps fall into one.
 ///
-/// Stamps that would be mapped and go on by three quarters of time or less, for 10 s, are no times: the arrival is used for as long as they do.
+/// Stamps that would be mapped and go on by three quarters of time or less, for 30 s, are no times: the arrival is used for as long as they do.
 ///
 /// A stamp with a media time (RTP) is wall time only if it was so when the segment began: a camera's first sender report comes when frames
 /// have been stored, and what they have in common must not change within a segment. Until then the media time is mapped.
@@ -268,8 +268,16 @@ impl Clock {
             if let Some(anchor) = &mut self.track.anchor {
                 anchor.follow_slow_clock();
             }
-            let mapped = self.track.map(stamp_us, motion, received_us);
-            mapped.filter(|_| !self.track.anchor.is_some_and(|anchor| anchor.is_astray()))
+            if self.track.is_astray() {
+                self.track.observe(
+                    received_us.saturating_sub(stamp_us),
+                    false,
+                    motion,
+                    received_us,
+                );
+                return None;
+            }
+            self.track.map(stamp_us, motion, received_us)
         }
     }
 
@@ -311,6 +319,10 @@ impl Track {
             given: self.given,
             ..Self::default()
         };
+    }
+
+    fn is_astray(&self) -> bool {
+        self.anchor.is_some_and(|anchor| anchor.is_astray())
     }
 
     fn follow(&mut self, stamp_us: i64, is_wall: bool, received_us: i64) -> Motion {

@@ -52,11 +52,14 @@ impl Stamp {
     /// (`X-Frame-Timestamp`, `X-Timestamp-Ms`, `X-Capture-Time`) if it is a date: nothing else tells it from the monotonic `X-UStreamer-*`
     /// fields. `Date` is never used: in parts it is local time without a zone (row 57).
     pub fn read(headers: &Headers) -> Self {
-        let stamp = last_readable(headers, "x-timestamp", read_text);
-        let written = || last_readable(headers, "x-timestamp", read_written);
+        let with_digits = |text: &[u8]| Some((read_text(text)?, read_written(text)));
+        let (stamp, written) = match last_readable(headers, "x-timestamp", with_digits) {
+            Some((stamp_us, written)) => (Some(stamp_us), written),
+            None => (None, None),
+        };
         if is_date(stamp) {
             return Self {
-                written: written(),
+                written,
                 ..Self::of(stamp)
             };
         }
@@ -68,7 +71,7 @@ impl Stamp {
         if stamp.is_some() {
             return Self {
                 wall_second_us: second,
-                written: written(),
+                written,
                 ..Self::of(stamp)
             };
         }

@@ -235,9 +235,7 @@ impl OpenSegment {
             std::iter::once(head).chain(payload).chain([tail])
         });
         let mut slices = section(pieces, self.begun, stop - from);
-        if let Some(room) = self.ahead.next(from..stop) {
-            let _ = disk.take_room(&self.file, room); // what can't be taken is found when it is written
-        }
+        self.take_room(disk, from..stop);
         let (bytes, failure) = write_all(disk, &self.file, &mut slices);
         let limit = from + bytes;
         let whole = placed.partition_point(|placed| placed.end <= limit);
@@ -256,6 +254,20 @@ impl OpenSegment {
             self.cut_torn_end(disk);
         }
         Appended { locations, failure }
+    }
+
+    /// Takes room for what is to be written, and more. A picture that is a file of its own has no more to come.
+    fn take_room(&mut self, disk: &Disk, write: Range<u64>) {
+        if self.container.holds_one() {
+            return;
+        }
+        let end = write.start;
+        if let Some(room) = self.ahead.next(write)
+            && disk.take_room(&self.file, room).is_err()
+        {
+            // Some of it may have been taken, and on a full disk it is for who writes next.
+            let _ = disk.cut(&self.file, end);
+        }
     }
 
     fn location(&self, frame: &Frame, offset: u64) -> rows::Frame {
@@ -588,11 +600,15 @@ mod tests {
 
     #[test]
     fn room_that_is_taken_ahead_is_given_back_at_the_end() {
-        for codec in [Codec::Mjpeg, Codec::H264] {
+        for (codec, layout) in [
+            (Codec::Mjpeg, crate::Layout::Segments),
+            (Codec::H264, crate::Layout::Segments),
+            (Codec::Mjpeg, crate::Layout::Files),
+        ] {
             let dir = tempfile::tempdir().unwrap();
             let disk = Disk::open(dir.path()).unwrap();
             let frames = [frame(codec, 0, &[2 << 20])];
-            let container = Container::of(codec, crate::Layout::Segments);
+            let container = Container::of(codec, layout);
             let pace = Pace::default();
             let mut segment =
                 OpenSegment::create(&disk, (1, "a"), 1, container, pace, &frames[0]).unwrap();

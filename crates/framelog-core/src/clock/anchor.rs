@@ -1,9 +1,9 @@
 //! The least delay of late: what ties a camera's clock to ours. Not for what is done with it.
 
 /// How long delays count at least; at most twice as long, so that the least of them follows drift.
-const LATE_US: u64 = 60_000_000;
+const LATE_US: i64 = 60_000_000;
 /// The same for those that show that a clock runs slow.
-const RECENT_US: u64 = 5_000_000;
+const RECENT_US: i64 = 5_000_000;
 /// So much later than the least delay are all recent ones where that is long past.
 const SLOW_US: i64 = 1_000_000;
 /// By so much the least delay grows from one recent stretch to the next where a clock runs slow: by 2 %. In a network whose buffers are full it
@@ -11,9 +11,11 @@ const SLOW_US: i64 = 1_000_000;
 const GROWTH_US: i64 = 100_000;
 /// So many stretches in a row, 30 s, it must do so: what is held back on the way fills buffers sooner.
 const GROWN_STRETCHES: u32 = 6;
-/// What a stamp that is no time at all, but the number of the picture, say, lets the least delay grow by in a recent stretch: by a quarter.
-const ASTRAY_US: i64 = 1_250_000;
-/// So many stretches in a row, 10 s: no camera and no network holds so much back.
+/// What is no time at all, but the number of the picture, say, lets the least delay grow by more than this part of the time,
+const ASTRAY_PART: i64 = 4;
+/// for so long, which is more than cameras and networks hold back,
+const ASTRAY_US: i64 = 30_000_000;
+/// in so many stretches.
 const ASTRAY_STRETCHES: u32 = 2;
 
 /// The minimum of arrival minus stamp over the last 60 to 120 s. A network only ever delays, so that the least delayed
@@ -26,18 +28,22 @@ pub(super) struct Anchor {
     is_first: bool,
     /// So many recent stretches in a row have had delays that grew.
     grown: u32,
-    /// So many of these by more than any network's.
+    /// So many of these by as much as no time does,
     astray: u32,
+    /// and for so long.
+    astray_us: i64,
     /// The least delay that was forgotten for a slow clock, as of the last time.
     forgotten_us: Option<i64>,
     /// Delays became as small again: it was the network that was slow.
     was_network: bool,
+    /// They became smaller by a second and more, as those of no counter do that is too slow.
+    caught_up: bool,
 }
 
 /// The minimum over the last one to two stretches of so many microseconds.
 #[derive(Clone, Copy, Debug)]
 struct Least {
-    stretch_us: u64,
+    stretch_us: i64,
     before_us: i64,
     now_us: i64,
     began_us: i64,
@@ -51,8 +57,10 @@ impl Anchor {
             is_first: true,
             grown: 0,
             astray: 0,
+            astray_us: 0,
             forgotten_us: None,
             was_network: false,
+            caught_up: false,
         }
     }
 
@@ -61,6 +69,8 @@ impl Anchor {
         self.note_network(delay_us);
         *self = Self {
             astray: self.astray,
+            astray_us: self.astray_us,
+            caught_up: self.caught_up,
             forgotten_us: self.forgotten_us,
             was_network: self.was_network,
             ..Self::new(delay_us, received_us)
@@ -71,17 +81,24 @@ impl Anchor {
         self.note_network(delay_us);
         self.late.observe(delay_us, received_us);
         let before_us = self.recent.before_us;
-        let ended = self.recent.observe(delay_us, received_us);
-        if ended && !std::mem::take(&mut self.is_first) {
+        let Some(lasted_us) = self.recent.observe(delay_us, received_us) else {
+            return;
+        };
+        if !std::mem::take(&mut self.is_first) {
             let growth_us = self.recent.before_us.saturating_sub(before_us);
             self.grown = counted(self.grown, growth_us > GROWTH_US);
-            self.astray = counted(self.astray, growth_us > ASTRAY_US);
+            self.astray = counted(self.astray, growth_us > lasted_us / ASTRAY_PART);
+            self.astray_us = match self.astray {
+                0 => 0,
+                _ => self.astray_us.saturating_add(lasted_us),
+            };
+            self.caught_up |= growth_us < -SLOW_US;
         }
     }
 
     /// Whether the stamps are worth nothing, because they go on by much less than time does.
     pub(super) fn is_astray(&self) -> bool {
-        self.astray >= ASTRAY_STRETCHES
+        self.astray >= ASTRAY_STRETCHES && self.astray_us >= ASTRAY_US && !self.caught_up
     }
 
     pub(super) fn least_us(&self) -> i64 {
@@ -116,7 +133,7 @@ fn counted(before: u32, goes_on: bool) -> u32 {
 }
 
 impl Least {
-    fn new(stretch_us: u64, delay_us: i64, received_us: i64) -> Self {
+    fn new(stretch_us: i64, delay_us: i64, received_us: i64) -> Self {
         Self {
             stretch_us,
             before_us: delay_us,
@@ -125,17 +142,17 @@ impl Least {
         }
     }
 
-    /// Whether a new stretch begins.
-    fn observe(&mut self, delay_us: i64, received_us: i64) -> bool {
-        let begins = received_us.abs_diff(self.began_us) > self.stretch_us;
-        if begins {
-            self.before_us = self.now_us;
-            self.now_us = delay_us;
-            self.began_us = received_us;
-        } else {
+    /// How long the stretch lasted, where a new one begins.
+    fn observe(&mut self, delay_us: i64, received_us: i64) -> Option<i64> {
+        let lasted_us = received_us.saturating_sub(self.began_us).saturating_abs();
+        if lasted_us <= self.stretch_us {
             self.now_us = self.now_us.min(delay_us);
+            return None;
         }
-        begins
+        self.before_us = self.now_us;
+        self.now_us = delay_us;
+        self.began_us = received_us;
+        Some(lasted_us)
     }
 
     fn us(&self) -> i64 {

@@ -47,9 +47,11 @@ impl Decimals {
         }
         let written = written.unwrap_or(six_digits(read_us));
         let micros = match self.digits {
-            ..=3 => written.count * 1_000,
-            4..=6 => written.count,
-            _ => written.count / 1_000,
+            3 => written.count * 1_000,
+            6 => written.count,
+            9 => written.count / 1_000,
+            // Of nothing that clocks count.
+            _ => return read_us,
         };
         written.seconds * 1_000_000 + micros
     }

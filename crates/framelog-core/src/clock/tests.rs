@@ -493,7 +493,7 @@ fn row_92_a_counter_that_runs_slow_is_followed() {
 }
 
 #[test]
-fn stamps_that_are_no_times_are_left_within_seconds() {
+fn stamps_that_are_no_times_are_left_within_a_minute() {
     // The number of the picture, polled each five, two and 1.5 s; an uptime at half its pace; a count down.
     let uptime = |pace: fn(i64) -> i64| move |n: i64| HOUR + pace(n * FRAME);
     type StampOf<'f> = &'f dyn Fn(i64) -> i64;
@@ -513,10 +513,10 @@ fn stamps_that_are_no_times_are_left_within_seconds() {
         {
             let read = clock.read(stamp(stamp_of(n as i64)), now);
             let late_us = now - read.captured_us;
-            assert!(late_us.abs() < 35 * SECOND, "{name}: {late_us}");
+            assert!(late_us.abs() <= MINUTE, "{name}: {late_us}");
             steps += usize::from(read.stepped);
             assert!(
-                now < START + (25 * SECOND).max(9 * apart) || read == arrival(now),
+                now < START + 50 * SECOND || read == arrival(now),
                 "{name}: {read:?} after {} s",
                 (now - START) / SECOND
             );
@@ -527,10 +527,11 @@ fn stamps_that_are_no_times_are_left_within_seconds() {
 
 #[test]
 fn a_network_that_falls_behind_and_catches_up_is_no_step() {
-    // For 20 s it has a fifth less than it needs; a backlog of 3 s for 12 s.
+    // For 20 s it has a fifth less than it needs, or two fifths; a backlog of 3 s for 12 s.
     let congested = |at: i64| (at / 5).min((24 * SECOND - at).max(0));
+    let starved = |at: i64| (at * 2 / 5).min((28 * SECOND - at).max(0));
     let backlog = |at: i64| if at < 12 * SECOND { 3 * SECOND } else { 0 };
-    for late in [&congested as &dyn Fn(i64) -> i64, &backlog] {
+    for late in [&congested as &dyn Fn(i64) -> i64, &starved, &backlog] {
         let mut clock = auto();
         for taken in arrivals(START, 1_000) {
             // Again each minute; each 30 s a segment.

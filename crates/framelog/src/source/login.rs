@@ -26,6 +26,8 @@ pub struct Login {
     challenged: bool,
     /// By a weaker Digest than one that was refused.
     weaker: bool,
+    /// For a challenge that said nothing.
+    unasked: bool,
 }
 
 /// Why there is no use in sending it again.
@@ -46,8 +48,8 @@ impl Refusal {
 
 /// Whether there are credentials that may go, as Basic, to a camera that refuses without saying what it wants. Where it was a Digest, that would
 /// give the password away.
-pub fn may_send_unasked(camera: &Camera, memory: &Memory) -> bool {
-    credentials(camera).is_some() && !memory.asked_for_digest
+pub fn may_send_unasked(camera: &Camera, memory: &Memory, url: &CameraUrl) -> bool {
+    credentials(camera).is_some() && !memory.asked_for_digest && url.is_trusted_by(&camera.url)
 }
 
 impl Login {
@@ -92,6 +94,13 @@ impl Login {
         self.answers -= usize::from(self.answered);
     }
 
+    /// The camera refused for another reason than a lack of credentials, as far as is known: what it never asked for is not sent at once again.
+    pub fn refused_unasked(&self, memory: &mut Memory) {
+        if self.unasked {
+            memory.challenge = None;
+        }
+    }
+
     /// The camera did what it was asked.
     pub fn accepted(&self, memory: &mut Memory) {
         if self.answered {
@@ -129,7 +138,8 @@ impl Login {
         let mut fields = fields.into_iter().peekable();
         let is_silent = fields.peek().is_none();
         let mut offered = Challenge::offered(fields);
-        if is_silent && !self.answered && may_send_unasked(camera, memory) {
+        self.unasked = is_silent && !self.answered && may_send_unasked(camera, memory, url);
+        if self.unasked {
             // It may have forgotten to say what it wants: the simplest, once.
             offered.push(Challenge::Basic);
         }

@@ -10,7 +10,7 @@ use crate::source::Ended;
 use crate::source::auth::Challenge;
 use crate::source::body::Body;
 use crate::source::dial::Stream;
-use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
+use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, HEAD_TIME_MAX, exchange};
 use crate::source::login::{self, Login, Refusal};
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
@@ -83,7 +83,7 @@ impl<'a> Attempt<'a> {
             let target = exchange::wire_target(&self.url.target);
             let authorization = self.authorize(target.as_str())?;
             let request = exchange::get(&self.url, target, authorization);
-            let within = self.camera.stall_timeout.max(HEAD_TIME);
+            let within = self.camera.stall_timeout.clamp(HEAD_TIME, HEAD_TIME_MAX);
             match exchange(stream, request, within).await {
                 // Row 15: a kept connection may have been closed without notice, once.
                 Err(ExchangeError::Closed) if reused && !self.renewed => {
@@ -117,6 +117,7 @@ impl<'a> Attempt<'a> {
             403 | 407 if self.is_asked(&answer) => self.meet_challenge(answer).await,
             301 | 302 | 303 | 307 | 308 => self.follow(answer).await,
             status => {
+                self.login.refused_unasked(self.memory);
                 let (reason, remedy) = verdict::of_status(status);
                 Err(self.refused(&answer, reason, remedy))
             }
@@ -148,7 +149,8 @@ impl<'a> Attempt<'a> {
     /// Whether a status that refuses credentials asks for them: as long as none were sent, in so many words, or where there are some to send.
     fn is_asked(&self, answer: &Answer) -> bool {
         let says_so = answer.headers.contains_key(header::WWW_AUTHENTICATE);
-        !self.login.answered() && (says_so || login::may_send_unasked(self.camera, self.memory))
+        !self.login.answered()
+            && (says_so || login::may_send_unasked(self.camera, self.memory, &self.url))
     }
 
     async fn meet_challenge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {

@@ -27,6 +27,8 @@ const CONTRADICTIONS: u32 = 4;
 
 /// What the camera's clock was set by, in one go, by the clock's own measure.
 const STEP_US: i64 = 1_000_000;
+/// What is less than that is added by this part of the time: RTP time that runs wrong by less is not found in any other way.
+const SLEW_PART: i64 = 50;
 
 /// Over what time, about, the reports tell a rate.
 const PACE_US: i64 = 5_000_000;
@@ -93,21 +95,23 @@ impl Reports {
         }
     }
 
-    /// What to add to media time, for a picture that is `after_us` after the one before it. It changes at keyframes only, because a step of the clock
-    /// begins a segment, and that must begin with one; less than a step by and by, so that no picture is put before one that was taken earlier:
-    /// reports jitter, by a tenth of a second and more (thingino: raptor #32), and have whole seconds.
+    /// What to add to media time, for a picture that is `after_us` after the one before it. A step of the clock begins a segment, and waits for a
+    /// keyframe, as that must. What is less is added by and by, so that no picture is put before one that was taken earlier: reports jitter, by a
+    /// tenth of a second and more (thingino: raptor #32), and have whole seconds.
     pub(super) fn difference(&mut self, keyframe: bool, after_us: i64) -> Option<i64> {
         if keyframe && self.believed.is_none() {
             self.used_us = None;
         }
         self.used_us = match (self.used_us, self.offered_us) {
-            (Some(used_us), Some(offered_us)) if keyframe => {
+            (Some(used_us), Some(offered_us)) => {
                 let missing_us = offered_us.saturating_sub(used_us);
-                let most_us = after_us.max(0) / 2;
+                let most_us = after_us.max(0) / SLEW_PART;
                 // More ahead than they jitter puts nothing in another order.
-                Some(match (-STEP_US + 1..=AGREES_US).contains(&missing_us) {
-                    true => used_us + missing_us.clamp(-most_us, most_us),
-                    false => offered_us,
+                let is_step = !(-STEP_US + 1..=AGREES_US).contains(&missing_us);
+                Some(match (is_step, keyframe) {
+                    (true, true) => offered_us,
+                    (true, false) => used_us,
+                    (false, _) => used_us.saturating_add(missing_us.clamp(-most_us, most_us)),
                 })
             }
             (used_us, offered_us) => used_us.or(offered_us),

@@ -294,16 +294,30 @@ fn a_report_that_is_the_first_to_tell_of_a_leap_waits_for_the_picture() {
 }
 
 #[test]
-fn wall_time_changes_at_keyframes_only() {
+fn wall_time_changes_by_and_by() {
     let mut timeline = Timeline::new(90_000);
     timeline.report(ntp(NOW), 0, NOW);
     let wall = |stamp: Stamp| stamp.stamp_us.unwrap() - NOW;
     assert_eq!(wall(timeline.stamp(0, NOW, true)), 0);
     timeline.report(ntp(NOW + 200_000), 0, NOW);
-    assert_eq!(wall(timeline.stamp(9_000, NOW, false)), 100_000);
-    // By half of what is between the pictures, then by the rest, or at once where it is a step.
-    assert_eq!(wall(timeline.stamp(18_000, NOW, true)), 250_000);
-    assert_eq!(wall(timeline.stamp(54_000, NOW, true)), 800_000);
+    assert_eq!(wall(timeline.stamp(9_000, NOW, false)), 102_000);
+    assert_eq!(wall(timeline.stamp(18_000, NOW, true)), 204_000);
+}
+
+#[test]
+fn rtp_time_that_runs_a_little_wrong_is_put_right_by_reports_however_rare_keyframes_are() {
+    for ticks_in_frame in [3_582, 3_618] {
+        let mut timeline = Timeline::new(90_000);
+        for n in 0..10_000i64 {
+            let (sent_us, rtp_time) = (NOW + n * FRAME_US, n as u32 * ticks_in_frame);
+            if n % 125 == 0 {
+                timeline.report(ntp(sent_us), rtp_time, sent_us);
+            }
+            let stamp = timeline.stamp(rtp_time, sent_us + 5_000, n % 1_500 == 0);
+            let off_us = stamp.stamp_us.unwrap() - sent_us;
+            assert!(off_us.abs() < 60_000, "{ticks_in_frame}, {n}: {off_us}");
+        }
+    }
 }
 
 #[test]

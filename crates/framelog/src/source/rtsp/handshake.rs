@@ -235,33 +235,13 @@ async fn set_up(
     let mut is_udp = others.next().unwrap_or_default();
     let mut spare = spare.into_iter();
     loop {
-        let ports = if is_udp {
-            let opened = open_ports(talk).await;
-            Some(opened.inspect_err(|_| talk.memory.datagrams_first = false)?)
-        } else {
-            None
-        };
-        let wanted = match &ports {
-            None => format!(
-                "RTP/AVP/TCP;unicast;interleaved={}-{}",
-                CHANNELS.0, CHANNELS.1
-            ),
-            Some((_, (rtp, rtcp))) => format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}"),
-        };
-        let fields: [(&str, &[u8]); 1] = [("Transport", wanted.as_bytes())];
-        let ask = Ask {
-            method: "SETUP",
-            target: &target,
-            fields: &fields,
-        };
-        session.set_up = Some(talk.dialogue.next_cseq());
-        let response = talk.ask(ask).await.inspect_err(|fault| {
+        let asked = ask_for_medium(talk, session, &target, is_udp).await;
+        let (ports, response) = asked.inspect_err(|fault| {
             if fault.is_silence() && others.len() > 0 && !is_udp {
                 talk.memory.datagrams_first = talk.memory.setup_unanswered;
                 talk.memory.setup_unanswered = !talk.memory.setup_unanswered;
             }
         })?;
-        session.set_up = None;
         talk.memory.datagrams_first = false;
         talk.memory.setup_unanswered = false;
         if is_of_the_way(response.status)
@@ -287,27 +267,58 @@ async fn set_up(
             .get("transport")
             .map(Transport::read)
             .unwrap_or_default();
-        // Some servers grant what they can do, whatever they are asked for (gortsplib #169).
-        let granted = transport.interleaved;
-        let granted = granted.filter(|_| ports.is_none() || transport.server_port.is_none());
-        let way = match (granted, ports) {
-            (Some(channels), _) => Way::Channels(channels),
-            (None, None) => Way::Channels(CHANNELS),
-            (None, Some((mut ports, _))) => {
-                let camera = peer(talk)?;
-                ports.expect(camera, transport.source, transport.server_port);
-                Way::Ports(Box::new(ports))
-            }
-        };
         return Ok(SetUp {
             video,
             target,
             speaks_of_datagrams: transport.is_datagrams,
-            way,
             ssrc: transport.ssrc,
+            way: way(talk, transport, ports)?,
             lifetime,
         });
     }
+}
+
+/// Sends a SETUP for packets over the connection, or as datagrams to ports that are open then: these, and the answer.
+async fn ask_for_medium(
+    talk: &mut Talk<'_>,
+    session: &mut Session,
+    target: &str,
+    is_udp: bool,
+) -> Result<(Option<Ports>, Response), Fault> {
+    let (ports, wanted) = if is_udp {
+        let opened = open_ports(talk).await;
+        let (ports, (rtp, rtcp)) = opened.inspect_err(|_| talk.memory.datagrams_first = false)?;
+        let wanted = format!("RTP/AVP;unicast;client_port={rtp}-{rtcp}");
+        (Some(ports), wanted)
+    } else {
+        let (rtp, rtcp) = CHANNELS;
+        let wanted = format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp}");
+        (None, wanted)
+    };
+    let fields: [(&str, &[u8]); 1] = [("Transport", wanted.as_bytes())];
+    let ask = Ask {
+        method: "SETUP",
+        target,
+        fields: &fields,
+    };
+    session.set_up = Some(talk.dialogue.next_cseq());
+    let response = talk.ask(ask).await?;
+    session.set_up = None;
+    Ok((ports, response))
+}
+
+/// How the packets come by what the camera granted: some grant what they can do, whatever they are asked for (gortsplib #169).
+fn way(talk: &Talk<'_>, transport: Transport, ports: Option<Ports>) -> Result<Way, Fault> {
+    let granted = transport.interleaved;
+    let granted = granted.filter(|_| ports.is_none() || transport.server_port.is_none());
+    Ok(match (granted, ports) {
+        (Some(channels), _) => Way::Channels(channels),
+        (None, None) => Way::Channels(CHANNELS),
+        (None, Some(mut ports)) => {
+            ports.expect(peer(talk)?, transport.source, transport.server_port);
+            Way::Ports(Box::new(ports))
+        }
+    })
 }
 
 /// Whether SETUP may have been refused because of how the packets were to come.
