@@ -196,6 +196,14 @@ cases! {
         camera.send("HTTP/1.1 200 OK\r\nContent-Ty").await?;
         camera.hold().await
     }).frames(0).must(&["stalled"]).connections(2..=5);
+    head_after_12_s => Plan::new(async |mut camera| {
+        camera.request().await?;
+        camera.wait(12_000).await;
+        if camera.number != 1 { return idle(camera).await; }
+        camera.send(HEAD).await?;
+        send_parts(&mut camera, FRAMES).await?;
+        camera.hold().await
+    }).frames(FRAMES).must(&["stalled"]).connections(2..=2);
     half_a_head_then_closed => always("HTTP/1.1 200 OK\r\nContent-Ty").may(&["bad_response", "disconnected", "not_video"]).backs_off();
     chunk_size_of_garbage => Plan::new(async |mut camera| {
         camera.request().await?;

@@ -22,11 +22,8 @@ use crate::config::url::CameraUrl;
 use crate::source::dial::Stream;
 use crate::source::mend::{self, MendError, Mended, Mender};
 
-/// From sending a request to the last byte of the response head, however the bytes trickle; more, if a complete frame may take longer, but
-/// not for ever: it may be that the camera serves somebody else.
+/// From sending a request to the last byte of the response head, however the bytes trickle.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
-/// At most.
-pub const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 
 const USER_AGENT: &str = concat!("framelog/", env!("CARGO_PKG_VERSION"));
 

@@ -27,6 +27,8 @@ pub struct Memory {
     pub(super) worked: bool,
     /// How often in a row they have been refused since.
     pub(super) refusals: u32,
+    /// Over HTTP: the last answer was late, and the next is waited for longer.
+    pub(super) answers_late: bool,
     /// Over RTSP: OPTIONS has been answered well, so that a silence is not its fault.
     pub(super) options_answered: bool,
     /// Over RTSP: OPTIONS is not asked, because the connection was of no more use after it, and it never was answered.

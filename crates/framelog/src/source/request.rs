@@ -1,6 +1,8 @@
 //! From a camera's URL to a response worth reading: one try, with the redirects and the challenges that belong to it.
 //! Not for the body of that response, nor for trying again.
 
+use std::time::Duration;
+
 use framelog_core::gap::GapReason;
 use hyper::header::{self, HeaderValue};
 
@@ -10,7 +12,7 @@ use crate::source::Ended;
 use crate::source::auth::Challenge;
 use crate::source::body::Body;
 use crate::source::dial::Stream;
-use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, HEAD_TIME_MAX, exchange};
+use crate::source::exchange::{self, Answer, ExchangeError, HEAD_TIME, exchange};
 use crate::source::login::{self, Login, Refusal};
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
@@ -19,6 +21,9 @@ use crate::wall;
 
 /// The most redirects that are followed (row 13).
 const REDIRECTS_MAX: usize = 10;
+
+/// A head that is late is waited for so long at most: it may be that the camera serves somebody else.
+const LATE_HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A response worth reading.
 #[derive(Debug)]
@@ -83,14 +88,19 @@ impl<'a> Attempt<'a> {
             let target = exchange::wire_target(&self.url.target);
             let authorization = self.authorize(target.as_str())?;
             let request = exchange::get(&self.url, target, authorization);
-            let within = self.camera.stall_timeout.clamp(HEAD_TIME, HEAD_TIME_MAX);
+            let within = self.head_time();
             match exchange(stream, request, within).await {
                 // Row 15: a kept connection may have been closed without notice, once.
                 Err(ExchangeError::Closed) if reused && !self.renewed => {
                     self.renewed = true;
                     self.login.take_back();
                 }
-                Err(error) => return Err(Ended::new(exchange_reason(&error), error.to_string())),
+                Err(error) => {
+                    // In turn: late answers are rarer than those that never come.
+                    let is_late = matches!(error, ExchangeError::Silent(_));
+                    self.memory.answers_late ^= is_late;
+                    return Err(Ended::new(exchange_reason(&error), error.to_string()));
+                }
                 Ok(answer) => {
                     if let Some(answer) = self.judge(answer).await? {
                         let Self { url, next, .. } = self;
@@ -98,6 +108,17 @@ impl<'a> Attempt<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// How long the head of the answer is waited for.
+    fn head_time(&self) -> Duration {
+        match self.memory.answers_late {
+            true => self
+                .camera
+                .stall_timeout
+                .clamp(HEAD_TIME, LATE_HEAD_TIME_MAX),
+            false => HEAD_TIME,
         }
     }
 
