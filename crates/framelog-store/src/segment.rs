@@ -18,6 +18,7 @@ use crate::container::{Container, Position};
 use crate::disk::Disk;
 use crate::layout::SegmentName;
 use crate::page_cache::{Forgetting, Syncs};
+use crate::refusal;
 use crate::rows;
 
 /// The extended attribute that has the clock's offset of a `.jpg`: eight bytes, little-endian.
@@ -262,9 +263,11 @@ impl OpenSegment {
             return;
         }
         let end = write.start;
-        if let Some(room) = self.ahead.next(write)
-            && disk.take_room(&self.file, room).is_err()
-        {
+        let Some(room) = self.ahead.next(write) else {
+            return;
+        };
+        let taken = disk.take_room(&self.file, room);
+        if taken.is_err_and(|error| refusal::is_full(error.kind())) {
             // Some of it may have been taken, and on a full disk it is for who writes next.
             let _ = disk.cut(&self.file, end);
         }

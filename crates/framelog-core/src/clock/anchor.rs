@@ -85,6 +85,7 @@ impl Anchor {
             return;
         };
         if !std::mem::take(&mut self.is_first) {
+            let was_astray = self.is_astray();
             let growth_us = self.recent.before_us.saturating_sub(before_us);
             self.grown = counted(self.grown, growth_us > GROWTH_US);
             self.astray = counted(self.astray, growth_us > lasted_us / ASTRAY_PART);
@@ -92,7 +93,7 @@ impl Anchor {
                 0 => 0,
                 _ => self.astray_us.saturating_add(lasted_us),
             };
-            self.caught_up |= growth_us < -SLOW_US;
+            self.caught_up |= growth_us < -SLOW_US && !was_astray;
         }
     }
 

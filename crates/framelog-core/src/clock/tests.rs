@@ -547,6 +547,20 @@ fn a_network_that_falls_behind_and_catches_up_is_no_step() {
 }
 
 #[test]
+fn a_network_that_has_caught_up_once_is_never_taken_for_stamps_that_are_no_times() {
+    // For 20 s of two minutes it has two fifths less than it needs, then for 40 s; and then what it needs and as much again.
+    let starved = |at: i64, long: i64| (at * 2 / 5).min((long * 7 / 5 - at).max(0));
+    let mut clock = auto();
+    for taken in arrivals(START, 2_400) {
+        let at = taken - START;
+        let long = if at < 2 * MINUTE { 20 } else { 40 } * SECOND;
+        let late_us = starved(at % (2 * MINUTE), long);
+        let read = clock.read(stamp(at + HOUR), taken + late_us);
+        assert_eq!(read.kind, ClockKind::Mapped, "{} s", at / SECOND);
+    }
+}
+
+#[test]
 fn a_network_that_falls_behind_for_long_is_taken_for_a_slow_clock_once() {
     let mut clock = auto();
     let mut stepped = Vec::new();

@@ -61,7 +61,10 @@ fn survey_camera(disk: &Disk, name: String) -> Surveyed {
 fn read_last(disk: &Disk, last: SegmentName) -> io::Result<Option<i64>> {
     let footage = Footage::read_by_heads(disk, last)?;
     // Now nobody writes to it.
-    let has_rest = footage.ends_torn(disk)? || disk.has_room_beyond(&footage.path)?;
+    let has_rest = match footage.scan.torn() {
+        0 => disk.has_room_beyond(&footage.path)?,
+        _ => footage.ends_torn(disk)?,
+    };
     if !footage.scan.frames.is_empty() && has_rest {
         cut_torn_end(disk, &footage.path, &footage.scan, &mut 0)?;
     }

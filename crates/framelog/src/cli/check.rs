@@ -162,7 +162,7 @@ fn print(line: &Line, json: bool) {
 /// Connects, and waits for a picture.
 pub(super) async fn first_picture(camera: &Camera) -> Outcome {
     let limit = camera.stall_timeout.saturating_add(CONNECT_LIMIT);
-    let (mut source, mut memory) = (None, Memory::default());
+    let (mut source, mut memory) = (None, Memory::patient());
     let waiting = wait_for_picture(camera, &mut source, &mut memory);
     let outcome = match tokio::time::timeout(limit, waiting).await {
         Ok(Ok(outcome)) => outcome,

@@ -39,7 +39,7 @@ pub enum ExchangeError {
     #[error("the connection broke within the response head: {0}")]
     Broken(io::Error),
     /// So much time passed.
-    #[error("connected, but no response head within {} s; the camera may serve one client only, or want a longer stall_timeout", .0.as_secs())]
+    #[error("connected, but no response head within {} s; the camera may serve one client only", .0.as_secs())]
     Silent(Duration),
     /// The answer could not be mended.
     #[error("{0}; check that url's port is the one for http")]

@@ -85,7 +85,7 @@ impl HttpSource {
     ///
     /// # Errors
     ///
-    /// Why there is no response to read, within some 20 s for each request that takes part.
+    /// Why there is no response to read, within some 20 s for each request that takes part, 70 s where heads come late.
     pub async fn connect(camera: &Camera, memory: &mut Memory) -> Result<Self, Ended> {
         let quoter = Quoter::new(camera);
         let asked_at = Instant::now();

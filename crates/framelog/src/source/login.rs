@@ -26,8 +26,6 @@ pub struct Login {
     challenged: bool,
     /// By a weaker Digest than one that was refused.
     weaker: bool,
-    /// For a challenge that said nothing.
-    unasked: bool,
 }
 
 /// Why there is no use in sending it again.
@@ -95,8 +93,8 @@ impl Login {
     }
 
     /// The camera refused for another reason than a lack of credentials, as far as is known: what it never asked for is not sent at once again.
-    pub fn refused_unasked(&self, memory: &mut Memory) {
-        if self.unasked {
+    pub fn refused_unasked(memory: &mut Memory) {
+        if std::mem::take(&mut memory.unasked) {
             memory.challenge = None;
         }
     }
@@ -104,6 +102,7 @@ impl Login {
     /// The camera did what it was asked.
     pub fn accepted(&self, memory: &mut Memory) {
         if self.answered {
+            memory.unasked = false;
             memory.worked = true;
             memory.refusals = 0;
             if self.weaker {
@@ -138,8 +137,8 @@ impl Login {
         let mut fields = fields.into_iter().peekable();
         let is_silent = fields.peek().is_none();
         let mut offered = Challenge::offered(fields);
-        self.unasked = is_silent && !self.answered && may_send_unasked(camera, memory, url);
-        if self.unasked {
+        let is_unasked = is_silent && !self.answered && may_send_unasked(camera, memory, url);
+        if is_unasked {
             // It may have forgotten to say what it wants: the simplest, once.
             offered.push(Challenge::Basic);
         }
@@ -170,6 +169,7 @@ impl Login {
         let taken = weaker.unwrap_or(best);
         memory.asked_for_digest |= *taken != Challenge::Basic;
         memory.challenge = Some(taken.clone());
+        memory.unasked = is_unasked;
         Ok(())
     }
 }

@@ -27,8 +27,10 @@ pub struct Memory {
     pub(super) worked: bool,
     /// How often in a row they have been refused since.
     pub(super) refusals: u32,
-    /// Over HTTP: the last answer was late, and the next is waited for longer.
+    /// Over HTTP: heads are waited for as long as a frame may take. Changes with each that was waited for in vain.
     pub(super) answers_late: bool,
+    /// Over HTTP: `challenge` is Basic that nobody asked for, and that has not worked.
+    pub(super) unasked: bool,
     /// Over RTSP: OPTIONS has been answered well, so that a silence is not its fault.
     pub(super) options_answered: bool,
     /// Over RTSP: OPTIONS is not asked, because the connection was of no more use after it, and it never was answered.
@@ -68,6 +70,14 @@ const SAID_MAX: usize = 8;
 const QUIET_TIME: Duration = Duration::from_secs(600);
 
 impl Memory {
+    /// Of one for whom there is no second try.
+    pub fn patient() -> Self {
+        Self {
+            answers_late: true,
+            ..Self::default()
+        }
+    }
+
     /// Whether that is news, after so long without a word over a running connection. It is not if the camera has said it over one of the last
     /// connections, all of which it ended so, soon.
     pub(super) fn is_news(&mut self, said: Said, quiet: Duration) -> bool {

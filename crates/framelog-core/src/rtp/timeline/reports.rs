@@ -1,7 +1,7 @@
 //! Which sender reports are believed, and the wall time that they give. Not for whether that is near ours: that is the clock's to judge.
 //!
 //! A report is worth something if from one to the next its time went on as time did, by the media or by the arrivals: a clock whose seconds or
-//! whole time stand still would pull the pictures back at every keyframe. The media is right when the network stands still, the arrivals are
+//! whole time stand still would pull the pictures back. The media is right when the network stands still, the arrivals are
 //! when RTP time runs at another rate than it should.
 
 use std::collections::VecDeque;
@@ -106,12 +106,13 @@ impl Reports {
             (Some(used_us), Some(offered_us)) => {
                 let missing_us = offered_us.saturating_sub(used_us);
                 let most_us = after_us.max(0) / SLEW_PART;
+                let is_step = missing_us.saturating_abs() >= STEP_US;
                 // More ahead than they jitter puts nothing in another order.
-                let is_step = !(-STEP_US + 1..=AGREES_US).contains(&missing_us);
-                Some(match (is_step, keyframe) {
-                    (true, true) => offered_us,
-                    (true, false) => used_us,
-                    (false, _) => used_us.saturating_add(missing_us.clamp(-most_us, most_us)),
+                let is_ahead = missing_us > AGREES_US;
+                Some(match keyframe {
+                    true if is_step || is_ahead => offered_us,
+                    false if is_step => used_us,
+                    _ => used_us.saturating_add(missing_us.clamp(-most_us, most_us)),
                 })
             }
             (used_us, offered_us) => used_us.or(offered_us),

@@ -138,22 +138,27 @@ async fn frames_beyond_the_index_are_found_with_all_they_had() {
 
 #[tokio::test]
 async fn room_that_a_killed_run_had_taken_ahead_is_given_back() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path()).await;
-    let log = store.camera("a").unwrap();
-    log.append(frame(T, "one"), false).unwrap();
-    let disk = Disk::open(dir.path()).unwrap();
-    kill(store).await;
-    let file = files(dir.path()).remove(0);
-    let path = file.strip_prefix(dir.path()).unwrap().to_str().unwrap();
-    let len = fs::metadata(&file).unwrap().len();
-    disk.take_room(&disk.open_to_write(path).unwrap(), len..4 << 20)
-        .unwrap();
-    assert!(disk.has_room_beyond(path).unwrap());
+    for loses_index in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path()).await;
+        let log = store.camera("a").unwrap();
+        log.append(frame(T, "one"), false).unwrap();
+        let disk = Disk::open(dir.path()).unwrap();
+        kill(store).await;
+        let file = files(dir.path()).remove(0);
+        let path = file.strip_prefix(dir.path()).unwrap().to_str().unwrap();
+        let len = fs::metadata(&file).unwrap().len();
+        disk.take_room(&disk.open_to_write(path).unwrap(), len..4 << 20)
+            .unwrap();
+        assert!(disk.has_room_beyond(path).unwrap());
+        if loses_index {
+            fs::remove_file(dir.path().join("index.db")).unwrap();
+        }
 
-    reopen(dir.path()).await;
-    assert!(!disk.has_room_beyond(path).unwrap());
-    assert_eq!(texts(dir.path(), "a").await, ["one"]);
+        reopen(dir.path()).await;
+        assert!(!disk.has_room_beyond(path).unwrap(), "{loses_index}");
+        assert_eq!(fs::metadata(&file).unwrap().len(), len);
+    }
 }
 
 #[tokio::test]

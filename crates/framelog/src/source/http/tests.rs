@@ -1010,6 +1010,16 @@ async fn answered_by_basic_once(status: &str, told: &str) {
     assert!(!script.request().contains("Authorization"));
     assert!(script.request().contains("Authorization: Basic "));
 
+    // What was not asked for is not sent at once again after it was refused.
+    let mut script = Script::start(vec![(asked.clone(), Then::Keep); 4]).await;
+    let camera = with_password(script.camera());
+    let mut memory = Memory::default();
+    for _ in 0..2 {
+        run(&camera, &mut memory).await;
+        assert!(!script.request().contains("Authorization"));
+        assert!(script.request().contains("Authorization: Basic "));
+    }
+
     // Not behind a Digest answer either: the password would be tried once more, and in the clear.
     for first in [asked.clone(), challenge("n", "")] {
         let steps = [
