@@ -18,7 +18,6 @@ use crate::container::{Container, Position};
 use crate::disk::Disk;
 use crate::layout::SegmentName;
 use crate::page_cache::{Forgetting, Syncs};
-use crate::refusal;
 use crate::rows;
 
 /// The extended attribute that has the clock's offset of a `.jpg`: eight bytes, little-endian.
@@ -262,14 +261,9 @@ impl OpenSegment {
         if self.container.holds_one() {
             return;
         }
-        let end = write.start;
-        let Some(room) = self.ahead.next(write) else {
-            return;
-        };
-        let taken = disk.take_room(&self.file, room);
-        if taken.is_err_and(|error| refusal::is_full(error.kind())) {
-            // Some of it may have been taken, and on a full disk it is for who writes next.
-            let _ = disk.cut(&self.file, end);
+        let free = || disk.space().map_or(0, |space| space.free);
+        if let Some(room) = self.ahead.next(write, free) {
+            let _ = disk.take_room(&self.file, room); // what can't be taken is found when it is written
         }
     }
 
@@ -325,12 +319,11 @@ impl OpenSegment {
             return false;
         }
         let is_mp4 = self.container == Container::Mp4;
-        let end = self.end
-            + if is_mp4 {
-                self.write_keyframes(disk)
-            } else {
-                0
-            };
+        let closing = match is_mp4 {
+            true => self.write_keyframes(disk),
+            false => 0,
+        };
+        let end = self.end + closing;
         if self.ahead.is_beyond(end)
             && let Err(error) = disk.cut(&self.file, end)
         {
