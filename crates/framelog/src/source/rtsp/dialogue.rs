@@ -452,6 +452,9 @@ pub fn judge(party: Party<'_>, method: &str, response: Response) -> Result<Respo
         461 => (
             GapReason::BadResponse,
             match party.camera.transport {
+                Transport::Any if party.url.scheme.is_secure() => {
+                    "it does not send over the connection, and datagrams would not be encrypted; set url to rtsp://"
+                }
                 Transport::Any => {
                     "it sends neither over the connection nor datagrams to one receiver; switch unicast on in the camera"
                 }

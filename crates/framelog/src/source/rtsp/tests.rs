@@ -440,6 +440,25 @@ async fn where_the_connection_is_refused_for_packets_they_come_as_datagrams() {
 }
 
 #[tokio::test]
+async fn who_refuses_every_transport_is_told_apart_from_who_refuses_the_one_that_is_set() {
+    use crate::config::Transport;
+    for (transport, told) in [
+        (Transport::Any, "switch unicast on in the camera"),
+        (Transport::Tcp, "set transport to the other one"),
+        (Transport::Udp, "set transport to the other one"),
+    ] {
+        let mut fake = Fake::start(|asked| match asked.method() {
+            "SETUP" => asked.refused("461 Unsupported Transport"),
+            _ => asked.usual(),
+        })
+        .await;
+        fake.camera.transport = transport;
+        let ended = fake.run(1).await.1.unwrap_err();
+        assert!(ended.detail.contains(told), "{}", ended.detail);
+    }
+}
+
+#[tokio::test]
 async fn a_camera_that_speaks_of_datagrams_and_sends_nothing_is_asked_for_them() {
     let mut fake = Fake::start(|asked| match asked.method() {
         "SETUP" if asked.asks_for_tcp() => asked.answer(
