@@ -92,13 +92,6 @@ impl Login {
         self.answers -= usize::from(self.answered);
     }
 
-    /// The camera refused for another reason than a lack of credentials, as far as is known: what it never asked for is not sent at once again.
-    pub fn refused_unasked(memory: &mut Memory) {
-        if std::mem::take(&mut memory.unasked) {
-            memory.challenge = None;
-        }
-    }
-
     /// The camera did what it was asked.
     pub fn accepted(&self, memory: &mut Memory) {
         if self.answered {

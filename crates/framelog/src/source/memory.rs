@@ -78,6 +78,13 @@ impl Memory {
         }
     }
 
+    /// The camera refused for another reason than a lack of credentials, as far as is known: what it never asked for is not sent at once again.
+    pub(super) fn forget_unasked(&mut self) {
+        if std::mem::take(&mut self.unasked) {
+            self.challenge = None;
+        }
+    }
+
     /// Whether that is news, after so long without a word over a running connection. It is not if the camera has said it over one of the last
     /// connections, all of which it ended so, soon.
     pub(super) fn is_news(&mut self, said: Said, quiet: Duration) -> bool {

@@ -138,7 +138,7 @@ impl<'a> Attempt<'a> {
             403 | 407 if self.is_asked(&answer) => self.meet_challenge(answer).await,
             301 | 302 | 303 | 307 | 308 => self.follow(answer).await,
             status => {
-                Login::refused_unasked(self.memory);
+                self.memory.forget_unasked();
                 let (reason, remedy) = verdict::of_status(status);
                 Err(self.refused(&answer, reason, remedy))
             }

@@ -1204,6 +1204,19 @@ async fn credentials_never_follow_a_redirect_to_another_host() {
 }
 
 #[tokio::test]
+async fn a_403_that_asks_for_nothing_gets_no_credentials_behind_a_redirect_to_another_host() {
+    let refused = text("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n");
+    let mut stranger = Script::start(vec![(refused, Then::Keep); 2]).await;
+    let location = format!("http://{}/x", stranger.address);
+    let moved = format!("HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+    let home = Script::start(vec![(text(&moved), Then::Keep)]).await;
+    let (_, ended) = run(&with_password(home.camera()), &mut Memory::default()).await;
+    assert_eq!(ended.reason, GapReason::Unauthorized);
+    assert!(!stranger.request().contains("Authorization"));
+    assert_eq!(stranger.requests.len(), 0, "it was asked once");
+}
+
+#[tokio::test]
 async fn a_sequence_may_begin_late_and_in_pieces() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut camera = camera(&format!("http://{}/", listener.local_addr().unwrap()));
