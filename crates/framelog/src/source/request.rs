@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
+use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 
 use crate::config::Camera;
@@ -100,6 +101,14 @@ impl<'a> Attempt<'a> {
                     let is_late = matches!(error, ExchangeError::Silent(_));
                     self.memory.answers_late ^= is_late;
                     return Err(Ended::new(exchange_reason(&error), error.to_string()));
+                }
+                // It had said so to the silence before the request (RFC 9110 §15.5.9).
+                Ok(answer)
+                    if answer.status == StatusCode::REQUEST_TIMEOUT && reused && !self.renewed =>
+                {
+                    self.renewed = true;
+                    self.login.take_back();
+                    answer.stream.close().await;
                 }
                 Ok(answer) => {
                     if let Some(answer) = self.judge(answer).await? {

@@ -20,7 +20,7 @@ mod wire;
 
 use crate::config::url::CameraUrl;
 use crate::config::{Camera, Tls};
-use crate::source::dial::Stream;
+use crate::source::dial::{DialError, Stream};
 use crate::source::memory::Memory;
 use crate::source::quote::Quoter;
 use crate::source::{Delivery, Ended};
@@ -217,7 +217,8 @@ impl RtspSource {
     /// Ends the session at the camera, if there is one, and closes the connection: cameras that are left without a word stream on, and
     /// serve nobody else (rows 81, 88, 89). Within 2 s.
     pub async fn close(&mut self, memory: &mut Memory) {
-        self.playing = None;
+        let playing = self.playing.take();
+        let has_hung_up = playing.is_some_and(|playing| playing.has_hung_up());
         let session = std::mem::take(&mut self.session);
         let Some(mut dialogue) = self.dialogue.take() else {
             return;
@@ -232,8 +233,15 @@ impl RtspSource {
             party,
             memory,
         };
+        let farewell = async {
+            if has_hung_up && session.is_open {
+                talk.call_again().await?;
+            }
+            session.tear_down(talk).await;
+            Ok::<_, DialError>(())
+        };
         // Whatever went wrong, nothing more can be done.
-        let _ = timeout(TEARDOWN_TIME, session.tear_down(talk)).await;
+        let _ = timeout(TEARDOWN_TIME, farewell).await;
         dialogue.wire.into_stream().close().await;
     }
 }

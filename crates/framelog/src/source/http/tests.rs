@@ -669,16 +669,19 @@ async fn a_redirect_holds_for_one_picture_unless_it_is_for_good() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_was_closed_without_notice_is_replaced_silently() {
-    let steps = vec![
-        (snapshot("", 1), Then::Keep),
-        (Vec::new(), Then::Close),
-        (snapshot("", 2), Then::Keep),
-        (text("HTTP/1.1 404 No\r\n\r\n"), Then::Close),
-    ];
-    let (marks, ended, script) = run_steps(steps).await;
-    assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::BadResponse));
-    assert_eq!(script.connections(), 2);
+async fn a_kept_connection_that_was_given_up_before_the_request_came_is_replaced_silently() {
+    let timed_out = text("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+    for given_up in [Vec::new(), timed_out] {
+        let steps = vec![
+            (snapshot("", 1), Then::Keep),
+            (given_up, Then::Close),
+            (snapshot("", 2), Then::Keep),
+            (text("HTTP/1.1 404 No\r\n\r\n"), Then::Close),
+        ];
+        let (marks, ended, script) = run_steps(steps).await;
+        assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::BadResponse));
+        assert_eq!(script.connections(), 2);
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use super::wire::{Wire, WireEnd};
 use crate::config::url::CameraUrl;
 use crate::config::{Camera, Transport};
 use crate::source::Ended;
+use crate::source::dial::{DialError, Stream};
 use crate::source::exchange::wire_target;
 use crate::source::login::Login;
 use crate::source::memory::Memory;
@@ -323,6 +324,18 @@ impl Talk<'_> {
                 )));
             }
         }
+    }
+
+    /// Goes on over a new connection.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub async fn call_again(&mut self) -> Result<(), DialError> {
+        let stream = Stream::dial(self.party.url, &self.party.camera.tls).await?;
+        self.dialogue.wire = Wire::new(stream);
+        self.dialogue.knows_login = false;
+        Ok(())
     }
 
     /// Credentials for a request.

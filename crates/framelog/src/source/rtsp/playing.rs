@@ -8,7 +8,7 @@ use framelog_core::rtp::Transport;
 use framelog_core::rtsp::message::{Item, Packet, Request, Response};
 use framelog_core::sdp::Description;
 use futures_util::FutureExt as _;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Session;
 use super::dialogue::{Ask, Dialogue, Talk};
@@ -25,6 +25,12 @@ use crate::source::{Delivery, Ended};
 
 /// After so long without a packet the camera is believed that the stream has ended.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
+
+/// How long a connection takes at most that is opened anew while datagrams come: what comes meanwhile waits.
+const CALL_TIME: Duration = Duration::from_secs(1);
+
+/// How long after one that could not be had another is tried.
+const CALL_PAUSE: Duration = Duration::from_secs(5);
 
 /// How soon another request follows one that was refused. A camera that closes behind the refusal has closed by then, and that is blamed on the right one.
 const AFTER_REFUSAL: Duration = Duration::from_millis(200);
@@ -70,6 +76,10 @@ impl Way {
             Self::Channels(_) => 0,
             Self::Ports(ports) => ports.take_received(),
         }
+    }
+
+    fn is_datagrams(&self) -> bool {
+        matches!(self, Self::Ports(_))
     }
 
     fn channels(&self) -> (u8, u8) {
@@ -136,6 +146,8 @@ pub struct Playing {
     reported: Option<Instant>,
     /// That the stream has ended, in the camera's words, and when it said so; until the next packet.
     doubt: Option<(&'static str, Instant)>,
+    /// The camera closed the connection, to which neither a session nor its datagrams are tied (RFC 2326 §1.1).
+    hung_up: bool,
 }
 
 #[derive(Debug)]
@@ -167,6 +179,7 @@ impl Playing {
             told: None,
             reported: None,
             doubt: None,
+            hung_up: false,
         };
         if let Way::Ports(_) = playing.way {
             // It opens the way for the camera's packets.
@@ -183,6 +196,9 @@ impl Playing {
         session: &mut Session,
         out: &mut Vec<Delivery>,
     ) -> Result<(), Ended> {
+        if self.hung_up && Instant::now() >= self.pace.asks_at {
+            self.call_again(talk).await;
+        }
         self.send_what_is_due(talk, session);
         self.wait(talk.dialogue).await;
         self.media
@@ -228,7 +244,7 @@ impl Playing {
     /// How the next connection asks for packets. That datagrams came is no reason to ask for them again, only that nothing else does: what led to
     /// them may have been a hiccup.
     fn learn_of_datagrams(&self, camera: &Camera, memory: &mut Memory) {
-        let as_datagrams = matches!(self.way, Way::Ports(_));
+        let as_datagrams = self.way.is_datagrams();
         if !as_datagrams {
             // What ended at once had no time to bring anything.
             let had_time = self.began.elapsed() >= DOUBT_TIME.min(camera.stall_timeout);
@@ -241,6 +257,11 @@ impl Playing {
     /// Hands out what is whole, though what would show that it is has not come.
     pub fn finish(&mut self, out: &mut Vec<Delivery>) {
         self.media.finish(out);
+    }
+
+    /// Whether what is to be said to the camera needs a new connection.
+    pub fn has_hung_up(&self) -> bool {
+        self.hung_up
     }
 
     /// Takes in the packets that have come.
@@ -278,7 +299,7 @@ impl Playing {
         ];
         let due = due.into_iter().flatten().min().unwrap_or(stalls_at);
         tokio::select! {
-            () = dialogue.wire.receive() => {}
+            () = dialogue.wire.receive(), if !self.hung_up => {}
             packet = self.way.datagram() => self.packet(packet),
             () = sleep_until(due) => {}
         }
@@ -287,7 +308,7 @@ impl Playing {
     /// Takes in all that has come; why it ends, if it does.
     fn items(&mut self, talk: &mut Talk<'_>, session: &mut Session) -> Option<(GapReason, String)> {
         self.take_datagrams();
-        loop {
+        while !self.hung_up {
             let ended = match talk.dialogue.wire.item() {
                 Ok(None) => return None,
                 Ok(Some(Item::Packet(packet))) => {
@@ -307,12 +328,19 @@ impl Playing {
                 Err(end @ WireEnd::Unreadable(_)) => {
                     Some((GapReason::BadResponse, end.to_string()))
                 }
+                Err(WireEnd::Closed | WireEnd::Broken(_)) if self.way.is_datagrams() => {
+                    self.doubt("the camera closed the connection");
+                    self.hung_up = true;
+                    self.pending = None;
+                    None
+                }
                 Err(end) => Some((GapReason::Disconnected, end.to_string())),
             };
             if ended.is_some() {
                 return ended;
             }
         }
+        None
     }
 
     /// Takes a packet. RTP is told from RTCP by what it is: some cameras swap the channels, or send both on one.
@@ -441,6 +469,14 @@ impl Playing {
                 }
                 Way::Channels(_) => {}
             }
+        }
+    }
+
+    /// Opens a connection for what is to be said; if there is none to be had, the packets tell whether the stream goes on.
+    async fn call_again(&mut self, talk: &mut Talk<'_>) {
+        match timeout(CALL_TIME, talk.call_again()).await {
+            Ok(Ok(())) => self.hung_up = false,
+            _ => self.pace.asks_at = Instant::now() + CALL_PAUSE,
         }
     }
 

@@ -46,18 +46,19 @@ impl Asked {
         self.field("transport").is_some_and(|it| it.contains("TCP"))
     }
 
+    /// Where SETUP wants datagrams.
+    fn wants_datagrams(&self) -> SocketAddr {
+        let wanted = self.field("transport").unwrap();
+        let (_, port) = wanted.split_once("client_port=").unwrap();
+        let (port, _) = port.split_once('-').unwrap();
+        SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap()))
+    }
+
     /// What a camera answers that sends datagrams: three pictures, as soon as it knows where to.
     fn by_datagrams(&self) -> Reply {
         match self.method() {
             "SETUP" => {
-                let wanted = self.field("transport").unwrap();
-                let (_, port) = wanted.split_once("client_port=").unwrap();
-                let (port, _) = port.split_once('-').unwrap();
-                let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-                for number in 0..3 {
-                    let packet = &pictures(0, number..number + 1)[4..];
-                    let _ = socket.send_to(packet, ("127.0.0.1", port.parse().unwrap()));
-                }
+                send_datagrams(self.wants_datagrams(), 3, Duration::ZERO);
                 self.answer("200 OK", "Transport: RTP/AVP\r\nSession: 4711\r\n", "")
             }
             "PLAY" => self.refused("200 OK"),
@@ -139,6 +140,15 @@ fn pictures(channel: u8, numbers: std::ops::Range<u8>) -> Vec<u8> {
         interleaved(channel, &head.concat())
     };
     numbers.flat_map(picture).collect()
+}
+
+/// So many pictures, and before each so long a pause.
+fn send_datagrams(to: SocketAddr, count: u8, pause: Duration) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for number in 0..count {
+        std::thread::sleep(pause);
+        let _ = socket.send_to(&pictures(0, number..number + 1)[4..], to);
+    }
 }
 
 fn interleaved(channel: u8, packet: &[u8]) -> Vec<u8> {
@@ -542,6 +552,44 @@ async fn a_camera_that_grants_channels_where_it_was_asked_for_datagrams_sends_on
     fake.camera.transport = crate::config::Transport::Udp;
     let (count, ended) = fake.run(3).await;
     assert_eq!(count, 3, "{ended:?}");
+}
+
+#[tokio::test]
+async fn datagrams_are_taken_on_when_the_connection_is_closed_and_their_session_is_kept_and_ended()
+{
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "SETUP" => {
+            let to = asked.wants_datagrams();
+            std::thread::spawn(move || send_datagrams(to, 20, Duration::from_millis(100)));
+            let fields = "Transport: RTP/AVP\r\nSession: 4711;timeout=1\r\n";
+            asked.answer("200 OK", fields, "")
+        }
+        "PLAY" | "GET_PARAMETER" => asked.refused("200 OK").closing(),
+        _ => asked.usual(),
+    })
+    .await;
+    fake.camera.transport = crate::config::Transport::Udp;
+    fake.camera.stall_timeout = Duration::from_secs(5);
+    let (count, ended) = fake.run(99).await;
+    assert_eq!(count, 20);
+    let ended = ended.unwrap_err();
+    assert_eq!(ended.reason, GapReason::Disconnected, "{ended:?}");
+    let asked = fake.asked();
+    let later: Vec<_> = asked.iter().filter(|asked| asked.connection > 1).collect();
+    let (last, kept_alive) = later.split_last().unwrap();
+    assert_eq!(last.method(), "TEARDOWN");
+    assert!(kept_alive.len() >= 2, "asked every half second");
+    let kept_alive = kept_alive.iter();
+    assert!(
+        kept_alive
+            .clone()
+            .all(|asked| asked.method() == "GET_PARAMETER")
+    );
+    assert!(
+        later
+            .iter()
+            .all(|asked| asked.field("session") == Some("4711"))
+    );
 }
 
 #[tokio::test]
