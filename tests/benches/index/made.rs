@@ -1,4 +1,4 @@
-//! Rows that are made up: cameras of 30 days, as they would have been recorded, but without files.
+//! Rows that are made up: cameras of 30 days at most, as they would have been recorded, but without files.
 
 use std::path::Path;
 use std::time::Instant;
@@ -14,7 +14,7 @@ const DAY_US: i64 = 24 * HOUR_US;
 const FPS: i64 = 10;
 /// As the default configuration has it.
 const SEGMENT_US: i64 = 60 * SECOND_US;
-/// They go back so far.
+/// They go back so far at most.
 const DAYS: i64 = 30;
 const ROWS_PER_CAMERA: i64 = DAYS * DAY_US / SECOND_US * FPS;
 /// So many rows has an hour of one of them.
@@ -37,7 +37,7 @@ impl Made {
             .await?
             .close()
             .await?;
-        let cameras = (rows / ROWS_PER_CAMERA).max(1);
+        let cameras = (rows - 1) / ROWS_PER_CAMERA + 1;
         let per_camera = rows / cameras / (FPS * 60) * (FPS * 60);
         let until_us = now_us() / SEGMENT_US * SEGMENT_US;
         let made = Self {
