@@ -2,6 +2,7 @@
 
 use framelog_core::container::{Format, mjpeg, mp4};
 use framelog_core::frame::{Codec, Frame};
+use framelog_core::jpeg::SOI;
 
 /// How frames become files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,9 +13,6 @@ pub enum Layout {
     /// Each frame is a file of its own.
     Files,
 }
-
-/// What a JPEG begins with (ITU-T T.81, B.1.1.3).
-pub(crate) const SOI: [u8; 2] = [0xFF, 0xD8];
 
 /// The format of a segment's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use framelog_core::frame::Codec;
 use framelog_core::gap::GapReason;
+use framelog_core::jpeg::SOI;
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::accounts;
-use crate::container::{Container, SOI};
+use crate::container::Container;
 use crate::dirty::{Dirty, SYNC_WITH_COMMIT};
 use crate::disk::Disk;
 use crate::footage_dirs;

@@ -10,16 +10,13 @@ use std::sync::Arc;
 use framelog_core::clock::ClockKind;
 use framelog_core::container::Stored;
 use framelog_core::frame::Codec;
+use framelog_core::jpeg::{EOI, SOI};
 
-use crate::container::SOI;
 use crate::disk::{Disk, attribute};
 use crate::layout::SegmentName;
 use crate::rows;
 use crate::scan::{Depth, Found, Scan, frame_at, scan};
 use crate::segment::OFFSET;
-
-/// A JPEG's last marker (ITU-T T.81, B.1.1.3).
-const EOI: [u8; 2] = [0xFF, 0xD9];
 
 /// A segment's file and what is in it.
 #[derive(Clone, Debug)]

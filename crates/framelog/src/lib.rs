@@ -24,6 +24,9 @@ use std::process::ExitCode;
 
 use framelog_store::wall;
 
+/// What it calls itself to who is asked for something.
+const USER_AGENT: &str = concat!("framelog/", env!("CARGO_PKG_VERSION"));
+
 /// One more than a query or a rebuild, which may hold its thread for as long as SQLite has to wait for the disk.
 const WORKERS_MIN: usize = 2;
 /// More threads than this gain nothing: the work is waiting for cameras.

@@ -18,14 +18,13 @@ use hyper::{Request, StatusCode, Uri};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
 
+use crate::USER_AGENT;
 use crate::config::url::CameraUrl;
 use crate::source::dial::Stream;
 use crate::source::mend::{self, MendError, Mended, Mender};
 
 /// From sending a request to the last byte of the response head, however the bytes trickle.
 pub const HEAD_TIME: Duration = Duration::from_secs(10);
-
-const USER_AGENT: &str = concat!("framelog/", env!("CARGO_PKG_VERSION"));
 
 /// Why there is no response head.
 #[derive(Debug, thiserror::Error)]

@@ -94,10 +94,7 @@ fn request(to: &Webhook, event: &Event) -> Result<Request<Full<Bytes>>, PostErro
     let headers = request.headers_mut();
     let host = HeaderValue::try_from(to.url.authority()).map_err(|error| unsendable(&error))?;
     headers.insert(HOST, host);
-    headers.insert(
-        USER_AGENT,
-        HeaderValue::from_static(concat!("framelog/", env!("CARGO_PKG_VERSION"))),
-    );
+    headers.insert(USER_AGENT, HeaderValue::from_static(crate::USER_AGENT));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(token) = &to.token {
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))

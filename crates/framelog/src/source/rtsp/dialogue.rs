@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::media::payload_type;
 use super::wire::{Wire, WireEnd};
+use crate::USER_AGENT;
 use crate::config::url::CameraUrl;
 use crate::config::{Camera, Transport};
 use crate::source::Ended;
@@ -32,8 +33,6 @@ const SECOND_ANSWER_TIME: Duration = Duration::from_secs(3);
 
 /// What we can be asked for.
 const PUBLIC: &[u8] = b"OPTIONS, GET_PARAMETER, SET_PARAMETER, ANNOUNCE, REDIRECT, TEARDOWN";
-
-const USER_AGENT: &[u8] = concat!("framelog/", env!("CARGO_PKG_VERSION")).as_bytes();
 
 /// Why a try to connect has come to an end.
 #[derive(Debug)]
@@ -150,8 +149,10 @@ impl Dialogue {
         self.cseq += 1;
         self.doubtful = None;
         let cseq = self.cseq.to_string();
-        let mut fields: Vec<(&str, &[u8])> =
-            vec![("CSeq", cseq.as_bytes()), ("User-Agent", USER_AGENT)];
+        let mut fields: Vec<(&str, &[u8])> = vec![
+            ("CSeq", cseq.as_bytes()),
+            ("User-Agent", USER_AGENT.as_bytes()),
+        ];
         fields.extend(authorization.map(|value| ("Authorization", value.as_bytes())));
         fields.extend(ask.fields);
         self.wire.send(&write(
