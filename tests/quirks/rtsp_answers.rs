@@ -167,6 +167,7 @@ cases! {
     });
     row_84_control_is_a_star => set_up_for(controlled("a=control:*"), "/live");
     row_84_control_with_a_query => set_up_for(controlled("a=control:track1?user=a&b=c/d"), "live/track1?user=a&b=c/d");
+    row_84_control_is_a_query => set_up_for(controlled("a=control:?ctype=video"), "/live?ctype=video");
     row_84_control_begins_with_a_slash => set_up_for(controlled("a=control:/track1"), "live/track1");
     row_83_relative_base => set_up_for(usual(|stage| {
         stage.say("DESCRIBE", "Content-Type: application/sdp\r\nContent-Base: /stream0/\r\n")

@@ -131,8 +131,8 @@ fn without_doubled_scheme(mut url: &str) -> &str {
     url
 }
 
-/// The URL that a control attribute means. Put together as text, as live555 does, with a slash between where there is none: joining as RFC 3986 has it
-/// would lose a query (row 84).
+/// The URL that a control attribute means. Put together as text, as live555 does, with a slash between where there is none, but before a query of its
+/// own (`?ctype=video`): joining as RFC 3986 has it would lose a query (row 84).
 ///
 /// ```
 /// use framelog_core::rtsp::headers::control_url;
@@ -147,11 +147,21 @@ pub fn control_url(base: &str, control: Option<&str>) -> String {
     if is_absolute(control) {
         return on_one_line(without_doubled_scheme(control));
     }
-    let slash = match base.ends_with('/') || control.starts_with('/') {
+    let slash = match base.ends_with('/') || control.starts_with(['/', '?']) {
         true => "",
         false => "/",
     };
     on_one_line(&format!("{base}{slash}{control}"))
+}
+
+/// The same of a control that is a query and nothing else, where the base has a path: with a slash, or without one, whichever that has not.
+pub fn other_slash_url(base: &str, control: Option<&str>) -> Option<String> {
+    let control = control?.trim();
+    let base = match base.strip_suffix('/') {
+        Some(base) => base.to_owned(),
+        None => format!("{base}/"),
+    };
+    (control.starts_with('?')).then(|| on_one_line(&format!("{base}{control}")))
 }
 
 /// The same where slashes meet in it, which not all cameras know it by: with one of them.
@@ -280,6 +290,8 @@ mod tests {
             ("rtsp://c/s/", Some("/media/1"), "rtsp://c/s//media/1"),
             ("rtsp://c/a", Some("rtsp://rtsp://d/x"), "rtsp://d/x"),
             ("rtsp://c/a?b=c", Some("track1"), "rtsp://c/a?b=c/track1"),
+            ("rtsp://c/a", Some("?t=v"), "rtsp://c/a?t=v"),
+            ("rtsp://c/a/", Some("?t=v"), "rtsp://c/a/?t=v"),
             ("rtsp://c/a", Some("RTSP://d/x"), "RTSP://d/x"),
             ("rtsp://c/a", Some("rtsps://d/x"), "rtsps://d/x"),
             ("rtsp://c/a", Some("a b\x01é"), "rtsp://c/a/a%20b%01%C3%A9"),

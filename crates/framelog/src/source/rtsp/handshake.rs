@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use framelog_core::gap::GapReason;
 use framelog_core::rtsp::headers::{
-    self, Transport, base_url, control_url, is_absolute, rooted_url, single_slash_url,
+    self, Transport, base_url, control_url, is_absolute, other_slash_url, rooted_url,
+    single_slash_url,
 };
 use framelog_core::rtsp::message::{Packet, Response};
 use framelog_core::sdp::{Description, Video};
@@ -178,6 +179,7 @@ async fn describe(talk: &mut Talk<'_>, session: &mut Session) -> Result<Describe
         let mut urls = vec![control_url(base, control)];
         urls.extend(single_slash_url(base, control));
         urls.extend(rooted_url(base, control));
+        urls.extend(other_slash_url(base, control));
         urls.dedup();
         let targets = urls.into_iter().map(|url| (video.clone(), url));
         targets.collect::<Vec<_>>()

@@ -922,6 +922,24 @@ async fn what_is_refused_by_its_url_is_set_up_by_another() {
         let (count, ended) = fake.run(3).await;
         assert_eq!(count, 3, "{status}: {ended:?}");
     }
+    for (known, base) in [
+        ("live?c=v", ""),
+        ("live/?c=v", ""),
+        ("live?c=v", "/"),
+        ("live/?c=v", "/"),
+    ] {
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "DESCRIBE" => {
+                let base = format!("Content-Base: {}{base}\r\n", asked.target());
+                asked.answer("200 OK", &base, &SDP.replace("track1", "?c=v"))
+            }
+            "SETUP" if !asked.target().ends_with(known) => asked.refused("404 Not Found"),
+            _ => asked.usual(),
+        })
+        .await;
+        let (count, ended) = fake.run(3).await;
+        assert_eq!(count, 3, "{known}, {base}: {ended:?}");
+    }
     for known in ["/live//trk", "/live/trk", "/trk"] {
         let mut fake = Fake::start(move |asked| match asked.method() {
             "DESCRIBE" => {
