@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use framelog_core::rtsp::message::Packet;
@@ -20,6 +21,8 @@ const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 const BUFFER_BYTES: usize = 256 << 10;
 /// What the system is asked to hold while we are busy: a large keyframe comes in one burst.
 const SOCKET_BYTES: usize = 2 << 20;
+/// So long nothing must have come from where it should before packets are taken from elsewhere: a box with two addresses may send from the other.
+const ELSEWHERE_TIME: Duration = Duration::from_secs(1);
 /// A packet without payload: its way out lets the camera's packets in through a router.
 const PUNCH: [u8; 12] = [0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
@@ -36,6 +39,10 @@ pub struct Ports {
     received: usize,
     /// Who may send; others have no say in what is recorded.
     from: Vec<IpAddr>,
+    /// Since when.
+    expected: Instant,
+    /// One of them has sent something.
+    is_found: bool,
     /// As the camera says, else as its first packet shows.
     to: Option<(SocketAddr, SocketAddr)>,
 }
@@ -64,6 +71,8 @@ impl Ports {
                         buffer: BytesMut::new(),
                         received: 0,
                         from: Vec::new(),
+                        expected: Instant::now(),
+                        is_found: false,
                         to: None,
                     });
                 }
@@ -88,6 +97,7 @@ impl Ports {
             .flatten()
             .map(|ip| ip.to_canonical())
             .collect();
+        self.expected = Instant::now();
         let ip = source
             .filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == camera.is_ipv4())
             .unwrap_or(camera);
@@ -124,8 +134,9 @@ impl Ports {
             self.received += payload.len();
             // An error is news of a port that is closed at the camera: silence will tell.
             if let Ok(from) = from
-                && self.from.contains(&from.ip().to_canonical())
+                && self.takes_from(from.ip().to_canonical(), &payload)
             {
+                self.is_found = true;
                 if channel == CHANNELS.0 {
                     self.to.get_or_insert((from, next_port(from)));
                 }
@@ -136,6 +147,19 @@ impl Ports {
                 });
             }
         }
+    }
+
+    fn takes_from(&mut self, ip: IpAddr, packet: &[u8]) -> bool {
+        if self.from.contains(&ip) {
+            return true;
+        }
+        let is_rtp = packet.first().is_some_and(|first| first >> 6 == 2); // RFC 3550 §5.1
+        let takes = is_rtp && !self.is_found && self.expected.elapsed() >= ELSEWHERE_TIME;
+        if takes {
+            tracing::info!(address = %ip, "packets come from another address than the camera's");
+            self.from.push(ip);
+        }
+        takes
     }
 }
 
@@ -180,5 +204,43 @@ mod tests {
         let mut report = [0; 20];
         let length = camera.rtcp.recv(&mut report).await.unwrap();
         assert_eq!(&report[..length], b"report");
+    }
+
+    #[tokio::test]
+    async fn packets_from_another_address_are_taken_where_none_come_from_the_cameras() {
+        let [local, other] = [1, 2].map(|last| IpAddr::from([127, 0, 0, last]));
+        let camera = Ports::open(local).await.unwrap();
+        let elsewhere = Ports::open(other).await.unwrap();
+        for is_silent in [true, false] {
+            let mut ours = Ports::open(IpAddr::from([0, 0, 0, 0])).await.unwrap();
+            ours.expect(local, None, None);
+            let to = (local, ours.numbers().unwrap().0);
+            elsewhere.rtp.send_to(b"\x80 early", to).await.unwrap();
+            if !is_silent {
+                camera.rtp.send_to(b"\x80 its own", to).await.unwrap();
+            }
+            let mut packets = Vec::new();
+            let taken = async {
+                loop {
+                    let packet = poll_fn(|cx| ours.poll_packet(cx)).await;
+                    packets.push(packet.payload);
+                }
+            };
+            let sent = async {
+                tokio::time::sleep(ELSEWHERE_TIME).await;
+                elsewhere.rtp.send_to(b"no packet", to).await.unwrap();
+                elsewhere.rtp.send_to(b"\x80 late", to).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            };
+            tokio::select! {
+                () = taken => {}
+                () = sent => {}
+            }
+            let expected: &[u8] = match is_silent {
+                true => b"\x80 late",
+                false => b"\x80 its own",
+            };
+            assert_eq!(packets, [expected]);
+        }
     }
 }
