@@ -8,6 +8,9 @@ pub const EOI: [u8; 2] = [0xFF, 0xD9];
 const MARKER_SOI: u8 = 0xD8;
 const MARKER_EOI: u8 = 0xD9;
 pub(crate) const MARKER_SOS: u8 = 0xDA;
+/// The length that an SOS segment has at most, with four components (T.81 B.2.3). No decoder takes more, and a wrong one would hide all that it spans:
+/// in scan data anything may stand, up to the next EOI.
+const SOS_LENGTH_MAX: u16 = 14;
 const MARKER_DHT: u8 = 0xC4;
 const MARKER_COM: u8 = 0xFE;
 
@@ -111,7 +114,8 @@ impl Walker {
                     }
                     self.state = State::Code;
                     if let [_, code @ (0xC0..=0xCF | MARKER_SOS..=0xFE), high, low, ..] = *rest
-                        && let length @ 2.. = u16::from_be_bytes([high, low])
+                        && let length = u16::from_be_bytes([high, low])
+                        && is_possible(code, length)
                     {
                         // A whole marker segment's head, the usual case: the states below, in one step.
                         used = 4;
@@ -142,10 +146,11 @@ impl Walker {
                     code,
                     high: Some(high),
                 } => {
-                    let length = usize::from(u16::from_be_bytes([high, byte]));
-                    let Some(left) = length.checked_sub(2) else {
+                    let length = u16::from_be_bytes([high, byte]);
+                    if !is_possible(code, length) {
                         return Walk::Broken;
-                    };
+                    }
+                    let left = usize::from(length) - 2;
                     self.state = self.after_length(left, code == MARKER_SOS, used);
                 }
                 State::Segment { left, then_scan } => {
@@ -204,6 +209,11 @@ impl Walker {
             (left, then_scan) => State::Segment { left, then_scan },
         }
     }
+}
+
+/// Whether a segment may have this length, itself included.
+fn is_possible(code: u8, length: u16) -> bool {
+    length >= 2 && (code != MARKER_SOS || length <= SOS_LENGTH_MAX)
 }
 
 /// Where the next marker's `FF` is in entropy-coded data; the last byte counts if it is `FF`.
@@ -402,6 +412,23 @@ mod tests {
         let mut walker = Walker::default();
         assert_eq!(walker.take(&lying), Walk::Broken);
         assert_eq!(walker.doubtful_from(), at);
+    }
+
+    #[test]
+    fn a_scan_header_of_an_impossible_length_hides_nothing_behind_it() {
+        let whole = jpeg(&[], &scan(300, 8));
+        let at = whole
+            .windows(2)
+            .position(|pair| pair == [0xFF, MARKER_SOS])
+            .unwrap();
+        for length in [0_u16, 1, SOS_LENGTH_MAX + 1, 0xFF00] {
+            let mut damaged = whole.clone();
+            damaged[at + 2..at + 4].copy_from_slice(&length.to_be_bytes());
+            let mut walker = Walker::default();
+            assert_eq!(walker.take(&damaged), Walk::Broken);
+            assert_eq!(walker.doubtful_from(), at);
+            assert_eq!(dripped(&damaged).0, Walk::Broken);
+        }
     }
 
     /// Takes byte by byte.
