@@ -19,6 +19,12 @@ const STEP_US: i64 = 1_000_000;
 const LATE_US: i64 = 60_000_000;
 /// By so much the least delay of late may grow within a segment: a counter may run slower than time (camera-quirks row 92).
 const BEHIND_US: i64 = 2_000_000;
+/// For how long after a connection's first frame the offset may be improved within a segment, which then ends.
+const START_TIME_US: i64 = 3_000_000;
+/// By how much it must be worth it: networks delay frames by less.
+const EARLIER_US: i64 = 200_000;
+/// At most so often: old frames come in bursts.
+const IMPROVED_PAUSE_US: i64 = 500_000;
 /// How long a stamp may stand still: whole seconds do, and so do bursts that share one (camera-quirks row 60).
 const STILL_US: u64 = 3_000_000;
 
@@ -129,10 +135,19 @@ struct Track {
     steps: Steps,
     /// RTP: whether the stamps of this segment are taken for wall times.
     by_reports: Option<bool>,
+    start: Option<Start>,
     /// What mapped stamps get in this segment.
     offset_us: Option<i64>,
     /// What the last frame of this segment that had a usable stamp was given.
     given: Option<Given>,
+}
+
+/// The first frames of a connection: the very first may be old, out of a buffer that had waited for someone to ask (ESP32 servers).
+#[derive(Clone, Copy, Debug)]
+struct Start {
+    began_us: i64,
+    /// When the offset was improved.
+    improved_us: Option<i64>,
 }
 
 /// The last stamp.
@@ -277,6 +292,7 @@ impl Clock {
                 );
                 return None;
             }
+            self.track.improve_at_start(stamp_us, received_us);
             self.track.map(stamp_us, motion, received_us)
         }
     }
@@ -374,6 +390,27 @@ impl Track {
             offset_us: 0,
             stepped: changed || (jumped && !self.steps.are_many()),
             skew_us: Some(stamp_us.saturating_sub(received_us)),
+        }
+    }
+
+    /// What comes earlier than the offset says shows that those before were late; at the start nothing else has shown what is usual, and a whole
+    /// segment would lie in the future.
+    fn improve_at_start(&mut self, stamp_us: i64, received_us: i64) {
+        let start = self.start.get_or_insert(Start {
+            began_us: received_us,
+            improved_us: None,
+        });
+        let delay_us = received_us.saturating_sub(stamp_us);
+        let is_start = received_us.saturating_sub(start.began_us) < START_TIME_US
+            && (start.improved_us)
+                .is_none_or(|us| received_us.saturating_sub(us) >= IMPROVED_PAUSE_US);
+        if is_start
+            && let Some(offset_us) = &mut self.offset_us
+            && delay_us < offset_us.saturating_sub(EARLIER_US)
+            && delay_us > offset_us.saturating_sub(BEHIND_US)
+        {
+            *offset_us = delay_us;
+            start.improved_us = Some(received_us);
         }
     }
 

@@ -434,7 +434,7 @@ fn a_frame_late_by_a_stall_followed_by_one_on_time_is_no_step() {
 #[test]
 fn the_offset_is_constant_within_a_segment_and_improved_by_the_next() {
     let mut clock = auto();
-    let late = 300_000;
+    let late = 150_000;
     assert_eq!(
         clock.read(stamp(HOUR), START + late),
         mapped(HOUR, START + late - HOUR)
@@ -451,6 +451,45 @@ fn the_offset_is_constant_within_a_segment_and_improved_by_the_next() {
     assert_eq!(
         clock.read(stamp(uptime), START + 30 * FRAME + late),
         mapped(uptime, START - HOUR)
+    );
+}
+
+#[test]
+fn a_connection_that_begins_with_old_pictures_is_dated_by_those_behind_them() {
+    for (age, old, steps_max) in [
+        (300_000, 1, 1),
+        (950_000, 1, 1),
+        (1_900_000, 1, 1),
+        (900_000, 9, 2),
+    ] {
+        let mut clock = auto();
+        let mut steps = 0;
+        let old = (0..old).map(|frame| (START - age + frame * FRAME, START));
+        let live = arrivals(START + FRAME, 600).map(|now| (now, now));
+        for (taken, now) in old.chain(live) {
+            let read = clock.read(stamp(taken - START + HOUR), now);
+            assert_eq!(read.kind, ClockKind::Mapped);
+            steps += i32::from(read.stepped);
+            if now > START + SECOND {
+                assert_eq!((read.captured_us, read.stepped), (taken, false), "{age}");
+            }
+        }
+        assert!((1..=steps_max).contains(&steps), "{age}: {steps}");
+    }
+}
+
+#[test]
+fn delays_that_vary_cost_a_few_segments_at_the_start_and_none_later() {
+    let mut clock = auto();
+    let mut steps = Vec::new();
+    for (frame, taken) in arrivals(START, 600).enumerate() {
+        let delay = i64::try_from(frame * 7_919 % 800).unwrap() * 1_000;
+        let read = clock.read(stamp(taken - START + HOUR), taken + 700_000 + delay);
+        steps.extend(read.stepped.then_some(frame));
+    }
+    assert!(
+        steps.len() <= 3 && steps.iter().all(|frame| *frame < 30),
+        "{steps:?}"
     );
 }
 
@@ -926,7 +965,7 @@ proptest! {
 
     #[test]
     fn a_delayed_uptime_is_mapped_to_its_capture_time(
-        delays in proptest::collection::vec(0..800_000i64, 1..200),
+        delays in proptest::collection::vec(0..EARLIER_US, 1..200),
         boot in START - 10_000 * HOUR..START - HOUR,
     ) {
         let mut clock = auto();
