@@ -73,6 +73,15 @@ pub fn header_bytes(codec: Codec) -> usize {
     }
 }
 
+/// The type of the parameter set that an access unit has first, if it has any.
+pub(crate) fn first_set(codec: Codec) -> Option<u8> {
+    match codec {
+        Codec::Mjpeg => None,
+        Codec::H264 => Some(7),
+        Codec::H265 => Some(32),
+    }
+}
+
 /// The type in a unit's header; `None` for an empty unit.
 pub fn unit_type(codec: Codec, nal: &[u8]) -> Option<u8> {
     let first = nal.first()?;

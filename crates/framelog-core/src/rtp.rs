@@ -232,7 +232,7 @@ impl Receiver {
         self.accept(VecDeque::from([(packet, now_us)]));
         let is_over = |opening: &Opening| opening.is_over(now_us);
         if self.opening.as_ref().is_some_and(is_over) {
-            self.end_opening();
+            self.end_opening(Some(now_us));
         }
     }
 
@@ -273,22 +273,25 @@ impl Receiver {
             Depacketizer::Jpeg(pictures) => pictures.settle(long, &mut self.made),
         }
         self.stamp();
-        self.end_opening();
+        if self.has_opening(long) {
+            self.end_opening(None);
+        }
     }
 
     /// Whether a picture has come that was not handed out: what [`Receiver::settle`] could help with.
     pub fn holds_picture(&self) -> bool {
-        self.reorder.is_waiting()
-            || self
-                .opening
-                .as_ref()
-                .is_some_and(|opening| !opening.is_empty())
-            || self.holds_marked_picture(false)
+        self.reorder.is_waiting() || self.has_opening(false) || self.holds_marked_picture(false)
     }
 
     /// Whether [`Receiver::settle_at_last`] could help.
     pub fn may_hold_picture(&self) -> bool {
-        self.holds_marked_picture(true)
+        self.has_opening(true) || self.holds_marked_picture(true)
+    }
+
+    /// Whether pictures are held that go after a `long` silence or a short one.
+    fn has_opening(&self, long: bool) -> bool {
+        let opening = self.opening.as_ref();
+        opening.is_some_and(|it| !it.is_empty() && (long || !it.is_behind_pause()))
     }
 
     fn holds_marked_picture(&self, long: bool) -> bool {
@@ -357,7 +360,7 @@ impl Receiver {
                     put_first(held, &mut packets);
                 }
                 Verdict::Renamed(held) => put_first(held, &mut packets),
-                Verdict::Held => {}
+                Verdict::Held | Verdict::Foreign => {}
             }
             if is_first {
                 self.take_early_report();
@@ -391,7 +394,7 @@ impl Receiver {
             Depacketizer::Jpeg(pictures) => pictures.finish(&mut self.made),
         }
         self.stamp();
-        self.end_opening();
+        self.end_opening(None);
     }
 
     fn depacketize(&mut self) {
@@ -425,6 +428,13 @@ impl Receiver {
     fn stamp(&mut self) {
         let mut all = std::mem::take(&mut self.made);
         for made in all.drain(..) {
+            if self.opening.is_none()
+                && let Made::Picture(picture) = &made
+            {
+                let (rtp_time, received_us) = (picture.rtp_time, picture.received_us);
+                self.opening = (self.timeline.is_behind(rtp_time, received_us))
+                    .then(|| Opening::behind_pause(self.timeline.rate()));
+            }
             let made = match &mut self.opening {
                 Some(opening) => opening.hold(made),
                 None => Some(made),
@@ -436,13 +446,18 @@ impl Receiver {
         self.made = all; // for its memory
     }
 
-    /// Hands out what the stream has begun with.
-    fn end_opening(&mut self) {
+    /// Hands out what the stream has begun with, or begun with again.
+    fn end_opening(&mut self, now_us: Option<i64>) {
         let Some(opening) = self.opening.take_if(|opening| !opening.is_empty()) else {
             return;
         };
-        let (held, late_us) = opening.end();
-        self.timeline.begin_late(late_us);
+        let is_behind_pause = opening.is_behind_pause();
+        let (held, first) = opening.end(now_us);
+        match first {
+            Some(first) if is_behind_pause => self.timeline.go_on_behind_pause(first),
+            Some(first) => self.timeline.begin_late(first.late_us),
+            None => {}
+        }
         for made in held {
             self.hand_out(made);
         }

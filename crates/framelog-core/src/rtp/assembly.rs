@@ -3,7 +3,7 @@
 //! An access unit ends with a packet's marker, once markers have shown that they are right, and else where the first slice of the next one
 //! shows it. What stands before a slice (delimiters, parameter sets, information) belongs to it, whatever its marker and RTP time say
 //! (camera-quirks row 96). An access unit from which packets are missing is never handed out; so that this is seen where its very first packets are missing, one behind
-//! a loss must begin with a delimiter or as those before did, and a stream does not begin with one.
+//! a loss must begin with a delimiter, with the first of the parameter sets or as those before did, and a stream does not begin with one.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::markers::Markers;
 use super::{Made, Picture, SkipReason};
 use crate::frame::{Codec, Parameters, Payload};
 use crate::nal::parameters::ParameterSets;
-use crate::nal::{Kind, Slice, kind, unit_type};
+use crate::nal::{Kind, Slice, first_set, kind, unit_type};
 
 /// The most that is held of what stands before a first slice, in bytes. Real cameras send some hundreds.
 const LEAD_BYTES_MAX: usize = 1 << 20;
@@ -440,7 +440,12 @@ impl Assembly {
         let opening = &mut self.openings[unit.sort()];
         // It may have more units before its slices than others: information now and then, parameter sets twice.
         let is_as_before = |before: &Opening| unit.opening.starts_with(before);
-        let is_whole = unit.delimited || opening.as_ref().map_or(unit.sort() == 0, is_as_before);
+        let is_whole = unit.delimited
+            || unit
+                .opening
+                .first()
+                .is_some_and(|first| first_set(self.codec) == Some(*first))
+            || opening.as_ref().map_or(unit.sort() == 0, is_as_before);
         if unit.suspect && !is_whole {
             return Err(SkipReason::Torn);
         }

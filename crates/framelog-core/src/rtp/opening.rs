@@ -1,11 +1,15 @@
-//! The first pictures of a stream, held until it shows how late they came: servers send at once what they kept since the last keyframe, and
-//! then what is live. Only the live ones tell when the others were taken. Not for bursts later on: the timeline knows those by what it has seen.
+//! The first pictures of a stream, or behind a pause that RTP time knows nothing of, held until it shows how late they came. Servers begin with what
+//! they kept since the last keyframe, all at once, and go on with what is live: only that tells when the others were taken. Behind a pause what
+//! a network held back comes at once too; where nothing does, the camera had stood still, and RTP time with it. Not for other bursts: the timeline
+//! knows those by what it has seen.
 
 use super::rate::Rate;
 use super::{Made, Picture};
 
 /// So long after a picture that came earlier than those before, and at the least, no other is waited for.
 const QUIET_US: i64 = 150_000;
+/// The same behind a pause: a network recovers by and by.
+const QUIET_BEHIND_PAUSE_US: i64 = 500_000;
 /// Nor after so long.
 const HELD_US_MAX: i64 = 2_000_000;
 /// Nor when so much is held, bytes: some seconds of a usual stream.
@@ -21,6 +25,7 @@ const LATE_US_MAX: i64 = 15_000_000;
 #[derive(Debug)]
 pub(super) struct Opening {
     rate: Rate,
+    is_behind_pause: bool,
     held: Vec<Made>,
     bytes: usize,
     seen: Option<Seen>,
@@ -30,24 +35,55 @@ pub(super) struct Opening {
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     first_us: i64,
+    first_rtp_time: u32,
     last_rtp_time: u32,
     /// From the first picture to the last.
     ticks: i64,
     /// By how much the first came later than the least late one.
     late_us: i64,
-    /// When that one came.
+    /// When that one came, or one not much less late.
     since_us: i64,
+    /// By how much the first came later than that.
+    since_late_us: i64,
     leapt: bool,
+    is_alone: bool,
+}
+
+/// How late the first of the pictures came that were held.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct First {
+    pub(super) rtp_time: u32,
+    pub(super) received_us: i64,
+    /// Than those behind it, as far as these have come.
+    pub(super) late_us: i64,
+    /// Pictures came after it for long enough, none of them earlier than RTP time says.
+    pub(super) is_certain: bool,
 }
 
 impl Opening {
     pub(super) fn new(clock_hz: u32) -> Self {
         Self {
             rate: Rate::nominal(clock_hz),
+            is_behind_pause: false,
             held: Vec::new(),
             bytes: 0,
             seen: None,
         }
+    }
+
+    /// Of what comes behind a pause.
+    pub(super) fn behind_pause(rate: Rate) -> Self {
+        Self {
+            rate,
+            is_behind_pause: true,
+            held: Vec::new(),
+            bytes: 0,
+            seen: None,
+        }
+    }
+
+    pub(super) fn is_behind_pause(&self) -> bool {
+        self.is_behind_pause
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -73,14 +109,18 @@ impl Opening {
         let Some(seen) = &mut self.seen else {
             self.seen = Some(Seen {
                 first_us: now_us,
+                first_rtp_time: rtp_time,
                 last_rtp_time: rtp_time,
                 ticks: 0,
                 late_us: 0,
                 since_us: now_us,
+                since_late_us: 0,
                 leapt: false,
+                is_alone: true,
             });
             return;
         };
+        seen.is_alone = false;
         let step = i64::from(rtp_time.wrapping_sub(seen.last_rtp_time).cast_signed());
         seen.leapt |= !STEP_US.contains(&self.rate.us(step));
         if seen.leapt {
@@ -91,8 +131,13 @@ impl Opening {
         let passed_us = now_us.saturating_sub(seen.first_us);
         let late_us = self.rate.us(seen.ticks).saturating_sub(passed_us);
         if late_us > seen.late_us {
-            if late_us - seen.late_us > EARLIER_US {
-                seen.since_us = now_us;
+            // Behind a pause a network may catch up by and by. At the start a clock that is a little fast would look like that.
+            let before_us = match self.is_behind_pause {
+                true => seen.since_late_us,
+                false => seen.late_us,
+            };
+            if late_us - before_us > EARLIER_US {
+                (seen.since_us, seen.since_late_us) = (now_us, late_us);
             }
             seen.late_us = late_us;
         }
@@ -103,14 +148,27 @@ impl Opening {
         self.seen.is_some_and(|seen| {
             seen.leapt
                 || self.bytes >= HELD_BYTES_MAX
-                || now_us.saturating_sub(seen.since_us) >= QUIET_US
+                || self.is_at_rest(seen, now_us)
                 || now_us.saturating_sub(seen.first_us) >= HELD_US_MAX
         })
     }
 
-    /// What was held, and by how much its first picture came late.
-    pub(super) fn end(self) -> (Vec<Made>, i64) {
-        let late_us = self.seen.map_or(0, |seen| seen.late_us);
-        (self.held, late_us.min(LATE_US_MAX))
+    fn is_at_rest(&self, seen: Seen, now_us: i64) -> bool {
+        let quiet_us = now_us.saturating_sub(seen.since_us);
+        match self.is_behind_pause {
+            true => quiet_us >= QUIET_BEHIND_PAUSE_US && !seen.is_alone,
+            false => quiet_us >= QUIET_US,
+        }
+    }
+
+    /// What was held, and how late its first picture came.
+    pub(super) fn end(self, now_us: Option<i64>) -> (Vec<Made>, Option<First>) {
+        let first = self.seen.map(|seen| First {
+            rtp_time: seen.first_rtp_time,
+            received_us: seen.first_us,
+            late_us: seen.late_us.min(LATE_US_MAX),
+            is_certain: !seen.leapt && now_us.is_some_and(|now_us| self.is_at_rest(seen, now_us)),
+        });
+        (self.held, first)
     }
 }

@@ -3,7 +3,8 @@
 //! Cameras send another SSRC than they announce, change it in the middle, and mix the packets of old sessions into new ones (camera-quirks
 //! rows 88 and 90). A sender that changed goes on alone; one that is mixed in does not. So the packets of another sender are held until that is
 //! known: nothing of a stream that changes its SSRC is lost, and nothing of a foreign one gets in. Where one sequence goes on from SSRC to SSRC,
-//! again and again, there is one sender, whatever it calls itself.
+//! again and again, there is one sender, whatever it calls itself. Whoever has been mixed in for long is not taken for the successor either where ours
+//! pauses or ends.
 
 use super::packet::Packet;
 use super::rtcp::SenderReport;
@@ -16,6 +17,11 @@ const HELD_MAX: usize = 4096;
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// Of how many others. No camera has as many; and as often as this what is held may be taken again.
 const SENDERS_MAX: usize = 8;
+/// So many times in a row another's packets must have come between ours before it is known as mixed in: where a sender changes, the last of the one and
+/// the first of the other may cross on their way.
+const MIXED: u32 = 8;
+/// And for so long ours must be silent then before it may be the new one all the same.
+const MIXED_SILENCE_US: i64 = 10_000_000;
 /// So many times in a row the sequence must have gone on with another SSRC.
 const SHARED: u32 = 8;
 
@@ -33,6 +39,8 @@ pub(super) enum Verdict {
     Renamed(Vec<Arrived>),
     /// Held until it is known whose it is.
     Held,
+    /// Of one that is mixed in.
+    Foreign,
 }
 
 /// See the module.
@@ -45,6 +53,10 @@ pub(super) struct Sources {
     held_bytes: usize,
     /// Whose they are.
     senders: Vec<u32>,
+    /// Whose packets were passed over, and how often, each time those between two of ours.
+    mixed: Vec<(u32, u32)>,
+    /// When the last of ours came.
+    ours_us: i64,
     /// The last report of each of those whose packets are not ours, or not yet, and when it came.
     reports: Vec<(SenderReport, i64)>,
     /// SSRC and sequence number of the last packet, whoever's it was.
@@ -73,11 +85,17 @@ impl Sources {
         match self.current {
             Some(current) if ssrc == current => {
                 self.pass_over_held();
+                self.ours_us = arrived.1;
                 Verdict::Ours(arrived)
             }
             None => {
                 self.current = Some(ssrc);
+                self.ours_us = arrived.1;
                 Verdict::Ours(arrived)
+            }
+            Some(_) if self.is_mixed_in(&arrived) => {
+                self.foreign += 1;
+                Verdict::Foreign
             }
             Some(_) => {
                 if !self.senders.contains(&ssrc) {
@@ -105,6 +123,13 @@ impl Sources {
         }
     }
 
+    fn is_mixed_in(&self, (packet, now_us): &Arrived) -> bool {
+        let is_known = |&(ssrc, times): &(u32, u32)| ssrc == packet.ssrc && times >= MIXED;
+        self.mixed.iter().any(is_known)
+            && self.announced != Some(packet.ssrc)
+            && now_us.saturating_sub(self.ours_us) < MIXED_SILENCE_US
+    }
+
     fn rename(&mut self, arrived: Arrived) -> Verdict {
         self.current = Some(arrived.0.ssrc);
         if self.held.is_empty() {
@@ -114,6 +139,7 @@ impl Sources {
         held.push(arrived);
         self.held_bytes = 0;
         self.senders.clear();
+        self.mixed.clear();
         Verdict::Renamed(held)
     }
 
@@ -161,6 +187,7 @@ impl Sources {
         self.current = Some(ssrc);
         self.held_bytes = 0;
         self.senders.clear();
+        self.mixed.clear();
         Verdict::Changed(std::mem::take(&mut self.held))
     }
 
@@ -168,7 +195,17 @@ impl Sources {
         self.foreign += self.held.len() as u64;
         self.held.clear();
         self.held_bytes = 0;
-        self.senders.clear();
+        for ssrc in self.senders.drain(..) {
+            match self.mixed.iter_mut().find(|(mixed, _)| *mixed == ssrc) {
+                Some((_, times)) => *times += 1,
+                None => {
+                    if self.mixed.len() == SENDERS_MAX {
+                        self.mixed.remove(0);
+                    }
+                    self.mixed.push((ssrc, 1));
+                }
+            }
+        }
     }
 }
 
@@ -191,15 +228,38 @@ mod tests {
                 sources.take(arrived(1, n, at_us)),
                 Verdict::Ours(_)
             ));
+            let verdict = match u32::from(n) < MIXED {
+                true => Verdict::Held,
+                false => Verdict::Foreign,
+            };
             for burst in 0..5 {
-                assert_eq!(
-                    sources.take(arrived(2, n * 5 + burst, at_us)),
-                    Verdict::Held
-                );
+                assert_eq!(sources.take(arrived(2, n * 5 + burst, at_us)), verdict);
             }
         }
-        assert_eq!(sources.foreign, 499 * 5);
+        assert_eq!(sources.foreign, 500 * 5);
         assert_eq!(sources.current(), Some(1));
+        // Nor is it the successor where ours pauses or has ended.
+        for n in 0..200 {
+            let at_us = 20_000_000 + i64::from(n) * 40_000;
+            assert_eq!(sources.take(arrived(2, 2_500 + n, at_us)), Verdict::Foreign);
+        }
+        assert_eq!(sources.end(), None);
+        let later_us = 20_000_000 + MIXED_SILENCE_US;
+        assert_eq!(sources.take(arrived(2, 2_700, later_us)), Verdict::Held);
+        let alone = arrived(2, 2_701, later_us + ALONE_US);
+        assert!(matches!(sources.take(alone), Verdict::Changed(_)));
+    }
+
+    #[test]
+    fn a_successor_whose_first_packets_crossed_the_last_of_ours_is_taken() {
+        let mut sources = Sources::default();
+        for n in 0..4 {
+            sources.take(arrived(1, n, 0));
+            assert_eq!(sources.take(arrived(2, n, 0)), Verdict::Held);
+        }
+        assert_eq!(sources.take(arrived(2, 4, 100_000)), Verdict::Held);
+        let alone = arrived(2, 5, ALONE_US);
+        assert!(matches!(sources.take(alone), Verdict::Changed(_)));
     }
 
     #[test]
@@ -264,7 +324,7 @@ mod tests {
                         Verdict::Ours(_) => ours += 1,
                         Verdict::Renamed(held) => ahead.extend(held.into_iter().rev()),
                         Verdict::Changed(_) => panic!("changed"),
-                        Verdict::Held => {}
+                        Verdict::Held | Verdict::Foreign => {}
                     }
                 }
             }

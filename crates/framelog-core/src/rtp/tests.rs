@@ -1265,3 +1265,108 @@ fn what_comes_before_the_first_keyframe_is_told_at_once() {
     }
     assert!(told >= 290);
 }
+
+/// The capture times of pictures of which each has its RTP time and its arrival, both in microseconds from the start.
+fn capture_times(pictures: &[(i64, i64)]) -> Vec<i64> {
+    let stream = stream(pictures.len(), pictures.len(), 1, 50);
+    let mut receiver = receiver(Transport::Interleaved);
+    let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
+    let mut captured = Vec::new();
+    for (n, bytes) in packets(&stream, 500, 0) {
+        let (rtp_us, arrival_us) = pictures[n];
+        let mut bytes = bytes.to_vec();
+        let ticks = u32::try_from(rtp_us * 9 / 100).unwrap();
+        bytes[4..8].copy_from_slice(&ticks.to_be_bytes());
+        receiver.push(bytes.into(), START + arrival_us);
+        if n + 1 == pictures.len() {
+            receiver.finish();
+        }
+        while let Some(event) = receiver.poll() {
+            let Event::AccessUnit(unit) = event else {
+                panic!("{event:?}");
+            };
+            captured.push(clock.read(unit.stamp, unit.received_us).captured_us - START);
+        }
+    }
+    captured
+}
+
+fn off_by_most(pictures: &[(i64, i64)], taken: impl Fn((i64, i64)) -> i64) -> i64 {
+    let captured = capture_times(pictures);
+    assert_eq!(captured.len(), pictures.len());
+    let off = captured
+        .iter()
+        .zip(pictures)
+        .map(|(captured_us, picture)| (captured_us - taken(*picture)).abs());
+    off.max().unwrap()
+}
+
+#[test]
+fn where_rtp_time_stood_still_with_the_camera_it_goes_on_as_the_arrivals_do() {
+    const SECOND: i64 = 1_000_000;
+    for frame_us in [FRAME_US, SECOND / 2, SECOND] {
+        let pictures: Vec<_> = (0..1_000)
+            .map(|n| {
+                let stood_us = i64::from(n >= 100) * 6 * SECOND
+                    + i64::from(n >= 250) * 4 * SECOND
+                    + i64::from(n >= 400) * 1_500_000;
+                (n * frame_us, n * frame_us + stood_us)
+            })
+            .collect();
+        let off_us = off_by_most(&pictures, |(_, arrival_us)| arrival_us);
+        assert!(off_us <= 1_000, "{frame_us}: {off_us}");
+    }
+}
+
+#[test]
+fn behind_a_stall_of_the_network_pictures_keep_the_times_of_rtp() {
+    const SECOND: i64 = 1_000_000;
+    // How much faster than they were taken they come then, in percent, and how many of each ten were dropped meanwhile.
+    for (faster, dropped) in [
+        (20_000, 0),
+        (20_000, 4),
+        (300, 0),
+        (150, 0),
+        (120, 0),
+        (130, 3),
+    ] {
+        let from_us = 4 * SECOND;
+        let resumed_us = from_us + if faster > 200 { 6 * SECOND } else { 1_500_000 };
+        let mut pictures = Vec::new();
+        let mut next_us = 0;
+        for n in 0..2_000 {
+            let taken_us = n * FRAME_US;
+            let is_stalled = (from_us..resumed_us).contains(&taken_us);
+            if is_stalled && n % 10 < dropped {
+                continue;
+            }
+            let arrival_us = match is_stalled {
+                true => next_us.max(resumed_us),
+                false => next_us.max(taken_us),
+            };
+            next_us = arrival_us + FRAME_US * 100 / faster;
+            pictures.push((taken_us, arrival_us));
+        }
+        let off_us = off_by_most(&pictures, |(rtp_us, _)| rtp_us);
+        assert!(off_us <= 1_000, "{faster} %, {dropped}: {off_us}");
+    }
+}
+
+#[test]
+fn keyframes_that_begin_with_their_parameter_sets_are_whole_behind_numbers_that_begin_anew() {
+    let mut stream = stream(30, 10, 1, 50);
+    for nals in stream.iter_mut().skip(1) {
+        nals.retain(|nal| nal != SEI);
+    }
+    let mut sequence = 0;
+    let mut last = 0;
+    let sent = packets(&stream, 500, 0).into_iter().map(|(n, bytes)| {
+        if n % 10 == 0 && n != last {
+            sequence = u16::try_from(n).unwrap() * 1_000;
+        }
+        last = n;
+        renumbered(bytes, &mut sequence)
+    });
+    let out = run(Transport::Interleaved, sent);
+    assert_eq!(out.units, all(&stream));
+}

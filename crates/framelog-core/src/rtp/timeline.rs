@@ -13,6 +13,7 @@ mod reports;
 
 use std::collections::VecDeque;
 
+use super::opening::First;
 use super::rate::{Coarse, Point, Rate};
 use crate::timestamp::Stamp;
 use reports::{Report, Reports};
@@ -28,6 +29,8 @@ const AHEAD_US: i64 = 900_000;
 const FIRST_DELAY_US: i64 = 15_000_000;
 /// From one picture of a burst to the next RTP time goes on by no more than this: by a picture.
 const BURST_STEP_US: i64 = 200_000;
+/// A pause that RTP time knows nothing of: not the jitter of a network.
+const STILL_US: i64 = 900_000;
 /// A picture comes no more than so much later than the least delayed one, however bad the network: RTP time leapt back.
 const BEHIND_US: i64 = 55_000_000;
 /// Pictures that are shown in another order than they are sent (B-frames) go back less than this.
@@ -172,6 +175,34 @@ impl Timeline {
         self.is_kept = false;
     }
 
+    /// The rate that RTP time is taken to go at.
+    pub(super) fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    /// Whether this picture comes so much longer after the last than RTP time went on that a network held it back, or RTP time stood still.
+    pub(super) fn is_behind(&self, rtp_time: u32, received_us: i64) -> bool {
+        self.last.filter(|_| !self.restarted).is_some_and(|last| {
+            let step_us = self.rate.us(self.unwrapped(rtp_time) - last.ticks);
+            let passed_us = received_us.saturating_sub(last.received_us);
+            passed_us.saturating_sub(step_us) >= STILL_US && step_us >= 0
+        })
+    }
+
+    /// The pictures behind a pause have shown how late the first of them came. If that is not why it comes so much later than those before the
+    /// pause, RTP time stood still with the camera, which had other things to do (a settings change, its infrared filter): it goes on as the
+    /// arrivals do.
+    pub(super) fn go_on_behind_pause(&mut self, first: First) {
+        let arrival = Point {
+            ticks: self.unwrapped(first.rtp_time),
+            us: first.received_us,
+        };
+        let late_us = self.delay_at(&arrival).saturating_sub(self.delay_us);
+        if first.is_certain && late_us.saturating_sub(first.late_us) >= STILL_US {
+            self.go_on_by_arrival(arrival, first.late_us);
+        }
+    }
+
     /// The stamp of a picture with this RTP time. To be called once for each picture, in order of arrival.
     pub(super) fn stamp(&mut self, rtp_time: u32, received_us: i64, keyframe: bool) -> Stamp {
         let arrival = Point {
@@ -184,7 +215,7 @@ impl Timeline {
                 .saturating_sub(self.first_late_us);
             self.begin_at(arrival.ticks, START_US);
         } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival) {
-            self.go_on_by_arrival(arrival);
+            self.go_on_by_arrival(arrival, 0);
         }
         if !self.is_kept {
             self.follow_rate(arrival);
@@ -320,9 +351,10 @@ impl Timeline {
         step_us.saturating_sub(passed_us) <= BURST_STEP_US
     }
 
-    /// A new stretch of media time, as if this picture had come with the least delay.
-    fn go_on_by_arrival(&mut self, arrival: Point) {
-        let mut media_us = arrival.us.saturating_sub(self.delay_us);
+    /// A new stretch of media time, as if this picture had come so much later than with the least delay.
+    fn go_on_by_arrival(&mut self, arrival: Point, late_us: i64) {
+        let delay_us = self.delay_us.saturating_add(late_us);
+        let mut media_us = arrival.us.saturating_sub(delay_us);
         if !MEDIA_RANGE_US.contains(&media_us) {
             media_us = START_US;
             self.delay_us = arrival.us.saturating_sub(START_US);
