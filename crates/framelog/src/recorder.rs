@@ -19,12 +19,17 @@ use crate::source::{Delivery, Picture};
 use crate::status::{CameraStatus, Gap};
 use crate::wall;
 
+mod leap;
 mod rotation;
 
+use leap::{Leap, Reached, Whose};
 use rotation::Rotation;
 
 /// A camera whose clock is more than this off is worth a warning.
 const SKEW_WARN_US: i64 = 2_000_000;
+
+/// The first picture of a connection may be old, out of a buffer; the next shows it, within this.
+const OLD_PICTURE_FOR: Duration = Duration::from_secs(1);
 
 /// No source holds a picture longer. A clock that was set says anything.
 const HELD_MAX: Duration = Duration::from_secs(2);
@@ -47,6 +52,9 @@ pub struct Recorder {
     /// What was added to stamps in the open segment, microseconds.
     offset_us: i64,
     footage: Footage,
+    reached: Reached,
+    /// Why there was no footage before the present connection.
+    missed: (GapReason, String),
     /// The last frame's time comes from that of an arrival.
     goes_by_arrival: bool,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
@@ -74,23 +82,6 @@ pub struct Run {
     pub healthy: Duration,
     /// When the first of them came.
     pub first: Option<Instant>,
-}
-
-/// Capture times that didn't go on as time did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Leap {
-    /// Of the frame before it.
-    from_us: i64,
-    /// How far ahead of the time that passed; negative: back.
-    ahead_us: i64,
-    whose: Whose,
-}
-
-/// Whose clock was set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
-    Camera,
-    Machine,
 }
 
 /// Whether there is footage up to now.
@@ -130,6 +121,8 @@ impl Recorder {
             parameters: None,
             offset_us: 0,
             footage: Footage::Missing { started_us },
+            reached: Reached::default(),
+            missed: (GapReason::Starting, String::new()),
             goes_by_arrival: false,
             lag_us: None,
             dropping: false,
@@ -376,14 +369,16 @@ impl Recorder {
         } else if was_dropping {
             self.status.set_gap(captured_us, None);
         }
-        // Only ahead is there a span that nobody lived through.
-        if let Some(leap) = leap.filter(|leap| leap.ahead_us > 0) {
-            self.log.record_gap(
-                leap.from_us,
-                captured_us,
-                GapReason::ClockStepped,
-                &leap.detail(),
-            );
+        if let Some(leap) = leap
+            && let Some((from_us, to_us)) = self.reached.missed(&leap, captured_us)
+        {
+            // Behind a first picture that was old what was missing before goes on.
+            let is_first = leap.whose == Whose::Camera && self.run.healthy < OLD_PICTURE_FOR;
+            let (reason, detail) = match is_first {
+                true => self.missed.clone(),
+                false => (GapReason::ClockStepped, leap.detail()),
+            };
+            self.log.record_gap(from_us, to_us, reason, &detail);
         }
         self.came(captured_us, received);
     }
@@ -423,6 +418,7 @@ impl Recorder {
     fn open_gap(&mut self, started_us: i64, reason: GapReason, detail: &str) {
         self.log.open_gap(started_us, reason, detail);
         self.footage = Footage::Missing { started_us };
+        self.missed = (reason, detail.to_owned());
         self.dropping = false;
         self.show_gap(started_us, reason, detail);
     }
@@ -452,16 +448,6 @@ impl Run {
         self.pictures += 1;
         let first = *self.first.get_or_insert(now);
         self.healthy = now.saturating_duration_since(first);
-    }
-}
-
-impl Leap {
-    fn detail(&self) -> String {
-        let whose = match self.whose {
-            Whose::Camera => "the camera's",
-            Whose::Machine => "this machine's",
-        };
-        format!("{whose} clock went forward by {} ms", self.ahead_us / 1000)
     }
 }
 

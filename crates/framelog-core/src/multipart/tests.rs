@@ -821,6 +821,27 @@ fn a_torn_picture_leaves_the_next_one_whole() {
 }
 
 #[test]
+fn a_picture_whose_scan_header_is_damaged_takes_no_other_with_it() {
+    let [mut first, second, third] = [picture(1), picture(2), picture(3)];
+    let at = first
+        .windows(2)
+        .position(|pair| pair == [0xFF, 0xDA])
+        .unwrap();
+    first[at + 2] = 0xFF;
+    for length in ["Content-Length: LEN\r\n", ""] {
+        let head = format!("\r\n--b\r\n{TYPE}{length}\r\n");
+        let pictures = [first.clone(), second.clone(), third.clone()];
+        let mut stream = stream_of(&pictures, &head, "");
+        stream.extend_from_slice(b"\r\n--b\r\n");
+        let found = frames(Some("b"), &stream);
+        assert!(
+            found.ends_with(&[second.clone(), third.clone()]),
+            "{length:?}"
+        );
+    }
+}
+
+#[test]
 fn the_end_of_the_stream_keeps_a_whole_picture_and_drops_a_torn_one() {
     let picture = picture(1);
     for head in [

@@ -236,6 +236,59 @@ async fn camera_whose_clock_leaps_forward_has_a_gap() {
     );
 }
 
+#[tokio::test]
+async fn camera_whose_clock_is_back_for_a_while_has_no_gap_where_there_is_footage() {
+    let stamps = [0, 10, 20, 30, 1, 11, 61, 71];
+    let came = (0..8).zip(stamps).map(|(n, stamp)| Came {
+        lived: n * 10,
+        wall: stamp_of(n * 10),
+        received: stamp_of(n * 10),
+        stamp: Some(NOW / SECOND + stamp),
+        ..Came::default()
+    });
+    let (captured, segments, gaps) = left(came.collect()).await;
+    assert_eq!((captured, segments), (stamps.to_vec(), 3));
+    assert_eq!(gaps.iter().map(span).collect::<Vec<_>>(), [(30, 61)]);
+}
+
+#[tokio::test]
+async fn an_old_picture_at_the_start_of_a_connection_hides_not_why_there_was_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let mut recorder = recorder(&store).await;
+    let start = Instant::now();
+    let take = |recorder: &mut Recorder, second: u64, stamp: i64| {
+        let came = Came {
+            received: stamp_of(second),
+            stamp: Some(NOW / SECOND + stamp),
+            ..Came::default()
+        };
+        let now = Moment {
+            wall_us: NOW + stamp_of(second) * SECOND,
+            at: start + Duration::from_secs(second),
+        };
+        recorder.take_at(&mut vec![Delivery::Picture(came.picture())], now, now.at);
+    };
+    recorder.begin_run();
+    (0..3).for_each(|second| take(&mut recorder, second, stamp_of(second)));
+    recorder.end_run(GapReason::Disconnected, "it closed");
+    recorder.begin_run();
+    take(&mut recorder, 9, 2);
+    (9..12).for_each(|second| take(&mut recorder, second, stamp_of(second)));
+    recorder.finish();
+    store.close().await.unwrap();
+    let reader = Reader::open(dir.path()).await.unwrap();
+    let gaps = reader.gaps(None, i64::MIN, i64::MAX).await.unwrap();
+    let told: Vec<_> = gaps.iter().map(|gap| (&*gap.reason, span(gap))).collect();
+    assert_eq!(told.last(), Some(&("disconnected", (2, 9))), "{told:?}");
+    assert!(told.iter().all(|(reason, _)| *reason != "clock_stepped"));
+}
+
+/// A second as stamps count them.
+fn stamp_of(second: u64) -> i64 {
+    i64::try_from(second).unwrap()
+}
+
 #[test]
 fn healthy_time_runs_from_the_first_picture_to_the_last() {
     let start = Instant::now();
