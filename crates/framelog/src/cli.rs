@@ -18,6 +18,7 @@ mod find;
 mod frame;
 mod frame_pages;
 mod gop;
+mod interruption;
 mod known_camera;
 mod output;
 mod part;

@@ -17,6 +17,7 @@ use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
 use super::frame_pages::FramePages;
+use super::interruption::Interruption;
 use super::progress::Progress;
 use super::{Failure, decoding_order, known_camera, storage, time};
 use destination::{Destination, Kind};
@@ -60,7 +61,8 @@ trait Sink {
 /// Exports frame by frame; the output has its name only when it is whole.
 ///
 /// # Errors
-/// If nothing is in the span, the output is there already or can't be written, or some of the footage could not be read (the rest is exported).
+/// If nothing is in the span, the output is there already or can't be written, a signal ends it, or some of the footage could not be read (the rest is
+/// exported).
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     let to_us = args.to.of_span(Some(args.from))?;
     if args.from >= to_us {
@@ -87,6 +89,8 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             codec.name()
         )));
     }
+    let interruption = Interruption::listen()
+        .map_err(|error| Failure::failed(format!("can't listen for signals: {error}")))?;
     let (destination, sink) =
         Destination::create(kind, &args.output, args.force, args.raw).map_err(Failure::failed)?;
     let mut export = Export {
@@ -99,6 +103,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
             ..Summary::default()
         },
         damaged: Damaged::default(),
+        interruption,
     };
     let progress = Progress::over(args.from, to_us);
     let copied = match codec {
@@ -133,6 +138,7 @@ struct Export<'a> {
     sink: Box<dyn Sink>,
     summary: Summary,
     damaged: Damaged,
+    interruption: Interruption,
 }
 
 impl Export<'_> {
@@ -179,6 +185,8 @@ impl Export<'_> {
     }
 
     fn copy_frame(&mut self, frame: &FrameRow, progress: &Progress) -> Result<(), Failure> {
+        // What is there so far is removed on the way out.
+        self.interruption.check()?;
         let is_jpeg = frame.codec == Codec::Mjpeg;
         match self
             .reader

@@ -67,6 +67,8 @@ impl Kind {
 pub(super) enum DestinationError {
     #[error("{}: is there already; choose another name or add --force", output.display())]
     Exists { output: PathBuf },
+    #[error("{}: is there already and is no folder; choose another name", output.display())]
+    NoFolderThere { output: PathBuf },
     #[error("{}: there is no such folder; make it first", parent.display())]
     NoFolder { parent: PathBuf },
     #[error("{}: cannot be made: {error}; check the place and its permissions", output.display())]
@@ -95,6 +97,11 @@ impl Destination {
         force: bool,
         raw: bool,
     ) -> Result<(Self, Box<dyn Sink>), DestinationError> {
+        if kind == Kind::Folder && is_no_folder(output) {
+            return Err(DestinationError::NoFolderThere {
+                output: output.to_owned(),
+            });
+        }
         if !force && is_taken(kind, output) {
             return Err(DestinationError::Exists {
                 output: output.to_owned(),
@@ -132,6 +139,12 @@ impl Destination {
             Destination::Folder { temporary, output } => keep_folder(temporary, &output),
         }
     }
+}
+
+/// Whether something else is where a folder is to be; a slash behind its name changes nothing about that.
+fn is_no_folder(output: &Path) -> bool {
+    let name = output.components().as_path();
+    name.symlink_metadata().is_ok() && !name.is_dir()
 }
 
 /// An empty folder may be filled.
@@ -202,7 +215,10 @@ fn parent(output: &Path) -> &Path {
 /// One rename where nothing is there; else the pictures move into the folder that is, in place of those of the same name.
 fn keep_folder(temporary: TempDir, output: &Path) -> io::Result<()> {
     if !output.is_dir() || std::fs::read_dir(output)?.next().is_none() {
-        return std::fs::rename(temporary.keep(), output);
+        std::fs::rename(temporary.path(), output)?;
+        // Only now: what has not got its name is removed.
+        let _ = temporary.keep();
+        return Ok(());
     }
     for entry in std::fs::read_dir(temporary.path())? {
         let entry = entry?;
@@ -266,5 +282,34 @@ mod tests {
             Destination::create(Kind::Zip, &file, false, false),
             Err(DestinationError::Exists { .. })
         ));
+    }
+
+    #[test]
+    fn a_folder_takes_no_files_place() {
+        let place = tempfile::tempdir().unwrap();
+        std::fs::write(place.path().join("pictures"), "mine").unwrap();
+        for name in ["pictures", "pictures/"] {
+            let output = place.path().join(name);
+            for force in [false, true] {
+                assert!(matches!(
+                    Destination::create(Kind::Folder, &output, force, false),
+                    Err(DestinationError::NoFolderThere { .. })
+                ));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_could_not_get_its_name() {
+        let place = tempfile::tempdir().unwrap();
+        for (name, kind) in [("a", Kind::Folder), ("a.zip", Kind::Zip)] {
+            let output = place.path().join(name);
+            let (destination, sink) = Destination::create(kind, &output, false, false).unwrap();
+            std::fs::write(&output, "mine").unwrap();
+            drop(sink);
+            assert!(destination.keep().is_err());
+            assert_eq!(std::fs::read(&output).unwrap(), b"mine");
+        }
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 2);
     }
 }
