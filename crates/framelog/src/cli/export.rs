@@ -1,7 +1,7 @@
 //! `framelog export`: a span of one camera's footage as a file or a folder that others can use.
 
 mod archive;
-mod destination;
+pub(super) mod destination;
 pub(super) mod film;
 mod folder;
 mod mjpeg;
@@ -270,7 +270,8 @@ impl Damaged {
     }
 }
 
-fn cannot_write(output: &Path, error: &io::Error) -> Failure {
+/// What a person hears of a failed write.
+pub(super) fn cannot_write(output: &Path, error: &io::Error) -> Failure {
     let remedy = match framelog_store::is_full(error.kind()) {
         true => "free some space there or choose another place",
         false => "check the place and its permissions",

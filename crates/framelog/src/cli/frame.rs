@@ -1,7 +1,8 @@
 //! `framelog frame`: the one picture nearest to a time; of H.264 and H.265 with those before it that it needs.
 
 use std::ffi::OsStr;
-use std::io::{ErrorKind, IsTerminal as _, Write as _};
+use std::fs::{File, Metadata};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use framelog_core::frame::Codec;
@@ -9,6 +10,8 @@ use framelog_core::huffman;
 use framelog_store::Reader;
 use framelog_store::query::{FrameRow, GapRow, RemovalRow};
 
+use super::export::cannot_write;
+use super::export::destination::NewFile;
 use super::output::{Stop, ended};
 use super::{Failure, gop, known_camera, receipt, storage, time, words};
 
@@ -24,6 +27,9 @@ pub struct Args {
     /// A frame of H.264 or H.265 is written as a film (.mp4) that ends with it, and as a .jpg if ffmpeg is installed
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Overwrite what is there
+    #[arg(long)]
+    force: bool,
     /// The bytes as stored, without adding Huffman tables that the camera left out
     #[arg(long)]
     raw: bool,
@@ -59,15 +65,23 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     if let Some(output) = &args.output {
         require_ending(output, &args, frame.codec)?;
     }
+    let path = destination(&args, &frame);
+    // Before the work of making the picture.
+    let place = match &path {
+        Some(path) => Some(Place::at(path, args.force)?),
+        None => None,
+    };
     let picture = picture(&reader, &args, &frame).await?;
     eprintln!("{}", which(&frame, args.time, args.utc));
-    match destination(&args, &frame) {
-        None => ended(print(&picture)),
-        Some(path) => {
-            save(&path, &picture)?;
+    match (path, place) {
+        (Some(path), Some(place)) => {
+            place
+                .fill(&picture)
+                .map_err(|error| cannot_write(&path, &error))?;
             eprintln!("{}", path.display());
             Ok(())
         }
+        _ => ended(print(&picture)),
     }
 }
 
@@ -167,14 +181,35 @@ fn print(picture: &[u8]) -> Result<(), Stop> {
     Ok(out.flush()?)
 }
 
-fn save(path: &Path, picture: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, picture).map_err(|error| {
-        let folder = path.parent().unwrap_or(path).display();
-        Failure::failed(match error.kind() {
-            ErrorKind::NotFound => format!("{folder}: there is no such folder; make it first"),
-            _ => format!("{}: cannot write the picture: {error}", path.display()),
-        })
-    })
+/// Where the picture goes.
+enum Place {
+    New(NewFile, File),
+    /// A pipe or a device, which can't be replaced and is not overwritten.
+    Open(File),
+}
+
+impl Place {
+    fn at(path: &Path, force: bool) -> Result<Self, Failure> {
+        let is_special = |there: Metadata| !there.is_file() && !there.is_dir();
+        if std::fs::metadata(path).is_ok_and(is_special) {
+            let opened = File::options().write(true).open(path);
+            return opened
+                .map(Self::Open)
+                .map_err(|error| cannot_write(path, &error));
+        }
+        let (place, file) = NewFile::create(path, force).map_err(Failure::failed)?;
+        Ok(Self::New(place, file))
+    }
+
+    fn fill(self, picture: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Open(mut file) => file.write_all(picture),
+            Self::New(place, mut file) => {
+                file.write_all(picture)?;
+                place.keep()
+            }
+        }
+    }
 }
 
 /// Which frame it is, and how far from the time asked for.
@@ -225,6 +260,7 @@ mod tests {
                 camera: String::new(),
                 time: 0,
                 output: None,
+                force: false,
                 raw,
                 utc: false,
             };
@@ -245,6 +281,28 @@ mod tests {
             assert!(!fits(name, false, codec), "{name}");
             assert!(fits(name, true, codec), "{name} --raw");
         }
+    }
+
+    #[test]
+    fn a_picture_takes_the_place_of_another_only_by_force() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.jpg");
+        let save = |force| Place::at(&file, force).map(|place| place.fill(b"new").unwrap());
+        std::fs::write(&file, "mine").unwrap();
+        let refused = save(false).unwrap_err();
+        assert!(refused.lines[0].ends_with("choose another name or add --force"));
+        assert_eq!(std::fs::read(&file).unwrap(), b"mine");
+        save(true).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(Place::at(folder.path(), true).is_err());
+    }
+
+    #[test]
+    fn what_is_no_file_is_written_to_and_stays() {
+        let place = Place::at(Path::new("/dev/null"), false).unwrap();
+        assert!(matches!(place, Place::Open(_)));
+        place.fill(b"picture").unwrap();
     }
 
     #[test]

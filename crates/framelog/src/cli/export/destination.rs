@@ -1,6 +1,6 @@
 //! Where an export goes: under a temporary name beside its place until it is whole. Not for what is in it.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -62,13 +62,15 @@ impl Kind {
     }
 }
 
-/// Why an export did not begin.
+/// Why nothing can be made there.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DestinationError {
+pub(in crate::cli) enum DestinationError {
     #[error("{}: is there already; choose another name or add --force", output.display())]
     Exists { output: PathBuf },
     #[error("{}: is there already and is no folder; choose another name", output.display())]
     NoFolderThere { output: PathBuf },
+    #[error("{}: is a folder; name a file", output.display())]
+    NoFileThere { output: PathBuf },
     #[error("{}: there is no such folder; make it first", parent.display())]
     NoFolder { parent: PathBuf },
     #[error("{}: cannot be made: {error}; check the place and its permissions", output.display())]
@@ -78,15 +80,8 @@ pub(super) enum DestinationError {
 /// The temporary file or folder, removed unless it is kept.
 #[derive(Debug)]
 pub(super) enum Destination {
-    File {
-        temporary: TempPath,
-        output: PathBuf,
-        force: bool,
-    },
-    Folder {
-        temporary: TempDir,
-        output: PathBuf,
-    },
+    File(NewFile),
+    Folder { temporary: TempDir, output: PathBuf },
 }
 
 impl Destination {
@@ -97,25 +92,15 @@ impl Destination {
         force: bool,
         raw: bool,
     ) -> Result<(Self, Box<dyn Sink>), DestinationError> {
-        if kind == Kind::Folder && is_no_folder(output) {
-            return Err(DestinationError::NoFolderThere {
-                output: output.to_owned(),
-            });
-        }
-        if !force && is_taken(kind, output) {
-            return Err(DestinationError::Exists {
-                output: output.to_owned(),
-            });
-        }
-        let parent = parent(output);
-        if !parent.is_dir() {
-            return Err(DestinationError::NoFolder {
-                parent: parent.to_owned(),
-            });
-        }
         let made = match kind {
-            Kind::Folder => create_folder(output, raw),
-            _ => create_file(kind, output, force, raw),
+            Kind::Folder => {
+                check_folder(output, force)?;
+                create_folder(output, raw)
+            }
+            _ => {
+                let (place, file) = NewFile::create(output, force)?;
+                sink(kind, file, raw).map(|sink| (Destination::File(place), sink))
+            }
         };
         made.map_err(|error| DestinationError::Create {
             output: output.to_owned(),
@@ -126,16 +111,7 @@ impl Destination {
     /// Gives it its name. Without force, what has taken that name in the meantime stays.
     pub(super) fn keep(self) -> io::Result<()> {
         match self {
-            Destination::File {
-                temporary,
-                output,
-                force: true,
-            } => Ok(temporary.persist(output)?),
-            Destination::File {
-                temporary,
-                output,
-                force: false,
-            } => Ok(temporary.persist_noclobber(output)?),
+            Destination::File(file) => file.keep(),
             Destination::Folder { temporary, output } => keep_folder(temporary, &output),
         }
     }
@@ -147,36 +123,91 @@ fn is_no_folder(output: &Path) -> bool {
     name.symlink_metadata().is_ok() && !name.is_dir()
 }
 
-/// An empty folder may be filled.
-fn is_taken(kind: Kind, output: &Path) -> bool {
-    let empty = kind == Kind::Folder
-        && std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
-    output.symlink_metadata().is_ok() && !empty
+/// Whether an export may go into this folder: an empty one may be filled.
+fn check_folder(output: &Path, force: bool) -> Result<(), DestinationError> {
+    if is_no_folder(output) {
+        return Err(DestinationError::NoFolderThere {
+            output: output.to_owned(),
+        });
+    }
+    let is_empty = std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
+    check_place(output, force || is_empty)
 }
 
-fn create_file(
-    kind: Kind,
-    output: &Path,
+/// Whether something may be made here.
+fn check_place(output: &Path, force: bool) -> Result<(), DestinationError> {
+    if !force && output.symlink_metadata().is_ok() {
+        return Err(DestinationError::Exists {
+            output: output.to_owned(),
+        });
+    }
+    let parent = parent(output);
+    match parent.is_dir() {
+        true => Ok(()),
+        false => Err(DestinationError::NoFolder {
+            parent: parent.to_owned(),
+        }),
+    }
+}
+
+/// A file that has its name only when it is kept; else it is removed.
+#[derive(Debug)]
+pub(in crate::cli) struct NewFile {
+    temporary: TempPath,
+    output: PathBuf,
     force: bool,
-    raw: bool,
-) -> io::Result<(Destination, Box<dyn Sink>)> {
-    // The umask applies, as for any new file.
-    let temporary = builder(0o666).tempfile_in(parent(output))?;
-    let (file, temporary) = temporary.into_parts();
-    let sink: Box<dyn Sink> = match kind {
+}
+
+impl NewFile {
+    /// Makes it under a temporary name, and what writes to it.
+    ///
+    /// # Errors
+    /// If something is there and `force` is not, or it can't be made there.
+    pub(in crate::cli) fn create(
+        output: &Path,
+        force: bool,
+    ) -> Result<(Self, File), DestinationError> {
+        if output.is_dir() {
+            return Err(DestinationError::NoFileThere {
+                output: output.to_owned(),
+            });
+        }
+        check_place(output, force)?;
+        // The umask applies, as for any new file.
+        let made = builder(0o666).tempfile_in(parent(output));
+        let (file, temporary) = made
+            .map_err(|error| DestinationError::Create {
+                output: output.to_owned(),
+                error,
+            })?
+            .into_parts();
+        let place = Self {
+            temporary,
+            output: output.to_owned(),
+            force,
+        };
+        Ok((place, file))
+    }
+
+    /// Gives it its name. Without force, what has taken that name in the meantime stays.
+    ///
+    /// # Errors
+    /// What the system says; then nothing is left of it.
+    pub(in crate::cli) fn keep(self) -> io::Result<()> {
+        match self.force {
+            true => Ok(self.temporary.persist(self.output)?),
+            false => Ok(self.temporary.persist_noclobber(self.output)?),
+        }
+    }
+}
+
+fn sink(kind: Kind, file: File, raw: bool) -> io::Result<Box<dyn Sink>> {
+    Ok(match kind {
         Kind::Zip => Box::new(Archive::new(file, raw)),
         Kind::Mp4 => Box::new(Mp4::new(file, raw)?),
         Kind::Mkv => Box::new(Mkv::new(file, raw)),
         Kind::Mjpeg | Kind::Folder => Box::new(Mjpeg::new(file)),
-    };
-    Ok((
-        Destination::File {
-            temporary,
-            output: output.to_owned(),
-            force,
-        },
-        sink,
-    ))
+    })
 }
 
 fn create_folder(output: &Path, raw: bool) -> io::Result<(Destination, Box<dyn Sink>)> {
