@@ -30,11 +30,13 @@ pub enum TimeError {
     },
     /// A local time that the clocks jumped over.
     #[error(
-        "{local} did not exist here, the clocks were put forward; write it with its offset from UTC, as in {local}+01:00"
+        "{local} did not exist here, the clocks were put forward; write it with its offset from UTC, as in {example}"
     )]
     Skipped {
         /// The local time, as `2026-03-29T02:30:00`.
         local: String,
+        /// The same with the offset that held until then, RFC 3339.
+        example: String,
     },
     /// A local time that came twice.
     #[error("{local} came twice, the clocks were put back; write {first} or {second}")]
@@ -154,29 +156,32 @@ mod tests {
 
     use super::*;
 
-    /// Central European time in 2026: forward on 29 March at 02:00, back on 25 October at 03:00.
+    /// A time zone of the European Union in 2026, by its hours in winter: all go forward on 29 March and back on 25 October at 01:00 UTC.
     #[derive(Clone, Copy, Debug)]
-    struct Berlin;
+    struct Europe<const HOURS: i32>;
+
+    const BERLIN: Europe<1> = Europe;
+    const HELSINKI: Europe<2> = Europe;
 
     const FORWARD: i64 = 1_774_746_000;
     const BACK: i64 = 1_792_890_000;
 
-    impl Berlin {
+    impl<const HOURS: i32> Europe<HOURS> {
         fn at(utc_seconds: i64) -> FixedOffset {
             let hours = if (FORWARD..BACK).contains(&utc_seconds) {
-                2
+                HOURS + 1
             } else {
-                1
+                HOURS
             };
             FixedOffset::east_opt(hours * 3600).unwrap()
         }
     }
 
-    impl TimeZone for Berlin {
+    impl<const HOURS: i32> TimeZone for Europe<HOURS> {
         type Offset = FixedOffset;
 
         fn from_offset(_: &FixedOffset) -> Self {
-            Berlin
+            Self
         }
 
         fn offset_from_local_date(&self, local: &NaiveDate) -> LocalResult<FixedOffset> {
@@ -189,7 +194,7 @@ mod tests {
                 let offset = Self::at(utc);
                 (offset.local_minus_utc() == hours * 3600).then_some(offset)
             };
-            match (fits(2), fits(1)) {
+            match (fits(HOURS + 1), fits(HOURS)) {
                 (Some(first), Some(second)) => LocalResult::Ambiguous(first, second),
                 (Some(one), None) | (None, Some(one)) => LocalResult::Single(one),
                 (None, None) => LocalResult::None,
@@ -215,7 +220,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Result<i64, TimeError> {
-        parse(text, NOW, &Berlin)
+        parse(text, NOW, &BERLIN)
     }
 
     #[test]
@@ -322,9 +327,16 @@ mod tests {
         assert_eq!(
             read("2026-03-29 02:30"),
             Err(TimeError::Skipped {
-                local: "2026-03-29T02:30:00".into()
+                local: "2026-03-29T02:30:00".into(),
+                example: "2026-03-29T02:30:00+01:00".into()
             })
         );
+        let Err(TimeError::Skipped { example, .. }) = parse("2026-03-29 03:30", NOW, &HELSINKI)
+        else {
+            panic!()
+        };
+        assert_eq!(example, "2026-03-29T03:30:00+02:00");
+        assert_eq!(read(&example), Ok(us("2026-03-29T01:30:00Z")));
         let Err(TimeError::Twice { first, second, .. }) = read("2026-10-25 02:30") else {
             panic!()
         };
@@ -335,7 +347,7 @@ mod tests {
     #[test]
     fn a_day_begins_at_its_first_instant_even_where_midnight_is_skipped() {
         assert_eq!(
-            parse("2026-03-29", NOW, &Berlin),
+            parse("2026-03-29", NOW, &BERLIN),
             Ok(us("2026-03-28T23:00:00Z"))
         );
         assert_eq!(
@@ -343,7 +355,7 @@ mod tests {
             Ok(us("2026-10-25T00:00:00Z"))
         );
         assert_eq!(
-            Berlin
+            BERLIN
                 .offset_from_utc_date(&NaiveDate::MIN)
                 .fix()
                 .local_minus_utc(),
@@ -354,12 +366,12 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_printed_is_read_back(at in -62_000_000_000_000_000_i64..253_000_000_000_000_000, utc: bool) {
-            prop_assert_eq!(parse(&format(at, utc), NOW, &Berlin), Ok(at));
+            prop_assert_eq!(parse(&format(at, utc), NOW, &BERLIN), Ok(at));
         }
 
         #[test]
         fn no_text_panics(text in "\\PC{0,40}", now: i64) {
-            let _ = parse(&text, now, &Berlin);
+            let _ = parse(&text, now, &BERLIN);
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use chrono::{
     DateTime, Datelike as _, Days, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime,
-    NaiveTime, SecondsFormat, TimeDelta, TimeZone, Timelike as _, Utc, Weekday,
+    NaiveTime, Offset as _, SecondsFormat, TimeDelta, TimeZone, Timelike as _, Utc, Weekday,
 };
 
 use super::TimeError;
@@ -225,8 +225,21 @@ fn instant<Z: TimeZone>(local: NaiveDateTime, zone: &Z) -> Result<i64, TimeError
             first: rfc3339(first),
             second: rfc3339(second),
         }),
-        MappedLocalTime::None => Err(TimeError::Skipped { local: written() }),
+        MappedLocalTime::None => Err(TimeError::Skipped {
+            local: written(),
+            example: written() + &offset_until(local, zone),
+        }),
     }
+}
+
+/// The offset that held before the clocks were put forward over a local time, as `+01:00`.
+fn offset_until<Z: TimeZone>(local: NaiveDateTime, zone: &Z) -> String {
+    // No zone has skipped more than a day.
+    let before = (1..=24).find_map(|hours| {
+        let earlier = local.checked_sub_signed(TimeDelta::hours(hours))?;
+        zone.from_local_datetime(&earlier).latest()
+    });
+    before.map_or("Z".to_owned(), |at| at.offset().fix().to_string())
 }
 
 /// The first instant of a day, which is not midnight where the clocks are put forward at midnight.
@@ -238,5 +251,6 @@ fn beginning<Z: TimeZone>(date: NaiveDate, zone: &Z) -> Result<i64, TimeError> {
         .map(|at| at.timestamp_micros())
         .ok_or_else(|| TimeError::Skipped {
             local: date.to_string(),
+            example: format!("{date}T00:00:00{}", offset_until(midnight, zone)),
         })
 }
