@@ -90,7 +90,10 @@ pub use held::HOLD_MAX;
 pub use layout::{FOOTAGE, INDEX};
 pub use old_index::{Comparison, compare as compare_with_old_index, newest as newest_old_index};
 pub use query::Reader;
-pub use rebuild::{Progress, ask as ask_for_reindex, is_due as reindex_is_due};
+pub use rebuild::{
+    Progress, ask as ask_for_reindex, is_due as reindex_is_due,
+    is_only_asked as reindex_is_only_asked,
+};
 pub use refusal::is_full;
 pub use retention::Keeping;
 pub use rules::{CameraRules, Rules, effective_min_free};

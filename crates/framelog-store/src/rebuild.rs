@@ -354,6 +354,11 @@ pub fn is_due(storage: &Path) -> bool {
     lost_index::mark(storage).is_ok_and(|mark| mark.is_some())
 }
 
+/// Whether it was only asked for so far: nothing happens before the next start.
+pub fn is_only_asked(storage: &Path) -> bool {
+    lost_index::mark(storage).is_ok_and(|mark| mark == Some(lost_index::Mark::Asked))
+}
+
 /// Asks for the index to be made anew from the footage at the next start of a recorder, which records meanwhile.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use framelog_store::{Error, Reader, may_begin, reindex_is_due};
+use framelog_store::{Error, Reader, may_begin, reindex_is_due, reindex_is_only_asked};
 
 use super::Failure;
 use crate::config::Config;
@@ -51,13 +51,15 @@ pub fn for_reader(error: Error) -> Failure {
     }
 }
 
-/// Opens the index for reading; says if it doesn't know all footage.
+/// Opens the index for reading; says if it may not know all footage, or will be another one soon.
 ///
 /// # Errors
 /// What the store says.
 pub async fn open(storage: &Path) -> Result<Reader, Failure> {
     let reader = Reader::open(storage).await.map_err(for_reader)?;
-    if reindex_is_due(storage) {
+    if reindex_is_only_asked(storage) {
+        eprintln!("the index will be made anew at the recorder's next start, as was asked for");
+    } else if reindex_is_due(storage) {
         eprintln!(
             "the index is being made anew, and may not know all footage yet; without a recorder that runs, `framelog reindex` goes on with it"
         );

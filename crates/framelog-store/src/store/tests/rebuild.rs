@@ -7,6 +7,7 @@ use super::*;
 use crate::disk::faults::Fault;
 use crate::lost_index;
 use crate::schema::PAGE_BYTES;
+use crate::{reindex_is_due, reindex_is_only_asked};
 
 /// Every row of the view `footage`.
 type Footage = Vec<(String, i64, i64, String, i64, i64, String, i64, i64)>;
@@ -110,6 +111,26 @@ async fn a_damaged_index_is_set_aside_and_made_anew() {
         assert_eq!(footage(dir.path()).await, before);
         assert_eq!(set_aside(dir.path()), aside + 1);
     }
+}
+
+#[test]
+fn what_is_asked_for_has_not_begun_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let stage = || {
+        (
+            reindex_is_due(dir.path()),
+            reindex_is_only_asked(dir.path()),
+        )
+    };
+    assert_eq!(stage(), (false, false));
+    ask_for_reindex(dir.path()).unwrap();
+    assert_eq!(stage(), (true, true));
+    let begun = lost_index::Mark::Begun {
+        aside: None,
+        ids: None,
+    };
+    lost_index::set_mark(dir.path(), &begun).unwrap();
+    assert_eq!(stage(), (true, false));
 }
 
 #[tokio::test]
