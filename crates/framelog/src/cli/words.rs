@@ -37,14 +37,26 @@ pub fn duration(us: i64) -> String {
     format!("{sign}{text}")
 }
 
-/// Writes a number of days as people count them: `14 days`, `3.5 days`, `12.0 hours`, `40 minutes`.
-pub fn days(days: f64) -> String {
+/// Writes a number of days as people count them: `14 days`, `3.5 days`, `12.0 hours`, `40 minutes`, `less than a minute`.
+fn days(days: f64) -> String {
     let hours = days * 24.0;
     match days {
         10.0.. => format!("{days:.0} days"),
         2.0.. => format!("{days:.1} days"),
         _ if hours >= 1.0 => format!("{hours:.1} hours"),
-        _ => format!("{:.0} minutes", hours * 60.0),
+        _ => match (hours * 60.0).round() {
+            ..1.0 => "less than a minute".to_owned(),
+            minutes => count(minutes as u64, "minute"),
+        },
+    }
+}
+
+/// Says that so many days fit, as in [`days`]: `14 days fit`, `1 minute fits`.
+pub fn days_fit(number: f64) -> String {
+    let text = days(number);
+    match text.ends_with('s') {
+        true => format!("{text} fit"),
+        false => format!("{text} fits"),
     }
 }
 
@@ -99,6 +111,20 @@ mod tests {
             (-90_000_000_000, "-1 d 01 h"),
         ] {
             assert_eq!(duration(us), text);
+        }
+    }
+
+    #[test]
+    fn what_fits_is_told_in_words_that_go_together() {
+        for (days, text) in [
+            (14.2, "14 days fit"),
+            (0.5, "12.0 hours fit"),
+            (2.0 / 1440.0, "2 minutes fit"),
+            (1.2 / 1440.0, "1 minute fits"),
+            (0.4 / 1440.0, "less than a minute fits"),
+            (0.0, "less than a minute fits"),
+        ] {
+            assert_eq!(days_fit(days), text);
         }
     }
 

@@ -42,10 +42,10 @@ pub fn judge(room: &Room, load: &Load) -> Finding {
     }
     let days = days(room, load);
     let says = format!(
-        "{} a day ({}): about {} fit",
+        "{} a day ({}): about {}",
         words::bytes((load.bytes_per_s * DAY_S) as u64),
         load.source(),
-        words::days(days)
+        words::days_fit(days)
     );
     let wanted = room.retain.map(|retain| retain.as_secs_f64() / DAY_S);
     match wanted {

@@ -97,7 +97,7 @@ fn of_disk(room: &Room) -> String {
         let _ = write!(text, "; {}/s are recorded", words::bytes(rate));
     }
     if let Some(days) = room.days_fit {
-        let _ = write!(text, ", of which {} fit", words::days(days));
+        let _ = write!(text, ", of which {}", words::days_fit(days));
     }
     text
 }
