@@ -450,6 +450,9 @@ fn cameras(
                 report.error(key.span().start, "cameras", bad_name(name));
             }
             match table(value) {
+                Some(table) if let Some((rest, at)) = camera::behind_dot(table) => {
+                    report.error(at, "cameras", bad_name(&format!("{name}.{rest}")));
+                }
                 Some(table) => {
                     let at = value.span().start;
                     let name = printable(name);

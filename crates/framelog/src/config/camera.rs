@@ -116,6 +116,17 @@ impl Camera {
     }
 }
 
+/// The rest of a name with a dot in it, and where it stands: to TOML `[cameras.front.door]` is a section of a section.
+pub(super) fn behind_dot<'t>(table: &'t DeTable<'_>) -> Option<(&'t str, usize)> {
+    let is_key = |key: &str| KEYS.contains(&key);
+    let (key, _) = table.iter().find(|(key, value)| {
+        let inner = value.get_ref().as_table();
+        !is_key(key.get_ref())
+            && inner.is_some_and(|inner| inner.keys().any(|key| is_key(key.get_ref())))
+    })?;
+    Some((key.get_ref(), key.span().start))
+}
+
 /// Reads `[cameras.<name>]`, which begins at byte `at`; `None` if it has an error.
 pub(super) fn read<'t>(
     report: &mut Report<'t>,

@@ -47,8 +47,16 @@ pub(super) fn report(report: &mut Report<'_>, text: &str, errors: &[toml::de::Er
 
 /// What the parser says, and what to do where people slip most.
 fn with_remedy(message: &str) -> String {
-    let remedy = if message.starts_with("string values must be quoted") {
-        r#"write text in quotes, as in "10 s", and true or false without"#
+    // `no` may be the beginning of `nan`, to the parser, and `info` that of `inf`.
+    let message = match message.starts_with("invalid float, expected `") {
+        true => "a word that means nothing here",
+        false => message,
+    };
+    let remedy = if message.starts_with("string values must be quoted")
+        || message.starts_with("invalid boolean")
+        || message.starts_with("a word")
+    {
+        r#"write text in quotes, as in "10 s", and true or false (not yes or no) without"#
     } else if message.starts_with("unclosed table") {
         "write a section as in [cameras.front-door], without spaces"
     } else if message.starts_with("invalid basic string") {

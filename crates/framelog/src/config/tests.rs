@@ -175,6 +175,14 @@ fn each_error_says_where_what_and_what_to_do() {
             r#"f.toml:2:1: cameras.gate.ulr: unknown key (did you mean "url"?)"#,
         ),
         (
+            "[cameras.front.door]\nurl = 'http://c/'\n",
+            r#"f.toml:1:16: cameras: "front.door" is no camera name (a-z, 0-9, - and _, at most 64, not - or _ first): write [cameras.front-door]"#,
+        ),
+        (
+            "[cameras.gate]\nurl = 'http://c/'\nenabled = no\n",
+            r#"f.toml:3:11: a word that means nothing here; write text in quotes, as in "10 s", and true or false (not yes or no) without"#,
+        ),
+        (
             "[cameras.'Front Door']\nurl = 'http://c/'\n",
             r#"f.toml:1:10: cameras: "Front Door" is no camera name (a-z, 0-9, - and _, at most 64, not - or _ first): write [cameras.front-door]"#,
         ),
@@ -457,6 +465,8 @@ fn a_webhook_has_a_url_whose_path_is_not_shown() {
     for (section, message) in [
         ("token = \"abc\"", "webhook.url: is missing"),
         ("url = \"rtsp://secret/\"", "must be http://… or https://…"),
+        ("url = \"secret\"", "must be http://… or https://…"),
+        ("url = \"ftp://secret/\"", "must be http://… or https://…"),
         ("url = \"http://me:secret@a/\"", "has a password in it"),
         (
             "url = \"http://a/\"\ntoken = \"sec ret\"",

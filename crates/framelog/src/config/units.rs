@@ -17,6 +17,9 @@ pub enum UnitError {
     /// A part of something.
     #[error("{0:?}: percent can't be given here: write a number and a unit, such as {1:?}")]
     Percent(String, &'static str),
+    /// `2,5 TB`.
+    #[error("{0:?} has a comma in it: write a point, as in 2.5, and nothing between thousands")]
+    Comma(String),
     /// A unit that is not known.
     #[error("{unit:?} is not a unit: use one of {known}")]
     UnknownUnit {
@@ -194,6 +197,9 @@ fn parse(
         if after.starts_with('%') {
             return Err(UnitError::Percent(text.to_owned(), example));
         }
+        if after.starts_with(',') {
+            return Err(UnitError::Comma(text.to_owned()));
+        }
         let (name, after) = split_while(after, char::is_alphabetic);
         if name.is_empty() {
             return Err(UnitError::NoUnit(text.to_owned(), example));
@@ -303,6 +309,10 @@ mod tests {
             (
                 "1.2.3 s",
                 r#""1.2.3 s" does not begin with a number: write a number and a unit, such as "10 s""#,
+            ),
+            (
+                "2,5 h",
+                r#""2,5 h" has a comma in it: write a point, as in 2.5, and nothing between thousands"#,
             ),
             ("999999999 years", r#""999999999 years" is too large"#),
         ] {

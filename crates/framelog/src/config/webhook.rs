@@ -6,7 +6,7 @@ use super::password::{self, PasswordSource, Surroundings};
 use super::problem::Report;
 use super::secret::Password;
 use super::section::{Section, string};
-use super::url::CameraUrl;
+use super::url::{CameraUrl, UrlError};
 use super::{is_sendable, top_table};
 
 const KEYS: [&str; 2] = ["url", "token"];
@@ -57,9 +57,13 @@ pub(super) fn read(
 }
 
 fn url(value: &DeValue<'_>) -> Result<CameraUrl, String> {
-    let (url, user) = CameraUrl::parse(&string(value)?).map_err(|error| error.to_string())?;
+    let no_http = || "must be http://… or https://…".to_owned();
+    let (url, user) = CameraUrl::parse(&string(value)?).map_err(|error| match error {
+        UrlError::MissingScheme | UrlError::UnknownScheme => no_http(),
+        error => error.to_string(),
+    })?;
     if url.scheme.is_rtsp() {
-        return Err("must be http://… or https://…".to_owned());
+        return Err(no_http());
     }
     if user.is_some() {
         return Err("has a password in it: use token = { file = \"…\" }".to_owned());
