@@ -113,7 +113,9 @@ impl Reload {
                 "nothing changed: it is recorded as the file says already".to_owned()
             }
             Outcome::Applied => "nothing changed yet".to_owned(),
-            Outcome::Waiting => "will be applied when the storage is there".to_owned(),
+            Outcome::Waiting => {
+                "nothing changed yet: it will be applied when the storage is there".to_owned()
+            }
             Outcome::Refused => "nothing changed: the file has errors".to_owned(),
             Outcome::Failed => {
                 "not all cameras could be taken up: reload again when the storage is well"

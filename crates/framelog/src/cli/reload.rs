@@ -12,7 +12,7 @@ use crate::reload::{Outcome, Reload};
 /// Waits for the recorder's answer.
 ///
 /// # Errors
-/// Code 2 if the file is wrong: nothing changed. Code 1 if no recorder answers, or the storage did not take it up.
+/// Code 2 if the file is wrong: nothing changed. Code 1 if no recorder answers, or the storage did not take it up, or not yet.
 pub async fn run(config: PathBuf) -> Result<(), Failure> {
     let found = Config::load_without_cameras(&config).map_err(|problems| {
         if std::fs::File::open(&config).is_err() {
@@ -38,14 +38,15 @@ pub async fn run(config: PathBuf) -> Result<(), Failure> {
         .map_err(no_answer)?;
     let reload = ask::reload(http).await.map_err(no_answer)?;
     match reload.outcome {
-        Outcome::Applied | Outcome::Waiting => {
+        Outcome::Applied => {
             for line in reload.lines() {
                 println!("{line}");
             }
             Ok(())
         }
         Outcome::Refused => Err(Failure::refused(&reload)),
-        Outcome::Failed => Err(Failure {
+        // What waits is not recorded yet as the file says.
+        Outcome::Waiting | Outcome::Failed => Err(Failure {
             lines: reload.lines(),
             code: 1,
         }),
