@@ -20,6 +20,7 @@ use super::frame_pages::FramePages;
 use super::interruption::Interruption;
 use super::progress::Progress;
 use super::{Failure, decoding_order, known_camera, storage, time};
+use crate::wall::now_us;
 use destination::{Destination, Kind};
 use summary::Summary;
 
@@ -100,6 +101,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         sink,
         summary: Summary {
             asked_us: (args.from, to_us),
+            now_us: now_us(),
             ..Summary::default()
         },
         damaged: Damaged::default(),
@@ -296,8 +298,12 @@ async fn nothing_there(reader: &Reader, args: &Args, to_us: i64) -> Failure {
     let from = time::format(args.from, args.utc);
     let to = time::format(to_us, args.utc);
     let there_is = known_camera::footage(reader, camera, args.utc);
+    let to_come = match args.from > now_us() {
+        true => ", which is still to come",
+        false => "",
+    };
     Failure::failed(format!(
-        "{camera}: no footage from {from} to {to}{removed}; {there_is} (`framelog find {camera}` lists it)"
+        "{camera}: no footage from {from} to {to}{to_come}{removed}; {there_is} (`framelog find {camera}` lists it)"
     ))
 }
 

@@ -17,6 +17,8 @@ const END_MAX_US: i64 = 2_000_000;
 pub(super) struct Summary {
     /// What was asked for: from, to.
     pub asked_us: (i64, i64),
+    /// When it was asked for.
+    pub now_us: i64,
     pub frames: u64,
     pub bytes: u64,
     pub span_us: Option<(i64, i64)>,
@@ -62,21 +64,28 @@ impl Summary {
             return String::new();
         };
         let (from_us, to_us) = self.asked_us;
+        let over_us = to_us.min(self.now_us);
         let ends = [
             (first_us.saturating_sub(from_us), "before"),
-            (to_us.saturating_sub(last_us), "after"),
+            (over_us.saturating_sub(last_us), "after"),
         ];
         let missing = ends
             .into_iter()
             .filter(|(us, _)| *us > END_MAX_US)
             .map(|(us, side)| format!("{} {side} it", words::duration(us)));
         let missing = missing.collect::<Vec<_>>().join(" and ");
-        match missing.is_empty() {
+        let mut text = match missing.is_empty() {
             true => String::new(),
             false => {
                 format!("; of the span asked for {missing} are not there (framelog find says why)")
             }
+        };
+        let to_come_us = to_us.saturating_sub(self.now_us.max(last_us));
+        if to_come_us > END_MAX_US {
+            let to_come = words::duration(to_come_us);
+            text += &format!("; {to_come} of the span asked for are still to come");
         }
+        text
     }
 
     fn gap_text(&self) -> String {
@@ -140,6 +149,7 @@ mod tests {
     fn only_gaps_between_exported_frames_are_told() {
         let mut summary = Summary {
             asked_us: (500_000, 10_000_000),
+            now_us: 100_000_000,
             frames: 2,
             bytes: 20,
             span_us: Some((1_000_000, 9_000_000)),
@@ -163,6 +173,7 @@ mod tests {
     fn what_was_asked_for_and_is_not_there_is_told() {
         let summary = Summary {
             asked_us: (-9_000_000, 69_000_000),
+            now_us: 100_000_000,
             frames: 2,
             bytes: 20,
             span_us: Some((1_000_000, 9_000_000)),
@@ -171,6 +182,24 @@ mod tests {
         let text = summary.text("gate", Path::new("a.zip"), true);
         let told = "; of the span asked for 10.0 s before it and 1 min 00 s after it are not there (framelog find says why); no gaps";
         assert!(text.ends_with(told), "{text}");
+    }
+
+    #[test]
+    fn time_that_is_still_to_come_is_told_as_that() {
+        let mut summary = Summary {
+            asked_us: (1_000_000, 69_000_000),
+            now_us: 9_500_000,
+            frames: 2,
+            span_us: Some((1_000_000, 9_000_000)),
+            ..Summary::default()
+        };
+        let to_come = "Z; 59.5 s of the span asked for are still to come; no gaps";
+        let text = summary.text("gate", Path::new("a.zip"), true);
+        assert!(text.ends_with(to_come), "{text}");
+        summary.now_us = 19_000_000;
+        let both = "; of the span asked for 10.0 s after it are not there (framelog find says why); 50.0 s of the span asked for are still to come; no gaps";
+        let text = summary.text("gate", Path::new("a.zip"), true);
+        assert!(text.ends_with(both), "{text}");
     }
 
     #[test]
@@ -187,6 +216,7 @@ mod tests {
         };
         let mut summary = Summary {
             asked_us: (500_000, 10_000_000),
+            now_us: 100_000_000,
             frames: 2,
             bytes: 20,
             span_us: Some((1_000_000, 9_000_000)),
