@@ -72,10 +72,11 @@ pub async fn run(args: Args, storage: &Path, config: &Path) -> Result<(), Failur
                 tokio::time::sleep(POLL).await;
             }
             Err(Interrupted::Output(stop)) => return ended(Err(stop)),
-            Err(Interrupted::Changed) => {
+            Err(Interrupted::Changed { at_us }) => {
                 return Err(Failure::failed(format!(
-                    "{}: the camera sends another format now, which a film can't change to; start tail again",
-                    args.camera
+                    "{}: from {} on the camera sends another format, which a film can't change to; start tail again with --from that time, or use export",
+                    args.camera,
+                    time::format(at_us, false)
                 )));
             }
             Err(Interrupted::Index(error)) => {
@@ -104,7 +105,10 @@ enum Interrupted {
     Index(framelog_store::Error),
     Output(Stop),
     /// What follows doesn't go with what was written.
-    Changed,
+    Changed {
+        /// Since when.
+        at_us: i64,
+    },
 }
 
 impl From<framelog_store::Error> for Interrupted {
@@ -287,11 +291,14 @@ impl Position {
         reader: &Reader,
         row: &FrameRow,
     ) -> Result<Result<Vec<u8>, Interrupted>, framelog_store::Error> {
+        let changed = Interrupted::Changed {
+            at_us: row.captured_us,
+        };
         if row.codec == Codec::Mjpeg {
             let part = part::bytes(row, reader.payload(row)?);
             return Ok(match self.stream.get_or_insert(Stream::Multipart) {
                 Stream::Multipart => Ok(part),
-                Stream::Film { .. } => Err(Interrupted::Changed),
+                Stream::Film { .. } => Err(changed),
             });
         }
         if self.stream.is_none() && !row.keyframe {
@@ -316,7 +323,7 @@ impl Position {
             } if *same == row.codec && *before == parameters => {
                 position.write_head(&frame, &mut bytes);
             }
-            _ => return Ok(Err(Interrupted::Changed)),
+            _ => return Ok(Err(changed)),
         }
         bytes.extend(frame.payload.to_vec());
         Ok(Ok(bytes))
