@@ -213,7 +213,7 @@ fn rules_count_after_a_reload_and_protected_footage_outlives_them() {
         said.contains("the footage of then is gone, removed by retain: "),
         "{said}"
     );
-    let output = place.command(&["frame", "gate", &kept.captured, "-o", &picture, "--force"]);
+    let output = place.command(&["frame", "gate", &kept.captured, "-o", &picture]);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("exactly then") && !said.contains("gone"),

@@ -27,9 +27,6 @@ pub struct Args {
     /// A frame of H.264 or H.265 is written as a film (.mp4) that ends with it, and as a .jpg if ffmpeg is installed
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Overwrite what is there
-    #[arg(long)]
-    force: bool,
     /// The bytes as stored, without adding Huffman tables that the camera left out
     #[arg(long)]
     raw: bool,
@@ -68,7 +65,7 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
     let path = destination(&args, &frame);
     // Before the work of making the picture.
     let place = match &path {
-        Some(path) => Some(Place::at(path, args.force)?),
+        Some(path) => Some(Place::at(path)?),
         None => None,
     };
     let picture = picture(&reader, &args, &frame).await?;
@@ -189,7 +186,7 @@ enum Place {
 }
 
 impl Place {
-    fn at(path: &Path, force: bool) -> Result<Self, Failure> {
+    fn at(path: &Path) -> Result<Self, Failure> {
         let is_special = |there: Metadata| !there.is_file() && !there.is_dir();
         if std::fs::metadata(path).is_ok_and(is_special) {
             let opened = File::options().write(true).open(path);
@@ -197,7 +194,7 @@ impl Place {
                 .map(Self::Open)
                 .map_err(|error| cannot_write(path, &error));
         }
-        let (place, file) = NewFile::create(path, force).map_err(Failure::failed)?;
+        let (place, file) = NewFile::create(path, true).map_err(Failure::failed)?;
         Ok(Self::New(place, file))
     }
 
@@ -260,7 +257,6 @@ mod tests {
                 camera: String::new(),
                 time: 0,
                 output: None,
-                force: false,
                 raw,
                 utc: false,
             };
@@ -284,23 +280,21 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_takes_the_place_of_another_only_by_force() {
+    fn a_picture_takes_the_place_of_another_only_once_it_is_whole() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.jpg");
-        let save = |force| Place::at(&file, force).map(|place| place.fill(b"new").unwrap());
-        std::fs::write(&file, "mine").unwrap();
-        let refused = save(false).unwrap_err();
-        assert!(refused.lines[0].ends_with("choose another name or add --force"));
-        assert_eq!(std::fs::read(&file).unwrap(), b"mine");
-        save(true).unwrap();
+        std::fs::write(&file, "old").unwrap();
+        drop(Place::at(&file).unwrap());
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        Place::at(&file).unwrap().fill(b"new").unwrap();
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(Place::at(folder.path(), true).is_err());
+        assert!(Place::at(folder.path()).is_err());
     }
 
     #[test]
     fn what_is_no_file_is_written_to_and_stays() {
-        let place = Place::at(Path::new("/dev/null"), false).unwrap();
+        let place = Place::at(Path::new("/dev/null")).unwrap();
         assert!(matches!(place, Place::Open(_)));
         place.fill(b"picture").unwrap();
     }
