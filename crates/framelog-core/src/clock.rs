@@ -191,6 +191,10 @@ impl Clock {
     /// The capture time of the frame whose last byte arrived at `received_us`. Call once for each frame, in order of arrival.
     pub fn read(&mut self, stamp: Stamp, received_us: i64) -> Reading {
         let stamp = self.as_meant(stamp);
+        self.track.start.get_or_insert(Start {
+            began_us: received_us,
+            improved_us: None,
+        });
         let media_us = stamp
             .media_us
             .filter(|_| !self.track.goes_by_reports(stamp));
@@ -292,7 +296,9 @@ impl Clock {
                 );
                 return None;
             }
-            self.track.improve_at_start(stamp_us, received_us);
+            if stamp.media_us.is_none() {
+                self.track.improve_at_start(stamp_us, received_us);
+            }
             self.track.map(stamp_us, motion, received_us)
         }
     }
@@ -331,6 +337,7 @@ impl Track {
     fn begin_anew(&mut self) {
         *self = Self {
             unit: self.unit,
+            start: self.start,
             steps: self.steps,
             given: self.given,
             ..Self::default()
@@ -396,10 +403,9 @@ impl Track {
     /// What comes earlier than the offset says shows that those before were late; at the start nothing else has shown what is usual, and a whole
     /// segment would lie in the future.
     fn improve_at_start(&mut self, stamp_us: i64, received_us: i64) {
-        let start = self.start.get_or_insert(Start {
-            began_us: received_us,
-            improved_us: None,
-        });
+        let Some(start) = &mut self.start else {
+            return;
+        };
         let delay_us = received_us.saturating_sub(stamp_us);
         let is_start = received_us.saturating_sub(start.began_us) < START_TIME_US
             && (start.improved_us)

@@ -175,6 +175,8 @@ pub struct Receiver {
     made: Vec<Made>,
     counts: Counts,
     last_report: u32,
+    /// See [`Receiver::clock_was_set`]; until the next picture.
+    clock_was_set: bool,
 }
 
 impl Receiver {
@@ -200,6 +202,7 @@ impl Receiver {
             made: Vec::new(),
             counts: Counts::default(),
             last_report: 0,
+            clock_was_set: false,
         }
     }
 
@@ -221,15 +224,15 @@ impl Receiver {
             self.counts.malformed += 1;
             return;
         };
-        if packet.payload_type != self.payload_type {
+        if packet.payload_type == self.payload_type {
+            self.counts.packets += 1;
+            self.accept(VecDeque::from([(packet, now_us)]));
+        } else {
             self.counts.foreign += 1;
             if self.sources.current() == Some(packet.ssrc) {
                 self.reorder.pass_over(packet.sequence);
             }
-            return;
         }
-        self.counts.packets += 1;
-        self.accept(VecDeque::from([(packet, now_us)]));
         let is_over = |opening: &Opening| opening.is_over(now_us);
         if self.opening.as_ref().is_some_and(is_over) {
             self.end_opening(Some(now_us));
@@ -251,6 +254,14 @@ impl Receiver {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The clock that arrivals are told by was set forward since the packet before the next: what seems a pause is none.
+    pub fn clock_was_set(&mut self) {
+        self.clock_was_set = true;
+        if self.opening.as_ref().is_some_and(Opening::is_behind_pause) {
+            self.end_opening(None);
         }
     }
 
@@ -432,8 +443,10 @@ impl Receiver {
                 && let Made::Picture(picture) = &made
             {
                 let (rtp_time, received_us) = (picture.rtp_time, picture.received_us);
-                self.opening = (self.timeline.is_behind(rtp_time, received_us))
-                    .then(|| Opening::behind_pause(self.timeline.rate()));
+                let was_set = std::mem::take(&mut self.clock_was_set);
+                let is_behind = self.timeline.is_behind(rtp_time, received_us);
+                self.opening =
+                    (is_behind && !was_set).then(|| Opening::behind_pause(self.timeline.rate()));
             }
             let made = match &mut self.opening {
                 Some(opening) => opening.hold(made),

@@ -53,8 +53,8 @@ pub struct Recorder {
     offset_us: i64,
     footage: Footage,
     reached: Reached,
-    /// Why there was no footage before the present connection.
-    missed: (GapReason, String),
+    /// The last gap: since when and why there was no footage.
+    missed: (i64, GapReason, String),
     /// The last frame's time comes from that of an arrival.
     goes_by_arrival: bool,
     /// Of the last frame: received − captured. Gaps lie on the camera's own time line, between its frames.
@@ -122,7 +122,7 @@ impl Recorder {
             offset_us: 0,
             footage: Footage::Missing { started_us },
             reached: Reached::default(),
-            missed: (GapReason::Starting, String::new()),
+            missed: (started_us, GapReason::Starting, String::new()),
             goes_by_arrival: false,
             lag_us: None,
             dropping: false,
@@ -372,13 +372,18 @@ impl Recorder {
         if let Some(leap) = leap
             && let Some((from_us, to_us)) = self.reached.missed(&leap, captured_us)
         {
-            // Behind a first picture that was old what was missing before goes on.
-            let is_first = leap.whose == Whose::Camera && self.run.healthy < OLD_PICTURE_FOR;
-            let (reason, detail) = match is_first {
-                true => self.missed.clone(),
-                false => (GapReason::ClockStepped, leap.detail()),
-            };
-            self.log.record_gap(from_us, to_us, reason, &detail);
+            let (since_us, reason, detail) = &self.missed;
+            // Behind a first picture that is the last from before the gap, the gap goes on.
+            let is_first = leap.whose == Whose::Camera
+                && self.run.healthy < OLD_PICTURE_FOR
+                && from_us.saturating_sub(*since_us).saturating_abs() < STEP_MIN_US;
+            match is_first {
+                true => self.log.record_gap(from_us, to_us, *reason, detail),
+                false => {
+                    let reason = GapReason::ClockStepped;
+                    self.log.record_gap(from_us, to_us, reason, &leap.detail());
+                }
+            }
         }
         self.came(captured_us, received);
     }
@@ -418,7 +423,7 @@ impl Recorder {
     fn open_gap(&mut self, started_us: i64, reason: GapReason, detail: &str) {
         self.log.open_gap(started_us, reason, detail);
         self.footage = Footage::Missing { started_us };
-        self.missed = (reason, detail.to_owned());
+        self.missed = (started_us, reason, detail.to_owned());
         self.dropping = false;
         self.show_gap(started_us, reason, detail);
     }

@@ -16,6 +16,8 @@ const HELD_US_MAX: i64 = 2_000_000;
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// Networks make pictures early and late by less than this.
 const EARLIER_US: i64 = 20_000;
+/// Pictures at their usual pace are early and late by less than this.
+const EVEN_US: i64 = 150_000;
 /// From one picture to the next RTP time goes on by no more, nor back: else it leapt.
 const STEP_US: std::ops::RangeInclusive<i64> = -900_000..=1_100_000;
 /// No server keeps more than this.
@@ -41,7 +43,7 @@ struct Seen {
     ticks: i64,
     /// By how much the first came later than the least late one.
     late_us: i64,
-    /// When that one came, or one not much less late.
+    /// When that one came, or one not much less late; behind a pause since when none came slower either.
     since_us: i64,
     /// By how much the first came later than that.
     since_late_us: i64,
@@ -130,6 +132,10 @@ impl Opening {
         seen.last_rtp_time = rtp_time;
         let passed_us = now_us.saturating_sub(seen.first_us);
         let late_us = self.rate.us(seen.ticks).saturating_sub(passed_us);
+        if self.is_behind_pause && seen.late_us.saturating_sub(late_us) > EVEN_US {
+            // It is slow now, and may be fast later.
+            seen.since_us = now_us;
+        }
         if late_us > seen.late_us {
             // Behind a pause a network may catch up by and by. At the start a clock that is a little fast would look like that.
             let before_us = match self.is_behind_pause {

@@ -17,11 +17,13 @@ const HELD_MAX: usize = 4096;
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// Of how many others. No camera has as many; and as often as this what is held may be taken again.
 const SENDERS_MAX: usize = 8;
-/// So many times in a row another's packets must have come between ours before it is known as mixed in: where a sender changes, the last of the one and
+/// So many times another's packets must have come between ours before it is known as mixed in: where a sender changes, the last of the one and
 /// the first of the other may cross on their way.
 const MIXED: u32 = 8;
+/// The longest pause between two of these times.
+const MIXED_PAUSE_US: i64 = 10_000_000;
 /// And for so long ours must be silent then before it may be the new one all the same.
-const MIXED_SILENCE_US: i64 = 10_000_000;
+const MIXED_SILENCE_US: i64 = 4_000_000;
 /// So many times in a row the sequence must have gone on with another SSRC.
 const SHARED: u32 = 8;
 
@@ -53,9 +55,9 @@ pub(super) struct Sources {
     held_bytes: usize,
     /// Whose they are.
     senders: Vec<u32>,
-    /// Whose packets were passed over, and how often, each time those between two of ours.
-    mixed: Vec<(u32, u32)>,
-    /// When the last of ours came.
+    /// Whose packets were passed over, each time those between two of ours.
+    mixed: Vec<Mixed>,
+    /// When the last of ours came; long ago if no more are to come.
     ours_us: i64,
     /// The last report of each of those whose packets are not ours, or not yet, and when it came.
     reports: Vec<(SenderReport, i64)>,
@@ -65,6 +67,14 @@ pub(super) struct Sources {
     shared: u32,
     /// Packets of others that were passed over.
     pub(super) foreign: u64,
+}
+
+/// Who sends between ours.
+#[derive(Debug)]
+struct Mixed {
+    ssrc: u32,
+    times: u32,
+    last_us: i64,
 }
 
 impl Sources {
@@ -124,7 +134,7 @@ impl Sources {
     }
 
     fn is_mixed_in(&self, (packet, now_us): &Arrived) -> bool {
-        let is_known = |&(ssrc, times): &(u32, u32)| ssrc == packet.ssrc && times >= MIXED;
+        let is_known = |mixed: &Mixed| mixed.ssrc == packet.ssrc && mixed.times >= MIXED;
         self.mixed.iter().any(is_known)
             && self.announced != Some(packet.ssrc)
             && now_us.saturating_sub(self.ours_us) < MIXED_SILENCE_US
@@ -157,6 +167,7 @@ impl Sources {
 
     /// The sender says that it sends no more, or the stream has ended: who is held is the new one.
     pub(super) fn end(&mut self) -> Option<Vec<Arrived>> {
+        self.ours_us = i64::MIN;
         let ssrc = self.held.first()?.0.ssrc;
         match self.change(ssrc) {
             Verdict::Changed(held) => Some(held),
@@ -192,19 +203,23 @@ impl Sources {
     }
 
     fn pass_over_held(&mut self) {
+        let last_us = self.held.last().map_or(0, |(_, at_us)| *at_us);
         self.foreign += self.held.len() as u64;
         self.held.clear();
         self.held_bytes = 0;
         for ssrc in self.senders.drain(..) {
-            match self.mixed.iter_mut().find(|(mixed, _)| *mixed == ssrc) {
-                Some((_, times)) => *times += 1,
-                None => {
-                    if self.mixed.len() == SENDERS_MAX {
-                        self.mixed.remove(0);
-                    }
-                    self.mixed.push((ssrc, 1));
-                }
+            let known = self.mixed.iter().position(|mixed| mixed.ssrc == ssrc);
+            let before = known.map(|at| self.mixed.remove(at));
+            let goes_on = |before: &Mixed| last_us.saturating_sub(before.last_us) < MIXED_PAUSE_US;
+            let times = before.filter(goes_on).map_or(1, |before| before.times + 1);
+            if self.mixed.len() == SENDERS_MAX {
+                self.mixed.remove(0);
             }
+            self.mixed.push(Mixed {
+                ssrc,
+                times,
+                last_us,
+            });
         }
     }
 }
@@ -239,12 +254,14 @@ mod tests {
         assert_eq!(sources.foreign, 500 * 5);
         assert_eq!(sources.current(), Some(1));
         // Nor is it the successor where ours pauses or has ended.
-        for n in 0..200 {
-            let at_us = 20_000_000 + i64::from(n) * 40_000;
+        let silent_us = 499 * 40_000;
+        for n in 0..99 {
+            let at_us = silent_us + i64::from(n) * 40_000;
             assert_eq!(sources.take(arrived(2, 2_500 + n, at_us)), Verdict::Foreign);
         }
         assert_eq!(sources.end(), None);
-        let later_us = 20_000_000 + MIXED_SILENCE_US;
+        // But where ours has said that it ends another may be the new one at once.
+        let later_us = silent_us + 4_000_000;
         assert_eq!(sources.take(arrived(2, 2_700, later_us)), Verdict::Held);
         let alone = arrived(2, 2_701, later_us + ALONE_US);
         assert!(matches!(sources.take(alone), Verdict::Changed(_)));

@@ -1268,6 +1268,11 @@ fn what_comes_before_the_first_keyframe_is_told_at_once() {
 
 /// The capture times of pictures of which each has its RTP time and its arrival, both in microseconds from the start.
 fn capture_times(pictures: &[(i64, i64)]) -> Vec<i64> {
+    capture_times_where(pictures, |_, _| {})
+}
+
+/// The same, where something else happens before the picture of this number.
+fn capture_times_where(pictures: &[(i64, i64)], before: impl Fn(usize, &mut Receiver)) -> Vec<i64> {
     let stream = stream(pictures.len(), pictures.len(), 1, 50);
     let mut receiver = receiver(Transport::Interleaved);
     let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
@@ -1277,6 +1282,7 @@ fn capture_times(pictures: &[(i64, i64)]) -> Vec<i64> {
         let mut bytes = bytes.to_vec();
         let ticks = u32::try_from(rtp_us * 9 / 100).unwrap();
         bytes[4..8].copy_from_slice(&ticks.to_be_bytes());
+        before(n, &mut receiver);
         receiver.push(bytes.into(), START + arrival_us);
         if n + 1 == pictures.len() {
             receiver.finish();
@@ -1316,6 +1322,47 @@ fn where_rtp_time_stood_still_with_the_camera_it_goes_on_as_the_arrivals_do() {
         let off_us = off_by_most(&pictures, |(_, arrival_us)| arrival_us);
         assert!(off_us <= 1_000, "{frame_us}: {off_us}");
     }
+}
+
+#[test]
+fn a_clock_of_ours_that_is_set_forward_is_no_pause_of_the_camera() {
+    let pictures: Vec<_> = (0..200)
+        .map(|n| (n * FRAME_US, n * FRAME_US + i64::from(n >= 100) * 3_000_000))
+        .collect();
+    let captured = capture_times_where(&pictures, |n, receiver| {
+        if n == 100 {
+            receiver.clock_was_set();
+        }
+    });
+    let steps = captured.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(steps.into_iter().all(|us| us == FRAME_US));
+}
+
+#[test]
+fn rtp_time_that_never_moves_does_not_begin_to_by_a_pause() {
+    let pictures: Vec<_> = (0..200)
+        .map(|n| (0, n * FRAME_US + i64::from(n >= 100) * 3_000_000))
+        .collect();
+    let off_us = off_by_most(&pictures, |(_, arrival_us)| arrival_us);
+    assert_eq!(off_us, 0);
+}
+
+#[test]
+fn a_network_that_recovers_slowly_at_first_is_no_pause_of_the_camera() {
+    let pictures: Vec<_> = (0..400)
+        .map(|n| {
+            let taken_us = n * FRAME_US;
+            // The first three behind the stall take 0.55 s each, the others come at once.
+            let arrival_us = match n {
+                100..=102 => 7_000_000 + (n - 100) * 550_000,
+                103.. => taken_us.max(8_150_000 + n * 200),
+                _ => taken_us,
+            };
+            (taken_us, arrival_us)
+        })
+        .collect();
+    let off_us = off_by_most(&pictures, |(rtp_us, _)| rtp_us);
+    assert!(off_us <= 1_000, "{off_us}");
 }
 
 #[test]

@@ -185,7 +185,7 @@ impl Timeline {
         self.last.filter(|_| !self.restarted).is_some_and(|last| {
             let step_us = self.rate.us(self.unwrapped(rtp_time) - last.ticks);
             let passed_us = received_us.saturating_sub(last.received_us);
-            passed_us.saturating_sub(step_us) >= STILL_US && step_us >= 0
+            passed_us.saturating_sub(step_us) >= STILL_US && step_us > 0
         })
     }
 

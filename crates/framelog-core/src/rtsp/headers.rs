@@ -154,7 +154,7 @@ pub fn control_url(base: &str, control: Option<&str>) -> String {
     on_one_line(&format!("{base}{slash}{control}"))
 }
 
-/// The same of a control that is a query and nothing else, where the base has a path: with a slash, or without one, whichever that has not.
+/// The same of a control that is a query and nothing else: with a slash before it where the base has none, without one where it has.
 pub fn other_slash_url(base: &str, control: Option<&str>) -> Option<String> {
     let control = control?.trim();
     let base = match base.strip_suffix('/') {

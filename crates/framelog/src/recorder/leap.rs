@@ -42,10 +42,30 @@ impl Reached {
             self.0 = self.0.max(Some(leap.from_us));
             return None;
         }
-        let from_us = self
-            .0
-            .take()
-            .map_or(leap.from_us, |us| us.max(leap.from_us));
-        (from_us < to_us).then_some((from_us, to_us))
+        let from_us = self.0.map_or(leap.from_us, |us| us.max(leap.from_us));
+        if from_us >= to_us {
+            return None;
+        }
+        self.0 = None;
+        Some((from_us, to_us))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn footage_from_before_a_clock_was_put_back_is_no_gap_however_it_is_put_forward() {
+        let leap = |from_us, ahead_us| Leap {
+            from_us,
+            ahead_us,
+            whose: Whose::Camera,
+        };
+        let mut reached = Reached::default();
+        assert_eq!(reached.missed(&leap(30, -29), 1), None);
+        assert_eq!(reached.missed(&leap(11, 9), 20), None);
+        assert_eq!(reached.missed(&leap(20, 41), 61), Some((30, 61)));
+        assert_eq!(reached.missed(&leap(70, 10), 80), Some((70, 80)));
     }
 }

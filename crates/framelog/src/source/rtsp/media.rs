@@ -20,6 +20,9 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// The same for the first picture of a slow camera, of which only its marker says that it is whole: no camera pauses so long within one.
 const SETTLE_AT_LAST: Duration = Duration::from_secs(2);
 
+/// A clock that goes on by so much more than time was set, microseconds. What passes until a packet is looked at stays below.
+const CLOCK_SET_US: i128 = 500_000;
+
 /// For so long pictures that can't be shown yet are a sign of life: the longest GOPs of cameras have 10 to 20 s.
 const KEYFRAME_TIME: Duration = Duration::from_secs(60);
 
@@ -49,6 +52,8 @@ pub struct Media {
     foreign: Vec<u32>,
     began: Instant,
     last_packet: Instant,
+    /// When it arrived, by this machine's clock, microseconds.
+    last_received_us: Option<i64>,
     settled: bool,
     /// The same of [`SETTLE_AT_LAST`].
     settled_at_last: bool,
@@ -103,6 +108,7 @@ impl Media {
             foreign: Vec::new(),
             began: now,
             last_packet: now,
+            last_received_us: None,
             settled: true,
             settled_at_last: true,
             pictures: 0,
@@ -133,7 +139,7 @@ impl Media {
 
     /// Takes a packet of RTP.
     pub fn rtp(&mut self, packet: Packet) {
-        self.last_packet = Instant::now();
+        self.watch_clock(packet.received_us);
         (self.settled, self.settled_at_last) = (false, false);
         if !self.foreign.is_empty() && self.is_foreign(&packet) {
             return;
@@ -141,6 +147,17 @@ impl Media {
         self.choose(&packet);
         let payload = self.density.keep(packet.payload);
         self.receiver.push(payload, packet.received_us);
+    }
+
+    /// A clock that is set between two packets makes no pause between them.
+    fn watch_clock(&mut self, received_us: i64) {
+        let before = std::mem::replace(&mut self.last_packet, Instant::now());
+        let lived_us = (self.last_packet - before).as_micros();
+        let told_us = (self.last_received_us.replace(received_us))
+            .map_or(0, |last_us| received_us.saturating_sub(last_us));
+        if i128::from(told_us) - lived_us.cast_signed() > CLOCK_SET_US {
+            self.receiver.clock_was_set();
+        }
     }
 
     /// The first packet shows which of several payload types the camera uses. One that the description doesn't name is taken where nothing else

@@ -23,10 +23,13 @@ use crate::source::memory::experience::Course;
 use crate::source::memory::{Memory, Said};
 use crate::source::{Delivery, Ended};
 
+/// What became of a connection.
+const CLOSED: &str = "the camera closed the connection";
+
 /// After so long without a packet the camera is believed that the stream has ended.
 const DOUBT_TIME: Duration = Duration::from_secs(2);
 
-/// How long a connection takes at most that is opened anew while datagrams come: what comes meanwhile waits.
+/// How long a connection may take that is opened anew: pictures that are whole wait for it.
 const CALL_TIME: Duration = Duration::from_secs(1);
 
 /// How long after one that could not be had another is tried.
@@ -296,6 +299,7 @@ impl Playing {
             Some(stalls_at),
             self.media.due(),
             self.doubt.map(|(_, since)| since + DOUBT_TIME),
+            self.silent_since().map(|since| since + DOUBT_TIME),
         ];
         let due = due.into_iter().flatten().min().unwrap_or(stalls_at);
         tokio::select! {
@@ -329,9 +333,9 @@ impl Playing {
                     Some((GapReason::BadResponse, end.to_string()))
                 }
                 Err(WireEnd::Closed | WireEnd::Broken(_)) if self.way.is_datagrams() => {
-                    self.doubt("the camera closed the connection");
                     self.hung_up = true;
                     self.pending = None;
+                    talk.dialogue.wire.hang_up();
                     None
                 }
                 Err(end) => Some((GapReason::Disconnected, end.to_string())),
@@ -374,10 +378,17 @@ impl Playing {
         self.doubt.get_or_insert((detail, Instant::now()));
     }
 
-    /// It has said so, and nothing has come since.
+    /// It has said so, or closed the connection, and nothing has come since.
     fn over(&self) -> Option<(GapReason, String)> {
-        let (detail, since) = self.doubt?;
-        (since.elapsed() >= DOUBT_TIME).then(|| (GapReason::Disconnected, detail.to_owned()))
+        let closed = self.silent_since().map(|since| (CLOSED, since));
+        let is_over = |(_, since): &(&str, Instant)| since.elapsed() >= DOUBT_TIME;
+        let (detail, _) = self.doubt.filter(is_over).or(closed.filter(is_over))?;
+        Some((GapReason::Disconnected, detail.to_owned()))
+    }
+
+    /// Since when nothing has come, where the connection is closed.
+    fn silent_since(&self) -> Option<Instant> {
+        self.hung_up.then(|| self.media.last_packet())
     }
 
     /// An answer to what keeps the session alive. One is as good as another as long as packets come (row 98).
@@ -454,7 +465,7 @@ impl Playing {
 
     fn send_what_is_due(&mut self, talk: &mut Talk<'_>, session: &Session) {
         let now = Instant::now();
-        if now >= self.pace.asks_at {
+        if now >= self.pace.asks_at && !self.hung_up {
             self.pace.asks_at = now + self.pace.pause;
             self.keep_alive(talk, session);
         }
@@ -474,7 +485,15 @@ impl Playing {
 
     /// Opens a connection for what is to be said; if there is none to be had, the packets tell whether the stream goes on.
     async fn call_again(&mut self, talk: &mut Talk<'_>) {
-        match timeout(CALL_TIME, talk.call_again()).await {
+        let call = timeout(CALL_TIME, talk.call_again());
+        tokio::pin!(call);
+        let called = loop {
+            tokio::select! {
+                called = &mut call => break called,
+                packet = self.way.datagram() => self.packet(packet),
+            }
+        };
+        match called {
             Ok(Ok(())) => self.hung_up = false,
             _ => self.pace.asks_at = Instant::now() + CALL_PAUSE,
         }

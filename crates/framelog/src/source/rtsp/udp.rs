@@ -39,8 +39,8 @@ pub struct Ports {
     received: usize,
     /// Who may send; others have no say in what is recorded.
     from: Vec<IpAddr>,
-    /// Since when.
-    expected: Instant,
+    /// Since when they have been waited for.
+    expected: Option<Instant>,
     /// One of them has sent something.
     is_found: bool,
     /// As the camera says, else as its first packet shows.
@@ -71,7 +71,7 @@ impl Ports {
                         buffer: BytesMut::new(),
                         received: 0,
                         from: Vec::new(),
-                        expected: Instant::now(),
+                        expected: None,
                         is_found: false,
                         to: None,
                     });
@@ -97,7 +97,6 @@ impl Ports {
             .flatten()
             .map(|ip| ip.to_canonical())
             .collect();
-        self.expected = Instant::now();
         let ip = source
             .filter(|ip| !ip.is_unspecified() && ip.is_ipv4() == camera.is_ipv4())
             .unwrap_or(camera);
@@ -119,6 +118,7 @@ impl Ports {
 
     /// The next packet from the camera.
     pub fn poll_packet(&mut self, cx: &mut Context<'_>) -> Poll<Packet> {
+        self.expected.get_or_insert_with(Instant::now);
         loop {
             if self.buffer.capacity() < DATAGRAM_BYTES_MAX {
                 self.buffer.reserve(BUFFER_BYTES);
@@ -134,7 +134,7 @@ impl Ports {
             self.received += payload.len();
             // An error is news of a port that is closed at the camera: silence will tell.
             if let Ok(from) = from
-                && self.takes_from(from.ip().to_canonical(), &payload)
+                && self.takes_from(from.ip().to_canonical(), channel, &payload)
             {
                 self.is_found = true;
                 if channel == CHANNELS.0 {
@@ -149,12 +149,15 @@ impl Ports {
         }
     }
 
-    fn takes_from(&mut self, ip: IpAddr, packet: &[u8]) -> bool {
+    fn takes_from(&mut self, ip: IpAddr, channel: u8, packet: &[u8]) -> bool {
         if self.from.contains(&ip) {
             return true;
         }
-        let is_rtp = packet.first().is_some_and(|first| first >> 6 == 2); // RFC 3550 §5.1
-        let takes = is_rtp && !self.is_found && self.expected.elapsed() >= ELSEWHERE_TIME;
+        let is_rtp = channel == CHANNELS.0 && packet.first().is_some_and(|first| first >> 6 == 2); // RFC 3550 §5.1
+        let is_late = self
+            .expected
+            .is_some_and(|since| since.elapsed() >= ELSEWHERE_TIME);
+        let takes = is_rtp && is_late && !self.is_found;
         if takes {
             tracing::info!(address = %ip, "packets come from another address than the camera's");
             self.from.push(ip);

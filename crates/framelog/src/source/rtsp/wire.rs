@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use framelog_core::rtsp::message::{Item, ReadError, Reader};
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWrite as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
 use crate::source::dial::Stream;
@@ -90,6 +91,11 @@ impl Wire {
     /// The connection.
     pub fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    /// Nothing more will be said over it.
+    pub fn hang_up(&mut self) {
+        let _ = self.stream.shutdown().now_or_never();
     }
 
     /// The same, at its end.
