@@ -124,7 +124,9 @@ impl Parser {
             if next - start > self.limits.header_bytes_max as u64 {
                 return self.give_up_headers(start);
             }
-            if line_end == line {
+            // A NUL is that of the string before it.
+            let is_nul = line_end == line + 1 && self.window.byte(line) == Some(0);
+            if line_end == line || is_nul {
                 return Step::Go(self.begin_payload_after(earlier, start, line, next));
             }
             if self.window.byte(line) == Some(b'-') || self.delimiter.may_lack_dashes() {

@@ -553,12 +553,16 @@ fn a_picture_that_is_cut_in_the_padding_of_a_header_is_torn_though_a_thumbnail_e
 #[test]
 fn strings_that_are_sent_with_their_nul_divide_parts() {
     let pictures = three();
-    let head = "--b\r\n\0Content-Type: image/jpeg\r\n\r\n\0";
-    let stream = stream_of(&pictures, head, "\r\n\0");
-    let found = frames(Some("b"), &[&stream[..], b"--b\r\n\0"].concat());
-    assert_eq!(found.len(), 3);
-    for (found, sent) in found.iter().zip(&pictures) {
-        assert!(found.starts_with(sent) && found.len() <= sent.len() + 3);
+    for head in [
+        "--b\r\n\0Content-Type: image/jpeg\r\n\r\n\0",
+        "--b\r\n\0Content-Type: image/jpeg\r\n\0Content-Length: LEN\r\n\0\r\n\0",
+    ] {
+        let stream = stream_of(&pictures, head, "\r\n\0");
+        let found = frames(Some("b"), &[&stream[..], b"--b\r\n\0"].concat());
+        assert_eq!(found.len(), 3, "{head:?}");
+        for (found, sent) in found.iter().zip(&pictures) {
+            assert!(found.starts_with(sent) && found.len() <= sent.len() + 3);
+        }
     }
 }
 
