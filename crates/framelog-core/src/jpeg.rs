@@ -11,6 +11,9 @@ pub(crate) const MARKER_SOS: u8 = 0xDA;
 /// The length that an SOS segment has at most, with four components (T.81 B.2.3). No decoder takes more, and a wrong one would hide all that it spans:
 /// in scan data anything may stand, up to the next EOI.
 const SOS_LENGTH_MAX: u16 = 14;
+/// The longest segment behind the first scan: tables, and what cameras append. What claims to be longer is damaged data, and would hide all that it spans
+/// in the same way.
+const LENGTH_MAX_BEHIND_SCAN: u16 = 4 << 10;
 const MARKER_DHT: u8 = 0xC4;
 const MARKER_COM: u8 = 0xFE;
 
@@ -47,7 +50,9 @@ pub struct Walker {
     state: State,
     taken: usize,
     doubtful_from: usize,
-    scans: usize,
+    has_scan: bool,
+    /// A scan of the present picture has begun.
+    is_behind_scan: bool,
 }
 
 impl Default for Walker {
@@ -56,7 +61,8 @@ impl Default for Walker {
             state: State::Soi { second: false },
             taken: 0,
             doubtful_from: 0,
-            scans: 0,
+            has_scan: false,
+            is_behind_scan: false,
         }
     }
 }
@@ -69,7 +75,7 @@ impl Walker {
 
     /// Whether entropy-coded data has begun: from here on there is a picture to see.
     pub fn has_scan(&self) -> bool {
-        self.scans > 0
+        self.has_scan
     }
 
     /// Where the segment or scan begins in which the structure broke: nothing before it is in doubt.
@@ -80,6 +86,7 @@ impl Walker {
     /// Behind the EOI: what is taken next is another picture of the same file (MPO).
     pub fn go_on_with_another(&mut self) {
         self.state = State::Soi { second: false };
+        self.is_behind_scan = false;
         self.doubtful_from = self.taken;
     }
 
@@ -115,7 +122,7 @@ impl Walker {
                     self.state = State::Code;
                     if let [_, code @ (0xC0..=0xCF | MARKER_SOS..=0xFE), high, low, ..] = *rest
                         && let length = u16::from_be_bytes([high, low])
-                        && is_possible(code, length)
+                        && self.is_possible(code, length)
                     {
                         // A whole marker segment's head, the usual case: the states below, in one step.
                         used = 4;
@@ -147,7 +154,7 @@ impl Walker {
                     high: Some(high),
                 } => {
                     let length = u16::from_be_bytes([high, byte]);
-                    if !is_possible(code, length) {
+                    if !self.is_possible(code, length) {
                         return Walk::Broken;
                     }
                     let left = usize::from(length) - 2;
@@ -198,22 +205,28 @@ impl Walker {
         Walk::More
     }
 
+    /// Whether a segment may have this length, itself included.
+    fn is_possible(&self, code: u8, length: u16) -> bool {
+        let max = match code {
+            MARKER_SOS => SOS_LENGTH_MAX,
+            _ if self.is_behind_scan => LENGTH_MAX_BEHIND_SCAN,
+            _ => u16::MAX,
+        };
+        (2..=max).contains(&length)
+    }
+
     fn after_length(&mut self, left: usize, then_scan: bool, used: usize) -> State {
         match (left, then_scan) {
             (0, false) => State::Marker,
             (0, true) => {
-                self.scans += 1;
+                self.has_scan = true;
+                self.is_behind_scan = true;
                 self.doubtful_from = self.taken + used;
                 State::Scan
             }
             (left, then_scan) => State::Segment { left, then_scan },
         }
     }
-}
-
-/// Whether a segment may have this length, itself included.
-fn is_possible(code: u8, length: u16) -> bool {
-    length >= 2 && (code != MARKER_SOS || length <= SOS_LENGTH_MAX)
 }
 
 /// Where the next marker's `FF` is in entropy-coded data; the last byte counts if it is `FF`.
@@ -428,6 +441,21 @@ mod tests {
             assert_eq!(walker.take(&damaged), Walk::Broken);
             assert_eq!(walker.doubtful_from(), at);
             assert_eq!(dripped(&damaged).0, Walk::Broken);
+        }
+    }
+
+    #[test]
+    fn damage_in_a_scan_that_looks_like_a_long_segment_hides_nothing_behind_it() {
+        for length in [LENGTH_MAX_BEHIND_SCAN + 1, 0xFF00] {
+            let [high, low] = length.to_be_bytes();
+            let damaged = jpeg(&[], &[0x12, 0x34, 0xFF, 0xE1, high, low, 0x56, 0x78]);
+            assert_eq!(walk(&damaged).0, Walk::Broken);
+            assert_eq!(dripped(&damaged).0, Walk::Broken);
+            let before = jpeg(&[(0xE1, &vec![0; usize::from(length) - 2])], &scan(50, 1));
+            let mut walker = Walker::default();
+            assert_eq!(walker.take(&before), Walk::End);
+            walker.go_on_with_another();
+            assert_eq!(walker.take(&before), Walk::End);
         }
     }
 
