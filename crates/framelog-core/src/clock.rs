@@ -407,7 +407,7 @@ impl Track {
             return;
         };
         let delay_us = received_us.saturating_sub(stamp_us);
-        let is_start = received_us.saturating_sub(start.began_us) < START_TIME_US
+        let is_start = (0..START_TIME_US).contains(&received_us.saturating_sub(start.began_us))
             && (start.improved_us)
                 .is_none_or(|us| received_us.saturating_sub(us) >= IMPROVED_PAUSE_US);
         if is_start

@@ -175,8 +175,8 @@ pub struct Receiver {
     made: Vec<Made>,
     counts: Counts,
     last_report: u32,
-    /// See [`Receiver::clock_was_set`]; until the next picture.
-    clock_was_set: bool,
+    /// See [`Receiver::clock_was_set`]; until a picture has come since.
+    clock_set_us: Option<i64>,
 }
 
 impl Receiver {
@@ -202,7 +202,7 @@ impl Receiver {
             made: Vec::new(),
             counts: Counts::default(),
             last_report: 0,
-            clock_was_set: false,
+            clock_set_us: None,
         }
     }
 
@@ -257,9 +257,9 @@ impl Receiver {
         }
     }
 
-    /// The clock that arrivals are told by was set forward since the packet before the next: what seems a pause is none.
-    pub fn clock_was_set(&mut self) {
-        self.clock_was_set = true;
+    /// The clock that arrivals are told by was set forward before this arrival, since the packet before: what seems a pause is none.
+    pub fn clock_was_set(&mut self, now_us: i64) {
+        self.clock_set_us = Some(now_us);
         if self.opening.as_ref().is_some_and(Opening::is_behind_pause) {
             self.end_opening(None);
         }
@@ -443,7 +443,8 @@ impl Receiver {
                 && let Made::Picture(picture) = &made
             {
                 let (rtp_time, received_us) = (picture.rtp_time, picture.received_us);
-                let was_set = std::mem::take(&mut self.clock_was_set);
+                let is_since = |set_us: &mut i64| received_us >= *set_us;
+                let was_set = self.clock_set_us.take_if(is_since).is_some();
                 let is_behind = self.timeline.is_behind(rtp_time, received_us);
                 self.opening =
                     (is_behind && !was_set).then(|| Opening::behind_pause(self.timeline.rate()));

@@ -373,10 +373,10 @@ impl Recorder {
             && let Some((from_us, to_us)) = self.reached.missed(&leap, captured_us)
         {
             let (since_us, reason, detail) = &self.missed;
-            // Behind a first picture that is the last from before the gap, the gap goes on.
+            // Behind a first picture that is from before the gap, the gap goes on.
             let is_first = leap.whose == Whose::Camera
                 && self.run.healthy < OLD_PICTURE_FOR
-                && from_us.saturating_sub(*since_us).saturating_abs() < STEP_MIN_US;
+                && from_us.saturating_sub(*since_us) < STEP_MIN_US;
             match is_first {
                 true => self.log.record_gap(from_us, to_us, *reason, detail),
                 false => {

@@ -41,6 +41,8 @@ struct Seen {
     last_rtp_time: u32,
     /// From the first picture to the last.
     ticks: i64,
+    /// From the first picture to the one that is shown last (B-frames are shown before what they come behind).
+    ticks_max: i64,
     /// By how much the first came later than the least late one.
     late_us: i64,
     /// When that one came, or one not much less late; behind a pause since when none came slower either.
@@ -114,6 +116,7 @@ impl Opening {
                 first_rtp_time: rtp_time,
                 last_rtp_time: rtp_time,
                 ticks: 0,
+                ticks_max: 0,
                 late_us: 0,
                 since_us: now_us,
                 since_late_us: 0,
@@ -130,6 +133,10 @@ impl Opening {
         }
         seen.ticks += step;
         seen.last_rtp_time = rtp_time;
+        if seen.ticks < seen.ticks_max {
+            return;
+        }
+        seen.ticks_max = seen.ticks;
         let passed_us = now_us.saturating_sub(seen.first_us);
         let late_us = self.rate.us(seen.ticks).saturating_sub(passed_us);
         if self.is_behind_pause && seen.late_us.saturating_sub(late_us) > EVEN_US {

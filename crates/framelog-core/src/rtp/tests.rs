@@ -1268,11 +1268,15 @@ fn what_comes_before_the_first_keyframe_is_told_at_once() {
 
 /// The capture times of pictures of which each has its RTP time and its arrival, both in microseconds from the start.
 fn capture_times(pictures: &[(i64, i64)]) -> Vec<i64> {
-    capture_times_where(pictures, |_, _| {})
+    capture_times_where(pictures, true, |_, _| {})
 }
 
-/// The same, where something else happens before the picture of this number.
-fn capture_times_where(pictures: &[(i64, i64)], before: impl Fn(usize, &mut Receiver)) -> Vec<i64> {
+/// The same, with markers or without, where something else happens before the picture of this number.
+fn capture_times_where(
+    pictures: &[(i64, i64)],
+    marked: bool,
+    before: impl Fn(usize, &mut Receiver),
+) -> Vec<i64> {
     let stream = stream(pictures.len(), pictures.len(), 1, 50);
     let mut receiver = receiver(Transport::Interleaved);
     let mut clock = Clock::new(TimestampMode::Auto, 600_000_000);
@@ -1282,6 +1286,7 @@ fn capture_times_where(pictures: &[(i64, i64)], before: impl Fn(usize, &mut Rece
         let mut bytes = bytes.to_vec();
         let ticks = u32::try_from(rtp_us * 9 / 100).unwrap();
         bytes[4..8].copy_from_slice(&ticks.to_be_bytes());
+        bytes[1] &= if marked { 0xFF } else { 0x7F };
         before(n, &mut receiver);
         receiver.push(bytes.into(), START + arrival_us);
         if n + 1 == pictures.len() {
@@ -1325,17 +1330,40 @@ fn where_rtp_time_stood_still_with_the_camera_it_goes_on_as_the_arrivals_do() {
 }
 
 #[test]
+fn where_pictures_are_shown_in_another_order_a_camera_that_stood_still_is_seen_too() {
+    // Three B-frames behind each picture that they are shown before.
+    let shown = |n: i64| match n % 4 {
+        0 => n + 3,
+        _ => n - 1,
+    };
+    let stood_us = |n: i64| i64::from(n >= 104) * 6_000_000;
+    let pictures: Vec<_> = (0..400)
+        .map(|n| (shown(n) * FRAME_US, n * FRAME_US + stood_us(n)))
+        .collect();
+    let captured = capture_times(&pictures);
+    assert_eq!(captured.len(), pictures.len());
+    for (n, captured_us) in (0..).zip(captured) {
+        let taken_us = shown(n) * FRAME_US + stood_us(n);
+        let off_us = (captured_us - taken_us).abs();
+        assert!(off_us <= 4 * FRAME_US, "{n}: {off_us}");
+    }
+}
+
+#[test]
 fn a_clock_of_ours_that_is_set_forward_is_no_pause_of_the_camera() {
     let pictures: Vec<_> = (0..200)
         .map(|n| (n * FRAME_US, n * FRAME_US + i64::from(n >= 100) * 3_000_000))
         .collect();
-    let captured = capture_times_where(&pictures, |n, receiver| {
-        if n == 100 {
-            receiver.clock_was_set();
-        }
-    });
-    let steps = captured.windows(2).map(|pair| pair[1] - pair[0]);
-    assert!(steps.into_iter().all(|us| us == FRAME_US));
+    // The picture before the step may end only with the first packet behind it.
+    for marked in [true, false] {
+        let captured = capture_times_where(&pictures, marked, |n, receiver| {
+            if n == 100 {
+                receiver.clock_was_set(START + pictures[n].1);
+            }
+        });
+        let mut steps = captured.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(steps.all(|us| us == FRAME_US), "{marked}");
+    }
 }
 
 #[test]

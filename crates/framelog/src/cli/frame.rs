@@ -194,7 +194,12 @@ impl Place {
                 .map(Self::Open)
                 .map_err(|error| cannot_write(path, &error));
         }
-        let (place, file) = NewFile::create(path, true).map_err(Failure::failed)?;
+        // What a link leads to is replaced, not the link; and it stays as readable as it was.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (place, file) = NewFile::create(&path, true).map_err(Failure::failed)?;
+        if let Ok(there) = std::fs::metadata(&path) {
+            let _ = file.set_permissions(there.permissions());
+        }
         Ok(Self::New(place, file))
     }
 
@@ -245,6 +250,9 @@ fn in_gap(gap: &GapRow, utc: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use framelog_core::clock::ClockKind;
 
     use super::*;
@@ -290,6 +298,14 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(Place::at(folder.path()).is_err());
+        let link = folder.path().join("link.jpg");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o604)).unwrap();
+        Place::at(&link).unwrap().fill(b"newer").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"newer");
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o604);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Media {
         let told_us = (self.last_received_us.replace(received_us))
             .map_or(0, |last_us| received_us.saturating_sub(last_us));
         if i128::from(told_us) - lived_us.cast_signed() > CLOCK_SET_US {
-            self.receiver.clock_was_set();
+            self.receiver.clock_was_set(received_us);
         }
     }
 
