@@ -99,6 +99,9 @@ pub struct Reading {
 ///
 /// Stamps that would be mapped and go on by three quarters of time or less, for 30 s, are no times: the arrival is used for as long as they do.
 ///
+/// The first frame of a connection may be old. What comes 200 ms earlier than a mapped offset says, within the first 3 s, gives a better one, and begins a
+/// segment.
+///
 /// A stamp with a media time (RTP) is wall time only if it was so when the segment began: a camera's first sender report comes when frames
 /// have been stored, and what they have in common must not change within a segment. Until then the media time is mapped.
 ///

@@ -122,7 +122,7 @@ fn lies_between<'a>(
 /// looked for by time (hence the `+`): closed ones are added up from an index that has all of it.
 pub(super) fn stretches_sql() -> String {
     let longest = rows::longest("c.id");
-    // Each is added up by itself: handing its rows on, to be added up with the others, costs a third more.
+    // Each is added up by itself: rows that are handed on, to be added up with the others, go through a co-routine one by one.
     let sum = |open: bool, started_us: &str, state: &str| {
         format!(
             "SELECT count(*) AS files, min(started_us) AS since, max(ended_us) AS until, sum(frames) AS frames, sum(bytes) AS bytes, \
