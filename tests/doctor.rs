@@ -120,7 +120,12 @@ fn a_small_disk_is_not_taken_for_a_full_one() {
 /// Runs a command as a user who owns nothing.
 fn as_nobody(place: &Place, arguments: &[&str]) -> Output {
     let program = place.path("framelog");
-    fs::copy(env!("CARGO_BIN_EXE_framelog-under-test"), &program).expect("a copy");
+    // By another process: a file that is open for writing here may be inherited by what another test starts, and can't be executed meanwhile.
+    let copied = Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_framelog-under-test"))
+        .arg(&program)
+        .status();
+    assert!(copied.expect("cp").success());
     let open = |path, mode| fs::set_permissions(path, Permissions::from_mode(mode));
     open(place.path(""), 0o755).expect("our own directory");
     open(place.config(), 0o644).expect("our own file");

@@ -1,7 +1,7 @@
 //! The scripts in `scripts/`, where something that they need is missing.
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -18,10 +18,14 @@ fn run(script: &str, cargo: Option<&str>) -> Output {
         symlink(found, directory.path().join(program)).expect("a writable temporary directory");
     }
     if let Some(version) = cargo {
-        let cargo = directory.path().join("cargo");
-        fs::write(&cargo, format!("#!/bin/bash\necho '{version}'\n"))
-            .and_then(|()| fs::set_permissions(&cargo, Permissions::from_mode(0o755)))
+        let said = directory.path().join("said");
+        fs::write(&said, format!("#!/bin/bash\necho '{version}'\n"))
             .expect("a writable temporary directory");
+        // By another process: a file that is open for writing here may be inherited by what another test starts, and can't be executed meanwhile.
+        let installed = Command::new("install")
+            .args([&said, &directory.path().join("cargo")])
+            .status();
+        assert!(installed.expect("coreutils").success());
     }
     Command::new(scripts().join(script))
         .env("PATH", directory.path())

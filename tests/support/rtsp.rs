@@ -261,7 +261,7 @@ pub fn stored(units: &[Vec<u8>]) -> Vec<u8> {
         ]
         .concat()
     };
-    units.iter().flat_map(with_length).collect()
+    units.iter().map(with_length).collect::<Vec<_>>().concat()
 }
 
 /// A packet as it goes over the connection.
@@ -377,20 +377,19 @@ impl Stage {
 
     /// Sends packets.
     pub async fn send(&mut self, packets: &[Vec<u8>]) -> io::Result<()> {
-        let bytes: Vec<u8> = packets
-            .iter()
-            .flat_map(|packet| interleaved(self.channel, packet))
-            .collect();
-        self.camera.send(bytes).await
+        self.camera.send(self.all_interleaved(packets)).await
     }
 
     /// Sends a picture's packets, and expects it in the index.
     pub async fn deliver(&mut self, (packets, shot): (Vec<Vec<u8>>, Shot)) -> io::Result<()> {
-        let bytes: Vec<u8> = packets
-            .iter()
-            .flat_map(|packet| interleaved(self.channel, packet))
-            .collect();
-        self.camera.deliver(bytes, shot).await
+        self.camera
+            .deliver(self.all_interleaved(&packets), shot)
+            .await
+    }
+
+    fn all_interleaved(&self, packets: &[Vec<u8>]) -> Vec<u8> {
+        let interleaved = |packet: &Vec<u8>| interleaved(self.channel, packet);
+        packets.iter().map(interleaved).collect::<Vec<_>>().concat()
     }
 
     /// Sends so many pictures, 100 ms apart.
