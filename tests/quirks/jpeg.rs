@@ -25,7 +25,7 @@ fn pictures_bare(kind: impl Fn(Jpeg) -> Jpeg + Send + Sync + 'static) -> Plan {
 fn padded(padding: &'static [u8], frame: fn(&[u8]) -> Vec<u8>) -> Plan {
     stream(HEAD, move |_, jpeg| {
         let kept = jpeg.clone().padding(padding).bytes();
-        (frame(&kept), Shot::new(&kept).or(&jpeg.bytes()))
+        (frame(&kept), Shot::new(&kept).or(&jpeg.bytes()).unsure())
     })
 }
 

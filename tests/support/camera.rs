@@ -49,7 +49,7 @@ pub struct Shot {
     pub keyframe: bool,
     /// Its `complete` in the index, where that is certain.
     pub complete: Option<bool>,
-    /// A length that is too small is announced for it: a silence in its middle may make that believable.
+    /// A length that is too small is announced for it, or none, and padding follows: a silence in its middle may make that believable.
     pub unsure: bool,
     /// What its time must be.
     pub clock: Clock,
@@ -98,7 +98,7 @@ impl Shot {
         self
     }
 
-    /// A frame for which a length is announced that may be too small.
+    /// A frame whose end a silence in its middle may be taken for.
     pub fn unsure(mut self) -> Self {
         self.unsure = true;
         self
