@@ -181,6 +181,7 @@ async fn connect_once(
     let mut limit = Some(reader.limit_rounds(ROUND_MAX_BY_ARRIVAL));
     let mut intake = reader.intake(source.receive_buffer());
     let mut deliveries = Vec::new();
+    let mut awaits_keyframe = false;
     loop {
         recorder.wait_for_room().await;
         let step = source.next(memory, &mut deliveries).await;
@@ -198,6 +199,10 @@ async fn connect_once(
         }
         if is_first && recorder.run().pictures > 0 {
             report_recovery(camera, failures);
+        }
+        if is_first && !awaits_keyframe && source.awaits_keyframe() {
+            awaits_keyframe = true;
+            recorder.show_awaiting_keyframe();
         }
         if let Err(ended) = step {
             return ended;

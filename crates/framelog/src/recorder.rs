@@ -161,6 +161,16 @@ impl Recorder {
         self.status.count(|counts| counts.connections += 1);
     }
 
+    /// Pictures come, of which none can be shown before a keyframe. Only who looks now is told: why there was no footage until then stays the
+    /// reason in the index.
+    pub fn show_awaiting_keyframe(&self) {
+        if let Footage::Missing { started_us } = self.footage {
+            let detail =
+                "its pictures come; footage begins with the first keyframe, which is awaited";
+            self.show_gap(started_us, GapReason::Starting, detail);
+        }
+    }
+
     /// What this connection has given.
     pub fn run(&self) -> Run {
         self.run

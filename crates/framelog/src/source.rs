@@ -159,6 +159,14 @@ impl Source {
         }
     }
 
+    /// Whether pictures come, and none yet that can be shown: the first keyframe has still to come.
+    pub fn awaits_keyframe(&self) -> bool {
+        match self {
+            Self::Http(_) => false,
+            Self::Rtsp(rtsp) => rtsp.awaits_keyframe(),
+        }
+    }
+
     /// How many bytes have been read of the camera's response; 0 over RTSP, where nobody needs it.
     pub fn received(&self) -> u64 {
         match self {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use framelog_core::gap::GapReason;
+
 use crate::cli::{Failure, recorder_user};
 use crate::config::{Camera, Config};
 use crate::source::memory::Memory;
@@ -167,18 +169,29 @@ pub(super) async fn first_picture(camera: &Camera) -> Outcome {
     let outcome = match tokio::time::timeout(limit, waiting).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(ended)) => ended.into(),
-        Err(_) => Outcome::Failure {
-            reason: "stalled",
-            detail: format!(
-                "no picture within {} s; is it the right url?",
-                limit.as_secs()
-            ),
-        },
+        Err(_) => in_vain(source.as_ref(), limit),
     };
     if let Some(source) = &mut source {
         source.close(&mut memory).await;
     }
     outcome
+}
+
+/// No picture came in all that time.
+fn in_vain(source: Option<&Source>, limit: Duration) -> Outcome {
+    let seconds = limit.as_secs();
+    match source.is_some_and(Source::awaits_keyframe) {
+        true => Outcome::Failure {
+            reason: GapReason::NotVideo.name(),
+            detail: format!(
+                "its pictures come, but no keyframe within {seconds} s, and footage begins with one; set a shorter keyframe interval in the camera"
+            ),
+        },
+        false => Outcome::Failure {
+            reason: GapReason::Stalled.name(),
+            detail: format!("no picture within {seconds} s; is it the right url?"),
+        },
+    }
 }
 
 async fn wait_for_picture(

@@ -380,3 +380,29 @@ async fn what_was_held_back_came_a_round_before_it_was_read_and_nothing_came_bef
     recorder.finish();
     store.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn camera_whose_first_keyframe_is_awaited_is_not_told_as_one_that_is_silent() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store(&dir).await;
+    let status = Status::default();
+    let mut recorder = recorder(&store).await;
+    recorder.status = status.camera("gate");
+    recorder.open_gap(NOW, GapReason::Disconnected, "connection reset");
+    recorder.begin_run();
+    let told = || status.snapshots(Instant::now()).remove(0).gap;
+    assert_eq!(told().unwrap().detail, "connection reset");
+    recorder.show_awaiting_keyframe();
+    let gap = told().unwrap();
+    assert_eq!(gap.reason, GapReason::Starting.into());
+    assert!(gap.detail.contains("keyframe"), "{gap:?}");
+    let picture = Came::default().picture();
+    recorder.take(&mut vec![Delivery::Picture(picture)], Instant::now());
+    recorder.show_awaiting_keyframe();
+    assert_eq!(told(), None, "there is footage");
+    store.close().await.unwrap();
+    let gaps = Reader::open(dir.path()).await.unwrap();
+    let gaps = gaps.gaps(None, i64::MIN, i64::MAX).await.unwrap();
+    let reasons: Vec<&str> = gaps.iter().map(|gap| &*gap.reason).collect();
+    assert!(reasons.contains(&"disconnected"), "{reasons:?}");
+}

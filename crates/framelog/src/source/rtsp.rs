@@ -165,6 +165,11 @@ impl RtspSource {
         self.facts.as_ref()
     }
 
+    /// Whether pictures come, and none yet that can be shown.
+    pub fn awaits_keyframe(&self) -> bool {
+        (self.playing.as_ref()).is_some_and(|playing| playing.awaits_keyframe())
+    }
+
     /// Waits for the next deliveries and appends them, in order. On `Err`, deliveries made before the end are in `out` too.
     /// Returns with nothing appended now and then. No picture is lost when the future is dropped.
     ///

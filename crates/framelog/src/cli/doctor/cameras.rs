@@ -31,11 +31,13 @@ fn judge_recorded(camera: &report::Camera) -> Finding {
             let reason = camera.reason.as_deref().unwrap_or("unknown");
             let detail = camera.detail.as_deref().unwrap_or_default();
             match GapReason::from_name(reason) {
-                Some(GapReason::Starting) => Finding::warning(
-                    CHECK,
-                    format!("{name} is being connected"),
-                    "look again soon",
-                ),
+                Some(GapReason::Starting) => {
+                    let does = match detail {
+                        "" => " is being connected".to_owned(),
+                        _ => format!(": {detail}"),
+                    };
+                    Finding::warning(CHECK, name.to_owned() + &does, "look again soon")
+                }
                 _ => judge_failure(name, reason, detail),
             }
         }

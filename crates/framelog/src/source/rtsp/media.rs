@@ -312,9 +312,14 @@ impl Media {
         self.pictures + self.early
     }
 
+    /// Whether pictures come, and none yet that can be shown.
+    pub fn awaits_keyframe(&self) -> bool {
+        self.pictures == 0 && self.early > 0
+    }
+
     /// Why there is no use in waiting, if there is none.
     pub fn fault(&self) -> Option<(GapReason, String)> {
-        let in_vain = self.pictures == 0 && self.early > 0 && self.began.elapsed() > KEYFRAME_TIME;
+        let in_vain = self.awaits_keyframe() && self.began.elapsed() > KEYFRAME_TIME;
         in_vain.then(|| {
             let seconds = KEYFRAME_TIME.as_secs();
             let detail = format!("no keyframe with its parameter sets within {seconds} s; set a shorter keyframe interval in the camera, or have it send SPS and PPS");
@@ -422,7 +427,9 @@ mod tests {
     #[test]
     fn the_advice_holds_where_parameter_sets_are_missing_too() {
         let mut media = described(&Description::read(TWO_TYPES));
+        assert!(!media.awaits_keyframe(), "nothing has come");
         media.early = 1;
+        assert!(media.awaits_keyframe());
         assert_eq!(media.fault(), None);
         media.began -= KEYFRAME_TIME + SETTLE;
         let (reason, detail) = media.fault().unwrap();

@@ -192,6 +192,11 @@ impl Playing {
         playing
     }
 
+    /// See [`Media::awaits_keyframe`].
+    pub fn awaits_keyframe(&self) -> bool {
+        self.media.awaits_keyframe()
+    }
+
     /// See [`super::RtspSource::next`].
     pub async fn advance(
         &mut self,
