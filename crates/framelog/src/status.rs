@@ -100,6 +100,7 @@ struct Inner {
     expected: Option<Expected>,
     gap: Option<Gap>,
     since_us: i64,
+    ended: Option<EndedGap>,
     counts: Counts,
     log: Option<CameraLog>,
     latest: Latest,
@@ -121,6 +122,14 @@ struct Latest {
 struct Expected {
     since: Instant,
     silence_max: Duration,
+}
+
+/// A gap whose end was a frame that may not have reached a file yet.
+#[derive(Debug)]
+struct EndedGap {
+    gap: Gap,
+    since_us: i64,
+    at: Instant,
 }
 
 /// Why a camera has no footage at present.
@@ -338,12 +347,21 @@ impl CameraStatus {
             gap.as_ref()
                 .is_some_and(|gap| gap.reason != Reason::Gap(GapReason::Disabled))
         };
+        let was_since_us = inner.since_us;
         if !(is_missing(&inner.gap) && is_missing(&gap)) {
             inner.since_us = since_us;
         }
-        if inner.gap.is_some() && gap.is_none() {
+        if gap.is_none()
+            && let Some(gap) = inner.gap.take()
+        {
+            let at = Instant::now();
+            inner.ended = Some(EndedGap {
+                gap,
+                since_us: was_since_us,
+                at,
+            });
             let counters = inner.log.as_ref().map(CameraLog::counters);
-            (inner.pace).restart(Instant::now(), &counters.unwrap_or_default());
+            inner.pace.restart(at, &counters.unwrap_or_default());
         }
         inner.gap = gap;
     }
@@ -356,26 +374,9 @@ impl CameraStatus {
     /// Something came at `now`, with this skew of the camera's clock, and this lag of the last frame: looks whether frames have reached a file.
     pub fn came(&self, now: Instant, skew_us: Option<i64>, lag_us: Option<i64>) {
         let mut inner = lock(&self.inner);
-        let Inner {
-            latest,
-            log,
-            since_us,
-            ..
-        } = &mut *inner;
-        latest.skew_us = skew_us;
-        latest.lag_us = lag_us;
-        let Some(log) = log else {
-            return;
-        };
-        let is_losing = log.losing().is_some();
-        if std::mem::replace(&mut latest.was_losing, is_losing) && !is_losing {
-            *since_us = log.last_captured_us().unwrap_or(*since_us);
-        }
-        let stored_frames = log.counters().stored_frames;
-        if stored_frames > latest.stored_frames {
-            latest.stored_frames = stored_frames;
-            latest.stored_at = Some(now);
-        }
+        inner.latest.skew_us = skew_us;
+        inner.latest.lag_us = lag_us;
+        inner.look(now);
     }
 
     fn sample(&self, now: Instant) {
@@ -386,7 +387,8 @@ impl CameraStatus {
     }
 
     fn snapshot(&self, name: &str, now: Instant) -> Snapshot {
-        let inner = lock(&self.inner);
+        let mut inner = lock(&self.inner);
+        inner.look(now);
         let stored = inner
             .log
             .as_ref()
@@ -396,16 +398,26 @@ impl CameraStatus {
             .latest
             .stored_at
             .or(inner.expected.map(|expected| expected.since));
+        let silent_for = heard.map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard));
+        let silence_max = (inner.expected).map_or(Duration::MAX, |expected| expected.silence_max);
+        let losing = inner.log.as_ref().and_then(CameraLog::losing);
+        // While its first frame is on the way to a file, it is still missing for the same reason.
+        let ended = inner.ended.as_ref().filter(|ended| {
+            let has_ended_for = now.saturating_duration_since(ended.at);
+            inner.gap.is_none() && losing.is_none() && has_ended_for <= silence_max
+        });
+        let (gap, since_us) = match ended.filter(|_| silent_for > silence_max) {
+            Some(ended) => (Some(ended.gap.clone()), ended.since_us),
+            None => (inner.gap.clone(), inner.since_us),
+        };
         Snapshot {
             name: name.to_owned(),
             is_configured: inner.is_configured,
             enabled: inner.expected.is_some(),
-            gap: inner.gap.clone(),
-            since_us: inner.since_us,
-            silent_for: heard.map_or(Duration::ZERO, |heard| now.saturating_duration_since(heard)),
-            silence_max: inner
-                .expected
-                .map_or(Duration::MAX, |expected| expected.silence_max),
+            gap,
+            since_us,
+            silent_for,
+            silence_max,
             counts: inner.counts,
             rate: inner.pace.rate(now, &stored),
             stored,
@@ -413,7 +425,25 @@ impl CameraStatus {
             skew_us: inner.latest.skew_us,
             lag_us: inner.latest.lag_us,
             still: inner.log.as_ref().and_then(CameraLog::still),
-            losing: inner.log.as_ref().and_then(CameraLog::losing),
+            losing,
+        }
+    }
+}
+
+impl Inner {
+    /// Looks whether frames have reached a file since the last look, and whether they can again.
+    fn look(&mut self, now: Instant) {
+        let (Some(log), latest) = (&self.log, &mut self.latest) else {
+            return;
+        };
+        let is_losing = log.losing().is_some();
+        if std::mem::replace(&mut latest.was_losing, is_losing) && !is_losing {
+            self.since_us = log.last_captured_us().unwrap_or(self.since_us);
+        }
+        let stored_frames = log.counters().stored_frames;
+        if stored_frames > latest.stored_frames {
+            latest.stored_frames = stored_frames;
+            latest.stored_at = Some(now);
         }
     }
 }
@@ -425,6 +455,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use framelog_core::clock::ClockKind;
+    use framelog_core::frame::{Codec, Frame};
+
     use super::*;
 
     #[test]
@@ -465,6 +498,61 @@ mod tests {
         camera.expect_nothing(true);
         camera.expect(log.clone(), most, after(20));
         assert!(!is_failing(35) && is_failing(36), "it was off meanwhile");
+        drop(log);
+        store.close().await.unwrap();
+    }
+
+    /// A frame of this camera, to be appended.
+    fn frame() -> Frame {
+        Frame {
+            payload: bytes::Bytes::from_static(b"\xff\xd8\xff\xd9").into(),
+            codec: Codec::Mjpeg,
+            parameters: None,
+            captured_us: 0,
+            received_us: 0,
+            clock: ClockKind::Arrival,
+            offset_us: 0,
+            keyframe: true,
+            complete: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_on_its_way_to_a_file_does_not_make_a_long_silence_the_disks() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = framelog_store::Options::new(dir.path().to_owned());
+        let store = framelog_store::Store::open(options).await.unwrap();
+        let log = store.camera("gate").unwrap();
+        let status = Status::default();
+        let camera = status.camera("gate");
+        let (now, most) = (Instant::now(), Duration::from_secs(15));
+        let look = |seconds| {
+            status
+                .snapshots(now + Duration::from_secs(seconds))
+                .remove(0)
+        };
+        camera.expect(log.clone(), most, now);
+        let gap = Gap {
+            reason: GapReason::Unreachable.into(),
+            detail: "no route".to_owned(),
+        };
+        camera.set_gap(7, Some(gap));
+        camera.expect(log.clone(), most, now);
+        lock(&camera.inner).expected.as_mut().unwrap().since -= Duration::from_secs(600);
+        camera.set_gap(9, None);
+        let reason = |seconds| look(seconds).missing().map(|(reason, _)| reason.name());
+        assert_eq!((reason(1), look(1).since_us), (Some("unreachable"), 7));
+        assert_eq!(reason(20), Some("disk_slow"), "it had time enough");
+        log.append(frame(), true).unwrap();
+        while log.counters().stored_frames == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(
+            (reason(20), look(20).since_us),
+            (None, 9),
+            "nobody has told of the frame but the file"
+        );
+        assert!(look(36).is_failing(), "it is counted once");
         drop(log);
         store.close().await.unwrap();
     }
