@@ -296,7 +296,9 @@ fn storage_directory_that_is_renamed_away_and_back_goes_on() {
     let known = wait_for_more(&place, 10);
     let away = place.path("away");
     fs::rename(place.storage(), &away).expect("a directory that can be renamed");
-    wait_until(&place, "alarm", || place.log().contains("is gone"));
+    wait_until(&place, "alarm", || {
+        place.log().contains("was deleted or renamed")
+    });
     assert!(!place.storage().exists(), "none was made");
     fs::rename(&away, place.storage()).expect("a directory that can be renamed");
     wait_for_more(&place, known);

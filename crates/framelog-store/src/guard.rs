@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use framelog_core::gap::GapReason;
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -56,6 +57,7 @@ impl fmt::Display for Gone {
 pub(crate) struct Guard {
     path: PathBuf,
     opened: FileId,
+    mount: Option<u64>,
     uuid: Uuid,
     /// The index, and the files that belong to it.
     index: Vec<(PathBuf, FileId)>,
@@ -76,6 +78,7 @@ impl Guard {
         Ok(Self {
             path: path.to_owned(),
             opened: id(&disk.root().metadata()?),
+            mount: mount_at(path),
             uuid,
             index: index.collect(),
             grown: Arc::default(),
@@ -110,7 +113,7 @@ impl Guard {
             Ok(found) => found,
             Err(error) if is_our_own_trouble(&error) => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(format!("the storage directory {path} is gone"));
+                return Err(self.missing());
             }
             Err(error) => {
                 return Err(format!(
@@ -126,13 +129,24 @@ impl Guard {
             Ok(Some(_)) if !is_opened => {
                 Err(format!("the storage directory {path} was mounted anew"))
             }
-            Ok(None) if !is_opened => Err(format!("the storage directory {path} is not mounted")),
+            Ok(None) if !is_opened => Err(self.missing()),
             // Someone removed recorder.toml; the directory is the right one, and the next start writes it again.
             Ok(_) => Ok(()),
             Err(Error::Io { source, .. }) if is_our_own_trouble(&source) => Ok(()),
             Err(error) => Err(format!(
                 "the storage directory {path} can't be read: {error}"
             )),
+        }
+    }
+
+    /// Neither the directory is at the path, nor another that a recorder uses.
+    fn missing(&self) -> String {
+        let path = self.path.display();
+        match self.mount.is_some() && mount_at(&self.path) == self.mount {
+            true => format!(
+                "the storage directory {path} was deleted or renamed; put it back, or restart framelog to begin anew there"
+            ),
+            false => format!("the storage directory {path} is not mounted"),
         }
     }
 
@@ -188,6 +202,13 @@ fn id(found: &fs::Metadata) -> FileId {
     (found.dev(), found.ino())
 }
 
+/// The mount that the path lies in, or would; `None` where the kernel doesn't say it (before Linux 5.8).
+fn mount_at(path: &Path) -> Option<u64> {
+    let nearest = |path| statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok();
+    let found = path.ancestors().find_map(nearest)?;
+    (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)
+}
+
 /// Too many open files, or too little memory: says nothing about the disk.
 fn is_our_own_trouble(error: &io::Error) -> bool {
     let errno = rustix::io::Errno::from_io_error(error);
@@ -231,9 +252,16 @@ mod tests {
         };
 
         fs::rename(&a, &away).unwrap();
-        assert!(said().ends_with("is gone"), "{}", said());
+        let deleted = "was deleted or renamed; put it back, or restart";
+        assert!(said().contains(deleted), "{}", said());
         fs::create_dir(&a).unwrap();
-        assert!(said().ends_with("is not mounted"), "{}", said());
+        assert!(said().contains(deleted), "{}", said());
+        let elsewhere = Guard {
+            mount: guard.mount.map(|mount| mount + 1),
+            ..guard.clone()
+        };
+        let unmounted = elsewhere.check().unwrap_err().to_string();
+        assert!(unmounted.ends_with("is not mounted"), "{unmounted}");
         identity::write(&a, guard.uuid).unwrap();
         assert!(said().ends_with("was mounted anew"), "{}", said());
         identity::write(&a, Uuid::new_v4()).unwrap();

@@ -399,7 +399,7 @@ fn tell_gone(gone: &Gone, config: &Config) {
     let path = config.storage.path.display();
     match gone {
         Gone::Directory(why) => {
-            tracing::error!(%path, "{why}: nothing is recorded until the disk is mounted there again");
+            tracing::error!(%path, "{why}: nothing is recorded until it is there again");
         }
         Gone::Index(why) => {
             tracing::error!(%path, "{why}: recording goes on with an index that is made anew from the footage");

@@ -47,7 +47,7 @@ pub fn lost(storage: &report::Storage) -> Finding {
     Finding::wrong(
         "storage",
         format!("{}: {detail}: nothing is recorded", storage.path.display()),
-        "mount the disk that belongs there; recording goes on by itself then",
+        "mount the disk, or put back the directory, that belongs there: recording goes on by itself then",
     )
 }
 
