@@ -30,7 +30,7 @@ mod speed;
 use finding::{Finding, Level};
 use load::Load;
 
-/// The rate is that of so much footage.
+/// The rate is that of the last footage, so much of it.
 const RECENT: Duration = Duration::from_secs(3600);
 
 /// `framelog doctor`.
@@ -153,6 +153,12 @@ impl Footage {
                 .await
                 .unwrap_or_default();
             kept = reader.kept().await.unwrap_or_default();
+            // What there is of the others was recorded before.
+            for row in kept.iter().filter(|row| row.ended_us < since_us) {
+                let from_us = row.ended_us.saturating_sub(recent_us);
+                let last = reader.segments(Some(&row.camera), from_us, i64::MAX).await;
+                recent.extend(last.unwrap_or_default());
+            }
         }
         let oldest_us = kept.iter().map(|row| row.first_received_us).min();
         let kept_us = oldest_us.map_or(0, |oldest_us| now_us.saturating_sub(oldest_us));
@@ -287,5 +293,44 @@ fn open_files(running: Option<&Report>) -> Option<u64> {
     match limits {
         Some(limits) => process::read_open_files(&limits),
         None => getrlimit(Resource::Nofile).current,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framelog_core::clock::ClockKind;
+    use framelog_core::frame::{Codec, Frame};
+    use framelog_store::{Options, Store};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn camera_that_is_not_there_now_is_measured_on_what_was_recorded_of_it_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::new(dir.path().to_owned()))
+            .await
+            .unwrap();
+        let log = store.camera("gate").unwrap();
+        let began_us = wall::now_us() - 3 * 86_400_000_000;
+        for second in [0, 20] {
+            let at_us = began_us + second * 1_000_000;
+            let frame = Frame {
+                payload: bytes::Bytes::from_static(b"\xff\xd8\xff\xd9").into(),
+                codec: Codec::Mjpeg,
+                parameters: None,
+                captured_us: at_us,
+                received_us: at_us,
+                clock: ClockKind::Camera,
+                offset_us: 0,
+                keyframe: true,
+                complete: true,
+            };
+            log.append(frame, false).unwrap();
+        }
+        drop(log);
+        store.close().await.unwrap();
+        let cameras = ["gate", "new"].map(str::to_owned);
+        let load = Footage::of(dir.path(), &cameras).await.load;
+        assert_eq!((load.measured, load.estimated), (1, 1));
     }
 }

@@ -1,8 +1,10 @@
-//! What the cameras bring: measured on the footage of the last hour and, where there is none, estimated. Not for judging it.
+//! What the cameras bring: measured on the last footage of each and, where there is none, estimated. Not for judging it.
 
 use std::collections::BTreeMap;
 
 use framelog_store::query::SegmentRow;
+
+use crate::cli::words;
 
 /// What a camera without footage is taken for: 1080p MJPEG at 10 frames a second brings as much, H.264 a fifth.
 const ESTIMATE: f64 = 1_000_000.0;
@@ -53,7 +55,8 @@ impl Load {
             (0, _) => format!("estimated at {:.0} MB/s a camera", ESTIMATE / 1e6),
             (_, 0) => "measured".to_owned(),
             (measured, estimated) => {
-                format!("{measured} cameras measured, {estimated} estimated")
+                let measured = words::count(measured as u64, "camera");
+                format!("{measured} measured, {estimated} estimated")
             }
         }
     }
@@ -91,7 +94,7 @@ mod tests {
         let load = Load::of(&cameras, &recent);
         assert_eq!(load.bytes_per_s, 2_000_000.0 + 2.0 * ESTIMATE);
         assert_eq!((load.measured, load.estimated), (1, 2));
-        assert_eq!(load.source(), "1 cameras measured, 2 estimated");
+        assert_eq!(load.source(), "1 camera measured, 2 estimated");
         assert_eq!(Load::of(&[], &[]).bytes_per_s, 0.0);
     }
 }
