@@ -36,13 +36,15 @@ pub struct AccountRow {
 }
 
 impl Reader {
-    /// The last session, running or not; `None` if there was none.
+    /// The last session, running or not; `None` if there was none. One in which only the index was made anew has no accounts, and comes after all
+    /// that recorded.
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
     pub async fn last_session(&self) -> Result<Option<SessionRow>, Error> {
         let row = sqlx::query(
-            "SELECT id, version, started_us, alive_us, ended_us FROM sessions ORDER BY id DESC LIMIT 1",
+            "SELECT id, version, started_us, alive_us, ended_us FROM sessions \
+             ORDER BY ended_us IS NULL OR EXISTS (SELECT 1 FROM accounts WHERE session_id = sessions.id) DESC, id DESC LIMIT 1",
         )
         .fetch_optional(&self.pool)
         .await

@@ -1178,6 +1178,26 @@ async fn last_run_is_read_with_its_accounts() {
 }
 
 #[tokio::test]
+async fn last_run_stays_the_last_that_recorded_when_the_index_is_made_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let log = store.camera("a").unwrap();
+    log.append(frame(T, "one"), false).unwrap();
+    store.close().await.unwrap();
+    let last_session = async || {
+        let reader = Reader::open(dir.path()).await.unwrap();
+        reader.last_session().await.unwrap()
+    };
+    let recorded = last_session().await;
+    let reindexing = Store::open(Options {
+        reindex: true,
+        ..options(dir.path())
+    });
+    reindexing.await.unwrap().close().await.unwrap();
+    assert_eq!(last_session().await, recorded);
+}
+
+#[tokio::test]
 async fn all_that_is_made_belongs_to_the_owner_of_the_directory() {
     use std::os::unix::fs::MetadataExt as _;
     let dir = tempfile::tempdir().unwrap();
