@@ -38,7 +38,7 @@ pub struct Args {
     /// FILE.mp4, FILE.mkv, FILE.mjpeg, FILE.zip, or a folder for .jpg files; H.264 and H.265 go into .mp4
     #[arg(short, long, value_name = "FILE|DIR")]
     output: PathBuf,
-    /// Overwrite what is there
+    /// Overwrite what is there; of a folder only pictures of the same name, all else in it stays
     #[arg(long)]
     force: bool,
     /// Pictures as stored, without adding Huffman tables that the camera left out
@@ -94,6 +94,12 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("can't listen for signals: {error}")))?;
     let (destination, sink) =
         Destination::create(kind, &args.output, args.force, args.raw).map_err(Failure::failed)?;
+    if destination.is_shared() {
+        eprintln!(
+            "framelog: {}: is not empty: what is in it stays, beside the pictures",
+            args.output.display()
+        );
+    }
     let mut export = Export {
         args: &args,
         to_us,

@@ -67,6 +67,8 @@ impl Kind {
 pub(in crate::cli) enum DestinationError {
     #[error("{}: is there already; choose another name or add --force", output.display())]
     Exists { output: PathBuf },
+    #[error("{}: is not empty; choose another name, or add --force to put the pictures beside what is in it", output.display())]
+    FolderNotEmpty { output: PathBuf },
     #[error("{}: is there already and is no folder; choose another name", output.display())]
     NoFolderThere { output: PathBuf },
     #[error("{}: is a folder; name a file", output.display())]
@@ -108,6 +110,11 @@ impl Destination {
         })
     }
 
+    /// Whether it goes into a folder in which there are other things.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(self, Destination::Folder { output, .. } if has_something(output))
+    }
+
     /// Gives it its name. Without force, what has taken that name in the meantime stays.
     pub(super) fn keep(self) -> io::Result<()> {
         match self {
@@ -130,8 +137,17 @@ fn check_folder(output: &Path, force: bool) -> Result<(), DestinationError> {
             output: output.to_owned(),
         });
     }
-    let is_empty = std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none());
-    check_place(output, force || is_empty)
+    if !force && has_something(output) {
+        return Err(DestinationError::FolderNotEmpty {
+            output: output.to_owned(),
+        });
+    }
+    check_place(output, true)
+}
+
+/// Whether it is a folder that isn't empty, or whose contents nobody may see.
+fn has_something(output: &Path) -> bool {
+    output.is_dir() && !std::fs::read_dir(output).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Whether something may be made here.
@@ -245,7 +261,7 @@ fn parent(output: &Path) -> &Path {
 
 /// One rename where nothing is there; else the pictures move into the folder that is, in place of those of the same name.
 fn keep_folder(temporary: TempDir, output: &Path) -> io::Result<()> {
-    if !output.is_dir() || std::fs::read_dir(output)?.next().is_none() {
+    if !has_something(output) {
         std::fs::rename(temporary.path(), output)?;
         // Only now: what has not got its name is removed.
         let _ = temporary.keep();
@@ -298,13 +314,15 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let output = place.path().join("pictures");
         std::fs::create_dir(&output).unwrap();
-        assert!(Destination::create(Kind::Folder, &output, false, false).is_ok());
+        let (destination, _) = Destination::create(Kind::Folder, &output, false, false).unwrap();
+        assert!(!destination.is_shared());
         std::fs::write(output.join("mine.txt"), "x").unwrap();
         assert!(matches!(
             Destination::create(Kind::Folder, &output, false, false),
-            Err(DestinationError::Exists { .. })
+            Err(DestinationError::FolderNotEmpty { .. })
         ));
         let (destination, _) = Destination::create(Kind::Folder, &output, true, false).unwrap();
+        assert!(destination.is_shared());
         destination.keep().unwrap();
         assert!(output.join("mine.txt").exists());
         let file = place.path().join("a.zip");
