@@ -634,6 +634,16 @@ fn probe_of_nobody_fails_with_a_reason() {
 }
 
 #[test]
+fn probe_of_a_name_without_an_address_says_so_once() {
+    let output = program().args(["probe", "camera.invalid"]).output();
+    assert_error(
+        &output.expect("the program starts"),
+        1,
+        &["camera.invalid has no address"],
+    );
+}
+
+#[test]
 fn demo_records_and_the_commands_that_it_prints_work() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let storage = directory.path().join("demo");

@@ -18,7 +18,7 @@ use crate::config::secret::Password;
 use crate::config::url::CameraUrl;
 use crate::config::{Camera, Tls};
 use crate::source::memory::Memory;
-use crate::source::{Delivery, Ended, Source, rtsp};
+use crate::source::{Delivery, Ended, Source, dial, rtsp};
 use observation::Observation;
 use report::{Report, Said};
 use target::Target;
@@ -71,6 +71,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let target = Target::read(&args.target)
         .map_err(|error| Failure::usage(format!("{}: {error}", words::plain(&args.target))))?;
     let mut probe = Probe::new(&args, target.login)?;
+    if let Some(url) = target.candidates.first() {
+        // The other ports and paths of a host that has no address needn't be tried.
+        dial::look_up(url).await.map_err(Failure::failed)?;
+    }
     let candidates = match target.over_rtsp.first() {
         Some(url) if rtsp::is_spoken(url, &probe.tls).await => &target.over_rtsp,
         _ => &target.candidates,

@@ -166,20 +166,35 @@ impl Stream {
     }
 }
 
+/// Whether the URL's host has an address, looked up within 10 s.
+///
+/// # Errors
+///
+/// [`DialError::Lookup`] if not, [`DialError::Slow`].
+pub async fn look_up(url: &CameraUrl) -> Result<(), DialError> {
+    let found = timeout(CONNECT_TIME, addresses(url)).await;
+    let host = || url.host.clone();
+    (found.map_err(|_| DialError::Slow { host: host() })?).map(|_| ())
+}
+
+async fn addresses(url: &CameraUrl) -> Result<Vec<SocketAddr>, DialError> {
+    let failed = |cause| no_address(url, cause);
+    if let Some(address) = zoned_address(url).map_err(failed)? {
+        return Ok(vec![address]);
+    }
+    let found = tokio::net::lookup_host((url.host.as_str(), url.port)).await;
+    Ok(found.map_err(failed)?.collect())
+}
+
+fn no_address(url: &CameraUrl, cause: io::Error) -> DialError {
+    let host = url.host.clone();
+    DialError::Lookup { host, cause }
+}
+
 /// Tries all addresses, each for its share of what is left until `limit`.
 async fn connect(url: &CameraUrl, limit: Instant) -> Result<TcpStream, DialError> {
-    let lookup = |cause| DialError::Lookup {
-        host: url.host.clone(),
-        cause,
-    };
-    let addresses = match zoned_address(url).map_err(lookup)? {
-        Some(address) => vec![address],
-        None => tokio::net::lookup_host((url.host.as_str(), url.port))
-            .await
-            .map_err(lookup)?
-            .collect(),
-    };
-    let mut failed = lookup(io::ErrorKind::NotFound.into());
+    let addresses = addresses(url).await?;
+    let mut failed = no_address(url, io::ErrorKind::NotFound.into());
     for (index, &address) in addresses.iter().enumerate() {
         let share =
             limit.saturating_duration_since(Instant::now()) / (addresses.len() - index) as u32;
