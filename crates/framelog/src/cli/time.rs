@@ -19,6 +19,9 @@ pub const FORMS: &str = "\"2026-11-22T10:00:00Z\", \"2026-11-22 10:00\" (local t
 /// From 2001 to 2100: what a number alone is believed to mean.
 const LIKELY_US: Range<i64> = 978_307_200_000_000..4_102_444_800_000_000;
 
+/// The years 0 to 9999: what RFC 3339 can write.
+const WRITABLE_US: Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
+
 /// Why a text is no point in time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
@@ -48,8 +51,8 @@ pub enum TimeError {
         /// The later.
         second: String,
     },
-    /// Before or after all times that the index can hold.
-    #[error("{text:?} is too far away; write a time of the years 1970 to 9999")]
+    /// Before or after all times that can be printed.
+    #[error("{text:?} is too far away; write a time of the years 0 to 9999")]
     TooFar {
         /// What was written.
         text: String,
@@ -60,11 +63,21 @@ pub enum TimeError {
 ///
 /// Local times are those of `zone`. The day may come before the time of day or behind it. A weekday is the last one that is not in the future; with `last`, never today. A day without a time
 /// of day is its beginning. A day (`-1d`) is 24 h. A number alone is Unix time: seconds of up to 11 digits, milliseconds of 12 to 14, or
-/// microseconds, as the index and `--json` have them.
+/// microseconds, as the index and `--json` have them; it may have a fraction.
 ///
 /// # Errors
-/// If the text has none of the forms, or names a local time that the clocks jumped over or that came twice.
+/// If the text has none of the forms, names a local time that the clocks jumped over or that came twice, or one outside the years 0 to 9999.
 pub fn parse<Z: TimeZone>(text: &str, now_us: i64, zone: &Z) -> Result<i64, TimeError> {
+    let us = read_any(text, now_us, zone)?;
+    match WRITABLE_US.contains(&us) {
+        true => Ok(us),
+        false => Err(TimeError::TooFar {
+            text: text.to_owned(),
+        }),
+    }
+}
+
+fn read_any<Z: TimeZone>(text: &str, now_us: i64, zone: &Z) -> Result<i64, TimeError> {
     let lower = text.trim().to_ascii_lowercase();
     if lower == "now" {
         return Ok(now_us);
@@ -117,21 +130,25 @@ pub fn format_for_name(us: i64) -> String {
     }
 }
 
-/// Reads `@1795341600` and longer numbers, with or without the sign, as microseconds; `Some(None)` if it is too long.
+/// Reads `@1795341600`, longer numbers and those with a fraction, with or without the sign, as microseconds; `Some(None)` if it is too long.
 fn read_unix(text: &str) -> Option<Option<i64>> {
-    let digits = text.strip_prefix('@').unwrap_or(text);
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number {
+    let number = text.strip_prefix('@').unwrap_or(text);
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
         return None;
     }
-    let unit_us = match digits.len() {
+    let unit_us = match whole.len() {
         ..=11 => 1_000_000,
         12..=14 => 1_000,
         _ => 1,
     };
-    let us = (digits.parse().ok()).and_then(|number: i64| number.checked_mul(unit_us));
+    let millionths: i64 = format!("{fraction:0<6}")[..6].parse().ok()?;
+    let us = (whole.parse().ok())
+        .and_then(|whole: i64| whole.checked_mul(unit_us))
+        .and_then(|us| us.checked_add(millionths * unit_us / 1_000_000));
     // Without the sign it may be somebody's 20261122100000.
-    if digits == text && !us.is_some_and(|us| LIKELY_US.contains(&us)) {
+    if number == text && !us.is_some_and(|us| LIKELY_US.contains(&us)) {
         return None;
     }
     Some(us)
@@ -275,6 +292,9 @@ mod tests {
             ("1795341600123", "2026-11-22T10:00:00.123Z"),
             ("1795341600123456", "2026-11-22T10:00:00.123456Z"),
             ("@0", "1970-01-01T00:00:00Z"),
+            ("1795341600.5", "2026-11-22T10:00:00.5Z"),
+            ("@1795341600.1234567", "2026-11-22T10:00:00.123456Z"),
+            ("1795341600123.25", "2026-11-22T10:00:00.12325Z"),
         ] {
             assert_eq!(read(text), Ok(us(meant)), "{text}");
         }
@@ -306,6 +326,10 @@ mod tests {
             "2026",
             "202611221000",
             "20261122100000",
+            "10.5",
+            "1795341600.",
+            "1795341600.5.5",
+            "@.5",
             "@",
             "5 ago",
         ] {
@@ -316,10 +340,24 @@ mod tests {
             );
             assert!(error.to_string().contains("-5min"));
         }
-        assert!(matches!(
-            read("-18446744073709551615d"),
-            Err(TimeError::TooFar { .. })
-        ));
+    }
+
+    #[test]
+    fn what_can_not_be_printed_is_too_far_away() {
+        for text in [
+            "-18446744073709551615d",
+            "-100000000 days",
+            "@253402300800000000",
+            "@99999999999999999999",
+            "9999-12-31T23:59:59-01:00",
+        ] {
+            let refused = read(text);
+            assert!(
+                matches!(refused, Err(TimeError::TooFar { .. })),
+                "{text}: {refused:?}"
+            );
+        }
+        assert_eq!(read("9999-12-31T23:59:59Z"), Ok(us("9999-12-31T23:59:59Z")));
     }
 
     #[test]

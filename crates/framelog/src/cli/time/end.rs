@@ -2,7 +2,7 @@
 
 use chrono::{Local, TimeZone};
 
-use super::{TimeError, parse, read_span};
+use super::{TimeError, WRITABLE_US, parse, read_span};
 use crate::cli::Failure;
 use crate::wall::now_us;
 
@@ -19,11 +19,16 @@ impl End {
     /// When that is, of a span that begins at `from_us`.
     ///
     /// # Errors
-    /// If it counts from a beginning that was not given.
+    /// If it counts from a beginning that was not given, or is too far from that.
     pub fn of_span(self, from_us: Option<i64>) -> Result<i64, Failure> {
         match (self, from_us) {
             (End::At(us), _) => Ok(us),
-            (End::After(span_us), Some(from_us)) => Ok(from_us.saturating_add(span_us)),
+            (End::After(span_us), Some(from_us)) => {
+                let us = from_us.saturating_add(span_us);
+                let text = "--to".to_owned();
+                let too_far = || Failure::usage(TimeError::TooFar { text });
+                WRITABLE_US.contains(&us).then_some(us).ok_or_else(too_far)
+            }
             (End::After(_), None) => Err(Failure::usage(
                 "--to with a + counts from --from on; give --from too",
             )),
@@ -81,5 +86,7 @@ mod tests {
         }
         let far = end("+18446744073709551615d");
         assert!(matches!(far, Err(TimeError::TooFar { .. })), "{far:?}");
+        let far = end("+100000000 days").unwrap();
+        assert_eq!(far.of_span(Some(5)).unwrap_err().code, 2);
     }
 }
