@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::support::camera::{Camera, Listen, live};
 use crate::support::daemon::{Daemon, Place};
 use crate::support::index::Index;
@@ -300,8 +302,15 @@ fn storage_directory_that_is_renamed_away_and_back_goes_on() {
         place.log().contains("was deleted or renamed")
     });
     assert!(!place.storage().exists(), "none was made");
+    daemon.signal(Signal::HUP);
+    let outcome = |word: &str| {
+        let told = format!(r#""outcome":"{word}""#);
+        place.get("/api/status").contains(&told)
+    };
+    wait_until(&place, "reload", || outcome("waiting"));
     fs::rename(&away, place.storage()).expect("a directory that can be renamed");
     wait_for_more(&place, known);
+    wait_until(&place, "change", || outcome("applied"));
     stop(daemon, &place);
     assert_all_there(&place);
 }

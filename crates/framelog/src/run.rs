@@ -299,7 +299,10 @@ async fn serve(
         since_us: wall::now_us(),
     });
     status.set_index_cycles(Some(store.index_cycles()));
+    // What was read while the storage was being opened.
+    store.set_rules(config.rules());
     cameras.apply(&config.cameras).await?;
+    status.reload_waits_no_more();
     service::ready(status);
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");
 

@@ -12,7 +12,7 @@ use framelog_core::gap::GapReason;
 use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still, wall};
 
 use crate::pace::{Pace, Rate};
-use crate::reload::Reload;
+use crate::reload::{Outcome, Reload};
 
 /// The storage, and all cameras that were configured since it was opened.
 #[derive(Debug, Default)]
@@ -249,6 +249,14 @@ impl Status {
         *lock(&self.reload) = Some(reload);
     }
 
+    /// It is recorded as the last reload said, if that had to wait for the storage.
+    pub fn reload_waits_no_more(&self) {
+        let mut reload = lock(&self.reload);
+        if let Some(waiting) = reload.take_if(|reload| reload.outcome == Outcome::Waiting) {
+            *reload = Some(waiting.ended(Outcome::Applied));
+        }
+    }
+
     /// What became of the last reload.
     pub fn reload(&self) -> Option<Reload> {
         lock(&self.reload).clone()
@@ -478,6 +486,20 @@ mod tests {
         assert_eq!(since(3, Some(GapReason::Unreachable)), 2);
         assert_eq!(since(4, None), 4);
         assert_eq!(since(5, Some(GapReason::Stalled)), 5);
+    }
+
+    #[test]
+    fn a_reload_that_had_to_wait_is_done_once_the_storage_is_there() {
+        let status = Status::default();
+        for (was, is) in [
+            (Outcome::Waiting, Outcome::Applied),
+            (Outcome::Refused, Outcome::Refused),
+            (Outcome::Failed, Outcome::Failed),
+        ] {
+            status.set_reload(Reload::now(was));
+            status.reload_waits_no_more();
+            assert_eq!(status.reload().unwrap().outcome, is);
+        }
     }
 
     #[tokio::test]
