@@ -53,6 +53,8 @@ pub struct Walker {
     has_scan: bool,
     /// A scan of the present picture has begun.
     is_behind_scan: bool,
+    /// The longest segment behind it.
+    length_max_behind_scan: u16,
 }
 
 impl Default for Walker {
@@ -63,11 +65,20 @@ impl Default for Walker {
             doubtful_from: 0,
             has_scan: false,
             is_behind_scan: false,
+            length_max_behind_scan: LENGTH_MAX_BEHIND_SCAN,
         }
     }
 }
 
 impl Walker {
+    /// Of a JPEG that is there as a whole, alone: what a segment of any length spans is its own, and a false one leads beyond the end or to no marker.
+    pub fn of_whole() -> Self {
+        Self {
+            length_max_behind_scan: u16::MAX,
+            ..Self::default()
+        }
+    }
+
     /// Number of bytes taken so far, from the SOI on.
     pub fn taken(&self) -> usize {
         self.taken
@@ -209,7 +220,7 @@ impl Walker {
     fn is_possible(&self, code: u8, length: u16) -> bool {
         let max = match code {
             MARKER_SOS => SOS_LENGTH_MAX,
-            _ if self.is_behind_scan => LENGTH_MAX_BEHIND_SCAN,
+            _ if self.is_behind_scan => self.length_max_behind_scan,
             _ => u16::MAX,
         };
         (2..=max).contains(&length)
@@ -456,6 +467,20 @@ mod tests {
             assert_eq!(walker.take(&before), Walk::End);
             walker.go_on_with_another();
             assert_eq!(walker.take(&before), Walk::End);
+        }
+    }
+
+    #[test]
+    fn of_a_whole_picture_a_long_segment_behind_the_scan_is_told_from_damage_by_where_it_leads() {
+        let whole = jpeg(&[], &scan(50, 1));
+        let (before, eoi) = whole.split_at(whole.len() - 2);
+        let appended = [before, b"\xFF\xEF\x40\x00", &[7; 0x3FFE], eoi].concat();
+        assert_eq!(walk(&appended).0, Walk::Broken);
+        assert_eq!(Walker::of_whole().take(&appended), Walk::End);
+        for length in [[0xFF, 0x00], [0x10, 0x10]] {
+            let damage = [&[0x12, 0xFF, 0xE1], &length[..], &[0x34; 0x2000]].concat();
+            let damaged = jpeg(&[], &damage);
+            assert_ne!(Walker::of_whole().take(&damaged), Walk::End, "{length:x?}");
         }
     }
 

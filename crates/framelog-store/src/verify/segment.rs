@@ -111,7 +111,7 @@ fn breaks_at(codec: Codec, payload: &[u8]) -> Option<u64> {
     if codec != Codec::Mjpeg {
         return nal_units_break_at(payload);
     }
-    let mut walker = Walker::default();
+    let mut walker = Walker::of_whole();
     (walker.take(payload) != Walk::End).then(|| walker.taken() as u64)
 }
 

@@ -498,9 +498,17 @@ async fn a_picture_that_came_broken_is_told_only_if_it_seemed_whole_and_only_by_
     let log = store.camera("a").unwrap();
     let spliced = [picture(1, 20), picture(2, 20)].concat();
     let twice = [&spliced[..20], &spliced[34..]].concat();
-    for (n, (payload, complete)) in [(twice.clone(), true), (twice, false), (picture(3, 9), true)]
-        .into_iter()
-        .enumerate()
+    let whole = picture(4, 9);
+    let (before, eoi) = whole.split_at(whole.len() - 2);
+    let appended = [before, b"\xFF\xEF\x40\x00", &[7; 0x3FFE], eoi].concat();
+    for (n, (payload, complete)) in [
+        (twice.clone(), true),
+        (twice, false),
+        (picture(3, 9), true),
+        (appended, true),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let payload = Bytes::from(payload).into();
         log.append(
