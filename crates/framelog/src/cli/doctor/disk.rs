@@ -43,10 +43,11 @@ fn read_mount(line: &str) -> Option<Mount> {
 
 /// The recorder has lost its directory: what is at the path now is not to be written to.
 pub fn lost(storage: &report::Storage) -> Finding {
-    let detail = storage.detail.as_deref().unwrap_or("it is not there");
+    let absent = format!("{}: is not there", storage.path.display());
+    let detail = storage.detail.as_ref().unwrap_or(&absent);
     Finding::wrong(
         "storage",
-        format!("{}: {detail}: nothing is recorded", storage.path.display()),
+        format!("nothing is recorded: {detail}"),
         "mount the disk, or put back the directory, that belongs there: recording goes on by itself then",
     )
 }

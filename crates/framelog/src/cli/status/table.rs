@@ -69,13 +69,13 @@ fn head(report: &Report, now_us: i64, utc: bool) -> String {
         StorageState::Gone => head += "; NO STORAGE, nothing is recorded until it is there",
         StorageState::Ok | StorageState::Empty | StorageState::NoIndex => {}
     }
+    if let Some(detail) = &report.storage.detail {
+        let _ = write!(head, ": {detail}");
+    }
     if let Some(reload) = recorder.reload.as_ref().filter(|reload| !reload.is_done()) {
         let why = words::plain(&reload.lines().join("; "));
         let at = second(reload.at_us, utc);
         let _ = write!(head, "; RELOAD {at}: {why}");
-    }
-    if let Some(detail) = &report.storage.detail {
-        let _ = write!(head, ": {detail}");
     }
     for unkept in &report.storage.unkept {
         let of = unkept.camera.as_ref().map(|camera| format!(" of {camera}"));
@@ -246,6 +246,7 @@ fn ago(at_us: i64, now_us: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reload::{Outcome, Reload};
     use crate::report::{Dropped, Frozen, Recorder, Skipped, Source, Storage, Unkept};
 
     const NOW: i64 = 1_700_000_000_000_000;
@@ -418,6 +419,18 @@ mod tests {
             "THE DISK IS READ-ONLY, nothing is recorded until it can be written"
         );
         assert_eq!(head("disk_fails"), "THE DISK CAN'T BE WRITTEN");
+    }
+
+    #[test]
+    fn why_there_is_no_storage_stands_behind_that_and_not_behind_a_reload_that_waits_for_it() {
+        let mut report = report(true, Vec::new());
+        report.storage.state = StorageState::Gone;
+        report.storage.detail = Some("/footage is not mounted".to_owned());
+        report.recorder.reload = Some(Reload::now(Outcome::Waiting));
+        let text = text(&report, NOW, true);
+        let told =
+            "; NO STORAGE, nothing is recorded until it is there: /footage is not mounted; RELOAD ";
+        assert!(text.contains(told), "{text}");
     }
 
     #[test]
