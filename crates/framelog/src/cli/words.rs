@@ -38,7 +38,7 @@ pub fn duration(us: i64) -> String {
 }
 
 /// Writes a number of days as people count them: `14 days`, `3.5 days`, `12.0 hours`, `40 minutes`, `less than a minute`.
-fn days(days: f64) -> String {
+pub fn days(days: f64) -> String {
     let hours = days * 24.0;
     match days {
         10.0.. => format!("{days:.0} days"),

@@ -42,7 +42,7 @@ pub fn judge(room: &Room, load: &Load) -> Finding {
     }
     let days = days(room, load);
     let says = format!(
-        "{} a day ({}): about {}",
+        "{} a day ({}): {}",
         words::bytes((load.bytes_per_s * DAY_S) as u64),
         load.source(),
         words::days_fit(days)
@@ -51,7 +51,7 @@ pub fn judge(room: &Room, load: &Load) -> Finding {
     match wanted {
         Some(wanted) if days < wanted => Finding::warning(
             CHECK,
-            format!("{says}, and retain asks for {wanted:.0}"),
+            format!("{says}, and retain asks for {}", words::days(wanted)),
             "use a larger disk or max_size, or fewer or smaller pictures",
         ),
         _ if days < 1.0 => Finding::warning(
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(found.level, Level::Warning);
         assert_eq!(
             found.says,
-            "86 GB a day (measured): about 10 days fit, and retain asks for 30"
+            "86 GB a day (measured): 10 days fit, and retain asks for 30 days"
         );
         let nothing = Load {
             bytes_per_s: 0.0,
