@@ -39,6 +39,15 @@ pub(super) fn report(report: &mut Report<'_>, text: &str, errors: &[toml::de::Er
                 printable(key.trim_matches('"')),
                 "is there twice: take one out".to_owned(),
             ),
+            _ if (text.get(span.start..))
+                .is_some_and(|rest| rest.starts_with(['“', '”', '„', '‘', '’'])) =>
+            {
+                (
+                    String::new(),
+                    r#"these are quotes of a text processor: write straight ones, as in "10 s""#
+                        .to_owned(),
+                )
+            }
             _ => (String::new(), with_remedy(error.message())),
         };
         report.error(span.start, key, message);

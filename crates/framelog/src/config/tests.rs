@@ -250,6 +250,10 @@ fn each_error_says_where_what_and_what_to_do() {
             "[cameras.g]\nurl = 'http://c/'\n[cameras.g]\nenabled = true\n",
             "f.toml:3:10: g: is there twice: take one out",
         ),
+        (
+            "[cameras.g]\nurl = “http://c/”\n",
+            r#"f.toml:2:7: these are quotes of a text processor: write straight ones, as in "10 s""#,
+        ),
     ] {
         assert_eq!(errors(text), [expected], "{text}");
     }
