@@ -1,5 +1,6 @@
 //! `framelog reindex`: the index made anew from the footage. How is the store's.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -27,12 +28,7 @@ pub struct Args {
 /// # Errors
 /// There is no footage, a recorder runs there, or what the store says.
 pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
-    if !storage.join(FOOTAGE).is_dir() {
-        let storage = storage.display();
-        return Err(Failure::failed(format!(
-            "{storage}: there is no footage; check storage.path, or name the directory with --storage"
-        )));
-    }
+    require_footage(storage)?;
     if args.at_start {
         ask_for_reindex(storage).map_err(Failure::failed)?;
         println!("the index is made anew at the recorder's next start: systemctl restart framelog");
@@ -70,6 +66,21 @@ pub async fn run(args: Args, storage: &Path) -> Result<(), Failure> {
         println!("the old index is {}: {}", old.display(), lost(compared));
     }
     Ok(())
+}
+
+fn require_footage(storage: &Path) -> Result<(), Failure> {
+    let footage = storage.join(FOOTAGE);
+    let why = match std::fs::metadata(&footage) {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            format!("{}: {error}; use sudo", footage.display())
+        }
+        _ => format!(
+            "{}: there is no footage; check storage.path, or name the directory with --storage",
+            storage.display()
+        ),
+    };
+    Err(Failure::failed(why))
 }
 
 /// What the new index has not of what the old one had, in words.
