@@ -193,6 +193,10 @@ fn remedy(action: &str, kind: io::ErrorKind) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; it must be the recorder's user's (sudo chown), and a command may need sudo"
         }
+        // Of a directory that is to be made, or of what is in it.
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            "; what is there is no directory: correct storage.path, or move it away"
+        }
         io::ErrorKind::ReadOnlyFilesystem => {
             "; mount it read-write or, under systemd, name it in ReadWritePaths= (docs/install.md)"
         }

@@ -1178,6 +1178,25 @@ async fn last_run_is_read_with_its_accounts() {
 }
 
 #[tokio::test]
+async fn a_file_in_the_place_of_the_directory_is_told_as_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, "").unwrap();
+    let refused = Store::open(options(&path)).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("is no directory: correct storage.path"),
+        "{refused}"
+    );
+    let refused = crate::identity::is_recording(&path)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("is no directory: correct storage.path"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
 async fn last_run_stays_the_last_that_recorded_when_the_index_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).await;

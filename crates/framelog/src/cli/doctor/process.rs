@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::finding::Finding;
 use crate::cli::recorder_user::{Owner, User, WRITE_AND_ENTER};
+use crate::cli::words;
 
 /// A camera: a connection (over UDP three) and an open segment.
 const FILES_A_CAMERA: u64 = 4;
@@ -24,7 +25,10 @@ pub fn open_files(limit: Option<u64>, cameras: usize) -> Finding {
         ),
         Some(limit) => Finding::ok(
             CHECK,
-            format!("{limit} are allowed, {cameras} cameras need {needed} at most"),
+            format!(
+                "{limit} are allowed, at most {needed} are needed for {}",
+                words::count(cameras as u64, "camera")
+            ),
         ),
         None => Finding::ok(CHECK, "without a limit"),
     }
