@@ -149,7 +149,7 @@ impl HttpSource {
         out: &mut Vec<Delivery>,
     ) -> Result<(), Ended> {
         match &mut self.state {
-            State::Reading(_) => self.read(out).await,
+            State::Reading(_) => self.read(memory, out).await,
             State::Waiting(waiting) => {
                 let due = self.asked_at + self.camera.poll_interval;
                 match timeout_at(due, waiting.listen()).await {
@@ -170,7 +170,7 @@ impl HttpSource {
         }
     }
 
-    async fn read(&mut self, out: &mut Vec<Delivery>) -> Result<(), Ended> {
+    async fn read(&mut self, memory: &mut Memory, out: &mut Vec<Delivery>) -> Result<(), Ended> {
         let State::Reading(reading) = &mut self.state else {
             return Ok(());
         };
@@ -187,6 +187,9 @@ impl HttpSource {
         if reading.pictures() > pictures {
             self.stalls_at = Instant::now() + self.camera.stall_timeout;
         }
+        if (self.is_polled || memory.single_parts) && reading.is_stream() {
+            (self.is_polled, memory.single_parts) = (false, false);
+        }
         let now = Instant::now();
         let (reason, detail) = match ended {
             Ok(Ok(Progress::More)) if now < self.stalls_at => return Ok(()),
@@ -196,6 +199,12 @@ impl HttpSource {
             }
             Ok(Ok(_)) | Err(_) => reading.describe_stall(&self.quoter, self.camera.stall_timeout),
             Ok(Err(fault)) => {
+                if reading.was_of_one_part(&fault)
+                    && std::mem::replace(&mut memory.single_parts, true)
+                {
+                    self.wait(false);
+                    return Ok(());
+                }
                 let (reason, detail) = reading.describe(fault, &self.quoter);
                 if self.is_polled && reading.pictures() == 0 && self.may_miss(now) {
                     tracing::debug!(%detail, "no picture in the answer to a poll");

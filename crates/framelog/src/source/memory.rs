@@ -31,6 +31,8 @@ pub struct Memory {
     pub(super) answers_late: bool,
     /// Over HTTP: `challenge` is Basic that nobody asked for, and that has not worked.
     pub(super) unasked: bool,
+    /// Over HTTP: the last multipart with pictures had one, and was closed behind it. The next such is a snapshot.
+    pub(super) single_parts: bool,
     /// Over RTSP: OPTIONS has been answered well, so that a silence is not its fault.
     pub(super) options_answered: bool,
     /// Over RTSP: OPTIONS is not asked, because the connection was of no more use after it, and it never was answered.

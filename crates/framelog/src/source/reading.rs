@@ -60,6 +60,8 @@ pub struct Reading {
     received: u64,
     pictures: u64,
     skipped: u64,
+    /// One of them was a picture that was cut off.
+    torn: bool,
     /// Nothing has come since the parser was told to settle.
     settled: bool,
     beginning: Vec<u8>,
@@ -163,6 +165,7 @@ impl Reading {
             received: 0,
             pictures: 0,
             skipped: 0,
+            torn: false,
             settled: false,
             beginning: Vec::new(),
             text: None,
@@ -376,6 +379,7 @@ impl Reading {
 
     fn take_skipped(&mut self, skipped: Skipped) -> Delivery {
         self.skipped += 1;
+        self.torn |= skipped.reason == SkipReason::Torn;
         if skipped.reason == SkipReason::NotPicture {
             let field = skipped.headers.get("content-type").unwrap_or_default();
             let part_type = ContentType::read(field).essence;
@@ -423,6 +427,17 @@ impl Reading {
             _ => 1,
         };
         (1..=most).contains(&self.pictures)
+    }
+
+    /// Whether it was parts and ended well behind the first picture: a snapshot in all but name if each answer is, a stream that broke off if not.
+    pub fn was_of_one_part(&self, fault: &Fault) -> bool {
+        let closed = matches!(fault, Fault::End(BodyEnd::Closed));
+        closed && self.pictures == 1 && !self.torn && is_multipart(&self.content_type)
+    }
+
+    /// Whether it is parts, and of more than one picture.
+    pub fn is_stream(&self) -> bool {
+        self.pictures > 1 && is_multipart(&self.content_type)
     }
 
     /// What a camera says in words where pictures are expected (row 39).

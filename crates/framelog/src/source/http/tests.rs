@@ -462,6 +462,39 @@ async fn parts_that_fill_the_announced_length_are_all_there_is() {
 }
 
 #[tokio::test]
+async fn answers_of_one_part_each_are_polled_from_the_second_on() {
+    let closed = |marks: &[u8]| (stream("HTTP/1.1 200 OK", marks), Then::Close);
+    let answers = [&[1][..], &[2], &[3], &[4, 5], &[6], &[7]];
+    let script = Script::start(answers.map(closed).to_vec()).await;
+    let (camera, mut memory) = (script.camera(), Memory::default());
+    for (expected, was_polled) in [(&[1][..], false), (&[2, 3, 4, 5], true), (&[6], false)] {
+        let mut source = HttpSource::connect(&camera, &mut memory).await.unwrap();
+        let (mut out, mut polled) = (Vec::new(), false);
+        let ended = loop {
+            match source.next(&mut memory, &mut out).await {
+                Ok(()) => polled |= source.is_polled(),
+                Err(ended) => break ended,
+            }
+        };
+        assert_eq!((&marks(&out)[..], polled), (expected, was_polled));
+        assert_eq!(ended.reason, GapReason::Disconnected);
+        assert!(!source.is_polled(), "after a stream");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_within_its_second_part_is_none_of_one_part() {
+    let mut torn = stream("HTTP/1.1 200 OK", &[1, 2]);
+    torn.truncate(torn.len() - 50);
+    let script = Script::start(vec![(torn, Then::Close); 3]).await;
+    let mut memory = Memory::default();
+    for _ in 0..3 {
+        let (marks, ended) = run(&script.camera(), &mut memory).await;
+        assert_eq!((marks, ended.reason), (vec![1], GapReason::Disconnected));
+    }
+}
+
+#[tokio::test]
 async fn no_content_is_no_picture_and_no_failure() {
     let none = (text("HTTP/1.1 204 No Content\r\n\r\n"), Then::Keep);
     let (marks, _) = snapshots(vec![
@@ -939,13 +972,13 @@ async fn a_challenge_is_answered_and_remembered() {
     let steps = vec![
         (challenge("n1", ""), Then::Keep),
         (stream("HTTP/1.1 200 OK", &[1]), Then::Close),
-        (stream("HTTP/1.1 200 OK", &[2]), Then::Close),
+        (stream("HTTP/1.1 200 OK", &[2, 3]), Then::Close),
     ];
     let mut script = Script::start(steps).await;
     let mut memory = Memory::default();
     let camera = with_password(script.camera());
     assert_eq!(run(&camera, &mut memory).await.0, [1]);
-    assert_eq!(run(&camera, &mut memory).await.0, [2]);
+    assert_eq!(run(&camera, &mut memory).await.0, [2, 3]);
     assert_eq!(script.connections(), 2);
     assert!(!script.request().contains("Authorization"));
     let second = script.request();
