@@ -346,6 +346,11 @@ cases! {
     row_8_chunked_under_http_1_0 => chunked(&CHUNKED.replace("HTTP/1.1", "HTTP/1.0"), 100, hex, "\r\n");
     row_8_chunked_in_other_letter_case => chunked(&CHUNKED.replace("Transfer-Encoding: chunked", "transfer-encoding:Chunked"), 100, hex, "\r\n");
     row_8_chunked_beside_a_length => chunked(&CHUNKED.replace("Transfer", "Content-Length: 17\r\nTransfer"), 100, hex, "\r\n");
+    row_8_chunks_that_nobody_declares => chunked(HEAD, 100, hex, "\r\n");
+    row_8_chunks_in_chunks => simple(CHUNKED, |jpeg| {
+        let once: Vec<u8> = bare(jpeg).chunks(100).flat_map(|bytes| chunk(bytes, &hex(bytes.len()), "\r\n")).collect();
+        once.chunks(77).flat_map(|bytes| chunk(bytes, &hex(bytes.len()), "\r\n")).collect()
+    });
     row_8_last_chunk_and_trailer => chunked_with_an_end();
     row_9_labelled_gzip_but_plain => lines("Content-Encoding: gzip\r\n");
     row_10_login_page => always(response("200 OK", "Content-Type: text/html\r\n", b"<html><title>Login</title>please log in</html>")).must(&["not_video"]).backs_off();

@@ -8,6 +8,12 @@ const SIZE_LINE_BYTES_MAX: usize = 4 << 10;
 const TRAILER_BYTES_MAX: usize = 16 << 10;
 /// The largest chunk: what a signed 64-bit length can hold. Nothing is allocated for it.
 const CHUNK_BYTES_MAX: u64 = i64::MAX as u64;
+/// So many bytes of data in whole chunks are no coincidence.
+const EVIDENCE_BYTES: u64 = 64;
+/// The largest chunk whose end is waited for to see whether it is one, in bytes: a picture behind a line that only looks like a size must not wait long.
+const UNDECLARED_BYTES_MAX: u64 = 256 << 10;
+/// The longest line that may be the size of such a chunk, in bytes.
+const UNDECLARED_LINE_MAX: usize = 64;
 
 /// Why a chunked body can't be read on; the connection is of no more use. Positions are bytes from the start of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +70,42 @@ pub fn begins(bytes: &[u8]) -> Option<bool> {
         Some(b'x' | b'X') => Some(line[..digits] == *b"0"),
         Some(_) => Some(false),
     }
+}
+
+/// Whether a body that nobody calls chunked is, or has a second such layer: whole chunks come first, of some size in all, each with a line end
+/// behind its data. `None` while that can't be told. A delimiter, a header line and a picture are none by their first bytes.
+pub fn is_undeclared(pieces: &[Bytes]) -> Option<bool> {
+    let bytes = |at: usize, most| pieces.iter().flatten().copied().skip(at).take(most);
+    let (mut at, mut data_bytes) = (0, 0);
+    while data_bytes < EVIDENCE_BYTES {
+        let line: Vec<u8> = bytes(at, UNDECLARED_LINE_MAX).collect();
+        let Some(end) = memchr::memchr(b'\n', &line) else {
+            let may_go_on = line.len() < UNDECLARED_LINE_MAX && begins(&line) != Some(false);
+            return if may_go_on { None } else { Some(false) };
+        };
+        let size = match parse_size(line[..end].trim_ascii_end(), 0) {
+            Ok(0) => return Some(data_bytes > 0),
+            Ok(size) if size <= UNDECLARED_BYTES_MAX => size,
+            _ => return Some(false),
+        };
+        at += end + 1 + size as usize;
+        let line_end: &[u8] = if line[..end].ends_with(b"\r") {
+            b"\r\n"
+        } else {
+            b"\n"
+        };
+        let behind: Vec<u8> = bytes(at, line_end.len()).collect();
+        if behind != line_end {
+            return if line_end.starts_with(&behind) {
+                None
+            } else {
+                Some(false)
+            };
+        }
+        at += line_end.len();
+        data_bytes += size;
+    }
+    Some(true)
 }
 
 /// The decoder: bytes in any split in, slices of them out. Holds at most one unfinished line (16 KiB).
@@ -302,6 +344,58 @@ mod tests {
             ("1f", None),
         ] {
             assert_eq!(begins(text.as_bytes()), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn undeclared_chunks_are_known_by_whole_ones_however_they_are_cut() {
+        let long = "x".repeat(70);
+        let whole = format!("46\r\n{long}\r\n");
+        for (body, expected) in [
+            (whole.clone(), Some(true)),
+            (format!("0046 ;a=b\r\n{long}\r\n"), Some(true)),
+            (format!("46\n{long}\n"), Some(true)),
+            ("1\r\n-\r\n".repeat(64), Some(true)),
+            ("1\r\n-\r\n0\r\n\r\n".to_owned(), Some(true)),
+            ("1\r\n-\r\n".repeat(63), None),
+            (whole[..whole.len() - 1].to_owned(), None),
+            (format!("45\r\n{long}\r\n"), Some(false)),
+            (format!("46\r\n{long}--b\r\n"), Some(false)),
+            (format!("70\r\n{long}\r\n{whole}"), Some(false)),
+            ("0\r\n\r\n".to_owned(), Some(false)),
+            ("40001\r\n".to_owned(), Some(false)),
+            ("40000\r\n".to_owned(), None),
+            ("a".repeat(64), Some(false)),
+            ("a".repeat(63), None),
+            ("\r\n--b\r\n".to_owned(), Some(false)),
+            ("--b\r\n".to_owned(), Some(false)),
+            ("Content-Type: image/jpeg\r\n".to_owned(), Some(false)),
+            ("date: today\r\n".to_owned(), Some(false)),
+            ("\u{ff}".to_owned(), Some(false)),
+            ("5 frames\r\n".to_owned(), Some(false)),
+            (String::new(), None),
+        ] {
+            let body = body.into_bytes();
+            for size in [1, 3, 50, 1_000] {
+                let pieces: Vec<_> = body.chunks(size).map(Bytes::copy_from_slice).collect();
+                assert_eq!(
+                    is_undeclared(&pieces),
+                    expected,
+                    "{:?}",
+                    body.escape_ascii()
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn more_bytes_never_change_what_is_known_of_undeclared_chunks(
+            body in proptest::collection::vec(prop_oneof![Just(b'0'), Just(b'3'), Just(b'\r'), Just(b'\n'), any::<u8>()], 0..200)
+        ) {
+            let verdicts = (0..=body.len()).map(|end| is_undeclared(&[Bytes::copy_from_slice(&body[..end])]));
+            let known: Vec<bool> = verdicts.skip_while(Option::is_none).map(Option::unwrap).collect();
+            prop_assert!(known.windows(2).all(|two| two[0] == two[1]));
         }
     }
 

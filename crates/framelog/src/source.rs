@@ -17,6 +17,7 @@ use rtsp::RtspSource;
 mod auth;
 mod body;
 mod buffers;
+mod chunk_layer;
 pub mod dial;
 mod exchange;
 pub mod http;

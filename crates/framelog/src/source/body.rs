@@ -1,4 +1,4 @@
-//! A response's body, read straight from the connection into buffers that are passed on, not copied. Takes the chunk layer off.
+//! A response's body, read straight from the connection into buffers that are passed on, not copied, without its chunk layers.
 //! Not for what the bytes are, nor for Content-Length, which cameras get wrong and only the reader of the payload can judge.
 
 use std::future::{Future, poll_fn};
@@ -8,13 +8,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use framelog_core::chunked::{self, Decoder};
+use framelog_core::chunked;
 use hyper::StatusCode;
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use crate::source::buffers::{self, Amount};
+use crate::source::chunk_layer::ChunkLayer;
 use crate::source::dial::Stream;
 use crate::source::exchange::Answer;
 
@@ -23,9 +24,6 @@ const ROUND_BYTES_MAX: usize = 256 << 10;
 
 /// When so much has come in a round and the connection is not known to be empty, there is likely more.
 const BULK_FROM_BYTES: usize = 64 << 10;
-
-/// A body shows within so many bytes whether it is chunked.
-const BEGINNING_BYTES: usize = 64;
 
 /// Limits on reading over a body that nobody wants, to use its connection again.
 const DRAIN_BYTES_MAX: usize = 64 << 10;
@@ -52,16 +50,19 @@ pub enum BodyEnd {
 #[derive(Debug)]
 pub struct Body {
     stream: Stream,
-    /// What has been read, with the chunk layer on it.
+    /// What has been read, with all layers on it.
     pieces: Vec<Bytes>,
+    /// The same without the outer one.
+    inner_pieces: Vec<Bytes>,
     /// Whether the connection had no more to give when last asked: only then is its socket's readiness the whole truth.
     drained: bool,
     /// The last round ended though there may be more: others come first.
     sated: bool,
     end: Option<BodyEnd>,
-    chunks: Option<Decoder>,
-    /// What came before it was known whether the chunk layer is there at all; `None` once it is.
-    undecided: Option<Vec<Bytes>>,
+    /// As the head declares it.
+    outer: ChunkLayer,
+    /// One that it doesn't speak of: the only one, or of a proxy that put another around it.
+    inner: ChunkLayer,
     /// Payload bytes so far.
     received: u64,
     content_length: Option<u64>,
@@ -78,20 +79,29 @@ impl Body {
             mended,
             ..
         } = answer;
+        let content_length = match status {
+            // Has no body, whatever its head says (RFC 9110 §15.3.5).
+            StatusCode::NO_CONTENT => Some(0),
+            _ => mended.content_length,
+        };
+        let may_be_hidden = mended.chunked || content_length.is_none();
         Self {
             stream,
             pieces: Vec::from_iter((!early.is_empty()).then(|| early.freeze())),
+            inner_pieces: Vec::new(),
             drained: false,
             sated: false,
             end: None,
-            chunks: mended.chunked.then(Decoder::new),
-            undecided: mended.chunked.then(Vec::new),
-            received: 0,
-            content_length: match status {
-                // Has no body, whatever its head says (RFC 9110 §15.3.5).
-                StatusCode::NO_CONTENT => Some(0),
-                _ => mended.content_length,
+            outer: match mended.chunked {
+                true => ChunkLayer::declared(),
+                false => ChunkLayer::absent(),
             },
+            inner: match may_be_hidden {
+                true => ChunkLayer::hidden(),
+                false => ChunkLayer::absent(),
+            },
+            received: 0,
+            content_length,
             keep_alive: mended.keep_alive,
         }
     }
@@ -150,7 +160,7 @@ impl Body {
 
     /// How many bytes of payload the head announced, where the chunk layer does not say so itself.
     pub fn content_length(&self) -> Option<u64> {
-        self.content_length.filter(|_| self.chunks.is_none())
+        self.content_length.filter(|_| self.outer.is_absent())
     }
 
     /// See [`Stream::receive_buffer`].
@@ -159,12 +169,20 @@ impl Body {
     }
 
     fn is_complete(&self) -> bool {
-        match &self.chunks {
-            Some(chunks) => chunks.is_done(),
-            None => {
+        match self.content_length() {
+            Some(length) => {
                 let waiting: usize = self.pieces.iter().map(Bytes::len).sum();
-                (self.content_length).is_some_and(|length| self.received + waiting as u64 == length)
+                self.received + waiting as u64 == length
             }
+            None => self.has_last_chunk(),
+        }
+    }
+
+    /// Whether the last chunk has come: of the outer layer, if there are two.
+    fn has_last_chunk(&self) -> bool {
+        match self.outer.is_absent() {
+            true => self.inner.is_done(),
+            false => self.outer.is_done(),
         }
     }
 
@@ -207,51 +225,19 @@ impl Body {
         Poll::Ready(())
     }
 
-    /// Whether it is known if what is called chunked is. What has come till then is kept: the size of a chunk may come in pieces.
-    fn decide(&mut self) -> bool {
-        let Some(mut undecided) = self.undecided.take() else {
-            return true;
-        };
-        undecided.append(&mut self.pieces);
-        let beginning: Vec<u8> = (undecided.iter().flatten().copied())
-            .take(BEGINNING_BYTES)
-            .collect();
-        let begins = chunked::begins(&beginning);
-        if begins.is_none() && beginning.len() < BEGINNING_BYTES && self.end.is_none() {
-            self.undecided = Some(undecided);
-            return false;
-        }
-        self.chunks.take_if(|_| begins == Some(false));
-        self.pieces = undecided;
-        true
-    }
-
     fn unwrap_pieces(&mut self, out: &mut Vec<Bytes>) {
-        if !self.decide() {
-            return;
-        }
-        for mut piece in self.pieces.drain(..) {
-            let Some(chunks) = &mut self.chunks else {
-                self.received += piece.len() as u64;
-                out.push(piece);
-                continue;
-            };
-            loop {
-                match chunks.decode(&mut piece) {
-                    Ok(Some(slice)) => {
-                        self.received += slice.len() as u64;
-                        out.push(slice);
-                    }
-                    Ok(None) => break,
-                    Err(error) => {
-                        self.end = Some(error.into());
-                        break;
-                    }
-                }
-            }
-        }
-        if self.chunks.as_ref().is_some_and(Decoder::is_done) && self.end.is_none() {
-            self.end = Some(BodyEnd::Complete);
+        let (before, ended) = (out.len(), self.end.is_some());
+        let outer = (self.outer).take_off(&mut self.pieces, &mut self.inner_pieces, ended);
+        let is_all = ended || outer.is_err() || self.outer.is_done();
+        let inner = (self.inner).take_off(&mut self.inner_pieces, out, is_all);
+        self.received += out[before..]
+            .iter()
+            .map(|slice| slice.len() as u64)
+            .sum::<u64>();
+        match outer.and(inner) {
+            Err(error) => self.end = Some(error.into()),
+            Ok(()) if self.has_last_chunk() && !ended => self.end = Some(BodyEnd::Complete),
+            Ok(()) => {}
         }
     }
 }

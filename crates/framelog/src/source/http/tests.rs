@@ -661,6 +661,77 @@ async fn a_chunked_body_is_known_as_one_however_it_is_cut() {
     }
 }
 
+/// In chunks of so many bytes, and the last one.
+fn chunks(body: &[u8], bytes: usize) -> Vec<u8> {
+    let chunk = |data: &[u8]| [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
+    [
+        body.chunks(bytes).flat_map(chunk).collect(),
+        b"0\r\n\r\n".to_vec(),
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn chunks_that_nobody_declared_are_taken_off_however_they_are_cut() {
+    let body = [part(1), part(2), b"--b".to_vec()].concat();
+    let kind = "Content-Type: multipart/x-mixed-replace; boundary=b";
+    for bytes in [1, 37, 1_000] {
+        let once = chunks(&body, bytes);
+        for (head, body) in [
+            (kind.to_owned(), once.clone()),
+            (
+                format!("{kind}\r\nTransfer-Encoding: chunked"),
+                chunks(&once, 100),
+            ),
+            (
+                format!("{kind}\r\nTransfer-Encoding: chunked"),
+                chunks(&once, 3),
+            ),
+        ] {
+            for cut in [0, 1, 2, 5, 50, 500] {
+                let (first, rest) = body.split_at(cut);
+                let step = (response(&head, first), Then::More(rest.to_vec().leak()));
+                let (marks, ended, _) = run_steps(vec![step]).await;
+                assert_eq!(marks, [1, 2], "{head}, {bytes}, {cut}: {}", ended.detail);
+                assert_eq!(
+                    ended.detail.split(": ").last().unwrap(),
+                    "the response ended after 2 pictures"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_before_chunks_that_can_t_be_followed_is_kept() {
+    let declared =
+        "Content-Type: multipart/x-mixed-replace; boundary=b\r\nTransfer-Encoding: chunked";
+    let whole = chunks(&[part(1), part(2)].concat(), 1_000);
+    let garbled = [whole.strip_suffix(b"0\r\n\r\n").unwrap(), b"zzz\r\n"].concat();
+    let (marks, ended, _) = run_steps(vec![(response(declared, &garbled), Then::Hang)]).await;
+    assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::BadResponse));
+    // The only words of a camera may be digits.
+    let answer = (response(declared, &chunks(b"dead", 4)), Then::Hang);
+    let (_, ended, _) = run_steps(vec![answer]).await;
+    assert!(
+        ended.detail.contains("begins with \"dead\""),
+        "{}",
+        ended.detail
+    );
+}
+
+#[tokio::test]
+async fn snapshots_in_chunks_that_nobody_declared_are_polled_over_one_connection() {
+    let picture = |mark| response("Content-Type: image/jpeg", &chunks(&jpeg(mark), 100));
+    let steps = vec![
+        (picture(1), Then::Keep),
+        (picture(2), Then::Keep),
+        (text("HTTP/1.1 500 No\r\n\r\n"), Then::Close),
+    ];
+    let (marks, _, script) = run_steps(steps).await;
+    assert_eq!((marks, script.connections()), (vec![1, 2], 1));
+}
+
 #[tokio::test]
 async fn a_redirect_holds_for_one_picture_unless_it_is_for_good() {
     let to = |status: &str, location: &str| {
