@@ -98,7 +98,7 @@ impl Challenge {
     /// The challenges in these WWW-Authenticate fields that can be answered, each with its own nonce: the strongest first, equals as they come.
     pub fn offered<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Vec<Self> {
         let raw: Vec<Raw> = fields.into_iter().flat_map(split).collect();
-        let mut offered: Vec<Self> = raw.iter().filter_map(Self::read).collect();
+        let mut offered: Vec<Self> = raw.iter().flat_map(Self::read).collect();
         offered.sort_by_key(|found| std::cmp::Reverse(found.strength()));
         offered
     }
@@ -108,11 +108,11 @@ impl Challenge {
         matches!(self, Self::Digest(_)) && self.strength() < other.strength()
     }
 
-    fn read(raw: &Raw) -> Option<Self> {
+    fn read(raw: &Raw) -> Vec<Self> {
         match raw.scheme.to_ascii_lowercase().as_slice() {
-            b"basic" => Some(Self::Basic),
-            b"digest" => Digest::read(raw).map(Self::Digest),
-            _ => None,
+            b"basic" => vec![Self::Basic],
+            b"digest" => Digest::read(raw).into_iter().map(Self::Digest).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -154,17 +154,20 @@ impl Challenge {
 }
 
 impl Digest {
-    fn read(raw: &Raw) -> Option<Self> {
-        let algorithm = raw
-            .get("algorithm")
-            .map(|name| name.trim_ascii().to_vec())
-            .filter(|name| !name.is_empty());
-        let (hash, session) = match algorithm
-            .as_deref()
-            .unwrap_or(b"MD5")
-            .to_ascii_uppercase()
-            .as_slice()
-        {
+    /// One for each algorithm that it names and that is known here.
+    fn read(raw: &Raw) -> Vec<Self> {
+        let names = raw.get("algorithm").unwrap_or_default();
+        let names = names.split(|byte| b", \t".contains(byte));
+        let mut algorithms: Vec<_> = names.filter(|name| !name.is_empty()).map(Some).collect();
+        if algorithms.is_empty() {
+            algorithms.push(None);
+        }
+        let read = |algorithm| Self::read_for(raw, algorithm);
+        algorithms.into_iter().filter_map(read).collect()
+    }
+
+    fn read_for(raw: &Raw, algorithm: Option<&[u8]>) -> Option<Self> {
+        let (hash, session) = match algorithm.unwrap_or(b"MD5").to_ascii_uppercase().as_slice() {
             b"MD5" => (Hash::Md5, false),
             b"MD5-SESS" => (Hash::Md5, true),
             b"SHA-256" | b"SHA256" => (Hash::Sha256, false),
@@ -182,7 +185,7 @@ impl Digest {
             realm: raw.get("realm").unwrap_or_default().to_vec(),
             nonce: raw.get("nonce")?.to_vec(),
             opaque: raw.get("opaque").map(<[u8]>::to_vec),
-            algorithm,
+            algorithm: algorithm.map(<[u8]>::to_vec),
             hash,
             session,
             qop: if offers("auth") {

@@ -106,6 +106,22 @@ fn the_strongest_challenge_is_answered_with_its_own_nonce() {
 }
 
 #[test]
+fn of_a_list_of_algorithms_the_strongest_is_answered_and_the_others_are_kept() {
+    for list in [
+        "\"MD5,SHA-256\"",
+        "\"SHA-256, MD5\"",
+        "\"what, md5 ,,SHA-256\"",
+    ] {
+        let field = format!("Digest realm=\"a\", nonce=\"n\", algorithm={list}, qop=\"auth\"");
+        let text = answer(&mut digest(&field), "u", "p", "/", "c");
+        assert!(text.contains(", algorithm=SHA-256, qop="), "{text}");
+        let offered = Challenge::offered([field.as_bytes()]);
+        let names: Vec<_> = offered.iter().map(Challenge::name).collect();
+        assert_eq!(names, ["Digest SHA-256", "Digest MD5"]);
+    }
+}
+
+#[test]
 fn sha_512_256_is_answered_only_where_nothing_better_known_is_offered() {
     let rare = "Digest realm=\"a\", nonce=\"rare\", algorithm=SHA-512-256";
     assert_eq!(digest(rare).nonce, b"rare");
