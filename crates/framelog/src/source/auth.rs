@@ -116,6 +116,15 @@ impl Challenge {
         }
     }
 
+    /// Takes the place of another. Each use of a nonce is counted once, whatever else has changed (RFC 7616 §3.4): the same count again is a replay.
+    pub fn replace(&mut self, before: &Self) {
+        if let (Self::Digest(digest), Self::Digest(before)) = (self, before)
+            && digest.nonce == before.nonce
+        {
+            digest.uses = before.uses;
+        }
+    }
+
     fn strength(&self) -> u8 {
         match self {
             Self::Basic => 0,

@@ -159,9 +159,12 @@ impl Login {
         }
         self.challenged = true;
         self.weaker = weaker.is_some();
-        let taken = weaker.unwrap_or(best);
-        memory.asked_for_digest |= *taken != Challenge::Basic;
-        memory.challenge = Some(taken.clone());
+        let mut taken = weaker.unwrap_or(best).clone();
+        if let Some(before) = &memory.challenge {
+            taken.replace(before);
+        }
+        memory.asked_for_digest |= taken != Challenge::Basic;
+        memory.challenge = Some(taken);
         memory.unasked = is_unasked;
         Ok(())
     }

@@ -122,6 +122,23 @@ fn of_a_list_of_algorithms_the_strongest_is_answered_and_the_others_are_kept() {
 }
 
 #[test]
+fn the_uses_of_a_nonce_are_counted_on_by_another_challenge_with_it() {
+    let mut first = digest("Digest realm=\"a\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256");
+    answer(&mut first, "u", "p", "/", "c");
+    for (nonce, count) in [("n", "nc=00000002"), ("m", "nc=00000001")] {
+        let field = format!("Digest realm=\"a\", nonce=\"{nonce}\", qop=\"auth\", algorithm=MD5");
+        let mut next = Challenge::Digest(digest(&field));
+        next.replace(&Challenge::Digest(first.clone()));
+        let credentials = Credentials {
+            username: "u",
+            password: "p",
+        };
+        let text = String::from_utf8(next.answer(credentials, "GET", "/")).unwrap();
+        assert!(text.contains(count), "{text}");
+    }
+}
+
+#[test]
 fn sha_512_256_is_answered_only_where_nothing_better_known_is_offered() {
     let rare = "Digest realm=\"a\", nonce=\"rare\", algorithm=SHA-512-256";
     assert_eq!(digest(rare).nonce, b"rare");

@@ -1067,6 +1067,44 @@ async fn a_challenge_is_answered_and_remembered() {
 }
 
 #[tokio::test]
+async fn no_use_of_a_nonce_has_the_count_of_another() {
+    let counts = |script: &mut Script| -> Vec<u8> {
+        let requests = std::iter::from_fn(|| script.requests.try_recv().ok());
+        let count =
+            |request: String| Some(request.split_once("nc=0000000")?.1.as_bytes()[0] - b'0');
+        requests.filter_map(count).collect()
+    };
+    // A request that is sent again because its connection was given up may have come all the same.
+    let steps = vec![
+        (challenge("n", ""), Then::Keep),
+        (snapshot("", 1), Then::Keep),
+        (Vec::new(), Then::Close),
+        (snapshot("", 2), Then::Keep),
+        (text("HTTP/1.1 404 No\r\n\r\n"), Then::Close),
+    ];
+    let mut script = Script::start(steps).await;
+    run(&with_password(script.camera()), &mut Memory::default()).await;
+    assert_eq!(counts(&mut script), [1, 2, 3, 4]);
+
+    // Two hashes, one nonce.
+    let both = challenge(
+        "n",
+        "WWW-Authenticate: Digest realm=\"cam\", nonce=\"n\", qop=\"auth\", algorithm=SHA-256\r\n",
+    );
+    let steps = vec![
+        (both.clone(), Then::Keep),
+        (both, Then::Keep),
+        (snapshot("", 1), Then::Keep),
+    ];
+    let mut script = Script::start(steps).await;
+    let camera = with_password(script.camera());
+    let (mut memory, mut out) = (Memory::default(), Vec::new());
+    let ended = run_until(&camera, &mut memory, &mut out, 1).await;
+    assert_eq!((marks(&out), ended), (vec![1], None));
+    assert_eq!(counts(&mut script), [1, 2]);
+}
+
+#[tokio::test]
 async fn a_challenge_under_another_status_is_answered_once() {
     for status in ["403 Forbidden", "407 No"] {
         let asked = text(&format!(
