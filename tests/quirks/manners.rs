@@ -275,6 +275,8 @@ cases! {
     snapshots_in_a_multipart_type => snapshots_closed(|jpeg| response("200 OK", "Content-Type: multipart/x-mixed-replace; boundary=camframe\r\nConnection: close\r\n", jpeg)).may(&["disconnected"]);
     snapshots_of_which_some_are_empty => snapshots_missed(response("200 OK", "Content-Type: image/jpeg\r\n", b"")).connections(1..=1);
     snapshots_of_which_some_are_no_content => snapshots_missed("HTTP/1.1 204 No Content\r\n\r\n").connections(1..=1);
+    snapshots_of_which_some_are_not_modified => snapshots_missed("HTTP/1.1 304 Not Modified\r\nContent-Length: 5000\r\n\r\n").connections(1..=1);
+    not_modified_for_ever => always("HTTP/1.1 304 Not Modified\r\n\r\n").must(&["not_video"]).backs_off();
     snapshots_of_which_some_are_pages => snapshots_missed(response("200 OK", "Content-Type: text/html\r\n", b"<html>busy</html>")).connections(1..=1);
     snapshots_of_which_some_are_refused => snapshots_missed(response("503 Service Unavailable", "Content-Type: application/xml\r\n", b"<statusString>Device Busy</statusString>")).must(&["busy"]);
     snapshots_of_which_some_fail => snapshots_missed(response("500 Internal Server Error", "", b"")).must(&["bad_response"]);

@@ -80,8 +80,8 @@ impl Body {
             ..
         } = answer;
         let content_length = match status {
-            // Has no body, whatever its head says (RFC 9110 §15.3.5).
-            StatusCode::NO_CONTENT => Some(0),
+            // They have no body, whatever their heads say (RFC 9110 §15.3.5, §15.4.5).
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Some(0),
             _ => mended.content_length,
         };
         let may_be_hidden = mended.chunked || content_length.is_none();

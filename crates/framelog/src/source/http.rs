@@ -276,8 +276,11 @@ impl HttpSource {
         let reached = attempt.run().await?;
         let answer = reached.answer;
         (self.url, self.next_url) = (reached.url, reached.next);
-        if answer.status == StatusCode::NO_CONTENT && self.may_miss(Instant::now()) {
-            // No new picture.
+        let has_none_new = matches!(
+            answer.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        );
+        if has_none_new && self.may_miss(Instant::now()) {
             self.state = State::Waiting(Box::new(Waiting {
                 body: Some(Body::new(answer)),
                 missed: true,

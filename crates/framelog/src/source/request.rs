@@ -29,7 +29,7 @@ const LATE_HEAD_TIME_MAX: Duration = Duration::from_secs(60);
 /// A response worth reading.
 #[derive(Debug)]
 pub struct Reached {
-    /// Its status is 200 to 299.
+    /// Its status is 200 to 299, or 304: nobody asked on a condition, and the camera has nothing new all the same.
     pub answer: Answer,
     /// What gave it.
     pub url: CameraUrl,
@@ -139,7 +139,7 @@ impl<'a> Attempt<'a> {
     /// The answer, if it is the one that was wanted; `None` if another request is due.
     async fn judge(&mut self, answer: Answer) -> Result<Option<Answer>, Ended> {
         match answer.status.as_u16() {
-            200..=299 => {
+            200..=299 | 304 => {
                 self.login.accepted(self.memory);
                 Ok(Some(answer))
             }

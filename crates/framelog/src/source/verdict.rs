@@ -9,7 +9,6 @@ use framelog_core::timestamp::parse_date;
 /// empty where nothing is known.
 pub fn of_status(status: u16) -> (GapReason, &'static str) {
     match status {
-        304 => (GapReason::NotVideo, ""),
         403 | 407 => (
             GapReason::Unauthorized,
             "check username, and what it may see",

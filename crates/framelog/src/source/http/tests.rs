@@ -495,16 +495,26 @@ async fn a_stream_that_ends_within_its_second_part_is_none_of_one_part() {
 }
 
 #[tokio::test]
-async fn no_content_is_no_picture_and_no_failure() {
-    let none = (text("HTTP/1.1 204 No Content\r\n\r\n"), Then::Keep);
-    let (marks, _) = snapshots(vec![
-        (snapshot("", 1), Then::Keep),
-        none.clone(),
-        none,
-        (snapshot("", 2), Then::Keep),
-    ])
-    .await;
-    assert_eq!(marks, [1, 2]);
+async fn a_status_that_says_that_there_is_no_new_picture_is_no_failure() {
+    for status in [
+        "204 No Content\r\n\r\n",
+        "304 Not Modified\r\n\r\n",
+        "304 Not Modified\r\nContent-Length: 5000\r\n\r\n",
+        "202 Accepted\r\nContent-Length: 0\r\n\r\n",
+        "202 Accepted\r\nContent-Length: 4\r\n\r\nwait",
+    ] {
+        let none = (text(&format!("HTTP/1.1 {status}")), Then::Keep);
+        let picture = |mark| (snapshot("", mark), Then::Keep);
+        let (marks, _) = snapshots(vec![picture(1), none.clone(), none.clone(), picture(2)]).await;
+        assert_eq!(marks, [1, 2], "{status}");
+
+        // Where none comes at all that is told.
+        for first in [vec![], vec![picture(1)]] {
+            let (_, ended, _) = run_steps([first, vec![none.clone(); 50]].concat()).await;
+            let is_told = [GapReason::Stalled, GapReason::NotVideo].contains(&ended.reason);
+            assert!(is_told && ended.detail.contains("picture"), "{ended:?}");
+        }
+    }
 }
 
 #[tokio::test]
