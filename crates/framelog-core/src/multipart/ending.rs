@@ -19,6 +19,9 @@ impl Parser {
             pending.body = Body::Walked(Walker::default());
             return Step::Go(State::Payload(pending));
         };
+        if pending.filler > 0 && self.window.end() + pending.filler >= end {
+            return self.count_filler(pending, end);
+        }
         if self.window.end() < end {
             // The length may be too large: a JPEG that is whole must not wait for the next one, unless that is in the same part.
             let is_doubtful = self.right < TRUSTED && !self.has_second(pending.start);
@@ -63,6 +66,23 @@ impl Parser {
         } else {
             self.give_torn(pending, payload_end, walker.has_scan())
         }
+    }
+
+    /// Whether the length of a JPEG, by which it ends at `end`, counts the filler before it as it should: what follows where it would end then tells,
+    /// in a silence only behind an EOI or a line end.
+    fn count_filler(&mut self, mut pending: Pending, end: u64) -> Step {
+        pending.body = Body::Counted;
+        let counted = end.saturating_sub(pending.filler).max(pending.start);
+        let next = self.next(counted);
+        let is_end = self.window.end() > counted || self.ends_in_eoi(pending.start, counted);
+        if next == Next::Unknown && !(self.finished || self.settling && is_end) {
+            return Step::Wait(State::Payload(pending));
+        }
+        if is_end && self.can_follow(next, true) {
+            pending.length = Some(counted - pending.start);
+        }
+        pending.filler = 0;
+        Step::Go(State::Payload(pending))
     }
 
     /// A JPEG whose end is found by its structure; a length, if there is one, is a hint for a JPEG without EOI.

@@ -39,6 +39,8 @@ pub(super) struct Pending {
     pub(super) start: u64,
     /// Its length as declared, if that can be right.
     pub(super) length: Option<u64>,
+    /// So many bytes of filler came before it that the length may count too.
+    pub(super) filler: u64,
     /// No boundary and no header line came before it.
     pub(super) bare: bool,
     /// Where its first picture ends, if a second is expected behind it (MPO).
@@ -70,6 +72,7 @@ impl Pending {
             headers,
             start,
             length,
+            filler: 0,
             bare,
             first_end: None,
             body: Body::Unknown,
@@ -88,7 +91,9 @@ impl Pending {
     pub fn seeks_end(&self, came: u64) -> bool {
         match &self.body {
             Body::Unknown | Body::Other { .. } => false,
-            Body::Counted => (self.length).is_some_and(|length| came - self.start >= length),
+            Body::Counted => {
+                (self.length).is_some_and(|length| came - self.start + self.filler >= length)
+            }
             Body::Walked(_) | Body::Padded { .. } | Body::Broken { .. } => true,
         }
     }
@@ -109,8 +114,12 @@ impl Parser {
     /// Tells a picture from an empty part, from more header lines, and from anything else.
     fn recognise(&mut self, mut pending: Pending) -> Step {
         // Used up at once: there may be no end of them.
-        let at = self.pass_line_ends(pending.start);
+        let mut at = self.pass_line_ends(pending.start);
+        if self.window.byte(at) == Some(0) && !is_other_type(&pending.headers) {
+            at = self.pass_filler(at);
+        }
         self.window.skip_to(at);
+        pending.filler += at - pending.start;
         pending.start = at;
         match self.window.begins(at, &SOI) {
             Some(true) => {

@@ -1361,6 +1361,57 @@ fn a_line_end_within_the_length_is_left_out_whether_or_not_the_next_delimiter_is
 }
 
 #[test]
+fn filler_before_a_picture_is_no_part_of_it_whether_or_not_its_length_counts_it() {
+    let whole = picture(1);
+    let padded = [&whole[..], b"\0\0\0"].concat();
+    let endless = whole[..whole.len() - 2].to_vec();
+    for filler in ["", "\r\n", "\0", "\r\n\0", "\0\0\0\0", "\0\r\n\r\n"] {
+        for (sent, counted) in [&whole, &padded, &endless]
+            .map(|sent| [(sent, 0), (sent, filler.len())])
+            .concat()
+        {
+            for delimiter in ["", "--b\r\n"] {
+                let head = format!(
+                    "{delimiter}{TYPE}Content-Length: {}\r\n\r\n{filler}",
+                    sent.len() + counted
+                );
+                let stream = [head.as_bytes(), sent, b"\r\n"].concat().repeat(3);
+                for size in [1, 7, stream.len()] {
+                    let found = payloads(&events(Some("b"), &stream, &[size]));
+                    assert!(
+                        found == vec![sent.clone(); 3],
+                        "{head:?}, {} bytes, by {size}",
+                        sent.len()
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn silence_where_a_length_that_counts_filler_would_end_tears_no_picture_whose_length_does_not() {
+    let picture = picture(1);
+    for filler in ["\r\n", "\r\n\0"] {
+        let head = format!("--b\r\nContent-Length: {}\r\n\r\n{filler}", picture.len());
+        let part = [head.as_bytes(), &picture, b"\r\n--b\r\n"].concat();
+        let (before, after) = part.split_at(part.len() - 7 - filler.len());
+        let mut parser = Parser::new(Some(b"b"), Limits::default());
+        parser.push(Bytes::copy_from_slice(before), 5);
+        assert_eq!(parser.poll(), None);
+        parser.settle();
+        assert_eq!(parser.poll(), None);
+        parser.push(Bytes::copy_from_slice(after), 6);
+        let found: Vec<_> = std::iter::from_fn(|| parser.poll()).collect();
+        assert_eq!(payloads(&found), [&picture[..]]);
+
+        // Nor does the end of the stream make it one that counts.
+        let found = events(Some("b"), before, &[before.len()]);
+        assert_eq!(payloads(&found), [[0; 0]; 0]);
+    }
+}
+
+#[test]
 fn offset_and_arrival_are_those_of_the_payload() {
     let picture = picture(1);
     let stream = stream_of(std::slice::from_ref(&picture), "--b\r\n\r\n", "\r\n");
