@@ -24,11 +24,10 @@ const START_US: i64 = 86_400_000_000;
 const MEDIA_RANGE_US: std::ops::Range<i64> = START_US / 2..400_000_000_000_000;
 /// A picture can't come this much earlier than the least delayed one: RTP time leapt ahead. Less than what the clock takes for a step.
 const AHEAD_US: i64 = 900_000;
-/// But the first of a stream may have been kept, or delayed, by as much as this: a server sends what it has since the last keyframe. Those
-/// behind them then come in a burst.
-const FIRST_DELAY_US: i64 = 15_000_000;
-/// From one picture of a burst to the next RTP time goes on by no more than this: by a picture.
-const BURST_STEP_US: i64 = 200_000;
+/// Networks make pictures early and late by less than this.
+const EARLIER_US: i64 = 20_000;
+/// By this part of the time the least delay of all may grow, as it does where a camera's clock is not quite ours.
+const CREEP_PART: i64 = 5_000;
 /// A pause that RTP time knows nothing of: not the jitter of a network.
 const STILL_US: i64 = 900_000;
 /// A picture comes no more than so much later than the least delayed one, however bad the network: RTP time leapt back.
@@ -69,6 +68,8 @@ pub(super) struct Timeline {
     origin: Point,
     /// Arrival minus media time of the least delayed pictures, as of the last whole window.
     delay_us: i64,
+    /// The same of the least delayed ones of all.
+    floor_us: i64,
     /// By how much the first picture came late.
     first_late_us: i64,
     /// The pictures are those that a server had kept: when they arrive says nothing of the rate.
@@ -147,6 +148,7 @@ impl Timeline {
                 us: START_US,
             },
             delay_us: 0,
+            floor_us: 0,
             first_late_us: 0,
             is_kept: false,
             window: None,
@@ -213,6 +215,7 @@ impl Timeline {
             self.delay_us = received_us
                 .saturating_sub(START_US)
                 .saturating_sub(self.first_late_us);
+            self.floor_us = self.delay_us;
             self.begin_at(arrival.ticks, START_US);
         } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival) {
             self.go_on_by_arrival(arrival, 0);
@@ -220,6 +223,7 @@ impl Timeline {
         if !self.is_kept {
             self.follow_rate(arrival);
         }
+        self.hold_back(arrival);
         let media_us = self.media_at(arrival.ticks);
         let before = self.last.replace(Last {
             rtp_time,
@@ -238,7 +242,7 @@ impl Timeline {
         };
         Stamp {
             late_us,
-            ..self.stamp_at(arrival.ticks, keyframe, after_us)
+            ..self.stamp_at(arrival, keyframe, after_us)
         }
     }
 
@@ -296,12 +300,15 @@ impl Timeline {
         });
     }
 
-    fn stamp_at(&mut self, ticks: i64, keyframe: bool, after_us: i64) -> Stamp {
-        let media_us = self.media_at(ticks);
+    fn stamp_at(&mut self, arrival: Point, keyframe: bool, after_us: i64) -> Stamp {
+        let media_us = self.media_at(arrival.ticks);
+        // As the camera's clock has it.
+        let came_us = arrival.us.saturating_add(self.reports.ahead_us());
         let wall_us = self
             .reports
             .difference(keyframe, after_us)
-            .map(|difference_us| media_us.saturating_add(difference_us));
+            .map(|difference_us| media_us.saturating_add(difference_us))
+            .map(|wall_us| wall_us.min(came_us.saturating_add(EARLIER_US)));
         Stamp {
             stamp_us: wall_us.filter(|us| *us > 0),
             media_us: Some(media_us),
@@ -332,23 +339,25 @@ impl Timeline {
         let back_us = self
             .last
             .map_or(0, |last| last.media_us.saturating_sub(media_us));
-        let ahead_max_us = match self.is_burst_at_start(arrival) {
-            true => FIRST_DELAY_US,
-            false => AHEAD_US,
-        };
-        !(-ahead_max_us..=BEHIND_US).contains(&late_us)
+        !(-AHEAD_US..=BEHIND_US).contains(&late_us)
             || back_us > BACK_US
             || !MEDIA_RANGE_US.contains(&media_us)
     }
 
-    /// Whether the delays so far may all be those of pictures that had to wait, and this is one of those that come behind them.
-    fn is_burst_at_start(&self, arrival: Point) -> bool {
-        let Some(last) = self.last.filter(|_| self.points.is_empty()) else {
-            return false;
-        };
-        let step_us = self.media_at(arrival.ticks).saturating_sub(last.media_us);
-        let passed_us = arrival.us.saturating_sub(last.received_us);
-        step_us.saturating_sub(passed_us) <= BURST_STEP_US
+    /// No picture is taken after it came: where it comes earlier than the least delayed of all, RTP time runs fast, or those were all late, and media
+    /// time waits for it. The wall time does not: if those were late it is right.
+    fn hold_back(&mut self, arrival: Point) {
+        let least_us = self.floor_us.saturating_sub(EARLIER_US);
+        let early_us = least_us.saturating_sub(self.delay_at(&arrival));
+        if early_us <= 0 {
+            return;
+        }
+        self.origin.us = self.origin.us.saturating_sub(early_us);
+        self.delay_us = least_us;
+        if let Some(window) = &mut self.window {
+            window.least_us = least_us;
+        }
+        self.reports.media_was_held_back(early_us);
     }
 
     /// A new stretch of media time, as if this picture had come so much later than with the least delay.
@@ -358,6 +367,7 @@ impl Timeline {
         if !MEDIA_RANGE_US.contains(&media_us) {
             media_us = START_US;
             self.delay_us = arrival.us.saturating_sub(START_US);
+            self.floor_us = self.delay_us;
         }
         self.begin_at(arrival.ticks, media_us);
         self.before = None;
@@ -457,13 +467,13 @@ impl Timeline {
         }
         self.points.push_back(ended.least);
         if let Some(rate) = self.changed_rate().filter(|rate| !self.is_denied(*rate)) {
-            if let Some(first_us) = self.points.front().map(|point| self.delay_at(point)) {
-                self.delay_us = first_us;
-            }
+            self.delay_us = self.least_delay_us();
             self.change_rate(rate, ended.least);
             return;
         }
         self.delay_us = self.least_delay_us();
+        let grown_us = self.delay_us.saturating_sub(self.floor_us);
+        self.floor_us = (self.floor_us).saturating_add(grown_us.clamp(0, WINDOW_US / CREEP_PART));
         if self.points.len() > PROOF_WINDOWS && self.drift_us(0).saturating_abs() < DRIFT_US {
             self.coarse.prove();
         }

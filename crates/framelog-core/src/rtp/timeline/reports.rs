@@ -48,6 +48,12 @@ pub(super) struct Report {
     pub(super) beside_us: i64,
 }
 
+impl Report {
+    fn ahead_us(self) -> i64 {
+        self.wall_us.saturating_sub(self.received_us).max(0)
+    }
+}
+
 /// The reports of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
@@ -59,6 +65,8 @@ pub(super) struct Reports {
     /// Reports that contradict those, or that come when none are worth believing.
     doubted: Option<Run>,
     contradictions: u32,
+    /// See [`Self::ahead_us`].
+    ahead_us: i64,
     /// The last one believed.
     last: Option<Report>,
     /// The RTP and wall times of those before it.
@@ -73,6 +81,8 @@ struct Run {
     /// What the next is compared with.
     base: Report,
     reports: u32,
+    /// See [`Reports::ahead_us`].
+    clock_ahead_us: i64,
     /// It began as a clock does that is set.
     is_set: bool,
 }
@@ -118,6 +128,18 @@ impl Reports {
             (used_us, offered_us) => used_us.or(offered_us),
         };
         self.used_us
+    }
+
+    /// By how much at least the camera's wall clock is ahead of ours: no report comes before it was sent.
+    pub(super) fn ahead_us(&self) -> i64 {
+        self.ahead_us
+    }
+
+    /// Media time is earlier by so much from now on, and wall time as before.
+    pub(super) fn media_was_held_back(&mut self, by_us: i64) {
+        for difference_us in [&mut self.used_us, &mut self.offered_us] {
+            *difference_us = difference_us.map(|us| us.saturating_add(by_us));
+        }
     }
 
     /// How long a tick is by the camera's wall clock, as the last reports that were believed have it.
@@ -170,6 +192,7 @@ impl Reports {
         self.contradictions = 0;
         self.note_pace(report);
         self.last = Some(report);
+        self.ahead_us = run.clock_ahead_us;
         self.offered_us = Some(report.wall_us.saturating_sub(report.media_us));
     }
 
@@ -192,6 +215,7 @@ impl Run {
             began_us: report.wall_us,
             base: report,
             reports: 1,
+            clock_ahead_us: report.ahead_us(),
             is_set,
         }
     }
@@ -233,6 +257,7 @@ impl Run {
     /// With a report that agrees.
     fn followed_by(mut self, report: Report) -> Self {
         self.reports = self.reports.saturating_add(1);
+        self.clock_ahead_us = self.clock_ahead_us.max(report.ahead_us());
         if report.wall_us.saturating_sub(self.base.wall_us) >= FOLLOW_US {
             self.base = report;
         }

@@ -156,6 +156,82 @@ fn a_clock_that_runs_wrong_is_put_right_also_where_reports_say_how() {
     }
 }
 
+/// How far ahead of the arrivals media and wall times of a stream get, microseconds, of a camera whose wall clock is ours; neither goes back. RTP
+/// time counts so many percent of what it should; a report comes with each so manieth picture, or none where that is 0.
+fn ahead(percent: i64, report_each: i64, arrival: impl Fn(i64) -> i64) -> [i64; 2] {
+    let mut timeline = Timeline::new(90_000);
+    let mut ahead = [0; 2];
+    let mut before = [0; 2];
+    for n in 0..2_000i64 {
+        let (rtp_time, arrival_us) = ((n * 36 * percent) as u32, arrival(n));
+        if report_each > 0 && n % report_each == 3 {
+            timeline.report(ntp(NOW + n * FRAME_US), rtp_time, NOW + arrival_us);
+        }
+        let stamp = timeline.stamp(rtp_time, NOW + arrival_us, n % 25 == 0);
+        let wall_us = stamp.stamp_us.map_or(before[1], |us| us - NOW);
+        let now = [media(stamp) - START_US, wall_us];
+        for ((ahead, before), now) in ahead.iter_mut().zip(&mut before).zip(now) {
+            assert!(
+                now >= *before,
+                "{percent} % {n}: back to {now} from {before}"
+            );
+            *before = now;
+            *ahead = (now - arrival_us).max(*ahead);
+        }
+    }
+    ahead
+}
+
+#[test]
+fn rtp_time_that_runs_fast_puts_no_picture_behind_its_arrival() {
+    for percent in [101, 102, 105, 111, 120, 140, 200] {
+        for report_each in [0, 25, 125] {
+            let jittering = |n: i64| n * FRAME_US + (n * 7919) % 9_000;
+            let ahead = ahead(percent, report_each, jittering);
+            assert!(
+                ahead.iter().all(|us| *us <= EARLIER_US),
+                "{percent} %, {report_each}: {ahead:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn where_the_first_pictures_were_all_late_those_behind_them_are_taken_before_they_come() {
+    for report_each in [0, 25, 125] {
+        let late_at_first = |n: i64| n * FRAME_US + (75 - n).max(0) * 8_000;
+        let ahead = ahead(100, report_each, late_at_first);
+        assert!(
+            ahead.iter().all(|us| *us <= EARLIER_US),
+            "{report_each}: {ahead:?}"
+        );
+    }
+}
+
+#[test]
+fn a_right_wall_time_stays_right_whatever_comes_earlier_than_before() {
+    // The camera's clock is ahead of ours by so much.
+    for ahead_us in [0, 3_000_000] {
+        let mut timeline = Timeline::new(90_000);
+        for n in 0..1_000i64 {
+            let (taken_us, rtp_time) = (NOW + n * FRAME_US, n as u32 * 3_600);
+            let late_us = if n < 60 { 400_000 } else { 5_000 };
+            if n == 3 || n == 150 {
+                timeline.report(ntp(taken_us + ahead_us), rtp_time, taken_us + 5_000);
+            }
+            let stamp = timeline.stamp(rtp_time, taken_us + late_us, n % 25 == 0);
+            if n >= 3 {
+                let wall_us = stamp.stamp_us.expect("no wall time");
+                assert!(
+                    wall_us.abs_diff(taken_us + ahead_us) <= 2,
+                    "{n}: {}",
+                    wall_us - taken_us
+                );
+            }
+        }
+    }
+}
+
 #[test]
 fn a_clock_that_becomes_slow_is_put_right() {
     let ticks = |n: i64| (n.min(500) * 3_600 + (n - 500).max(0) * 3_024) as u32;
@@ -165,15 +241,25 @@ fn a_clock_that_becomes_slow_is_put_right() {
 
 #[test]
 fn a_burst_at_the_start_keeps_its_spacing() {
-    let mut timeline = Timeline::new(90_000);
-    timeline.report(ntp(NOW), 0, NOW);
-    for n in 0..500i64 {
-        let sent_us = NOW + n * FRAME_US;
-        // What was sent in the first seconds is received at once.
-        let received_us = sent_us.max(NOW + 6_000_000 + n * 100);
-        let stamp = timeline.stamp(n as u32 * 3_600, received_us, n % 25 == 0);
-        assert_eq!(media(stamp), START_US + n * FRAME_US, "{n}");
-        assert_eq!(stamp.stamp_us, Some(sent_us), "{n}");
+    for late_us in [6_000_000, 0] {
+        let mut timeline = Timeline::new(90_000);
+        timeline.report(ntp(NOW), 0, NOW);
+        timeline.begin_late(late_us);
+        timeline.go_live();
+        for n in 0..500i64 {
+            let sent_us = NOW + n * FRAME_US;
+            // What was sent in the first seconds is received at once.
+            let received_us = sent_us.max(NOW + 6_000_000 + n * 100);
+            let stamp = timeline.stamp(n as u32 * 3_600, received_us, n % 25 == 0);
+            if late_us > 0 {
+                assert_eq!(media(stamp), START_US + n * FRAME_US, "{n}");
+            }
+            // A report tells it also where nothing is known of the burst.
+            assert!(
+                stamp.stamp_us.is_some_and(|us| us.abs_diff(sent_us) <= 1),
+                "{n}"
+            );
+        }
     }
 }
 
@@ -267,7 +353,7 @@ fn reports_just_behind_whole_seconds_are_not_taken_for_microseconds() {
 fn a_report_before_the_first_picture_counts() {
     let mut timeline = Timeline::new(90_000);
     timeline.report(ntp(NOW - 500_000), 90_000, NOW);
-    let stamp = timeline.stamp(180_000, NOW + 10_000, true);
+    let stamp = timeline.stamp(180_000, NOW + 1_010_000, true);
     assert!(
         stamp
             .stamp_us
@@ -300,8 +386,8 @@ fn wall_time_changes_by_and_by() {
     let wall = |stamp: Stamp| stamp.stamp_us.unwrap() - NOW;
     assert_eq!(wall(timeline.stamp(0, NOW, true)), 0);
     timeline.report(ntp(NOW + 200_000), 0, NOW);
-    assert_eq!(wall(timeline.stamp(9_000, NOW, false)), 102_000);
-    assert_eq!(wall(timeline.stamp(18_000, NOW, true)), 204_000);
+    assert_eq!(wall(timeline.stamp(9_000, NOW + 100_000, false)), 102_000);
+    assert_eq!(wall(timeline.stamp(18_000, NOW + 200_000, true)), 204_000);
 }
 
 #[test]
