@@ -217,7 +217,7 @@ impl Timeline {
                 .saturating_sub(self.first_late_us);
             self.floor_us = self.delay_us;
             self.begin_at(arrival.ticks, START_US);
-        } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival) {
+        } else if self.restarted || !self.catches_up(arrival) && self.is_leap(arrival, keyframe) {
             self.go_on_by_arrival(arrival, 0);
         }
         if !self.is_kept {
@@ -333,14 +333,16 @@ impl Timeline {
     }
 
     /// Whether RTP time did not go on as time did. A network delays pictures, and they come in bursts then; it never hurries them.
-    fn is_leap(&self, arrival: Point) -> bool {
+    fn is_leap(&self, arrival: Point, keyframe: bool) -> bool {
         let media_us = self.media_at(arrival.ticks);
         let late_us = self.delay_at(&arrival).saturating_sub(self.delay_us);
         let back_us = self
             .last
             .map_or(0, |last| last.media_us.saturating_sub(media_us));
+        // Nothing that came before a keyframe is shown behind it: cameras begin to count anew with one.
+        let back_max_us = if keyframe { EARLIER_US } else { BACK_US };
         !(-AHEAD_US..=BEHIND_US).contains(&late_us)
-            || back_us > BACK_US
+            || back_us > back_max_us
             || !MEDIA_RANGE_US.contains(&media_us)
     }
 

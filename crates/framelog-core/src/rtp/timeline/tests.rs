@@ -273,6 +273,38 @@ fn where_rtp_time_leaps_media_time_goes_on_by_arrival() {
 }
 
 #[test]
+fn where_rtp_time_begins_anew_with_each_keyframe_media_time_goes_on_by_arrival() {
+    for (frame_us, gop) in [
+        (40_000, 25),
+        (100_000, 10),
+        (100_000, 5),
+        (200_000, 5),
+        (33_333, 15),
+    ] {
+        for (report_each, at) in [(1_000_000, 0), (25, 0), (25, 24), (40, 3)] {
+            let mut timeline = Timeline::new(90_000);
+            for n in 0..1_000i64 {
+                let arrival_us = NOW + n * frame_us + (n * 7919) % 9_000;
+                let rtp_time = 5_000 + (n % gop * frame_us * 9 / 100) as u32;
+                if n % report_each == at {
+                    timeline.report(ntp(arrival_us), rtp_time, arrival_us);
+                }
+                let stamp = timeline.stamp(rtp_time, arrival_us, n % gop == 0);
+                let came_us = arrival_us - NOW;
+                let wall_us = stamp.stamp_us.map_or(came_us, |us| us - NOW);
+                for us in [media(stamp) - START_US, wall_us] {
+                    let off_us = (us - came_us).abs();
+                    assert!(
+                        off_us <= EARLIER_US,
+                        "{frame_us} {gop}, {report_each} {at}, {n}: {off_us}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn pictures_shown_in_another_order_than_sent_keep_their_times() {
     let mut timeline = Timeline::new(90_000);
     for n in 0..500i64 {
