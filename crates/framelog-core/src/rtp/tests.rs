@@ -1350,6 +1350,42 @@ fn where_pictures_are_shown_in_another_order_a_camera_that_stood_still_is_seen_t
 }
 
 #[test]
+fn a_report_that_comes_while_pictures_behind_a_pause_are_held_tells_their_time() {
+    // RTP time stood still for six seconds, or the network did; the report is of the picture that comes behind it.
+    for (stood_us, reported) in [(6_000_000, 100), (6_000_000, 105), (0, 105)] {
+        let mut receiver = receiver(Transport::Interleaved);
+        let mut walls = Vec::new();
+        for (n, bytes) in packets(&stream(400, 10, 1, 50), 500, 0) {
+            let taken_us = START + n as i64 * FRAME_US + i64::from(n >= 100) * stood_us;
+            let stalled_us = START + 100 * FRAME_US + 6_000_000;
+            let now_us = if n < 100 {
+                taken_us
+            } else {
+                taken_us.max(stalled_us)
+            };
+            if n == reported {
+                let report = sender_report(0x1234_5678, ntp(taken_us), n as u32 * FRAME_TICKS);
+                receiver.push(report.into(), now_us);
+            }
+            receiver.push(bytes, now_us);
+            while let Some(Event::AccessUnit(unit)) = receiver.poll() {
+                let taken_us = START
+                    + walls.len() as i64 * FRAME_US
+                    + i64::from(walls.len() >= 100) * stood_us;
+                walls.push(unit.stamp.stamp_us.map(|us| us - taken_us));
+            }
+        }
+        assert!(walls.len() > 390, "{}", walls.len());
+        for (n, off_us) in walls.iter().enumerate().skip(110) {
+            assert!(
+                off_us.is_some_and(|us| us.abs() <= 1_000),
+                "{stood_us}, {reported}, {n}: {off_us:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_clock_of_ours_that_is_set_forward_is_no_pause_of_the_camera() {
     let pictures: Vec<_> = (0..200)
         .map(|n| (n * FRAME_US, n * FRAME_US + i64::from(n >= 100) * 3_000_000))

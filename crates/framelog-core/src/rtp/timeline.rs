@@ -253,12 +253,9 @@ impl Timeline {
             rtp_time,
             received_us,
         };
-        // The first that is heard of a leap, or of another sender, may be a report: the next picture tells.
-        if self.restarted
-            || self
-                .distance_us(early)
-                .is_none_or(|us| us > AHEAD_US.unsigned_abs())
-        {
+        // The first that is heard of a leap, of a pause in which RTP time stood still, or of another sender may be a report: the next picture tells.
+        let is_beside = |last| self.beside_us(early, last).unsigned_abs() > AHEAD_US.unsigned_abs();
+        if self.restarted || self.last.is_none_or(is_beside) {
             self.early = Some(early);
         } else {
             self.place_report(early);
