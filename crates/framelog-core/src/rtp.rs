@@ -289,6 +289,16 @@ impl Receiver {
         }
     }
 
+    /// When pictures that are held until more have come are held no longer, whether any come or not.
+    pub fn hold_ends_us(&self) -> Option<i64> {
+        self.opening.as_ref().and_then(Opening::ends_us)
+    }
+
+    /// It is that time, and the last packet came at `arrived_us`: what is held is handed out by the next [`Receiver::poll`].
+    pub fn end_hold(&mut self, arrived_us: i64) {
+        self.end_opening(Some(arrived_us));
+    }
+
     /// Whether a picture has come that was not handed out: what [`Receiver::settle`] could help with.
     pub fn holds_picture(&self) -> bool {
         self.reorder.is_waiting() || self.has_opening(false) || self.holds_marked_picture(false)

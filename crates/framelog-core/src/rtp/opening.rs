@@ -156,13 +156,18 @@ impl Opening {
         }
     }
 
+    /// When no other is waited for any longer, once one is held.
+    pub(super) fn ends_us(&self) -> Option<i64> {
+        (self.seen).map(|seen| seen.first_us.saturating_add(HELD_US_MAX))
+    }
+
     /// Whether nothing more is to be learnt.
     pub(super) fn is_over(&self, now_us: i64) -> bool {
         self.seen.is_some_and(|seen| {
             seen.leapt
                 || self.bytes >= HELD_BYTES_MAX
                 || self.is_at_rest(seen, now_us)
-                || now_us.saturating_sub(seen.first_us) >= HELD_US_MAX
+                || self.ends_us().is_some_and(|ends_us| now_us >= ends_us)
         })
     }
 

@@ -246,6 +246,17 @@ impl Media {
 
     /// When [`poll`](Self::poll) is worth a call though nothing has come.
     pub fn due(&self) -> Option<Instant> {
+        let due = [self.settle_due(), self.hold_due()];
+        due.into_iter().flatten().min()
+    }
+
+    fn hold_due(&self) -> Option<Instant> {
+        let left_us = self.receiver.hold_ends_us()? - self.last_received_us?;
+        let left_us = u64::try_from(left_us).unwrap_or(0);
+        Some(self.last_packet + Duration::from_micros(left_us))
+    }
+
+    fn settle_due(&self) -> Option<Instant> {
         if !self.settled && self.receiver.holds_picture() {
             return Some(self.last_packet + SETTLE);
         }
@@ -255,7 +266,13 @@ impl Media {
 
     /// Hands out the pictures that are whole.
     pub fn poll(&mut self, out: &mut Vec<Delivery>) {
-        if self.due().is_some_and(|due| Instant::now() >= due) {
+        let is_over = |due: Option<Instant>| due.is_some_and(|due| Instant::now() >= due);
+        if is_over(self.hold_due())
+            && let Some(arrived_us) = self.last_received_us
+        {
+            self.receiver.end_hold(arrived_us);
+        }
+        if is_over(self.settle_due()) {
             self.settled_at_last = self.last_packet.elapsed() >= SETTLE_AT_LAST;
             self.settled = true;
             match self.settled_at_last {
@@ -422,6 +439,52 @@ mod tests {
         assert_eq!(media.other(&description), None);
         let other = Description::read(b"m=video 0 RTP/AVP 98\na=rtpmap:98 H264/90000\n");
         assert!(media.other(&other).is_some());
+    }
+
+    #[test]
+    fn pictures_behind_a_pause_are_held_for_two_seconds_at_most() {
+        let sets = "Z0LAH9kAoC/5cBEAAAMAAQAAAwAyDxgySA==,aMuDyyA=";
+        let described = format!(
+            "m=video 0 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 sprop-parameter-sets={sets}\n"
+        );
+        let mut media = self::described(&Description::read(described.as_bytes()));
+        let mut out = Vec::new();
+        let (mut now_us, mut rtp_time) = (1_700_000_000_000_000, 0u32);
+        let mut push = |media: &mut Media, after_us: u64, number: u16| {
+            now_us += after_us.cast_signed();
+            rtp_time += 3_600;
+            media.last_packet -= Duration::from_micros(after_us);
+            let slice: &[u8] = if number == 0 {
+                b"\x65\x88\x84\x21"
+            } else {
+                b"\x41\x9a\x21\x6c"
+            };
+            let head = [
+                &b"\x80\xe0"[..],
+                &number.to_be_bytes(),
+                &rtp_time.to_be_bytes(),
+                b"\0\0\0\x07",
+            ];
+            media.rtp(Packet {
+                channel: 0,
+                payload: [&head.concat(), slice].concat().into(),
+                received_us: now_us,
+            });
+        };
+        for number in 0..25 {
+            push(&mut media, 40_000, number);
+            media.poll(&mut out);
+        }
+        assert_eq!(out.len(), 25);
+        push(&mut media, 5_000_000, 25);
+        push(&mut media, 1_900_000, 26);
+        media.poll(&mut out);
+        assert_eq!(out.len(), 25, "held");
+        media.last_packet -= Duration::from_millis(100);
+        assert!(media.due().is_some_and(|due| due <= Instant::now()));
+        media.poll(&mut out);
+        assert_eq!(out.len(), 27);
+        assert_eq!(media.receiver.hold_ends_us(), None);
     }
 
     #[test]
