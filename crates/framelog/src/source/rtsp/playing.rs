@@ -81,7 +81,8 @@ impl Way {
         }
     }
 
-    fn is_datagrams(&self) -> bool {
+    /// Whether packets come otherwise than over the connection.
+    pub fn is_datagrams(&self) -> bool {
         matches!(self, Self::Ports(_))
     }
 
@@ -256,7 +257,9 @@ impl Playing {
         if !as_datagrams {
             // What ended at once had no time to bring anything.
             let had_time = self.began.elapsed() >= DOUBT_TIME.min(camera.stall_timeout);
-            memory.sends_datagrams = self.speaks_of_datagrams && !self.is_found && had_time;
+            let is_in_vain = !self.is_found && had_time;
+            memory.sends_datagrams = self.speaks_of_datagrams && is_in_vain;
+            memory.sets_up_all ^= is_in_vain;
         }
         memory.datagrams_first = memory.sends_datagrams && self.is_found == as_datagrams;
         memory.setup_unanswered = as_datagrams && self.is_found;

@@ -1,6 +1,7 @@
 //! The source against a camera on loopback, which does as usual but for what a test is about.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -371,6 +372,54 @@ async fn a_camera_that_knows_only_the_medium_plays_and_ends_that() {
         let last = fake.asked().pop().unwrap();
         assert_eq!(last.method(), "TEARDOWN");
         assert!(last.target().ends_with("/track1"));
+    }
+}
+
+#[tokio::test]
+async fn a_camera_that_plays_only_when_all_is_set_up_is_recorded_from_the_next_connection_on() {
+    let refuses: React = |asked| {
+        asked
+            .refused("400 not all tracks have been setup")
+            .closing()
+    };
+    let says_nothing: React = |asked| asked.refused("200 OK");
+    for play in [refuses, says_nothing] {
+        let set_up = AtomicUsize::new(0);
+        let mut fake = Fake::start(move |asked| match asked.method() {
+            "DESCRIBE" => {
+                set_up.store(0, SeqCst);
+                let audio = "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n";
+                let fields = "Content-Type: application/sdp\r\n";
+                asked.answer("200 OK", fields, &[SDP, audio].concat())
+            }
+            "SETUP" => {
+                let before = set_up.fetch_add(1, SeqCst);
+                let is_of_the_session = (before == 1) == (asked.field("session") == Some("4711"));
+                match is_of_the_session {
+                    true => asked.usual(),
+                    false => asked.refused("454 Session Not Found"),
+                }
+            }
+            "PLAY" if set_up.load(SeqCst) < 2 => play(asked),
+            "PLAY" => asked
+                .usual()
+                .then(&interleaved(2, b"\x80\x00\0\x01\0\0\0\x01\0\0\0\x07sound")),
+            _ => asked.usual(),
+        })
+        .await;
+        assert_eq!(fake.run(3).await.0, 0);
+        for _ in 0..2 {
+            let (count, ended) = fake.run(3).await;
+            assert_eq!(count, 3, "{ended:?}");
+        }
+        let asked = fake.asked();
+        let audio = asked
+            .iter()
+            .rfind(|asked| asked.target().ends_with("/track2"));
+        assert_eq!(
+            audio.and_then(|asked| asked.field("transport")),
+            Some("RTP/AVP/TCP;unicast;interleaved=2-3")
+        );
     }
 }
 
