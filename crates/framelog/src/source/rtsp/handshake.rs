@@ -99,7 +99,7 @@ impl RtspSource {
             let rest = described.controls.iter().filter(is_other);
             set_up_rest(talk, &self.session, rest).await?;
         }
-        let answer = play(talk, &mut self.session, &target).await;
+        let answer = play(talk, &mut self.session, &target, &way).await;
         let answer =
             answer.inspect_err(|fault| talk.memory.sets_up_all ^= fault.is_of_the_set_up())?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
@@ -405,6 +405,7 @@ async fn play(
     talk: &mut Talk<'_>,
     session: &mut Session,
     medium: &str,
+    way: &Way,
 ) -> Result<Option<Response>, Fault> {
     let whole = session.target.clone();
     let mut targets = [whole.as_str(), medium]
@@ -419,7 +420,11 @@ async fn play(
             fields: &fields,
         };
         let response = match talk.ask(ask).await {
-            Err(fault) if fault.is_silence() && talk.dialogue.is_playing() => return Ok(None),
+            Err(fault)
+                if fault.is_silence() && (talk.dialogue.is_playing() || way.has_datagram()) =>
+            {
+                return Ok(None);
+            }
             answer => answer?,
         };
         if is_final(response.status) {

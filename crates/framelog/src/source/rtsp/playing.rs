@@ -73,6 +73,11 @@ impl Way {
         }
     }
 
+    /// Whether packets have come otherwise than over the connection, and wait to be taken.
+    pub fn has_datagram(&self) -> bool {
+        matches!(self, Self::Ports(ports) if ports.has_packet())
+    }
+
     /// How many bytes came otherwise than over the connection, since this was asked last.
     fn take_received(&mut self) -> usize {
         match self {

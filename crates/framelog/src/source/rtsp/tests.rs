@@ -642,6 +642,52 @@ async fn datagrams_are_taken_on_when_the_connection_is_closed_and_their_session_
 }
 
 #[tokio::test]
+async fn where_the_connection_is_closed_and_no_datagrams_come_that_is_told_and_no_stall() {
+    for (method, is_answered) in [
+        ("DESCRIBE", false),
+        ("SETUP", false),
+        ("SETUP", true),
+        ("PLAY", false),
+        ("PLAY", true),
+    ] {
+        let mut fake = Fake::start(move |asked| {
+            let reply = match asked.method() {
+                "SETUP" => asked.answer("200 OK", "Transport: RTP/AVP\r\nSession: 4711\r\n", ""),
+                "PLAY" => asked.refused("200 OK"),
+                _ => asked.usual(),
+            };
+            match asked.method() == method {
+                true if is_answered => reply.closing(),
+                true => Reply::from("").closing(),
+                false => reply,
+            }
+        })
+        .await;
+        fake.camera.transport = crate::config::Transport::Udp;
+        fake.camera.stall_timeout = Duration::from_secs(5);
+        let (count, ended) = fake.run(1).await;
+        let ended = ended.unwrap_err();
+        assert_eq!(
+            (count, ended.reason),
+            (0, GapReason::Disconnected),
+            "{method}: {ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn datagrams_stand_for_the_answer_to_play_too() {
+    let mut fake = Fake::start(|asked| match asked.method() {
+        "PLAY" => Reply::from("").closing(),
+        _ => asked.by_datagrams(),
+    })
+    .await;
+    fake.camera.transport = crate::config::Transport::Udp;
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_camera_that_only_once_refused_the_connection_is_asked_for_it_again() {
     for (refusal, closes) in [("454 x", false), ("503 x", false), ("500 x", true)] {
         let mut fake = Fake::start(move |asked| match asked.method() {
