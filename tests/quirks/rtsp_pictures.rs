@@ -182,7 +182,9 @@ cases! {
     row_91_time_wraps => timed(u32::MAX - 3 * TICKS, |time| time.wrapping_add(TICKS));
     row_91_time_stands_still => timed(77, |time| time);
     row_91_time_is_nought => timed(0, |_| 0);
+    row_91_time_begins_anew_with_each_keyframe => timed(0, |time| (time + TICKS) % (5 * TICKS));
     row_92_time_runs_slow => timed(1 << 20, |time| time + TICKS * 21 / 25);
+    row_92_time_runs_fast => timed(1 << 20, |time| time + TICKS * 30 / 25);
     row_92_time_runs_backwards => timed(1 << 30, |time| time - TICKS);
     row_92_time_in_milliseconds => timed(5, |time| time + 100);
     row_93_report_in_unix_time => begun(|mut stage| async move {
