@@ -223,8 +223,7 @@ impl Timeline {
         if !self.is_kept {
             self.follow_rate(arrival);
         }
-        self.hold_back(arrival);
-        let media_us = self.media_at(arrival.ticks);
+        let media_us = self.held_back(arrival);
         let before = self.last.replace(Last {
             rtp_time,
             ticks: arrival.ticks,
@@ -242,7 +241,7 @@ impl Timeline {
         };
         Stamp {
             late_us,
-            ..self.stamp_at(arrival, keyframe, after_us)
+            ..self.stamp_at(media_us, received_us, keyframe, after_us)
         }
     }
 
@@ -297,10 +296,15 @@ impl Timeline {
         });
     }
 
-    fn stamp_at(&mut self, arrival: Point, keyframe: bool, after_us: i64) -> Stamp {
-        let media_us = self.media_at(arrival.ticks);
+    fn stamp_at(
+        &mut self,
+        media_us: i64,
+        received_us: i64,
+        keyframe: bool,
+        after_us: i64,
+    ) -> Stamp {
         // As the camera's clock has it.
-        let came_us = arrival.us.saturating_add(self.reports.ahead_us());
+        let came_us = received_us.saturating_add(self.reports.ahead_us());
         let wall_us = self
             .reports
             .difference(keyframe, after_us)
@@ -343,13 +347,15 @@ impl Timeline {
             || !MEDIA_RANGE_US.contains(&media_us)
     }
 
-    /// No picture is taken after it came: where it comes earlier than the least delayed of all, RTP time runs fast, or those were all late, and media
-    /// time waits for it. The wall time does not: if those were late it is right.
-    fn hold_back(&mut self, arrival: Point) {
+    /// The media time of a picture. None is taken after it came: where it comes earlier than the least delayed of all, RTP time runs fast, or those
+    /// were all late, and media time waits for it. The wall time does not: if those were late it is right.
+    fn held_back(&mut self, arrival: Point) -> i64 {
+        let media_us = self.media_at(arrival.ticks);
         let least_us = self.floor_us.saturating_sub(EARLIER_US);
-        let early_us = least_us.saturating_sub(self.delay_at(&arrival));
+        let latest_us = arrival.us.saturating_sub(least_us);
+        let early_us = media_us.saturating_sub(latest_us);
         if early_us <= 0 {
-            return;
+            return media_us;
         }
         self.origin.us = self.origin.us.saturating_sub(early_us);
         self.delay_us = least_us;
@@ -357,6 +363,7 @@ impl Timeline {
             window.least_us = least_us;
         }
         self.reports.media_was_held_back(early_us);
+        latest_us
     }
 
     /// A new stretch of media time, as if this picture had come so much later than with the least delay.
