@@ -94,14 +94,17 @@ impl RtspSource {
             speaks_of_datagrams,
         } = set_up(talk, &mut self.session, described.video, described.spare).await?;
         talk.dialogue.expect(&video);
-        if talk.memory.sets_up_all && !way.is_datagrams() {
-            let is_other = |control: &&String| Some(*control) != video.control.as_ref();
-            let rest = described.controls.iter().filter(is_other);
-            set_up_rest(talk, &self.session, rest).await?;
-        }
-        let answer = play(talk, &mut self.session, &target, &way).await;
+        let played = async {
+            if talk.memory.sets_up_all && !way.is_datagrams() {
+                let is_other = |control: &&String| Some(*control) != video.control.as_ref();
+                let rest = described.controls.iter().filter(is_other);
+                set_up_rest(talk, &self.session, rest).await?;
+            }
+            play(talk, &mut self.session, &target, &way).await
+        };
+        let played = played.await;
         let answer =
-            answer.inspect_err(|fault| talk.memory.sets_up_all ^= fault.is_of_the_set_up())?;
+            played.inspect_err(|fault| talk.memory.sets_up_all ^= fault.is_of_the_set_up())?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
         let lifetime = lifetime.or(first_lifetime);
         let mut avoided = memory.keep_alives.fatal.clone();

@@ -424,6 +424,27 @@ async fn a_camera_that_plays_only_when_all_is_set_up_is_recorded_from_the_next_c
 }
 
 #[tokio::test]
+async fn a_camera_that_hangs_up_when_more_than_the_video_is_set_up_is_asked_for_that_alone_again() {
+    let plays = AtomicUsize::new(0);
+    let mut fake = Fake::start(move |asked| match asked.method() {
+        "DESCRIBE" => {
+            let audio = "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n";
+            let fields = "Content-Type: application/sdp\r\n";
+            asked.answer("200 OK", fields, &[SDP, audio].concat())
+        }
+        "SETUP" if asked.target().ends_with("/track2") => Reply::from("").closing(),
+        // Once, by accident.
+        "PLAY" if plays.fetch_add(1, SeqCst) == 0 => asked.refused("200 OK"),
+        _ => asked.usual(),
+    })
+    .await;
+    assert_eq!(fake.run(3).await.0, 0);
+    assert_eq!(fake.run(3).await.0, 0, "it hung up");
+    let (count, ended) = fake.run(3).await;
+    assert_eq!(count, 3, "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_camera_that_has_no_room_is_asked_to_play_once() {
     for status in ["453 Not Enough Bandwidth", "503 Service Unavailable"] {
         let mut fake = Fake::start(move |asked| match asked.method() {
