@@ -101,8 +101,8 @@ impl RtspSource {
                 set_up_rest(talk, &self.session, rest).await?;
             }
             play(talk, &mut self.session, &target, &way).await
-        };
-        let played = played.await;
+        }
+        .await;
         let answer =
             played.inspect_err(|fault| talk.memory.sets_up_all ^= fault.is_of_the_set_up())?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
