@@ -406,15 +406,6 @@ cases! {
     }).connections(1..=1);
     row_15_closed_without_notice => Plan::new(close_without_notice).key("poll_interval", "\"2 s\"").frames(10).requests(12..=30);
     row_16_length_of_the_first_then_a_sequence => jvc_sequence();
-    responses_that_nobody_asked_for => Plan::new(async |mut camera| {
-        camera.request().await?;
-        for _ in 0..FRAMES {
-            let jpeg = camera.jpeg().bytes();
-            camera.deliver(response("200 OK", "Content-Type: image/jpeg\r\n", &jpeg), Shot::new(&jpeg)).await?;
-            camera.wait(100).await;
-        }
-        camera.hold().await
-    }).key("poll_interval", "\"20 s\"").frames(FRAMES).connections(1..=1);
     row_17_blocks_of_fifty_bytes => simple(typed("multipart/x-mixed-replace; boundary=nothing"), |jpeg| {
         [format!("mjpeg {:<44}", "000123412345").as_bytes(), jpeg].concat()
     });

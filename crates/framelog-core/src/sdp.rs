@@ -54,8 +54,6 @@ pub struct Description {
     pub control: Option<String>,
     /// The video that can be recorded, in the camera's order.
     pub videos: Vec<Video>,
-    /// The control URLs of all that is offered, as they are written.
-    pub controls: Vec<String>,
     /// What else is offered, in words such as `video MPV4-ES`, for people.
     pub others: Vec<String>,
 }
@@ -93,7 +91,6 @@ impl Description {
         let (session, media) = sections(&text);
         let mut description = Self {
             control: session.value("control"),
-            controls: media.iter().filter_map(|it| it.value("control")).collect(),
             ..Self::default()
         };
         for section in &media {

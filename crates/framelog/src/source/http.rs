@@ -240,7 +240,7 @@ impl HttpSource {
         }));
     }
 
-    /// Row 16: what follows the announced picture is the next one. If it has a head, that is to the parser what a part has.
+    /// Row 16: what follows the announced picture is the next one.
     fn go_on_as_sequence(&mut self) {
         let State::Waiting(waiting) = &mut self.state else {
             return;
@@ -299,7 +299,7 @@ impl Waiting {
     /// connection: the next poll opens another.
     async fn listen(&mut self) {
         while let Some(body) = &mut self.body {
-            match begins_picture(&self.beginning.concat()) {
+            match begins_jpeg(&self.beginning.concat()) {
                 Some(true) if !self.missed => return,
                 Some(_) => self.body = None,
                 None if self.beginning.iter().map(Bytes::len).sum::<usize>() > LINE_ENDS_MAX => {
@@ -314,19 +314,6 @@ impl Waiting {
         }
         self.beginning.clear();
         std::future::pending().await
-    }
-}
-
-/// Whether what nobody asked for begins with a picture, or with the head of a response that has one, as far as is known: servers send 408 unasked
-/// too. `None` while it is too short.
-fn begins_picture(bytes: &[u8]) -> Option<bool> {
-    const HEAD: &[u8] = b"HTTP/1.? 200";
-    let is_jpeg = begins_jpeg(bytes);
-    let line = bytes.trim_ascii_start();
-    let mut matched = line.iter().zip(HEAD);
-    match matched.all(|(byte, expected)| byte == expected || *expected == b'?') {
-        true if is_jpeg == Some(false) => (line.len() >= HEAD.len()).then_some(true),
-        _ => is_jpeg,
     }
 }
 

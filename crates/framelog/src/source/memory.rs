@@ -44,8 +44,6 @@ pub struct Memory {
     pub(super) sends_datagrams: bool,
     /// Over RTSP: no answer to the next connection that is asked for packets is the second: the last had none either, or brought datagrams.
     pub(super) setup_unanswered: bool,
-    /// Over RTSP: all that the camera offers is set up, because it sent nothing, or refused to, when the video alone was. Changes with each time that it does.
-    pub(super) sets_up_all: bool,
     /// Over RTSP: where the camera sent the last connection, for the next.
     pub(super) moved: Option<CameraUrl>,
     /// Over RTSP: why the camera ended the last connections, one after the other, in its own words. What it says each time changes nothing.

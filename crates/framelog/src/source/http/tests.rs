@@ -809,50 +809,6 @@ async fn pictures_after_the_announced_one_are_a_sequence() {
 }
 
 #[tokio::test]
-async fn responses_that_nobody_asked_for_are_a_sequence() {
-    let stamp = |mark| format!("X-Timestamp: 1700000000.{mark:06}\r\n");
-    let pushed: Vec<u8> = (1..4)
-        .flat_map(|mark| snapshot(&stamp(mark), mark))
-        .collect();
-    for cut in [0, 1, 4, 11, 100] {
-        let (first, rest) = pushed.split_at(snapshot(&stamp(1), 1).len() + cut);
-        let step = (first.to_vec(), Then::More(rest.to_vec().leak()));
-        let script = Script::start(vec![step]).await;
-        let camera = Camera {
-            poll_interval: Duration::from_millis(200),
-            ..script.camera()
-        };
-        let (mut memory, mut out) = (Memory::default(), Vec::new());
-        let ended = run_until(&camera, &mut memory, &mut out, 3).await;
-        assert_eq!((marks(&out), ended), (vec![1, 2, 3], None), "{cut}");
-        assert_eq!((script.connections(), script.requests.len()), (1, 1));
-        let last = out.iter().rev().find_map(|delivery| match delivery {
-            Delivery::Picture(picture) => picture.stamp.stamp_us,
-            Delivery::Skipped(_) => None,
-        });
-        assert_eq!(last, Some(1_700_000_000_000_003));
-    }
-}
-
-#[tokio::test]
-async fn a_refusal_that_nobody_asked_for_ends_its_connection_alone() {
-    let refused = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n";
-    let steps = vec![
-        (snapshot("", 1), Then::More(refused)),
-        (snapshot("", 2), Then::Keep),
-        (text("HTTP/1.1 500 No\r\n\r\n"), Then::Close),
-    ];
-    let script = Script::start(steps).await;
-    let camera = Camera {
-        poll_interval: Duration::from_millis(100),
-        ..script.camera()
-    };
-    let (marks, ended) = run(&camera, &mut Memory::default()).await;
-    assert_eq!((marks, ended.reason), (vec![1, 2], GapReason::BadResponse));
-    assert_eq!(script.connections(), 2);
-}
-
-#[tokio::test]
 async fn line_ends_without_end_behind_a_snapshot_end_its_connection() {
     let answer = [snapshot("", 1), b"\r\n".repeat(1 << 20)].concat();
     let script = Script::start(vec![(answer, Then::Hang)]).await;

@@ -50,12 +50,6 @@ impl Fault {
     pub fn is_silence(&self) -> bool {
         matches!(self, Self::Ended(ended) if matches!(ended.reason, GapReason::Stalled | GapReason::Disconnected))
     }
-
-    /// The camera may have refused to play, or hung up, because not all was set up that it offers.
-    pub fn is_of_the_set_up(&self) -> bool {
-        self.is_silence()
-            || matches!(self, Self::Ended(ended) if ended.reason == GapReason::BadResponse)
-    }
 }
 
 impl From<Ended> for Fault {

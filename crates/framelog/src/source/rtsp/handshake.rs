@@ -29,15 +29,11 @@ const CHANNELS: (u8, u8) = (0, 1);
 /// So many others are set up instead where the first is not found.
 const SPARE_MAX: usize = 3;
 
-/// So many beside it where all must be.
-const REST_MAX: u8 = 8;
-
 /// What the answer to DESCRIBE comes to.
 struct Described {
     video: Target,
     /// To be set up instead where that is not found.
     spare: Vec<Target>,
-    controls: Vec<String>,
     others: Vec<String>,
     server: Option<String>,
 }
@@ -94,17 +90,7 @@ impl RtspSource {
             speaks_of_datagrams,
         } = set_up(talk, &mut self.session, described.video, described.spare).await?;
         talk.dialogue.expect(&video);
-        let played = async {
-            if talk.memory.sets_up_all && !way.is_datagrams() {
-                let is_other = |control: &&String| Some(*control) != video.control.as_ref();
-                let rest = described.controls.iter().filter(is_other);
-                set_up_rest(talk, &self.session, rest).await?;
-            }
-            play(talk, &mut self.session, &target, &way).await
-        }
-        .await;
-        let answer =
-            played.inspect_err(|fault| talk.memory.sets_up_all ^= fault.is_of_the_set_up())?;
+        let answer = play(talk, &mut self.session, &target).await?;
         let lifetime = answer.and_then(|answer| lifetime(&answer, &mut self.session));
         let lifetime = lifetime.or(first_lifetime);
         let mut avoided = memory.keep_alives.fatal.clone();
@@ -219,7 +205,6 @@ async fn describe(talk: &mut Talk<'_>, session: &mut Session) -> Result<Describe
     Ok(Described {
         video,
         spare: videos.take(SPARE_MAX).collect(),
-        controls: description.controls.clone(),
         server: field("server").map(|server| talk.party.quoter.quote(server)),
         others: description
             .others
@@ -324,31 +309,6 @@ async fn ask_for_medium(
     Ok((ports, response))
 }
 
-/// Sets up what else the camera offers, over the connection. What it answers is of no account, and what it sends on those channels is passed over.
-async fn set_up_rest(
-    talk: &mut Talk<'_>,
-    session: &Session,
-    controls: impl Iterator<Item = &String>,
-) -> Result<(), Fault> {
-    for (number, control) in (1..=REST_MAX).zip(controls) {
-        let wanted = format!(
-            "RTP/AVP/TCP;unicast;interleaved={}-{}",
-            2 * number,
-            2 * number + 1
-        );
-        let transport: (&str, &[u8]) = ("Transport", wanted.as_bytes());
-        let fields: Vec<_> = session.field().into_iter().chain([transport]).collect();
-        let target = control_url(&session.target, Some(control));
-        let ask = Ask {
-            method: "SETUP",
-            target: &target,
-            fields: &fields,
-        };
-        talk.ask(ask).await?;
-    }
-    Ok(())
-}
-
 /// How the packets come by what the camera granted: some grant what they can do, whatever they are asked for (gortsplib #169).
 fn way(talk: &Talk<'_>, transport: Transport, ports: Option<Ports>) -> Result<Way, Fault> {
     let granted = transport.interleaved;
@@ -408,7 +368,6 @@ async fn play(
     talk: &mut Talk<'_>,
     session: &mut Session,
     medium: &str,
-    way: &Way,
 ) -> Result<Option<Response>, Fault> {
     let whole = session.target.clone();
     let mut targets = [whole.as_str(), medium]
@@ -423,11 +382,7 @@ async fn play(
             fields: &fields,
         };
         let response = match talk.ask(ask).await {
-            Err(fault)
-                if fault.is_silence() && (talk.dialogue.is_playing() || way.has_datagram()) =>
-            {
-                return Ok(None);
-            }
+            Err(fault) if fault.is_silence() && talk.dialogue.is_playing() => return Ok(None),
             answer => answer?,
         };
         if is_final(response.status) {

@@ -73,11 +73,6 @@ impl Way {
         }
     }
 
-    /// Whether packets have come otherwise than over the connection, and wait to be taken.
-    pub fn has_datagram(&self) -> bool {
-        matches!(self, Self::Ports(ports) if ports.has_packet())
-    }
-
     /// How many bytes came otherwise than over the connection, since this was asked last.
     fn take_received(&mut self) -> usize {
         match self {
@@ -86,8 +81,7 @@ impl Way {
         }
     }
 
-    /// Whether packets come otherwise than over the connection.
-    pub fn is_datagrams(&self) -> bool {
+    fn is_datagrams(&self) -> bool {
         matches!(self, Self::Ports(_))
     }
 
@@ -262,9 +256,7 @@ impl Playing {
         if !as_datagrams {
             // What ended at once had no time to bring anything.
             let had_time = self.began.elapsed() >= DOUBT_TIME.min(camera.stall_timeout);
-            let is_in_vain = !self.is_found && had_time;
-            memory.sends_datagrams = self.speaks_of_datagrams && is_in_vain;
-            memory.sets_up_all ^= is_in_vain;
+            memory.sends_datagrams = self.speaks_of_datagrams && !self.is_found && had_time;
         }
         memory.datagrams_first = memory.sends_datagrams && self.is_found == as_datagrams;
         memory.setup_unanswered = as_datagrams && self.is_found;

@@ -1,7 +1,6 @@
 //! The source against a camera on loopback, which does as usual but for what a test is about.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -376,75 +375,6 @@ async fn a_camera_that_knows_only_the_medium_plays_and_ends_that() {
 }
 
 #[tokio::test]
-async fn a_camera_that_plays_only_when_all_is_set_up_is_recorded_from_the_next_connection_on() {
-    let refuses: React = |asked| {
-        asked
-            .refused("400 not all tracks have been setup")
-            .closing()
-    };
-    let says_nothing: React = |asked| asked.refused("200 OK");
-    for play in [refuses, says_nothing] {
-        let set_up = AtomicUsize::new(0);
-        let mut fake = Fake::start(move |asked| match asked.method() {
-            "DESCRIBE" => {
-                set_up.store(0, SeqCst);
-                let audio = "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n";
-                let fields = "Content-Type: application/sdp\r\n";
-                asked.answer("200 OK", fields, &[SDP, audio].concat())
-            }
-            "SETUP" => {
-                let before = set_up.fetch_add(1, SeqCst);
-                let is_of_the_session = (before == 1) == (asked.field("session") == Some("4711"));
-                match is_of_the_session {
-                    true => asked.usual(),
-                    false => asked.refused("454 Session Not Found"),
-                }
-            }
-            "PLAY" if set_up.load(SeqCst) < 2 => play(asked),
-            "PLAY" => asked
-                .usual()
-                .then(&interleaved(2, b"\x80\x00\0\x01\0\0\0\x01\0\0\0\x07sound")),
-            _ => asked.usual(),
-        })
-        .await;
-        assert_eq!(fake.run(3).await.0, 0);
-        for _ in 0..2 {
-            let (count, ended) = fake.run(3).await;
-            assert_eq!(count, 3, "{ended:?}");
-        }
-        let asked = fake.asked();
-        let audio = asked
-            .iter()
-            .rfind(|asked| asked.target().ends_with("/track2"));
-        assert_eq!(
-            audio.and_then(|asked| asked.field("transport")),
-            Some("RTP/AVP/TCP;unicast;interleaved=2-3")
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_camera_that_hangs_up_when_more_than_the_video_is_set_up_is_asked_for_that_alone_again() {
-    let plays = AtomicUsize::new(0);
-    let mut fake = Fake::start(move |asked| match asked.method() {
-        "DESCRIBE" => {
-            let audio = "m=audio 0 RTP/AVP 0\r\na=control:track2\r\n";
-            let fields = "Content-Type: application/sdp\r\n";
-            asked.answer("200 OK", fields, &[SDP, audio].concat())
-        }
-        "SETUP" if asked.target().ends_with("/track2") => Reply::from("").closing(),
-        // Once, by accident.
-        "PLAY" if plays.fetch_add(1, SeqCst) == 0 => asked.refused("200 OK"),
-        _ => asked.usual(),
-    })
-    .await;
-    assert_eq!(fake.run(3).await.0, 0);
-    assert_eq!(fake.run(3).await.0, 0, "it hung up");
-    let (count, ended) = fake.run(3).await;
-    assert_eq!(count, 3, "{ended:?}");
-}
-
-#[tokio::test]
 async fn a_camera_that_has_no_room_is_asked_to_play_once() {
     for status in ["453 Not Enough Bandwidth", "503 Service Unavailable"] {
         let mut fake = Fake::start(move |asked| match asked.method() {
@@ -660,52 +590,6 @@ async fn datagrams_are_taken_on_when_the_connection_is_closed_and_their_session_
             .iter()
             .all(|asked| asked.field("session") == Some("4711"))
     );
-}
-
-#[tokio::test]
-async fn where_the_connection_is_closed_and_no_datagrams_come_that_is_told_and_no_stall() {
-    for (method, is_answered) in [
-        ("DESCRIBE", false),
-        ("SETUP", false),
-        ("SETUP", true),
-        ("PLAY", false),
-        ("PLAY", true),
-    ] {
-        let mut fake = Fake::start(move |asked| {
-            let reply = match asked.method() {
-                "SETUP" => asked.answer("200 OK", "Transport: RTP/AVP\r\nSession: 4711\r\n", ""),
-                "PLAY" => asked.refused("200 OK"),
-                _ => asked.usual(),
-            };
-            match asked.method() == method {
-                true if is_answered => reply.closing(),
-                true => Reply::from("").closing(),
-                false => reply,
-            }
-        })
-        .await;
-        fake.camera.transport = crate::config::Transport::Udp;
-        fake.camera.stall_timeout = Duration::from_secs(5);
-        let (count, ended) = fake.run(1).await;
-        let ended = ended.unwrap_err();
-        assert_eq!(
-            (count, ended.reason),
-            (0, GapReason::Disconnected),
-            "{method}: {ended:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn datagrams_stand_for_the_answer_to_play_too() {
-    let mut fake = Fake::start(|asked| match asked.method() {
-        "PLAY" => Reply::from("").closing(),
-        _ => asked.by_datagrams(),
-    })
-    .await;
-    fake.camera.transport = crate::config::Transport::Udp;
-    let (count, ended) = fake.run(3).await;
-    assert_eq!(count, 3, "{ended:?}");
 }
 
 #[tokio::test]

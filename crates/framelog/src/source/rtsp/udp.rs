@@ -111,12 +111,6 @@ impl Ports {
         }
     }
 
-    /// Whether a packet from the camera waits to be taken.
-    pub fn has_packet(&self) -> bool {
-        let next = self.rtp.try_peek_sender();
-        next.is_ok_and(|from| self.from.contains(&from.ip().to_canonical()))
-    }
-
     /// How many bytes came since this was asked last, from whomever.
     pub fn take_received(&mut self) -> usize {
         std::mem::take(&mut self.received)
