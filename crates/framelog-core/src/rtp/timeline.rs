@@ -34,6 +34,9 @@ const STILL_US: i64 = 900_000;
 const BEHIND_US: i64 = 55_000_000;
 /// Pictures that are shown in another order than they are sent (B-frames) go back less than this.
 const BACK_US: i64 = 900_000;
+/// Nothing that came before a keyframe is shown behind it. Cameras that begin to count anew with each go back by a GOP, less a picture; others
+/// jitter.
+const KEYFRAME_BACK_US: i64 = 100_000;
 /// How long the arrivals are looked at for the least delayed picture.
 const WINDOW_US: i64 = 1_000_000;
 /// How many such stretches are remembered.
@@ -340,15 +343,14 @@ impl Timeline {
         let back_us = self
             .last
             .map_or(0, |last| last.media_us.saturating_sub(media_us));
-        // Nothing that came before a keyframe is shown behind it: cameras begin to count anew with one.
-        let back_max_us = if keyframe { EARLIER_US } else { BACK_US };
+        let back_max_us = if keyframe { KEYFRAME_BACK_US } else { BACK_US };
         !(-AHEAD_US..=BEHIND_US).contains(&late_us)
             || back_us > back_max_us
             || !MEDIA_RANGE_US.contains(&media_us)
     }
 
     /// The media time of a picture. None is taken after it came: where it comes earlier than the least delayed of all, RTP time runs fast, or those
-    /// were all late, and media time waits for it. The wall time does not: if those were late it is right.
+    /// were all late, and media time waits for it. The wall time goes on: if those were late it is right.
     fn held_back(&mut self, arrival: Point) -> i64 {
         let media_us = self.media_at(arrival.ticks);
         let least_us = self.floor_us.saturating_sub(EARLIER_US);

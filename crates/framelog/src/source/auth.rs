@@ -163,7 +163,7 @@ impl Challenge {
 }
 
 impl Digest {
-    /// One for each algorithm that it names and that is known here.
+    /// One for each algorithm that it names and that is known here, the same not twice.
     fn read(raw: &Raw) -> Vec<Self> {
         let names = raw.get("algorithm").unwrap_or_default();
         let names = names.split(|byte| b", \t".contains(byte));
@@ -171,8 +171,16 @@ impl Digest {
         if algorithms.is_empty() {
             algorithms.push(None);
         }
-        let read = |algorithm| Self::read_for(raw, algorithm);
-        algorithms.into_iter().filter_map(read).collect()
+        let mut read: Vec<Self> = Vec::new();
+        for algorithm in algorithms {
+            let found = Self::read_for(raw, algorithm);
+            let is_new = |found: &Self| {
+                let same = |it: &Self| (it.hash, it.session) == (found.hash, found.session);
+                !read.iter().any(same)
+            };
+            read.extend(found.filter(is_new));
+        }
+        read
     }
 
     fn read_for(raw: &Raw, algorithm: Option<&[u8]>) -> Option<Self> {

@@ -25,6 +25,9 @@ const PROOF_REPORTS: u32 = 3;
 /// So many times in a row it was neither as believed nor as in the report before: it is worth nothing.
 const CONTRADICTIONS: u32 = 4;
 
+/// The first reports may come as late as the first pictures, which a server had kept: they show by how much the clock is ahead only up to this.
+const FIRST_LATE_US: i64 = 300_000;
+
 /// What the camera's clock was set by, in one go, by the clock's own measure.
 const STEP_US: i64 = 1_000_000;
 /// What is less than that is added by this part of the time: RTP time that runs wrong by less is not found in any other way.
@@ -81,8 +84,8 @@ struct Run {
     /// What the next is compared with.
     base: Report,
     reports: u32,
-    /// See [`Reports::ahead_us`].
-    clock_ahead_us: i64,
+    /// By how much the least late of them was ahead.
+    ahead_us: i64,
     /// It began as a clock does that is set.
     is_set: bool,
 }
@@ -130,7 +133,7 @@ impl Reports {
         self.used_us
     }
 
-    /// By how much at least the camera's wall clock is ahead of ours: no report comes before it was sent.
+    /// By how much the camera's wall clock may be ahead of ours, by when reports came: none does before it was sent.
     pub(super) fn ahead_us(&self) -> i64 {
         self.ahead_us
     }
@@ -139,6 +142,12 @@ impl Reports {
     pub(super) fn media_was_held_back(&mut self, by_us: i64) {
         for difference_us in [&mut self.used_us, &mut self.offered_us] {
             *difference_us = difference_us.map(|us| us.saturating_add(by_us));
+        }
+        for run in [&mut self.believed, &mut self.doubted]
+            .into_iter()
+            .flatten()
+        {
+            run.base.media_us = run.base.media_us.saturating_sub(by_us);
         }
     }
 
@@ -192,7 +201,7 @@ impl Reports {
         self.contradictions = 0;
         self.note_pace(report);
         self.last = Some(report);
-        self.ahead_us = run.clock_ahead_us;
+        self.ahead_us = run.clock_ahead_us();
         self.offered_us = Some(report.wall_us.saturating_sub(report.media_us));
     }
 
@@ -215,7 +224,7 @@ impl Run {
             began_us: report.wall_us,
             base: report,
             reports: 1,
-            clock_ahead_us: report.ahead_us(),
+            ahead_us: report.ahead_us(),
             is_set,
         }
     }
@@ -257,11 +266,19 @@ impl Run {
     /// With a report that agrees.
     fn followed_by(mut self, report: Report) -> Self {
         self.reports = self.reports.saturating_add(1);
-        self.clock_ahead_us = self.clock_ahead_us.max(report.ahead_us());
+        self.ahead_us = self.ahead_us.max(report.ahead_us());
         if report.wall_us.saturating_sub(self.base.wall_us) >= FOLLOW_US {
             self.base = report;
         }
         self
+    }
+
+    /// See [`Reports::ahead_us`].
+    fn clock_ahead_us(&self) -> i64 {
+        match self.reports < PROOF_REPORTS {
+            true => self.ahead_us.saturating_add(FIRST_LATE_US),
+            false => self.ahead_us,
+        }
     }
 
     fn is_proved(&self, last: Report) -> bool {

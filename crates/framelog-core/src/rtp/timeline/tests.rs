@@ -156,8 +156,9 @@ fn a_clock_that_runs_wrong_is_put_right_also_where_reports_say_how() {
     }
 }
 
-/// How far ahead of the arrivals media and wall times of a stream get, microseconds, of a camera whose wall clock is ours; neither goes back. RTP
-/// time counts so many percent of what it should; a report comes with each so manieth picture, or none where that is 0.
+/// How far ahead of the arrivals media times of a stream get, and wall times once three reports have come, microseconds, of a camera whose wall
+/// clock is ours. Media time never goes back, and wall time not by more than the first reports may be late. RTP time counts so many percent of what
+/// it should; a report comes with each so manieth picture, or none where that is 0.
 fn ahead(percent: i64, report_each: i64, arrival: impl Fn(i64) -> i64) -> [i64; 2] {
     let mut timeline = Timeline::new(90_000);
     let mut ahead = [0; 2];
@@ -170,13 +171,20 @@ fn ahead(percent: i64, report_each: i64, arrival: impl Fn(i64) -> i64) -> [i64; 
         let stamp = timeline.stamp(rtp_time, NOW + arrival_us, n % 25 == 0);
         let wall_us = stamp.stamp_us.map_or(before[1], |us| us - NOW);
         let now = [media(stamp) - START_US, wall_us];
-        for ((ahead, before), now) in ahead.iter_mut().zip(&mut before).zip(now) {
+        for (of, back_max_us) in [(0, 0), (1, 300_000)] {
             assert!(
-                now >= *before,
-                "{percent} % {n}: back to {now} from {before}"
+                now[of] >= before[of] - back_max_us,
+                "{percent} % {n}: back to {now:?} from {before:?}"
             );
-            *before = now;
-            *ahead = (now - arrival_us).max(*ahead);
+            ahead[of] = (now[of] - arrival_us).max(ahead[of]);
+        }
+        before = now;
+        if n <= 3 * report_each {
+            assert!(
+                ahead[1] <= EARLIER_US + 300_000,
+                "{percent} % {n}: {ahead:?}"
+            );
+            ahead[1] = 0;
         }
     }
     ahead
@@ -210,13 +218,19 @@ fn where_the_first_pictures_were_all_late_those_behind_them_are_taken_before_the
 
 #[test]
 fn a_right_wall_time_stays_right_whatever_comes_earlier_than_before() {
-    // The camera's clock is ahead of ours by so much.
-    for ahead_us in [0, 3_000_000] {
+    // The camera's clock is ahead of ours by so much, and its first report is late by so much.
+    for (ahead_us, report_late_us) in [(0, 5_000), (3_000_000, 5_000), (3_000_000, 280_000)] {
         let mut timeline = Timeline::new(90_000);
         for n in 0..1_000i64 {
             let (taken_us, rtp_time) = (NOW + n * FRAME_US, n as u32 * 3_600);
             let late_us = if n < 60 { 400_000 } else { 5_000 };
-            if n == 3 || n == 150 {
+            if n == 3 {
+                timeline.report(
+                    ntp(taken_us + ahead_us),
+                    rtp_time,
+                    taken_us + report_late_us,
+                );
+            } else if n % 125 == 0 && n > 0 {
                 timeline.report(ntp(taken_us + ahead_us), rtp_time, taken_us + 5_000);
             }
             let stamp = timeline.stamp(rtp_time, taken_us + late_us, n % 25 == 0);
@@ -229,6 +243,40 @@ fn a_right_wall_time_stays_right_whatever_comes_earlier_than_before() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn reports_that_agreed_by_media_time_still_do_when_it_was_held_back() {
+    let mut timeline = Timeline::new(90_000);
+    for n in 0..1_000i64 {
+        let (taken_us, rtp_time) = (NOW + n * FRAME_US, n as u32 * 3_600);
+        // What a server had kept for ten seconds comes faster than it was taken, reports and all.
+        let received_us = taken_us + (10_000_000 - n * 24_000).max(0);
+        if n % 25 == 3 {
+            timeline.report(ntp(taken_us), rtp_time, received_us);
+        }
+        let stamp = timeline.stamp(rtp_time, received_us, n % 25 == 0);
+        if n >= 3 {
+            let wall_us = stamp.stamp_us.expect("no wall time");
+            assert!(
+                wall_us.abs_diff(taken_us) <= 2,
+                "{n}: {}",
+                wall_us - taken_us
+            );
+        }
+    }
+}
+
+#[test]
+fn a_keyframe_whose_time_jitters_begins_nothing() {
+    let mut timeline = Timeline::new(90_000);
+    for n in 0..500i64 {
+        let is_key = n % 25 == 0;
+        let shift_us = if is_key && n > 0 { -70_000 } else { 0 };
+        let rtp_time = ((n * FRAME_US + shift_us) * 9 / 100) as u32;
+        let stamp = timeline.stamp(rtp_time, NOW + n * FRAME_US, is_key);
+        assert_eq!(media(stamp) - START_US, n * FRAME_US + shift_us, "{n}");
     }
 }
 
@@ -292,10 +340,16 @@ fn where_rtp_time_begins_anew_with_each_keyframe_media_time_goes_on_by_arrival()
                 let stamp = timeline.stamp(rtp_time, arrival_us, n % gop == 0);
                 let came_us = arrival_us - NOW;
                 let wall_us = stamp.stamp_us.map_or(came_us, |us| us - NOW);
-                for us in [media(stamp) - START_US, wall_us] {
+                // What the first reports mean is not known before others have come.
+                let most_us = if n > 3 * report_each {
+                    EARLIER_US
+                } else {
+                    1_000_000
+                };
+                for (us, most_us) in [(media(stamp) - START_US, EARLIER_US), (wall_us, most_us)] {
                     let off_us = (us - came_us).abs();
                     assert!(
-                        off_us <= EARLIER_US,
+                        off_us <= most_us,
                         "{frame_us} {gop}, {report_each} {at}, {n}: {off_us}"
                     );
                 }

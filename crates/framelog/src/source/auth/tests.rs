@@ -111,6 +111,7 @@ fn of_a_list_of_algorithms_the_strongest_is_answered_and_the_others_are_kept() {
         "\"MD5,SHA-256\"",
         "\"SHA-256, MD5\"",
         "\"what, md5 ,,SHA-256\"",
+        "\"MD5,SHA-256,md5,MD5,sha-256\"",
     ] {
         let field = format!("Digest realm=\"a\", nonce=\"n\", algorithm={list}, qop=\"auth\"");
         let text = answer(&mut digest(&field), "u", "p", "/", "c");
