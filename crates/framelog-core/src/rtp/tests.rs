@@ -1350,6 +1350,39 @@ fn where_pictures_are_shown_in_another_order_a_camera_that_stood_still_is_seen_t
 }
 
 #[test]
+fn pictures_shown_in_another_order_have_their_spacing_from_the_first_on_and_where_rtp_time_leaps() {
+    // Sent I P B B P B B: some have to wait until they are sent, the P in between none at all.
+    let shown = |n: i64| match n % 3 {
+        _ if n == 0 => 0,
+        1 => n + 2,
+        _ => n - 1,
+    };
+    // With a leap at an I, at a P and at a B.
+    for leaps_at in [400, 199, 200, 201] {
+        let leap_us = |n: i64| i64::from(n >= leaps_at) * 3_600_000_000;
+        let pictures: Vec<_> = (0..400)
+            .map(|n| (1_000_000 + shown(n) * FRAME_US + leap_us(n), n * FRAME_US))
+            .collect();
+        let captured = capture_times(&pictures);
+        let began_us = captured[0];
+        for (n, captured_us) in (0..).zip(&captured) {
+            let off_us = captured_us - began_us - shown(n) * FRAME_US;
+            let most_us = if n < leaps_at { 1 } else { 3 * FRAME_US };
+            assert!(off_us.abs() <= most_us, "{leaps_at}, {n}: {off_us}");
+        }
+        for (n, two) in (0..).zip(captured.windows(2)) {
+            if n + 1 != leaps_at {
+                let step_us = (shown(n + 1) - shown(n)) * FRAME_US;
+                assert!(
+                    (two[1] - two[0] - step_us).abs() <= 1,
+                    "{leaps_at}, {n}: {two:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn a_report_that_comes_while_pictures_behind_a_pause_are_held_tells_their_time() {
     // RTP time stood still for six seconds, or the network did; the report is of the picture that comes behind it.
     for (stood_us, reported) in [(6_000_000, 100), (6_000_000, 105), (0, 105)] {

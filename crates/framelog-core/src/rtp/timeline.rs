@@ -34,6 +34,8 @@ const STILL_US: i64 = 900_000;
 const BEHIND_US: i64 = 55_000_000;
 /// Pictures that are shown in another order than they are sent (B-frames) go back less than this.
 const BACK_US: i64 = 900_000;
+/// Media time that goes back by more was understood otherwise, which happens once.
+const REORDERED_MAX_US: i64 = 500_000;
 /// Nothing that came before a keyframe is shown behind it. Cameras that begin to count anew with each go back by a GOP, less a picture; others
 /// jitter.
 const KEYFRAME_BACK_US: i64 = 100_000;
@@ -73,6 +75,8 @@ pub(super) struct Timeline {
     delay_us: i64,
     /// The same of the least delayed ones of all.
     floor_us: i64,
+    /// By how much media time went back at most, from one picture to the next that is shown before it.
+    reordered_us: i64,
     /// By how much the first picture came late.
     first_late_us: i64,
     /// The pictures are those that a server had kept: when they arrive says nothing of the rate.
@@ -152,6 +156,7 @@ impl Timeline {
             },
             delay_us: 0,
             floor_us: 0,
+            reordered_us: 0,
             first_late_us: 0,
             is_kept: false,
             window: None,
@@ -234,6 +239,9 @@ impl Timeline {
             received_us,
         });
         let after_us = before.map_or(0, |last| media_us.saturating_sub(last.media_us));
+        if after_us >= -REORDERED_MAX_US {
+            self.reordered_us = self.reordered_us.max(-after_us);
+        }
         self.restarted = false;
         if let Some(early) = self.early.take() {
             self.place_report(early);
@@ -350,10 +358,12 @@ impl Timeline {
     }
 
     /// The media time of a picture. None is taken after it came: where it comes earlier than the least delayed of all, RTP time runs fast, or those
-    /// were all late, and media time waits for it. The wall time goes on: if those were late it is right.
+    /// were all late, and media time waits for it. The wall time goes on: if those were late it is right. Where pictures have to wait for others
+    /// that are shown behind them, those come earlier: by three steps back at most, in a pyramid of three.
     fn held_back(&mut self, arrival: Point) -> i64 {
         let media_us = self.media_at(arrival.ticks);
-        let least_us = self.floor_us.saturating_sub(EARLIER_US);
+        let earlier_us = EARLIER_US.saturating_add(3 * self.reordered_us);
+        let least_us = self.floor_us.saturating_sub(earlier_us);
         let latest_us = arrival.us.saturating_sub(least_us);
         let early_us = media_us.saturating_sub(latest_us);
         if early_us <= 0 {
