@@ -15,7 +15,7 @@ const HELD_US_MAX: i64 = 2_000_000;
 /// Nor when so much is held, bytes: some seconds of a usual stream.
 const HELD_BYTES_MAX: usize = 4 << 20;
 /// Networks make pictures early and late by less than this.
-const EARLIER_US: i64 = 20_000;
+pub(super) const EARLIER_US: i64 = 20_000;
 /// Pictures at their usual pace are early and late by less than this.
 const EVEN_US: i64 = 150_000;
 /// From one picture to the next RTP time goes on by no more, nor back: else it leapt.

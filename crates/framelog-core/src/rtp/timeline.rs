@@ -13,7 +13,7 @@ mod reports;
 
 use std::collections::VecDeque;
 
-use super::opening::First;
+use super::opening::{EARLIER_US, First};
 use super::rate::{Coarse, Point, Rate};
 use crate::timestamp::Stamp;
 use reports::{Report, Reports};
@@ -24,8 +24,6 @@ const START_US: i64 = 86_400_000_000;
 const MEDIA_RANGE_US: std::ops::Range<i64> = START_US / 2..400_000_000_000_000;
 /// A picture can't come this much earlier than the least delayed one: RTP time leapt ahead. Less than what the clock takes for a step.
 const AHEAD_US: i64 = 900_000;
-/// Networks make pictures early and late by less than this.
-const EARLIER_US: i64 = 20_000;
 /// By this part of the time the least delay of all may grow, as it does where a camera's clock is not quite ours.
 const CREEP_PART: i64 = 5_000;
 /// A pause that RTP time knows nothing of: not the jitter of a network.

@@ -216,6 +216,13 @@ fn where_the_first_pictures_were_all_late_those_behind_them_are_taken_before_the
     }
 }
 
+/// Panics unless the wall time of this picture is right, but for rounding.
+fn assert_wall_time(stamp: Stamp, expected_us: i64, n: i64) {
+    let wall_us = stamp.stamp_us.expect("no wall time");
+    let off_us = wall_us - expected_us;
+    assert!(off_us.abs() <= 2, "{n}: {off_us}");
+}
+
 #[test]
 fn a_right_wall_time_stays_right_whatever_comes_earlier_than_before() {
     // The camera's clock is ahead of ours by so much, and its first report is late by so much.
@@ -235,12 +242,7 @@ fn a_right_wall_time_stays_right_whatever_comes_earlier_than_before() {
             }
             let stamp = timeline.stamp(rtp_time, taken_us + late_us, n % 25 == 0);
             if n >= 3 {
-                let wall_us = stamp.stamp_us.expect("no wall time");
-                assert!(
-                    wall_us.abs_diff(taken_us + ahead_us) <= 2,
-                    "{n}: {}",
-                    wall_us - taken_us
-                );
+                assert_wall_time(stamp, taken_us + ahead_us, n);
             }
         }
     }
@@ -258,12 +260,7 @@ fn reports_that_agreed_by_media_time_still_do_when_it_was_held_back() {
         }
         let stamp = timeline.stamp(rtp_time, received_us, n % 25 == 0);
         if n >= 3 {
-            let wall_us = stamp.stamp_us.expect("no wall time");
-            assert!(
-                wall_us.abs_diff(taken_us) <= 2,
-                "{n}: {}",
-                wall_us - taken_us
-            );
+            assert_wall_time(stamp, taken_us, n);
         }
     }
 }
