@@ -301,14 +301,20 @@ impl Reader {
         self.overlapping(segments_sql, camera, from_us, to_us).await
     }
 
-    /// Segments of a camera that began after the segment `id`, and that segment itself, in the order they began: what `tail` follows.
+    /// The segment `id` of a camera and those that began after it, in the order they began, at most `limit`: what is followed.
     ///
     /// # Errors
     /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
-    pub async fn segments_since(&self, camera: &str, id: i64) -> Result<Vec<SegmentRow>, Error> {
+    pub async fn segments_since(
+        &self,
+        camera: &str,
+        id: i64,
+        limit: u32,
+    ) -> Result<Vec<SegmentRow>, Error> {
         sqlx::query_as(AssertSqlSafe(segments_since_sql()))
             .bind(camera)
             .bind(id)
+            .bind(limit)
             .fetch_all(&self.pool)
             .await
             .map_err(self.failed())
@@ -457,7 +463,7 @@ fn segments_sql(one_camera: bool) -> String {
 }
 
 fn segments_since_sql() -> String {
-    format!("{SEGMENTS} c.name = ?1 AND s.id >= ?2 ORDER BY s.id")
+    format!("{SEGMENTS} c.name = ?1 AND s.id >= ?2 ORDER BY s.id LIMIT ?3")
 }
 
 fn gaps_sql(one_camera: bool) -> String {

@@ -10,18 +10,14 @@ use crate::config::Problem;
 
 mod ask;
 mod check;
-mod decoding_order;
 mod demo;
 mod doctor;
 mod export;
 mod find;
 mod frame;
-mod frame_pages;
-mod gop;
 mod interruption;
 mod known_camera;
 mod output;
-mod part;
 mod probe;
 mod progress;
 mod protect;

@@ -6,6 +6,7 @@ mod camera;
 mod cli;
 mod clock_watch;
 pub mod config;
+mod footage;
 mod logging;
 mod pace;
 mod readers;

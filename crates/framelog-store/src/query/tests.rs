@@ -220,15 +220,14 @@ async fn segments_that_overlap_a_span_are_found_however_long_they_are() {
 #[tokio::test]
 async fn segments_since_one_begin_with_it_in_the_order_they_began() {
     let (_dir, reader) = recorded(&[("a", &[&[50], &[20], &[70]]), ("b", &[&[60]])]).await;
-    let all = reader.segments_since("a", 0).await.unwrap();
+    let since = async |id, limit| reader.segments_since("a", id, limit).await.unwrap();
+    let all = since(0, 9).await;
     assert_eq!(
         all.iter().map(|s| s.started_us - T).collect::<Vec<_>>(),
         [50, 20, 70]
     );
-    assert_eq!(
-        reader.segments_since("a", all[1].id).await.unwrap(),
-        all[1..]
-    );
+    assert_eq!(since(all[1].id, 9).await, all[1..]);
+    assert_eq!(since(all[1].id, 1).await, all[1..2]);
 }
 
 #[tokio::test]

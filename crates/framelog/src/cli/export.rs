@@ -2,7 +2,7 @@
 
 mod archive;
 pub(super) mod destination;
-pub(super) mod film;
+mod film;
 mod folder;
 mod mjpeg;
 mod picture_name;
@@ -16,10 +16,11 @@ use framelog_core::frame::{Codec, Parameters};
 use framelog_store::Reader;
 use framelog_store::query::{FrameRow, SegmentRow};
 
-use super::frame_pages::FramePages;
 use super::interruption::Interruption;
 use super::progress::Progress;
-use super::{Failure, decoding_order, known_camera, storage, time};
+use super::{Failure, known_camera, storage, time};
+use crate::footage::decoding_order;
+use crate::footage::frame_pages::FramePages;
 use crate::wall::now_us;
 use destination::{Destination, Kind};
 use summary::Summary;

@@ -13,7 +13,10 @@ use framelog_store::query::{FrameRow, GapRow, RemovalRow};
 use super::export::cannot_write;
 use super::export::destination::NewFile;
 use super::output::{Stop, ended};
-use super::{Failure, gop, known_camera, receipt, storage, time, words};
+use super::{Failure, known_camera, receipt, storage, time, words};
+use crate::footage::gop;
+
+mod jpeg;
 
 /// Arguments of `framelog frame`.
 #[derive(Clone, Debug, clap::Args)]
@@ -106,10 +109,10 @@ async fn no_footage(reader: &Reader, args: &Args) -> Failure {
 /// What is written of the frame.
 async fn picture(reader: &Reader, args: &Args, frame: &FrameRow) -> Result<Vec<u8>, Failure> {
     match (!args.raw).then_some(frame.codec) {
-        Some(codec @ (Codec::H264 | Codec::H265)) => {
-            let gop = gop::up_to(reader, codec, frame).await?;
+        Some(Codec::H264 | Codec::H265) => {
+            let gop = gop::up_to(reader, frame).await.map_err(Failure::failed)?;
             match wants_jpeg(args) {
-                true => gop::picture(&gop),
+                true => jpeg::picture(&gop),
                 false => Ok(gop.film),
             }
         }

@@ -9,7 +9,7 @@ use tempfile::{Builder, TempDir, TempPath};
 
 use super::Sink;
 use super::archive::Archive;
-use super::film::{Mkv, Mp4};
+use super::film::{Mkv, Mp4File};
 use super::folder::Folder;
 use super::mjpeg::Mjpeg;
 use super::picture_name::PictureNames;
@@ -220,7 +220,7 @@ impl NewFile {
 fn sink(kind: Kind, file: File, raw: bool) -> io::Result<Box<dyn Sink>> {
     Ok(match kind {
         Kind::Zip => Box::new(Archive::new(file, raw)),
-        Kind::Mp4 => Box::new(Mp4::new(file, raw)?),
+        Kind::Mp4 => Box::new(Mp4File::new(file, raw)?),
         Kind::Mkv => Box::new(Mkv::new(file, raw)),
         Kind::Mjpeg | Kind::Folder => Box::new(Mjpeg::new(file)),
     })

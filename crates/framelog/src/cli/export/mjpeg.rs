@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write as _};
 use framelog_store::query::FrameRow;
 
 use super::Sink;
-use crate::cli::part;
+use crate::footage::part;
 
 pub(super) struct Mjpeg(BufWriter<File>);
 

@@ -8,9 +8,9 @@ use framelog_store::query::FrameRow;
 use framelog_store::{Error, Reader};
 
 use super::Listing;
-use crate::cli::frame_pages::FramePages;
 use crate::cli::output::Stop;
 use crate::cli::{time, words};
+use crate::footage::frame_pages::FramePages;
 
 impl Listing {
     /// Writes a line for each frame, in order of capture; whether there was any.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::Listing;
 use crate::cli::output::Stop;
 use crate::cli::{receipt, time, words};
+use crate::footage::holes::holes;
 use crate::wall::now_us;
 
 /// One thing in the list.
@@ -165,20 +166,6 @@ fn gap_line(gap: &GapRow, width: usize, utc: bool) -> String {
         words::duration(duration_us),
         gap.reason
     )
-}
-
-/// Spans without footage, by start: where nothing was recorded, and where it was removed.
-fn holes(gaps: &[GapRow], removals: &[RemovalRow]) -> Vec<GapRow> {
-    let removed = removals.iter().map(|removal| GapRow {
-        camera: removal.camera.clone(),
-        started_us: removal.started_us,
-        ended_us: Some(removal.ended_us),
-        reason: removal.rule.clone(),
-        detail: String::new(),
-    });
-    let mut holes: Vec<GapRow> = gaps.iter().cloned().chain(removed).collect();
-    holes.sort_by_key(|hole| hole.started_us);
-    holes
 }
 
 fn removal_line(removal: &RemovalRow, width: usize, utc: bool) -> String {

@@ -43,7 +43,7 @@ pub fn needed(mut frames: Vec<FrameRow>, from_us: i64, to_us: i64) -> Vec<FrameR
 /// A frame and those before it that it needs: from the last keyframe on.
 pub async fn up_to(reader: &Reader, frame: &FrameRow) -> Result<Vec<FrameRow>, Error> {
     let segments = reader
-        .segments_since(&frame.camera, frame.segment_id)
+        .segments_since(&frame.camera, frame.segment_id, 1)
         .await?;
     let Some(segment) = segments
         .first()
