@@ -53,5 +53,7 @@ mod support;
 mod upgrade;
 /// Index against footage: nothing is found that is not there, and what is there is.
 mod verify;
+/// Footage over HTTP.
+mod watch;
 /// Somebody else is told of changes.
 mod webhook;

@@ -1,5 +1,5 @@
-//! The daemon's own web server: which path is answered by which file below, who may ask, and how long. Sees the status, never a
-//! camera's task. Not for a web page or footage: those will have routes of their own here.
+//! The daemon's own web server: which path is answered by which file below, who may ask, and how long. Sees the status and the index, never a
+//! camera's task.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -18,13 +18,16 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_io_timeout::TimeoutStream;
 
 use crate::config::secret::Password;
 use crate::reload::Requests;
 use crate::status::Status;
 
 mod answer;
+mod cameras;
 mod healthz;
+mod host;
 mod metrics;
 mod reload;
 mod status;
@@ -36,8 +39,8 @@ const CONNECTIONS_MAX: usize = 64;
 /// A request's head must be here within this, and the next one on the same connection too.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A connection lasts no longer than this, whatever it does.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+/// Who takes nothing of an answer for so long has gone, or has stopped looking.
+const TAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The most bytes of a request's head.
 const HEAD_MAX: usize = 16 << 10;
@@ -92,7 +95,7 @@ impl Server {
                 oldest.abort();
             }
             // Whoever is slow or breaks off has only harmed himself.
-            let answering = tokio::time::timeout(CONNECTION_TIMEOUT, answer_all(stream, &routes));
+            let answering = answer_all(stream, &routes);
             open.push_back(connections.spawn(async { drop(answering.await) }));
         }
     }
@@ -102,19 +105,24 @@ fn answer_all(
     stream: TcpStream,
     routes: &Router,
 ) -> impl Future<Output = hyper::Result<()>> + use<> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(TAKE_TIMEOUT));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_MAX)
         .serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Box::pin(stream)),
             TowerToHyperService::new(routes.clone()),
         )
 }
 
 fn routes(status: Arc<Status>, token: Option<Password>, reloads: Requests) -> Router {
+    let footage = cameras::routes(Arc::clone(&status))
+        .route_layer(middleware::from_fn_with_state(token.is_some(), host::check));
     let check = middleware::from_fn_with_state(token.map(Arc::new), token::check);
     let for_those_with_the_token = Router::new()
+        .merge(footage)
         .route("/api/status", get(status::get))
         .route("/metrics", get(metrics::get))
         .route("/api/reload", post(reload::post).with_state(reloads))
@@ -130,7 +138,7 @@ fn routes(status: Arc<Status>, token: Option<Password>, reloads: Requests) -> Ro
 async fn not_found() -> Response {
     answer::text(
         StatusCode::NOT_FOUND,
-        "not found; ask for /healthz, /api/status or /metrics\n",
+        "not found; there are / (a page to look at), /healthz, /api/status, /api/cameras/NAME/frame and /metrics\n",
     )
 }
 

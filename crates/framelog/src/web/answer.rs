@@ -1,8 +1,10 @@
 //! What every answer looks like: its kind, and that nobody keeps a copy. Not for what it says.
 
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use framelog_store::query::FrameRow;
 use serde::Serialize;
 
 /// One JSON object and a line end.
@@ -18,11 +20,51 @@ pub fn text(code: StatusCode, body: &str) -> Response {
     of_kind(code, "text/plain; charset=utf-8", body.to_owned())
 }
 
-/// Anything, with its media type.
-pub fn of_kind(code: StatusCode, kind: &'static str, body: String) -> Response {
+/// Why something that was asked for isn't answered: in one line, for a person.
+#[derive(Debug)]
+pub struct Refusal {
+    code: StatusCode,
+    why: String,
+}
+
+impl Refusal {
+    /// With this status.
+    pub fn new(code: StatusCode, why: impl Into<String>) -> Self {
+        let why = why.into();
+        Self { code, why }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        text(self.code, &format!("{}\n", self.why))
+    }
+}
+
+/// A picture, or a stream that begins with it, and what is known of that.
+pub fn picture(kind: &'static str, row: &FrameRow, body: Body) -> Response {
+    let number = |name, us: i64| (HeaderName::from_static(name), HeaderValue::from(us));
+    let word = |name, word| {
+        (
+            HeaderName::from_static(name),
+            HeaderValue::from_static(word),
+        )
+    };
+    let head = [
+        number("x-captured-us", row.captured_us),
+        number("x-received-us", row.received_us),
+        word("x-clock", row.clock.name()),
+        word("x-codec", row.codec.name()),
+    ];
+    (head, of_kind(StatusCode::OK, kind, body)).into_response()
+}
+
+/// Anything, with its media type, which is not to be guessed.
+pub fn of_kind(code: StatusCode, kind: &'static str, body: impl Into<Body>) -> Response {
     let head = [
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
-    (code, head, body).into_response()
+    (code, head, body.into()).into_response()
 }

@@ -1,0 +1,78 @@
+//! `GET /api/cameras/{camera}/frames?from_us=&to_us=`: when each frame of a span was taken, and what it is. Not for pictures.
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use framelog_store::query::FrameRow;
+use serde::{Deserialize, Serialize};
+
+use super::{Footage, apart, asked, unreadable};
+use crate::web::answer::{Refusal, json};
+
+/// So many are told at once: a camera's frames of some minutes.
+const FRAMES_MAX: u32 = 10_000;
+
+/// A span of time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    from_us: i64,
+    to_us: i64,
+}
+
+#[derive(Debug, Serialize)]
+struct Told {
+    camera: String,
+    frames: Vec<Frame>,
+    /// There are more behind these.
+    more: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Frame {
+    captured_us: i64,
+    received_us: i64,
+    clock: &'static str,
+    codec: &'static str,
+    keyframe: bool,
+    complete: bool,
+    bytes: u64,
+}
+
+/// Those captured from `from_us` to before `to_us`, in that order.
+pub async fn get(
+    State(footage): State<Footage>,
+    Path(camera): Path<String>,
+    query: Result<Query<Span>, QueryRejection>,
+) -> Result<Response, Refusal> {
+    let Span { from_us, to_us } = asked(query)?;
+    let reader = footage.of(&camera).await?;
+    apart(async move {
+        let found = reader.frames(&camera, from_us, to_us, None, FRAMES_MAX + 1);
+        let mut rows = found.map_err(unreadable)?;
+        let more = rows.len() > FRAMES_MAX as usize;
+        rows.truncate(FRAMES_MAX as usize);
+        let told = Told {
+            frames: rows.iter().map(Frame::from).collect(),
+            camera,
+            more,
+        };
+        Ok(json(StatusCode::OK, &told))
+    })
+    .await
+}
+
+impl From<&FrameRow> for Frame {
+    fn from(row: &FrameRow) -> Self {
+        Self {
+            captured_us: row.captured_us,
+            received_us: row.received_us,
+            clock: row.clock.name(),
+            codec: row.codec.name(),
+            keyframe: row.keyframe,
+            complete: row.complete,
+            bytes: row.length,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How much memory and how many threads those who watch may take, whatever they ask for and however slowly they read. Not for connections: those
+//! are counted in `web`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// So many streams at a time.
+pub const STREAMS_MAX: usize = 16;
+
+/// So much footage is in memory for all who watch, bytes: more than the largest frame.
+const BYTES_MAX: u32 = 64 << 20;
+
+/// Shared by all who watch.
+#[derive(Clone, Debug)]
+pub struct Room {
+    bytes: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            bytes: Arc::new(Semaphore::new(BYTES_MAX as usize)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        }
+    }
+}
+
+/// Room for something that is about to be read.
+#[derive(Debug)]
+pub struct Taken {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Waits until there is room for so many bytes, or for all that there may be.
+    pub async fn take(&self, bytes: u64) -> Taken {
+        let bytes = u32::try_from(bytes).map_or(BYTES_MAX, |bytes| bytes.min(BYTES_MAX));
+        let permit = self.bytes.clone().acquire_many_owned(bytes).await;
+        // It fails only where it was closed, which it never is.
+        let _permit = permit.ok();
+        Taken { _permit }
+    }
+
+    /// A stream more; `None` if there are too many.
+    pub fn stream(&self) -> Option<OwnedSemaphorePermit> {
+        self.streams.clone().try_acquire_owned().ok()
+    }
+}
+
+impl Taken {
+    /// These bytes, which take the room until the last of them has been sent.
+    pub fn by(self, bytes: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Held { bytes, _room: self })
+    }
+}
+
+struct Held {
+    bytes: Vec<u8>,
+    _room: Taken,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn footage_takes_room_until_it_has_been_sent() {
+        let room = Room::default();
+        let all = room.take(u64::MAX).await.by(vec![1, 2, 3]);
+        let rest = all.slice(2..);
+        drop(all);
+        assert!(room.take(1).now_or_never().is_none(), "a part is held");
+        drop(rest);
+        assert!(room.take(1).now_or_never().is_some());
+    }
+
+    #[test]
+    fn streams_are_few() {
+        let room = Room::default();
+        let mut streams: Vec<_> = (0..STREAMS_MAX).map(|_| room.stream()).collect();
+        assert!(streams.iter().all(Option::is_some));
+        assert!(room.stream().is_none());
+        streams.pop();
+        assert!(room.stream().is_some());
+    }
+}
