@@ -443,6 +443,7 @@ async fn start_web(
             return Ok(None);
         }
     };
+    status.listens(server.address());
     tracing::info!(
         url = format_args!("http://{}", server.address()),
         "listening"

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,6 +19,8 @@ use crate::reload::{Outcome, Reload};
 #[derive(Debug, Default)]
 pub struct Status {
     began: OnceLock<(PathBuf, i64)>,
+    /// Where the web server listens.
+    address: OnceLock<SocketAddr>,
     recorder: Mutex<Option<Recorder>>,
     limits: Mutex<Option<(Keeping, Rules)>>,
     rows_waiting: AtomicU64,
@@ -220,6 +223,17 @@ impl Status {
     /// When [`Status::starts`] was called, microseconds since the Unix epoch.
     pub fn began_us(&self) -> Option<i64> {
         self.began.get().map(|(_, began_us)| *began_us)
+    }
+
+    /// The web server listens there.
+    pub fn listens(&self, address: SocketAddr) {
+        // Once in a process.
+        let _ = self.address.set(address);
+    }
+
+    /// As [`Status::listens`] has it; `None` without a web server.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address.get().copied()
     }
 
     /// How many frames are in files and not yet in the index.

@@ -147,10 +147,19 @@ async fn watch(status: &Status, cameras: &[(String, Testcam)], length: Duration)
     let mut plug = Plug::of(cameras.last(), length);
     let mut seconds = tokio::time::interval(Duration::from_secs(1));
     seconds.tick().await;
+    let mut page = None;
     while started.elapsed() < length {
         tokio::select! {
             _ = seconds.tick() => {}
             _ = tokio::signal::ctrl_c() => return,
+        }
+        if page.is_none() {
+            page = status.address();
+            if let Some(address) = page {
+                say(format_args!(
+                    "look at it in a browser while it records: http://{address}/ (longer with --seconds 600)"
+                ));
+            }
         }
         say(format_args!(
             "{:>4} s  {}",
