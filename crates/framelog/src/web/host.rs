@@ -4,23 +4,33 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::HOST;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 
 use super::answer::text;
 
-/// Lets a request through that is for an address or for `localhost`; else 403.
+/// Lets a request through that is for an address or for `localhost`, and not made by a page of another site; else 403.
 pub async fn check(State(has_token): State<bool>, request: Request, next: Next) -> Response {
-    let host = request.headers().get(HOST);
-    if has_token || host.is_none_or(|host| is_own(host.as_bytes())) {
+    if has_token || (is_for_us(request.headers()) && !is_of_another_site(request.headers())) {
         return next.run(request).await;
     }
     text(
         StatusCode::FORBIDDEN,
-        "ask by an IP address or localhost: by another name footage is shown only with a token ([http] token)\n",
+        "ask by an IP address or localhost, and from no other site: else footage is shown only with a token ([http] token)\n",
     )
+}
+
+fn is_for_us(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST);
+    host.is_none_or(|host| is_own(host.as_bytes()))
+}
+
+/// Whether a page of another site has it shown in itself (Fetch Metadata): it can't read that, but it can take all streams. A link is followed.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let says = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);
+    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
 }
 
 fn is_own(host: &[u8]) -> bool {
@@ -37,7 +47,33 @@ fn is_own(host: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::HeaderValue;
+
     use super::*;
+
+    #[test]
+    fn other_sites_may_lead_here_and_show_nothing_of_it() {
+        let is_refused = |fields: &[(&'static str, &'static str)]| {
+            let value = HeaderValue::from_static;
+            let fields = fields
+                .iter()
+                .map(|&(name, word)| (name.parse().unwrap(), value(word)));
+            is_of_another_site(&fields.collect())
+        };
+        assert!(is_refused(&[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "no-cors")
+        ]));
+        assert!(!is_refused(&[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "navigate")
+        ]));
+        assert!(!is_refused(&[
+            ("sec-fetch-site", "same-origin"),
+            ("sec-fetch-mode", "cors")
+        ]));
+        assert!(!is_refused(&[]));
+    }
 
     #[test]
     fn only_addresses_and_localhost_are_own_names() {
