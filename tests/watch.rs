@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use framelog_core::clock::ClockKind;
 use framelog_core::frame::{Codec, Frame};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::h26x::{S, T, footage, recorded};
@@ -125,20 +126,24 @@ fn recorded_jpegs(jpegs: &[Vec<u8>]) -> Place {
     let frame = |(n, jpeg): (usize, &Vec<u8>)| {
         let hours = i64::from(n >= 40);
         let captured_us = T + n as i64 * S / 10 + hours * 3600 * S;
-        let frame = Frame {
-            payload: Bytes::copy_from_slice(jpeg).into(),
-            codec: Codec::Mjpeg,
-            parameters: None,
-            captured_us,
-            received_us: captured_us,
-            clock: ClockKind::Camera,
-            offset_us: 0,
-            keyframe: true,
-            complete: true,
-        };
-        (frame, n.is_multiple_of(20))
+        (mjpeg(jpeg, captured_us), n.is_multiple_of(20))
     };
     recorded(&jpegs.iter().enumerate().map(frame).collect::<Vec<_>>())
+}
+
+/// A frame as a camera with a good clock sends it.
+fn mjpeg(jpeg: &[u8], captured_us: i64) -> Frame {
+    Frame {
+        payload: Bytes::copy_from_slice(jpeg).into(),
+        codec: Codec::Mjpeg,
+        parameters: None,
+        captured_us,
+        received_us: captured_us,
+        clock: ClockKind::Camera,
+        offset_us: 0,
+        keyframe: true,
+        complete: true,
+    }
 }
 
 /// The payloads of a multipart stream, as far as they are whole.
@@ -182,7 +187,11 @@ fn a_moment_is_answered_with_its_frame() {
         assert_eq!(answer.field("x-codec"), "mjpeg");
     }
     assert!(frame("").body == jpegs[59], "the newest without a time");
-    for (query, word) in [("?at_us=yesterday", "microseconds"), ("?at=1", "at_us")] {
+    for (query, word) in [
+        ("?at_us=yesterday", "microseconds"),
+        ("?at=1", "at_us"),
+        ("?x%0Ay=1", "at_us"),
+    ] {
         let answer = frame(query);
         assert_eq!(answer.code(), 400, "{query}");
         let said = answer.text();
@@ -201,7 +210,7 @@ fn a_moment_is_answered_with_its_frame() {
 #[test]
 fn pictures_without_huffman_tables_are_shown_with_them() {
     let plain = Jpeg::new(1).without_huffman_tables().bytes();
-    let recorder = Recorder::run(recorded_jpegs(&[plain.clone()]), "");
+    let recorder = Recorder::run(recorded_jpegs(std::slice::from_ref(&plain)), "");
     let answer = recorder.get("/api/cameras/gate/frame");
     assert!(answer.body.len() > plain.len());
     let stream = recorder.get(&format!(
@@ -323,9 +332,17 @@ fn assert_film(path: &Path, film: &[u8], from_us: i64, to_us: i64) {
 fn live_goes_on_with_what_is_recorded() {
     let gate = Camera::start(Listen::plainly(1), live(50));
     let recorder = Recorder::run(Place::new(""), &gate.section("gate", "/"));
-    let stored =
-        |index: &crate::support::index::Index| (index.rows_of("gate").len() > 20).then_some(());
-    recorder.place.wait_for("frames", LIMIT, stored);
+    let begin = Instant::now();
+    let frames = || -> usize {
+        let answer = recorder.get("/api/cameras/gate/frames?from_us=0&to_us=9000000000000000");
+        // Not before the camera is in the index.
+        let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        told["frames"].as_array().map_or(0, Vec::len)
+    };
+    while frames() < 20 {
+        assert!(begin.elapsed() < LIMIT, "{}", recorder.place.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let mut live = recorder.ask("/api/cameras/gate/stream");
     live.set_read_timeout(Some(LIMIT)).expect("a time limit");
     let (asked_us, mut bytes) = (now_us(), Vec::new());
@@ -338,10 +355,20 @@ fn live_goes_on_with_what_is_recorded() {
     let answer = Answer::of(&bytes);
     let began_us: i64 = answer.field("x-captured-us").parse().expect("a time");
     assert!((asked_us - began_us) < 5 * S, "not what is new");
-    drop(live);
+    // Who still watches keeps neither the recorder nor its index from an orderly end.
+    let Recorder {
+        place, mut daemon, ..
+    } = recorder;
+    daemon.signal(Signal::TERM);
+    // Whoever looks into the index, as `stop` does, makes a log.
+    let status = daemon.wait_whatever_it_did(Duration::from_secs(10));
+    assert!(status.expect("a stop in time").success(), "{}", place.log());
+    let files = std::fs::read_dir(place.storage()).expect("a directory");
+    let names = files.map(|file| file.expect("a file").file_name());
+    let index = names.filter(|name| name.to_string_lossy().starts_with("index"));
+    assert_eq!(index.collect::<Vec<_>>(), ["index.db"], "{}", place.log());
     let shown = pictures(&answer.body);
-    let stored: Vec<Vec<u8>> = recorder
-        .place
+    let stored: Vec<Vec<u8>> = place
         .index()
         .expect("an index")
         .frames_of("gate")
@@ -350,6 +377,45 @@ fn live_goes_on_with_what_is_recorded() {
         .map(|(_, payload)| payload)
         .collect();
     assert!(shown == stored[..shown.len()], "every picture, in order");
+    drop(live);
+}
+
+#[test]
+fn after_a_clock_that_was_ahead_what_came_last_is_shown_and_nothing_is_left_out() {
+    let jpegs = different_jpegs();
+    let ahead_us = 3600 * S;
+    let frame = |(n, jpeg): (usize, &Vec<u8>)| {
+        let captured_us = T + n as i64 * S / 10 + if n < 20 { ahead_us } else { 0 };
+        (mjpeg(jpeg, captured_us), n.is_multiple_of(20))
+    };
+    let place = recorded(&jpegs.iter().enumerate().map(frame).collect::<Vec<_>>());
+    let recorder = Recorder::run(place, "");
+    let newest = recorder.get("/api/cameras/gate/frame");
+    assert!(newest.body == jpegs[59], "not the one that came last");
+    let all = recorder.get(&format!(
+        "/api/cameras/gate/stream?from_us={T}&to_us={}",
+        T + 2 * ahead_us
+    ));
+    assert!(
+        pictures(&all.body) == jpegs,
+        "all, in the order in which they came"
+    );
+    recorder.stop();
+}
+
+#[test]
+fn a_segment_of_many_frames_is_sent_whole() {
+    let jpegs: Vec<Vec<u8>> = (0..6_000)
+        .map(|seed| Jpeg::new(seed).entropy(8).bytes())
+        .collect();
+    let frame = |(n, jpeg): (usize, &Vec<u8>)| (mjpeg(jpeg, T + n as i64 * S / 10), n == 0);
+    let place = recorded(&jpegs.iter().enumerate().map(frame).collect::<Vec<_>>());
+    let recorder = Recorder::run(place, "");
+    let all = recorder.get(&format!(
+        "/api/cameras/gate/stream?from_us={T}&to_us={}",
+        T + 3600 * S
+    ));
+    assert!(pictures(&all.body) == jpegs);
     recorder.stop();
 }
 
@@ -363,15 +429,16 @@ fn who_watches_and_does_not_read_costs_the_recording_nothing() {
     let from_us = recorder.rows()[0].captured_us;
     let target = format!("/api/cameras/gate/stream?from_us={from_us}");
     // The frames of a minute ago and on would all be sent, if they were read.
-    let idle: Vec<TcpStream> = (0..16).map(|_| recorder.ask(&target)).collect();
-    let begin = Instant::now();
-    let refused = loop {
-        let answer = recorder.get("/api/cameras/gate/stream?from_us=0&to_us=1");
-        if answer.code() == 503 {
-            break answer;
-        }
-        assert!(begin.elapsed() < LIMIT, "{}", answer.text());
-    };
+    let idle: Vec<TcpStream> = (0..16)
+        .map(|_| {
+            let mut stream = recorder.ask(&target);
+            // It has its place once it is answered.
+            stream.read_exact(&mut [0; 12]).expect("an answer");
+            stream
+        })
+        .collect();
+    let refused = recorder.get("/api/cameras/gate/stream");
+    assert_eq!(refused.code(), 503, "{}", refused.text());
     assert!(refused.text().contains("16 streams"), "{}", refused.text());
     assert_eq!(recorder.get("/api/cameras/gate/frame").code(), 200);
     let before = recorder.rows().len();

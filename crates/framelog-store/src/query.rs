@@ -320,6 +320,40 @@ impl Reader {
             .map_err(self.failed())
     }
 
+    /// The segment of a camera that began last.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
+    pub async fn newest_segment(&self, camera: &str) -> Result<Option<SegmentRow>, Error> {
+        sqlx::query_as(AssertSqlSafe(newest_segment_sql()))
+            .bind(camera)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
+    /// The id of the first that began, of a camera's segments with frames captured then or later. Capture times may go back from one to the next.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
+    pub async fn first_segment_since(
+        &self,
+        camera: &str,
+        from_us: i64,
+    ) -> Result<Option<i64>, Error> {
+        sqlx::query_scalar(AssertSqlSafe(first_segment_since_sql()))
+            .bind(camera)
+            .bind(from_us)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(self.failed())
+    }
+
+    /// Closes all its connections, and those of its clones: only then has SQLite let go of the index.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+
     /// Gaps that overlap the span, of one camera or all, by camera and start. The span is `from_us` to before `to_us`; a gap
     /// that is open reaches beyond any.
     ///
@@ -464,6 +498,18 @@ fn segments_sql(one_camera: bool) -> String {
 
 fn segments_since_sql() -> String {
     format!("{SEGMENTS} c.name = ?1 AND s.id >= ?2 ORDER BY s.id LIMIT ?3")
+}
+
+fn newest_segment_sql() -> String {
+    format!("{SEGMENTS} c.name = ?1 ORDER BY s.id DESC LIMIT 1")
+}
+
+fn first_segment_since_sql() -> String {
+    let longest = rows::longest("c.id");
+    format!(
+        "SELECT min(s.id) FROM cameras c CROSS JOIN segments s ON s.camera_id = c.id \
+         WHERE c.name = ?1 AND s.started_us >= ?2 - {longest} AND s.ended_us >= ?2"
+    )
 }
 
 fn gaps_sql(one_camera: bool) -> String {

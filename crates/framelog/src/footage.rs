@@ -7,5 +7,7 @@ pub mod follow;
 pub mod frame_pages;
 pub mod gop;
 pub mod holes;
+pub mod newest;
 pub mod part;
 pub mod stream;
+pub mod watchers;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::clock_watch::ClockWatch;
 use crate::config::{Config, Http, Storage, retention};
+use crate::footage::watchers::Watchers;
 use crate::readers::Readers;
 use crate::reload::{Outcome, Reload, Requests};
 use crate::service;
@@ -293,10 +294,12 @@ async fn serve(
     orders: &mut mpsc::Receiver<Order>,
 ) -> Result<Ended, Error> {
     let mut cameras = Cameras::new(store, readers, status, config.storage.segment);
+    let watchers = Watchers::default();
     status.opened(status::Recorder {
         uuid: store.uuid().to_string(),
         path: config.storage.path.clone(),
         since_us: wall::now_us(),
+        watchers: watchers.clone(),
     });
     status.set_index_cycles(Some(store.index_cycles()));
     // What was read while the storage was being opened.
@@ -344,7 +347,7 @@ async fn serve(
             tracing::info!("stopping");
         }
     }
-    cameras.stop().await;
+    tokio::join!(cameras.stop(), watchers.end());
     Ok(gone.map_or(Ended::Stopped, Ended::Gone))
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use framelog_core::gap::GapReason;
 use framelog_store::{CameraLog, Counters, Keeping, Losing, Rules, Still, wall};
 
+use crate::footage::watchers::Watchers;
 use crate::pace::{Pace, Rate};
 use crate::reload::{Outcome, Reload};
 
@@ -81,7 +82,7 @@ impl From<GapReason> for Reason {
 }
 
 /// Who records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Recorder {
     /// Of the storage directory; empty until it has one.
     pub uuid: String,
@@ -89,6 +90,8 @@ pub struct Recorder {
     pub path: PathBuf,
     /// Since when it runs there, microseconds since the Unix epoch.
     pub since_us: i64,
+    /// Who reads what it records.
+    pub watchers: Watchers,
 }
 
 /// One camera, over all its connections and configurations.

@@ -16,6 +16,7 @@ use axum::routing::{get, post};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_io_timeout::TimeoutStream;
@@ -105,6 +106,9 @@ fn answer_all(
     stream: TcpStream,
     routes: &Router,
 ) -> impl Future<Output = hyper::Result<()>> + use<> {
+    // Who has vanished while nothing is said is noticed. A connection that can't be told so is as good.
+    let _ = sockopt::set_socket_keepalive(&stream, true);
+    let _ = sockopt::set_tcp_keepidle(&stream, TAKE_TIMEOUT);
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(TAKE_TIMEOUT));
     http1::Builder::new()
@@ -118,18 +122,19 @@ fn answer_all(
 }
 
 fn routes(status: Arc<Status>, token: Option<Password>, reloads: Requests) -> Router {
-    let footage = cameras::routes(Arc::clone(&status))
-        .route_layer(middleware::from_fn_with_state(token.is_some(), host::check));
-    let check = middleware::from_fn_with_state(token.map(Arc::new), token::check);
-    let for_those_with_the_token = Router::new()
-        .merge(footage)
+    let has_token = token.is_some();
+    let token = middleware::from_fn_with_state(token.map(Arc::new), token::check);
+    let host = middleware::from_fn_with_state(has_token, host::check);
+    let for_those_who_may = Router::new()
+        .merge(cameras::routes(Arc::clone(&status)))
         .route("/api/status", get(status::get))
         .route("/metrics", get(metrics::get))
         .route("/api/reload", post(reload::post).with_state(reloads))
-        .route_layer(check);
+        .route_layer(token)
+        .route_layer(host);
     Router::new()
         .route("/healthz", get(healthz::get))
-        .merge(for_those_with_the_token)
+        .merge(for_those_who_may)
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .with_state(status)

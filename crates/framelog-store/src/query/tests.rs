@@ -228,6 +228,13 @@ async fn segments_since_one_begin_with_it_in_the_order_they_began() {
     );
     assert_eq!(since(all[1].id, 9).await, all[1..]);
     assert_eq!(since(all[1].id, 1).await, all[1..2]);
+    let newest = reader.newest_segment("a").await.unwrap();
+    assert_eq!(newest.as_ref(), all.last());
+    assert_eq!(reader.newest_segment("c").await.unwrap(), None);
+    let first_since = async |us| reader.first_segment_since("a", us).await.unwrap();
+    assert_eq!(first_since(T + 20).await, Some(all[0].id), "it began first");
+    assert_eq!(first_since(T + 51).await, Some(all[2].id));
+    assert_eq!(first_since(T + 71).await, None);
 }
 
 #[tokio::test]
@@ -365,6 +372,8 @@ async fn every_query_of_one_camera_is_seeks_alone() {
         stretches::stretches_sql(),
         segments_sql(true),
         segments_since_sql(),
+        newest_segment_sql(),
+        first_segment_since_sql(),
         gaps_sql(true),
     ] {
         let plan = plan(&reader, &sql).await;

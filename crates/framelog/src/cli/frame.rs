@@ -14,7 +14,7 @@ use super::export::cannot_write;
 use super::export::destination::NewFile;
 use super::output::{Stop, ended};
 use super::{Failure, known_camera, receipt, storage, time, words};
-use crate::footage::gop;
+use crate::footage::{decoding_order, gop};
 
 mod jpeg;
 
@@ -110,7 +110,9 @@ async fn no_footage(reader: &Reader, args: &Args) -> Failure {
 async fn picture(reader: &Reader, args: &Args, frame: &FrameRow) -> Result<Vec<u8>, Failure> {
     match (!args.raw).then_some(frame.codec) {
         Some(Codec::H264 | Codec::H265) => {
-            let gop = gop::up_to(reader, frame).await.map_err(Failure::failed)?;
+            let needed = decoding_order::up_to(reader, frame).await;
+            let needed = needed.map_err(Failure::failed)?;
+            let gop = gop::of(reader, frame, &needed).map_err(Failure::failed)?;
             match wants_jpeg(args) {
                 true => jpeg::picture(&gop),
                 false => Ok(gop.film),

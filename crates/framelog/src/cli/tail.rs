@@ -146,13 +146,19 @@ impl Tail {
     ) -> Result<bool, Interrupted> {
         let mut got_any = false;
         for segment in self.follower.segments(reader).await? {
-            for frame in self.follower.new_frames(reader, &segment)? {
-                if self.follower.pass(&frame) {
-                    self.write(reader, &frame, out)?;
+            loop {
+                let new = self.follower.new_frames(reader, &segment)?;
+                for frame in &new.frames {
+                    if self.follower.pass(frame) {
+                        self.write(reader, frame, out)?;
+                    }
+                    got_any = true;
                 }
-                got_any = true;
+                out.flush()?;
+                if !new.more {
+                    break;
+                }
             }
-            out.flush()?;
         }
         Ok(got_any)
     }

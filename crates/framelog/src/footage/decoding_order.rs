@@ -6,27 +6,60 @@ use framelog_store::{Error, Reader};
 
 use super::frame_pages::FramePages;
 
-/// All frames of a segment.
-pub fn of_segment(reader: &Reader, segment: &SegmentRow) -> Result<Vec<FrameRow>, Error> {
-    since(reader, segment, segment.started_us, 0)
+/// How far stamps within a segment may go back and their frames still be found, microseconds.
+pub const SLACK_US: i64 = 10_000_000;
+
+/// How far back a keyframe is looked for first, microseconds.
+const GOP_US: i64 = 30_000_000;
+
+/// Frames of a segment, in this order.
+#[derive(Debug)]
+pub struct Run {
+    /// They.
+    pub frames: Vec<FrameRow>,
+    /// More may follow in the segment.
+    pub more: bool,
 }
 
-/// The frames of a segment that were captured then or later, and lie at this offset or behind it.
+/// All frames of a segment.
+pub fn of_segment(reader: &Reader, segment: &SegmentRow) -> Result<Vec<FrameRow>, Error> {
+    Ok(since(reader, segment, segment.started_us, 0, usize::MAX)?.frames)
+}
+
+/// The frames of a segment that were captured then or later, and lie at this offset or behind it: about `limit` of them, of however many.
 pub fn since(
     reader: &Reader,
     segment: &SegmentRow,
     from_us: i64,
     from_offset: u64,
-) -> Result<Vec<FrameRow>, Error> {
+    limit: usize,
+) -> Result<Run, Error> {
     let to_us = segment.ended_us.saturating_add(1);
     let is_wanted =
         |frame: &FrameRow| frame.segment_id == segment.id && frame.offset >= from_offset;
     let mut frames = Vec::new();
+    let mut more = false;
     for frame in FramePages::of(reader, &segment.camera, from_us, to_us) {
+        more = frames.len() >= limit;
+        if more {
+            break;
+        }
         frames.extend(Some(frame?).filter(is_wanted));
     }
+    let last_us = frames.last().map_or(0, |last| last.captured_us);
     frames.sort_by_key(|frame| frame.offset);
-    Ok(frames)
+    if more {
+        keep_sure(&mut frames, last_us.saturating_sub(SLACK_US));
+    }
+    Ok(Run { frames, more })
+}
+
+/// Of all frames that were captured up to some time, those that none that was captured later lies before. All, where that time is too short to tell.
+fn keep_sure(frames: &mut Vec<FrameRow>, sure_us: i64) {
+    let is_sure = |frame: &FrameRow| frame.captured_us <= sure_us;
+    if let Some(last) = frames.iter().rposition(is_sure) {
+        frames.truncate(last + 1);
+    }
 }
 
 /// Those of a segment's frames that are needed to show what was captured from `from_us` to before `to_us`: from the last keyframe up to the
@@ -42,20 +75,30 @@ pub fn needed(mut frames: Vec<FrameRow>, from_us: i64, to_us: i64) -> Vec<FrameR
 
 /// A frame and those before it that it needs: from the last keyframe on.
 pub async fn up_to(reader: &Reader, frame: &FrameRow) -> Result<Vec<FrameRow>, Error> {
-    let segments = reader
-        .segments_since(&frame.camera, frame.segment_id, 1)
-        .await?;
-    let Some(segment) = segments
-        .first()
-        .filter(|segment| segment.id == frame.segment_id)
-    else {
+    let found = reader.segments_since(&frame.camera, frame.segment_id, 1);
+    let found = found.await?;
+    let is_its = |segment: &&SegmentRow| segment.id == frame.segment_id;
+    let Some(segment) = found.first().filter(is_its) else {
         return Ok(vec![frame.clone()]);
     };
-    let mut frames = of_segment(reader, segment)?;
-    frames.retain(|before| before.offset <= frame.offset);
-    let start = frames.iter().rposition(|frame| frame.keyframe);
-    frames.drain(..start.unwrap_or(0));
-    Ok(frames)
+    // Up to where those that are shown later, and are needed, may be.
+    let ended_us = (segment.ended_us).min(frame.captured_us.saturating_add(SLACK_US));
+    let near = SegmentRow {
+        ended_us,
+        ..segment.clone()
+    };
+    let mut back_us = GOP_US;
+    loop {
+        let from_us = frame.captured_us.saturating_sub(back_us);
+        let mut frames = since(reader, &near, from_us, 0, usize::MAX)?.frames;
+        frames.retain(|before| before.offset <= frame.offset);
+        let start = frames.iter().rposition(|frame| frame.keyframe);
+        if start.is_some() || from_us <= segment.started_us {
+            frames.drain(..start.unwrap_or(0));
+            return Ok(frames);
+        }
+        back_us = back_us.saturating_mul(4);
+    }
 }
 
 #[cfg(test)]
@@ -89,6 +132,18 @@ mod tests {
     fn needed_of(times: &[i64], from_us: i64, to_us: i64) -> Vec<i64> {
         let needed = needed(frames(times), from_us, to_us);
         needed.iter().map(|frame| frame.captured_us).collect()
+    }
+
+    #[test]
+    fn of_a_part_only_those_are_given_that_none_that_follows_can_lie_before() {
+        let sure = |times: &[i64], sure_us| {
+            let mut frames = frames(times);
+            keep_sure(&mut frames, sure_us);
+            frames.len()
+        };
+        assert_eq!(sure(&[0, 1, 2, 3], 1), 2);
+        assert_eq!(sure(&[0, 3, 1, 2], 1), 3, "it lies before one that is sure");
+        assert_eq!(sure(&[5, 6], 1), 2, "all are of a moment");
     }
 
     #[test]

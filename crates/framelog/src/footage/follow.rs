@@ -3,13 +3,14 @@
 use framelog_store::query::{FrameRow, SegmentRow};
 use framelog_store::{Error, Reader};
 
-use super::decoding_order;
-
-/// How far stamps within a segment may go back and their frames still be found.
-const SLACK_US: i64 = 10_000_000;
+use super::decoding_order::{self, Run, SLACK_US};
+use super::newest;
 
 /// So many segments are looked for at once: a stream that begins weeks ago must not list all since.
-const SEGMENTS_MAX: u32 = 100;
+pub const SEGMENTS_MAX: u32 = 100;
+
+/// Some so many frames are read at once: a segment may be of a day.
+const FRAMES_MAX: usize = 5_000;
 
 /// A place in a camera's footage.
 #[derive(Debug)]
@@ -59,6 +60,16 @@ impl Follower {
         Ok(follower)
     }
 
+    /// Takes everything that was stored before this frame as done.
+    pub fn at(frame: &FrameRow) -> Self {
+        Self {
+            segment_id: frame.segment_id,
+            next_offset: frame.offset,
+            captured_us: Some(frame.captured_us),
+            ..Self::new(&frame.camera)
+        }
+    }
+
     /// The same in another index of the footage, where segments have other ids: behind what was done by the old one.
     ///
     /// # Errors
@@ -69,7 +80,8 @@ impl Follower {
         self.begin_at(reader, from_us).await
     }
 
-    /// The next segments that may hold something new, in the order in which they began; those behind them once these are done.
+    /// The next segments that may hold something new, in the order in which they began; those behind them once these are done. All, if
+    /// they are fewer than [`SEGMENTS_MAX`].
     ///
     /// # Errors
     /// If the index can't be read.
@@ -78,24 +90,25 @@ impl Follower {
         next.await
     }
 
-    /// The frames of one of these that are new, in the order in which they were stored. Nothing is new any more in those before it.
+    /// Goes over to one of these: nothing is new any more in those before it.
+    pub fn reach(&mut self, segment: &SegmentRow) {
+        if segment.id != self.segment_id {
+            self.enter(segment.id);
+        }
+    }
+
+    /// The frames of one of these that are new, in the order in which they were stored; some of them, if there are many.
     ///
     /// The index is in order of capture. Stamps may go back within a segment, so frames from a little earlier are looked at again.
     ///
     /// # Errors
     /// If the index can't be read.
-    pub fn new_frames(
-        &mut self,
-        reader: &Reader,
-        segment: &SegmentRow,
-    ) -> Result<Vec<FrameRow>, Error> {
-        if segment.id != self.segment_id {
-            self.enter(segment.id);
-        }
+    pub fn new_frames(&mut self, reader: &Reader, segment: &SegmentRow) -> Result<Run, Error> {
+        self.reach(segment);
         let from_us = self.captured_us.map_or(segment.started_us, |captured_us| {
             captured_us.saturating_sub(SLACK_US)
         });
-        decoding_order::since(reader, segment, from_us, self.next_offset)
+        decoding_order::since(reader, segment, from_us, self.next_offset, FRAMES_MAX)
     }
 
     /// Takes the frame as done; whether it was wanted.
@@ -107,29 +120,19 @@ impl Follower {
     }
 
     async fn begin_at(&mut self, reader: &Reader, from_us: i64) -> Result<(), Error> {
+        // First, so that what is stored meanwhile is not passed over.
+        self.skip_to_newest(reader).await?;
         self.from_us = from_us;
-        let first = reader.frames(&self.camera, from_us, i64::MAX, None, 1)?;
-        let Some(first) = first.first() else {
-            return self.skip_to_newest(reader).await;
-        };
-        // One that is still to come to this time may have begun before the one that has its first frame.
-        let until_us = first.captured_us.saturating_add(1);
-        let camera = Some(self.camera.as_str());
-        let segments = reader.segments(camera, from_us, until_us).await?;
-        let ids = segments.iter().map(|segment| segment.id);
-        self.enter(ids.min().unwrap_or(first.segment_id));
+        if let Some(first) = reader.first_segment_since(&self.camera, from_us).await? {
+            self.enter(first);
+        }
         Ok(())
     }
 
     async fn skip_to_newest(&mut self, reader: &Reader) -> Result<(), Error> {
-        let Some(newest) = reader.nearest(&self.camera, i64::MAX)? else {
-            return Ok(());
-        };
-        self.segment_id = newest.segment_id;
-        if let Some(segment) = self.segments(reader).await?.last() {
-            for frame in self.new_frames(reader, segment)? {
-                self.pass(&frame);
-            }
+        if let Some(newest) = newest::frame(reader, &self.camera).await? {
+            self.enter(newest.segment_id);
+            self.pass(&newest);
         }
         Ok(())
     }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use framelog_store::query::FrameRow;
 use framelog_store::{Error, Reader};
 
-use super::decoding_order;
 use super::film::Mp4;
 
 /// A frame and those that it needs.
@@ -34,12 +33,11 @@ pub enum GopError {
     },
 }
 
-/// The frames from the last keyframe up to this one. Blocking.
+/// A frame, and what it needs: the frames from the last keyframe up to it. Blocking.
 ///
 /// # Errors
 /// If any of its pictures, or what opens their file, can't be read.
-pub async fn up_to(reader: &Reader, frame: &FrameRow) -> Result<Gop, GopError> {
-    let frames = decoding_order::up_to(reader, frame).await?;
+pub fn of(reader: &Reader, frame: &FrameRow, needed: &[FrameRow]) -> Result<Gop, GopError> {
     let parameters = reader.parameters(frame)?;
     let no_film = |error| GopError::NoFilm {
         path: frame.path.clone(),
@@ -47,11 +45,11 @@ pub async fn up_to(reader: &Reader, frame: &FrameRow) -> Result<Gop, GopError> {
     };
     let mut film = Mp4::new(Cursor::new(Vec::new())).map_err(no_film)?;
     film.need(frame.codec, &parameters);
-    for frame in &frames {
+    for frame in needed {
         let payload = reader.payload(frame)?;
         film.add(frame, &payload).map_err(no_film)?;
     }
-    let first_us = frames.iter().map(|frame| frame.captured_us).min();
+    let first_us = needed.iter().map(|frame| frame.captured_us).min();
     Ok(Gop {
         film: film.close().map_err(no_film)?.into_inner(),
         shown_us: frame.captured_us.saturating_sub(first_us.unwrap_or(0)),

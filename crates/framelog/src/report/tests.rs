@@ -90,6 +90,7 @@ fn protected_footage_that_is_older_than_retain_is_told() {
         uuid: "u".to_owned(),
         path: "/p".into(),
         since_us: NOW,
+        watchers: Default::default(),
     });
     status.camera("gate").expect_nothing(true);
     let rules = Rules {
@@ -141,6 +142,7 @@ fn report_is_read_as_it_is_written() {
         uuid: "u".to_owned(),
         path: "/p".into(),
         since_us: NOW,
+        watchers: Default::default(),
     });
     status.camera("gone").expect_nothing(false);
     let off = status.camera("off");

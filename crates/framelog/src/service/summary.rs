@@ -73,6 +73,7 @@ mod tests {
             uuid: String::new(),
             path: "/srv".into(),
             since_us: 0,
+            watchers: Default::default(),
         });
         assert_eq!(
             of(&status),

@@ -1,5 +1,7 @@
 //! What every answer looks like: its kind, and that nobody keeps a copy. Not for what it says.
 
+use std::fmt;
+
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -7,10 +9,13 @@ use axum::response::{IntoResponse, Response};
 use framelog_store::query::FrameRow;
 use serde::Serialize;
 
+/// The media type of an object.
+pub const JSON: &str = "application/json";
+
 /// One JSON object and a line end.
 pub fn json(code: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_string(value) {
-        Ok(json) => of_kind(code, "application/json", json + "\n"),
+        Ok(json) => of_kind(code, JSON, json + "\n"),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "internal error\n"),
     }
 }
@@ -34,6 +39,14 @@ impl Refusal {
         Self { code, why }
     }
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for Refusal {}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -65,6 +78,11 @@ pub fn of_kind(code: StatusCode, kind: &'static str, body: impl Into<Body>) -> R
         (CONTENT_TYPE, HeaderValue::from_static(kind)),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        // Pages of other sites can't show it.
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            HeaderValue::from_static("same-origin"),
+        ),
     ];
     (code, head, body.into()).into_response()
 }

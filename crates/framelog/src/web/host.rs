@@ -1,5 +1,5 @@
 //! By what name the recorder is asked where no token is: a web page whose name was made to lead to this machine (DNS rebinding) sends that name, and
-//! must not read footage. Not for who may ask by an address.
+//! must not read what it is told. Not for who may ask by an address.
 
 use std::net::IpAddr;
 
@@ -18,7 +18,7 @@ pub async fn check(State(has_token): State<bool>, request: Request, next: Next) 
     }
     text(
         StatusCode::FORBIDDEN,
-        "ask by an IP address or localhost, and from no other site: else footage is shown only with a token ([http] token)\n",
+        "ask by an IP address or localhost, and from no other site: all else needs a token ([http] token)\n",
     )
 }
 

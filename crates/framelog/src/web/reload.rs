@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use super::answer::{json, text};
 use crate::reload::Requests;
 
-/// Cameras that changed say good-bye first, and that takes some seconds. Less than a connection may last.
+/// Cameras that changed say good-bye first, and that takes some seconds.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// The outcome, good or bad, with 200. 503 if nobody here reads a file, or too many ask at once.

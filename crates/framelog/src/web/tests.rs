@@ -62,6 +62,7 @@ fn open(status: &Status) {
         uuid: String::new(),
         path: "/p".into(),
         since_us: 0,
+        watchers: Default::default(),
     });
 }
 

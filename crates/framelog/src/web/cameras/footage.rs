@@ -1,16 +1,14 @@
 //! `GET /api/cameras/{camera}/footage?from_us=&to_us=`: from when to when there is footage, where there are gaps, and what was removed. Not for
 //! single frames.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use axum::response::Response;
 use framelog_store::query::{GapRow, RemovalRow, StretchRow};
 use serde::{Deserialize, Serialize};
 
-use super::{Footage, asked, unreadable};
+use super::{Asked, Footage, unreadable};
 use crate::footage::holes::holes;
-use crate::web::answer::{Refusal, json};
+use crate::web::answer::Refusal;
 
 /// A span of time; all there is without.
 #[derive(Debug, Deserialize)]
@@ -72,27 +70,29 @@ struct Removal {
 /// All that overlaps the span, in order of start.
 pub async fn get(
     State(footage): State<Footage>,
-    Path(camera): Path<String>,
-    query: Result<Query<Span>, QueryRejection>,
+    Asked { camera, query }: Asked<Span>,
 ) -> Result<Response, Refusal> {
-    let Span { from_us, to_us } = asked(query)?;
-    let reader = footage.of(&camera).await?;
-    let only = Some(camera.as_str());
-    let gaps = reader.gaps(only, from_us, to_us).await;
-    let gaps = gaps.map_err(unreadable)?;
-    let removals = reader.removals(only, from_us, to_us).await;
-    let removals = removals.map_err(unreadable)?;
-    let stretches = reader
-        .stretches(&camera, from_us, to_us, &holes(&gaps, &removals))
-        .await
-        .map_err(unreadable)?;
-    let told = Told {
-        footage: stretches.into_iter().map(Stretch::from).collect(),
-        gaps: gaps.into_iter().map(Gap::from).collect(),
-        removals: removals.into_iter().map(Removal::from).collect(),
-        camera,
-    };
-    Ok(json(StatusCode::OK, &told))
+    let Span { from_us, to_us } = query;
+    let room = footage.room.clone();
+    let told = footage.read(camera, async move |reader, camera| {
+        let only = Some(camera.as_str());
+        let gaps = reader.gaps(only, from_us, to_us).await;
+        let gaps = gaps.map_err(unreadable)?;
+        let removals = reader.removals(only, from_us, to_us).await;
+        let removals = removals.map_err(unreadable)?;
+        let stretches = reader
+            .stretches(&camera, from_us, to_us, &holes(&gaps, &removals))
+            .await
+            .map_err(unreadable)?;
+        let told = Told {
+            footage: stretches.into_iter().map(Stretch::from).collect(),
+            gaps: gaps.into_iter().map(Gap::from).collect(),
+            removals: removals.into_iter().map(Removal::from).collect(),
+            camera,
+        };
+        room.json(&told).await
+    });
+    told.await
 }
 
 impl From<StretchRow> for Stretch {

@@ -1,73 +1,90 @@
-//! `GET /api/cameras/{camera}/frame?at_us=`: the picture nearest to a time, or the newest. Of H.264 and H.265 a film of those that it needs, which
-//! ends with it. Not for finding it.
+//! `GET /api/cameras/{camera}/frame?at_us=`: the picture nearest to a time, or the one that came last. Of H.264 and H.265 a film of those that it needs.
+//! Not for finding it.
 
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use framelog_core::frame::Codec;
 use framelog_core::huffman;
+use framelog_store::Reader;
+use framelog_store::query::FrameRow;
 use serde::Deserialize;
 
-use super::{Footage, apart, asked, unreadable};
+use super::room::{BYTES_MAX, Room};
+use super::{Asked, Footage, unreadable};
 use crate::footage::gop::{self, GopError};
+use crate::footage::{decoding_order, newest};
 use crate::web::answer::{Refusal, picture};
 
-/// For a film so much room is taken: what it needs is known only when it has been made, and few need more, bytes.
-const FILM_BYTES: u64 = 32 << 20;
+/// When the picture is shown in the film, microseconds from its beginning.
+const SHOWN: HeaderName = HeaderName::from_static("x-shown-us");
 
 /// When.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Asked {
+pub struct Moment {
     at_us: Option<i64>,
 }
 
 /// The picture, with what is known of it.
 pub async fn get(
     State(footage): State<Footage>,
-    Path(camera): Path<String>,
-    query: Result<Query<Asked>, QueryRejection>,
+    Asked { camera, query }: Asked<Moment>,
 ) -> Result<Response, Refusal> {
-    let Asked { at_us } = asked(query)?;
-    let reader = footage.of(&camera).await?;
-    apart(async move {
-        let found = reader.nearest(&camera, at_us.unwrap_or(i64::MAX));
+    let room = footage.room.clone();
+    let answer = footage.read(camera, async move |reader, camera| {
+        let found = match query.at_us {
+            Some(at_us) => reader.nearest(&camera, at_us),
+            None => newest::frame(&reader, &camera).await,
+        };
         let Some(row) = found.map_err(unreadable)? else {
             return Err(Refusal::new(
                 StatusCode::NOT_FOUND,
                 "there is no footage of it yet",
             ));
         };
-        let (kind, bytes) = match row.codec {
-            Codec::Mjpeg => {
-                let room = footage.room.take(row.length).await;
-                let stored = reader.payload(&row).map_err(unreadable)?;
-                let shown = match huffman::with_tables(&stored) {
-                    Cow::Owned(with_tables) => with_tables,
-                    Cow::Borrowed(_) => stored,
-                };
-                ("image/jpeg", room.by(shown))
-            }
-            Codec::H264 | Codec::H265 => {
-                let room = footage.room.take(FILM_BYTES).await;
-                let gop = gop::up_to(&reader, &row).await.map_err(no_picture)?;
-                ("video/mp4", room.by(gop.film))
-            }
-        };
-        Ok(picture(kind, &row, Body::from(bytes)))
-    })
-    .await
+        match row.codec {
+            Codec::Mjpeg => jpeg(&room, &reader, &row).await,
+            Codec::H264 | Codec::H265 => film(&room, &reader, &row).await,
+        }
+    });
+    answer.await
 }
 
-fn no_picture(error: GopError) -> Refusal {
-    match error {
+async fn jpeg(room: &Room, reader: &Reader, row: &FrameRow) -> Result<Response, Refusal> {
+    let room = room.take(row.length).await;
+    let stored = reader.payload(row).map_err(unreadable)?;
+    let shown = match huffman::with_tables(&stored) {
+        Cow::Owned(with_tables) => with_tables,
+        Cow::Borrowed(_) => stored,
+    };
+    Ok(picture("image/jpeg", row, Body::from(room.by(shown))))
+}
+
+async fn film(room: &Room, reader: &Reader, row: &FrameRow) -> Result<Response, Refusal> {
+    let needed = decoding_order::up_to(reader, row).await;
+    let needed = needed.map_err(unreadable)?;
+    let bytes = needed.iter().map(|frame| frame.length).sum();
+    if bytes > BYTES_MAX.into() {
+        return Err(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!(
+                "the picture needs {bytes} bytes of others, which is too much here; use framelog frame"
+            ),
+        ));
+    }
+    let room = room.take(bytes).await;
+    let gop = gop::of(reader, row, &needed).map_err(|error| match error {
         GopError::Unreadable(error) => unreadable(error),
         GopError::NoFilm { .. } => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
         }
-    }
+    })?;
+    let mut answer = picture("video/mp4", row, Body::from(room.by(gop.film)));
+    let shown = HeaderValue::from(gop.shown_us);
+    answer.headers_mut().insert(SHOWN, shown);
+    Ok(answer)
 }

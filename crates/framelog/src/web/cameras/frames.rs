@@ -1,14 +1,12 @@
 //! `GET /api/cameras/{camera}/frames?from_us=&to_us=`: when each frame of a span was taken, and what it is. Not for pictures.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use axum::response::Response;
 use framelog_store::query::FrameRow;
 use serde::{Deserialize, Serialize};
 
-use super::{Footage, apart, asked, unreadable};
-use crate::web::answer::{Refusal, json};
+use super::{Asked, Footage, unreadable};
+use crate::web::answer::Refusal;
 
 /// So many are told at once: a camera's frames of some minutes.
 const FRAMES_MAX: u32 = 10_000;
@@ -40,27 +38,30 @@ struct Frame {
     bytes: u64,
 }
 
-/// Those captured from `from_us` to before `to_us`, in that order.
+/// Those captured from `from_us` to before `to_us`, in that order. Where there are more, all of the last one's time are among these.
 pub async fn get(
     State(footage): State<Footage>,
-    Path(camera): Path<String>,
-    query: Result<Query<Span>, QueryRejection>,
+    Asked { camera, query }: Asked<Span>,
 ) -> Result<Response, Refusal> {
-    let Span { from_us, to_us } = asked(query)?;
-    let reader = footage.of(&camera).await?;
-    apart(async move {
+    let Span { from_us, to_us } = query;
+    let room = footage.room.clone();
+    let told = footage.read(camera, async move |reader, camera| {
         let found = reader.frames(&camera, from_us, to_us, None, FRAMES_MAX + 1);
         let mut rows = found.map_err(unreadable)?;
         let more = rows.len() > FRAMES_MAX as usize;
-        rows.truncate(FRAMES_MAX as usize);
+        if more && let Some(next) = rows.pop() {
+            // Who goes on behind the last time misses none.
+            let before = rows.partition_point(|row| row.captured_us < next.captured_us);
+            rows.truncate(if before > 0 { before } else { rows.len() });
+        }
         let told = Told {
             frames: rows.iter().map(Frame::from).collect(),
             camera,
             more,
         };
-        Ok(json(StatusCode::OK, &told))
-    })
-    .await
+        room.json(&told).await
+    });
+    told.await
 }
 
 impl From<&FrameRow> for Frame {

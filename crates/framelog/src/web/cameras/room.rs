@@ -2,20 +2,33 @@
 //! are counted in `web`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::http::StatusCode;
+use axum::response::Response;
 use bytes::Bytes;
+use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::web::answer::{JSON, Refusal, of_kind};
 
 /// So many streams at a time.
 pub const STREAMS_MAX: usize = 16;
 
+/// So many other requests that are being answered; more wait.
+const READERS_MAX: usize = 8;
+
+/// So long they wait.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// So much footage is in memory for all who watch, bytes: more than the largest frame.
-const BYTES_MAX: u32 = 64 << 20;
+pub const BYTES_MAX: u32 = 64 << 20;
 
 /// Shared by all who watch.
 #[derive(Clone, Debug)]
 pub struct Room {
     bytes: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
     streams: Arc<Semaphore>,
 }
 
@@ -23,6 +36,7 @@ impl Default for Room {
     fn default() -> Self {
         Self {
             bytes: Arc::new(Semaphore::new(BYTES_MAX as usize)),
+            readers: Arc::new(Semaphore::new(READERS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         }
     }
@@ -42,6 +56,21 @@ impl Room {
         // It fails only where it was closed, which it never is.
         let _permit = permit.ok();
         Taken { _permit }
+    }
+
+    /// An object, which takes room until it has been sent.
+    pub async fn json(&self, told: &impl Serialize) -> Result<Response, Refusal> {
+        let mut bytes = serde_json::to_vec(told)
+            .map_err(|error| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        bytes.push(b'\n');
+        let room = self.take(bytes.len() as u64).await;
+        Ok(of_kind(StatusCode::OK, JSON, room.by(bytes)))
+    }
+
+    /// Waits until one more may read; `None` if that takes too long.
+    pub async fn reader(&self) -> Option<OwnedSemaphorePermit> {
+        let seat = self.readers.clone().acquire_owned();
+        tokio::time::timeout(PATIENCE, seat).await.ok()?.ok()
     }
 
     /// A stream more; `None` if there are too many.

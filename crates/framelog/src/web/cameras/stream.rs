@@ -1,35 +1,38 @@
 //! `GET /api/cameras/{camera}/stream?from_us=&to_us=`: frames one after the other, as fast as they are read, from then on; without an end it goes on
 //! with what is recorded. Not for when each is to be shown: whoever watches knows that.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use bytes::Bytes;
 use framelog_core::frame::Codec;
 use framelog_store::query::FrameRow;
-use framelog_store::{Error, Reader, wall};
+use framelog_store::{Reader, wall};
 use futures_util::stream;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::spawn_blocking;
 
-use super::room::STREAMS_MAX;
-use super::{Footage, asked, unreadable};
-use crate::footage::decoding_order;
-use crate::footage::follow::Follower;
+use super::room::{Room, STREAMS_MAX};
+use super::{Asked, Footage, read, unavailable, unreadable};
+use crate::footage::decoding_order::{self, SLACK_US};
+use crate::footage::follow::{Follower, SEGMENTS_MAX};
+use crate::footage::newest;
 use crate::footage::stream::Stream;
 use crate::web::answer::{Refusal, picture};
 
 /// How often the index is asked for new rows; they are committed within a second.
 const POLL: Duration = Duration::from_millis(200);
 
-/// So long after a time its last frame is in the index, microseconds.
-const LATE_US: i64 = 2_000_000;
+/// How often it is asked whether anything can come at all.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// So long after a time its last frame is in the index at the latest, microseconds: some pictures are held for 2 s, and a disk may be as slow.
+const LATE_US: i64 = 6_000_000;
 
 /// From when to when.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -42,47 +45,52 @@ pub struct Span {
 /// A frame's bytes, and the frame.
 type Piece = (FrameRow, Bytes);
 
+/// Where they go. What is refused ends the stream.
+type Pieces = Sender<Result<Piece, Refusal>>;
+
 /// The answer comes with the first frame: only then is known what it is.
 pub async fn get(
     State(footage): State<Footage>,
-    Path(camera): Path<String>,
-    query: Result<Query<Span>, QueryRejection>,
+    Asked { camera, query }: Asked<Span>,
 ) -> Result<Response, Refusal> {
-    let span = asked(query)?;
-    let reader = footage.of(&camera).await?;
-    let Some(seat) = footage.room.stream() else {
+    let span = query;
+    if let (Some(from_us), Some(to_us)) = (span.from_us, span.to_us)
+        && from_us >= to_us
+    {
         return Err(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "{STREAMS_MAX} streams are being watched, which is as many as can be: close one"
-            ),
+            StatusCode::BAD_REQUEST,
+            "from_us is not before to_us",
         ));
+    }
+    let (path, watcher) = footage.enter()?;
+    let Some(seat) = footage.room.stream() else {
+        return Err(unavailable(format!(
+            "{STREAMS_MAX} streams are being watched, which is as many as can be: close one"
+        )));
     };
     // One frame is on its way while the next is read.
     let (pieces, mut received) = mpsc::channel(1);
-    let runtime = Handle::current();
+    let (room, runtime) = (footage.room, Handle::current());
     spawn_blocking(move || {
         let _seat = seat;
-        runtime.block_on(async {
-            let watched = async {
-                let mut watching = Watching::begin(footage, reader, &camera, span).await?;
-                watching.send_all(&pieces).await
-            };
-            if let Err(error) = watched.await {
-                // Who watches may have gone.
-                let _ = pieces.send(Err(error)).await;
-            }
-        });
-    });
-    let (row, first) = match received.recv().await {
-        None => {
-            return Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                "there is no footage of it then",
-            ));
+        let (to, sends) = (pieces.clone(), pieces.clone());
+        let watch = async move |reader, camera: String| {
+            let mut watching = Watching::begin(reader, &camera, span, room).await?;
+            watching.send_all(&camera, &sends).await
+        };
+        let watched = runtime.block_on(read(path, watcher, camera, watch, pieces.closed()));
+        if let Err(why) = watched {
+            // Who watches may have gone.
+            let _ = runtime.block_on(to.send(Err(why)));
         }
-        Some(first) => first.map_err(unreadable)?,
+    });
+    let Some(first) = received.recv().await else {
+        return Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "there is no footage of it then",
+        ));
     };
+    let (row, first) = first?;
     let kind = match row.codec {
         Codec::Mjpeg => "multipart/x-mixed-replace; boundary=framelog",
         Codec::H264 | Codec::H265 => "video/mp4",
@@ -99,105 +107,145 @@ pub async fn get(
 
 /// One who watches.
 struct Watching {
-    footage: Footage,
     reader: Reader,
+    room: Room,
     follower: Follower,
     stream: Stream,
     to_us: i64,
+    /// The latest capture time that was sent.
+    sent_us: Option<i64>,
+    /// Why a frame could not be sent.
+    unread: Option<framelog_store::Error>,
 }
 
 impl Watching {
-    /// Begins with the first frame of the span, or with the newest of all; where pictures depend on others, with the keyframe before.
-    async fn begin(
-        footage: Footage,
-        reader: Reader,
-        camera: &str,
-        span: Span,
-    ) -> Result<Self, Error> {
+    /// Begins with the first frame of the span, or with the one that came last; where pictures depend on others, with the keyframe before.
+    async fn begin(reader: Reader, camera: &str, span: Span, room: Room) -> Result<Self, Refusal> {
         let to_us = span.to_us.unwrap_or(i64::MAX);
-        let first = match span.from_us {
-            Some(from_us) => reader.frames(camera, from_us, to_us, None, 1)?.pop(),
-            None => reader.nearest(camera, i64::MAX)?,
+        let follower = match span.from_us {
+            Some(from_us) => from(&reader, camera, from_us, to_us).await,
+            None => live(&reader, camera).await,
         };
-        let follower = match first {
-            Some(mut first) => {
-                if !first.keyframe {
-                    let needed = decoding_order::up_to(&reader, &first).await?;
-                    first = needed.into_iter().next().unwrap_or(first);
-                }
-                Follower::from(&reader, camera, first.captured_us).await?
-            }
-            None => Follower::behind_newest(&reader, camera).await?,
-        };
-        let stream = Stream::for_browsers();
         Ok(Self {
-            footage,
+            follower: follower.map_err(unreadable)?,
             reader,
-            follower,
-            stream,
+            room,
+            stream: Stream::for_browsers(),
             to_us,
+            sent_us: None,
+            unread: None,
         })
     }
 
-    /// Sends until the span is over, what comes doesn't go with what was sent, or nobody wants more.
-    async fn send_all(&mut self, pieces: &Sender<Result<Piece, Error>>) -> Result<(), Error> {
-        while !pieces.is_closed() && self.is_there() {
+    /// Sends until the span is over, what comes doesn't go with what was sent, or nothing can come any more.
+    async fn send_all(&mut self, camera: &str, pieces: &Pieces) -> Result<(), Refusal> {
+        let mut looked = Instant::now();
+        loop {
             let was_over = wall::now_us().saturating_sub(LATE_US) >= self.to_us;
+            let segments = self.follower.segments(&self.reader).await;
+            let segments = segments.map_err(unreadable)?;
             let mut got_any = false;
-            for segment in self.follower.segments(&self.reader).await? {
-                let frames = self.follower.new_frames(&self.reader, &segment)?;
-                for frame in before(frames, self.to_us) {
-                    if !self.follower.pass(&frame) {
-                        continue;
+            for segment in &segments {
+                if segment.started_us >= self.to_us {
+                    self.follower.reach(segment);
+                    continue;
+                }
+                loop {
+                    let new = self.follower.new_frames(&self.reader, segment);
+                    let new = new.map_err(unreadable)?;
+                    for frame in before(new.frames, self.to_us) {
+                        if !self.follower.pass(&frame) {
+                            continue;
+                        }
+                        got_any = true;
+                        if !self.send(frame, pieces).await {
+                            return Ok(());
+                        }
                     }
-                    got_any = true;
-                    if !self.send(frame, pieces).await {
-                        return Ok(());
+                    if !new.more {
+                        break;
                     }
                 }
             }
-            if !got_any && was_over {
-                return Ok(());
+            if got_any || segments.len() >= SEGMENTS_MAX as usize {
+                continue;
             }
-            if !got_any {
-                tokio::time::sleep(POLL).await;
+            if was_over {
+                break;
             }
+            if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                let is_removed = self.reader.is_removed(camera).await;
+                if self.reader.is_replaced() || is_removed.map_err(unreadable)? {
+                    break;
+                }
+            }
+            tokio::time::sleep(POLL).await;
         }
-        Ok(())
+        match self.unread.take() {
+            Some(error) if self.sent_us.is_none() => Err(unreadable(error)),
+            _ => Ok(()),
+        }
     }
 
-    /// Whether the index is still what is recorded to. A disk that was taken away must not be held.
-    fn is_there(&self) -> bool {
-        let is_replaced = self.reader.is_replaced() || self.reader.is_gone();
-        !is_replaced && self.footage.status.no_storage().is_none()
-    }
-
-    /// Whether more may follow.
-    async fn send(&mut self, frame: FrameRow, pieces: &Sender<Result<Piece, Error>>) -> bool {
-        let room = tokio::select! {
-            room = self.footage.room.take(frame.length) => room,
-            () = pieces.closed() => return false,
-        };
+    /// Whether more may follow. A film can't go back: one ends where the capture times do.
+    async fn send(&mut self, frame: FrameRow, pieces: &Pieces) -> bool {
+        let sent_us = self.sent_us.unwrap_or(frame.captured_us);
+        if frame.codec != Codec::Mjpeg && frame.captured_us < sent_us.saturating_sub(SLACK_US) {
+            return false;
+        }
+        let room = self.room.take(frame.length).await;
         match self.stream.next(&self.reader, &frame) {
             Ok(Some(bytes)) if bytes.is_empty() => true,
-            Ok(Some(bytes)) => pieces.send(Ok((frame, room.by(bytes)))).await.is_ok(),
+            Ok(Some(bytes)) => {
+                self.sent_us = Some(sent_us.max(frame.captured_us));
+                pieces.send(Ok((frame, room.by(bytes)))).await.is_ok()
+            }
             Ok(None) => false,
             Err(error) => {
                 tracing::debug!(camera = %frame.camera, %error, "a frame could not be shown");
+                self.unread = Some(error);
                 true
             }
         }
     }
 }
 
+/// From the first frame of a span on, or, where there is none yet, from what comes.
+async fn from(
+    reader: &Reader,
+    camera: &str,
+    from_us: i64,
+    to_us: i64,
+) -> Result<Follower, framelog_store::Error> {
+    let first = reader.frames(camera, from_us, to_us, None, 1)?.pop();
+    let begin_us = match first {
+        Some(first) if !first.keyframe => {
+            let needed = decoding_order::up_to(reader, &first).await?;
+            let times = needed.iter().map(|frame| frame.captured_us);
+            times.min().unwrap_or(from_us)
+        }
+        _ => from_us,
+    };
+    Follower::from(reader, camera, begin_us).await
+}
+
+/// From the frame that came last on.
+async fn live(reader: &Reader, camera: &str) -> Result<Follower, framelog_store::Error> {
+    match newest::frame(reader, camera).await? {
+        Some(newest) => {
+            let needed = decoding_order::up_to(reader, &newest).await?;
+            Ok(Follower::at(needed.first().unwrap_or(&newest)))
+        }
+        None => Follower::behind_newest(reader, camera).await,
+    }
+}
+
 /// Those of a segment's frames that are shown before then, in the order in which they were stored, and those that they need.
 fn before(mut frames: Vec<FrameRow>, to_us: i64) -> Vec<FrameRow> {
     let is_before = |frame: &FrameRow| frame.captured_us < to_us;
-    let end = frames
-        .iter()
-        .rposition(is_before)
-        .map_or(0, |last| last + 1);
-    frames.truncate(end);
+    let end = frames.iter().rposition(is_before);
+    frames.truncate(end.map_or(0, |last| last + 1));
     frames.retain(|frame| frame.codec != Codec::Mjpeg || is_before(frame));
     frames
 }

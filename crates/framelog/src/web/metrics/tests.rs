@@ -17,6 +17,7 @@ fn status() -> Status {
         uuid: String::new(),
         path: "/p".into(),
         since_us: 0,
+        watchers: Default::default(),
     });
     for name in ["front-door", "gate"] {
         let camera = status.camera(name);
