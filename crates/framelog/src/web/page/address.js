@@ -1,0 +1,31 @@
+// The part of the address behind `#`: which camera, and which moment of it, in local time. An address can be sent to somebody.
+
+import { dayOf, millisecondOf, secondOf } from './words.js';
+
+/** `{camera, atUs}`; `camera` is null for the overview, `atUs` for what is recorded now. */
+export function read() {
+  const [, camera = '', moment = ''] = decodeURIComponentOrNot(location.hash.slice(1)).split('/');
+  // A zone (`Z`, `+01:00`) is taken too; without one it is local time.
+  const ms = Date.parse(moment);
+  return { camera: camera || null, atUs: Number.isNaN(ms) ? null : ms * 1000 };
+}
+
+/** The address of a camera at this moment, exactly or to the second. */
+export function of(camera, atUs, exactly = false) {
+  const path = `#/${encodeURIComponent(camera)}`;
+  if (atUs === null) return path;
+  return `${path}/${dayOf(atUs)}T${exactly ? millisecondOf(atUs) : secondOf(atUs)}`;
+}
+
+/** Makes it the address of this page, without a step in the history. */
+export function keep(address) {
+  if (location.hash !== address) history.replaceState(null, '', address);
+}
+
+function decodeURIComponentOrNot(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,61 @@
+// What a browser must be told of an MP4 before it takes it: the codec string, from the boxes at its beginning. Plays nothing.
+
+/** The media type of what begins with these bytes, or null until the whole `moov` is there. */
+export function mediaType(bytes) {
+  const moov = boxes(bytes, 0, bytes.length).find((box) => box.type === 'moov');
+  if (!moov || moov.end > bytes.length) return null;
+  for (const trak of within(bytes, moov, 'trak')) {
+    for (const stsd of within(bytes, trak, 'mdia', 'minf', 'stbl', 'stsd')) {
+      // Version, flags and number of entries come first.
+      for (const entry of boxes(bytes, stsd.begin + 8, stsd.end)) {
+        const codec = codecOf(bytes, entry);
+        if (codec) return `video/mp4; codecs="${codec}"`;
+      }
+    }
+  }
+  return 'video/mp4';
+}
+
+/** All the boxes that begin there; the last may end behind the bytes. */
+function boxes(bytes, begin, end) {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const found = [];
+  while (begin + 8 <= end) {
+    const size = view.getUint32(begin);
+    if (size < 8) break; // nothing that a recorder writes
+    const type = String.fromCharCode(...bytes.subarray(begin + 4, begin + 8));
+    found.push({ type, begin: begin + 8, end: begin + size });
+    begin += size;
+  }
+  return found;
+}
+
+function within(bytes, box, type, ...deeper) {
+  const found = boxes(bytes, box.begin, box.end).filter((inner) => inner.type === type);
+  return deeper.length ? found.flatMap((inner) => within(bytes, inner, ...deeper)) : found;
+}
+
+/** Of a sample entry (ISO/IEC 14496-15, RFC 6381): its configuration stands behind 78 bytes of what all video has. */
+function codecOf(bytes, entry) {
+  for (const box of boxes(bytes, entry.begin + 78, entry.end)) {
+    const record = bytes.subarray(box.begin, box.end);
+    if (box.type === 'avcC') return `${entry.type}.${[...record.subarray(1, 4)].map(hex).join('')}`;
+    if (box.type === 'hvcC') return `${entry.type}.${hevc(record)}`;
+  }
+  return null;
+}
+
+const hex = (byte) => byte.toString(16).padStart(2, '0').toUpperCase();
+
+/** ISO/IEC 14496-15, annex E.3. */
+function hevc(record) {
+  const space = ['', 'A', 'B', 'C'][record[1] >> 6];
+  const tier = record[1] & 0x20 ? 'H' : 'L';
+  let compatible = 0;
+  for (let bit = 0; bit < 32; bit += 1) {
+    if (record[2 + (bit >> 3)] & (0x80 >> (bit & 7))) compatible += 2 ** bit;
+  }
+  const constraints = [...record.subarray(6, 12)];
+  while (constraints.length && constraints.at(-1) === 0) constraints.pop();
+  return [`${space}${record[1] & 0x1f}`, compatible.toString(16).toUpperCase(), `${tier}${record[12]}`, ...constraints.map((byte) => byte.toString(16).toUpperCase())].join('.');
+}

@@ -1,0 +1,79 @@
+// One frame from the recorder, ready to be drawn: a JPEG as it is, of H.264 and H.265 the last picture of a short film. Plays nothing.
+
+import { Problem } from './api.js';
+import { mediaType } from './mp4.js';
+
+/** `{us, receivedUs, clock, codec, blob, image}` of an answer to `frame`. Whoever gets it closes `image`. */
+export async function picture(response) {
+  const header = (name) => response.headers.get(name);
+  const blob = await response.blob();
+  const codec = header('X-Codec') ?? '';
+  const isFilm = (header('Content-Type') ?? '').startsWith('video/');
+  return {
+    us: Number(header('X-Captured-Us')),
+    receivedUs: Number(header('X-Received-Us')),
+    clock: header('X-Clock'),
+    codec,
+    blob,
+    image: isFilm ? await lastPicture(blob, codec) : await jpeg(blob),
+  };
+}
+
+/** A JPEG as an image; torn ones may be none. */
+export async function jpeg(blob) {
+  try {
+    return await createImageBitmap(blob);
+  } catch {
+    throw new Problem('unshowable', "This frame can't be shown: the camera sent it damaged.");
+  }
+}
+
+/** Draws an image, the canvas taking its size. */
+export function draw(canvas, image) {
+  const [width, height] = [image.videoWidth ?? image.width, image.videoHeight ?? image.height];
+  if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+  canvas.getContext('2d').drawImage(image, 0, 0);
+}
+
+/** What to say where the browser has no decoder. */
+export function unshowable(codec) {
+  const name = { h264: 'H.264', h265: 'H.265' }[codec] ?? codec;
+  return new Problem('unshowable', `This browser can't show ${name}. Save the span and play it elsewhere, or use another browser.`);
+}
+
+async function lastPicture(blob, codec) {
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const type = mediaType(bytes) ?? 'video/mp4';
+  if (!globalThis.MediaSource?.isTypeSupported(type)) throw unshowable(codec);
+  const video = document.createElement('video');
+  const source = new MediaSource();
+  const url = URL.createObjectURL(source);
+  try {
+    Object.assign(video, { muted: true, playsInline: true, src: url });
+    await happens(source, 'sourceopen');
+    const buffer = source.addSourceBuffer(type);
+    const appended = happens(buffer, 'updateend', video);
+    buffer.appendBuffer(bytes);
+    await appended;
+    if (!buffer.buffered.length) throw unshowable(codec);
+    source.endOfStream();
+    const seeked = happens(video, 'seeked', video);
+    video.currentTime = Math.max(0, buffer.buffered.end(buffer.buffered.length - 1) - 0.0005);
+    await seeked;
+    return await createImageBitmap(video);
+  } catch (error) {
+    throw error instanceof Problem ? error : unshowable(codec);
+  } finally {
+    URL.revokeObjectURL(url);
+    video.removeAttribute('src');
+    video.load();
+  }
+}
+
+/** Waits for an event; an `error` of the film ends the waiting. */
+function happens(target, event, film) {
+  return new Promise((resolve, reject) => {
+    target.addEventListener(event, resolve, { once: true });
+    film?.addEventListener('error', () => reject(film.error), { once: true });
+  });
+}
