@@ -30,6 +30,7 @@ mod cameras;
 mod healthz;
 mod host;
 mod metrics;
+mod page;
 mod reload;
 mod status;
 mod token;
@@ -134,6 +135,7 @@ fn routes(status: Arc<Status>, token: Option<Password>, reloads: Requests) -> Ro
         .route_layer(host);
     Router::new()
         .route("/healthz", get(healthz::get))
+        .merge(page::routes())
         .merge(for_those_who_may)
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
