@@ -3,13 +3,13 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use framelog_core::frame::Codec;
 
 use crate::h26x::{S, T, export, footage, recorded, segments};
+use crate::support::browser::Browser;
 
 /// How long a film of some seconds may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -25,50 +25,6 @@ film.onended = () => say(`ended,${film.currentTime},${film.duration},${film.vide
 film.onerror = () => say(`error,${film.error.code},${film.error.message}`);
 </script>
 "#;
-
-/// Chromium, ended when dropped.
-struct Browser(Child);
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Browser {
-    /// Shows a page, with its profile in this directory; `None` where Chromium is not installed.
-    fn show(url: &str, profile: &Path) -> Option<Self> {
-        let child = Command::new("chromium")
-            // It refuses to run as root with its sandbox, and containers have a small /dev/shm.
-            .args([
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--disable-dev-shm-usage",
-            ])
-            .args([
-                "--no-first-run",
-                "--disable-extensions",
-                "--disable-background-networking",
-            ])
-            .arg("--autoplay-policy=no-user-gesture-required")
-            .arg(format!("--user-data-dir={}", profile.display()))
-            .args(["--remote-debugging-port=0", url])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        match child {
-            Ok(child) => Some(Self(child)),
-            Err(error) => {
-                eprintln!("skipped: no chromium ({error}); scripts/setup-tests installs it");
-                None
-            }
-        }
-    }
-}
 
 /// Serves the page and a film on a port of its own, and passes on what the page says.
 fn serve(film: Vec<u8>, said: Sender<String>) -> String {

@@ -55,5 +55,7 @@ mod upgrade;
 mod verify;
 /// Footage over HTTP.
 mod watch;
+/// The web page of a real recorder, in a real browser.
+mod web_page;
 /// Somebody else is told of changes.
 mod webhook;

@@ -2,6 +2,7 @@
 //! programs that look at it from outside.
 
 pub mod account;
+pub mod browser;
 pub mod camera;
 pub mod daemon;
 pub mod digest;
