@@ -31,12 +31,28 @@ const FILES: [(&str, &str, &str); 19] = [
     ("/page/footage.js", SCRIPT, include_str!("page/footage.js")),
     ("/page/jpegs.js", SCRIPT, include_str!("page/jpegs.js")),
     ("/page/mp4.js", SCRIPT, include_str!("page/mp4.js")),
-    ("/page/multipart.js", SCRIPT, include_str!("page/multipart.js")),
-    ("/page/overview.js", SCRIPT, include_str!("page/overview.js")),
+    (
+        "/page/multipart.js",
+        SCRIPT,
+        include_str!("page/multipart.js"),
+    ),
+    (
+        "/page/overview.js",
+        SCRIPT,
+        include_str!("page/overview.js"),
+    ),
     ("/page/picture.js", SCRIPT, include_str!("page/picture.js")),
     ("/page/player.js", SCRIPT, include_str!("page/player.js")),
-    ("/page/problems.js", SCRIPT, include_str!("page/problems.js")),
-    ("/page/timeline.js", SCRIPT, include_str!("page/timeline.js")),
+    (
+        "/page/problems.js",
+        SCRIPT,
+        include_str!("page/problems.js"),
+    ),
+    (
+        "/page/timeline.js",
+        SCRIPT,
+        include_str!("page/timeline.js"),
+    ),
     ("/page/token.js", SCRIPT, include_str!("page/token.js")),
     ("/page/words.js", SCRIPT, include_str!("page/words.js")),
 ];
@@ -61,4 +77,57 @@ fn file(kind: &'static str, contents: &'static str) -> Response {
     ];
     let head = head.map(|(name, value)| (name, HeaderValue::from_static(value)));
     (head, contents).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names between this and the next quote.
+    fn named<'a>(contents: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+        let parts = contents.split(before).skip(1);
+        parts.filter_map(|rest| rest.split(['\'', '"']).next())
+    }
+
+    #[test]
+    fn all_that_the_page_asks_for_is_here_and_nothing_else() {
+        let mut asked = vec!["/".to_owned()];
+        for (_, _, contents) in FILES {
+            asked.extend(named(contents, "=\"/page/").map(|name| format!("/page/{name}")));
+            asked.extend(named(contents, "from './").map(|name| format!("/page/{name}")));
+        }
+        asked.sort();
+        asked.dedup();
+        let mut served = FILES.map(|(path, ..)| path);
+        served.sort_unstable();
+        assert_eq!(asked, served);
+    }
+
+    #[test]
+    fn nothing_is_inline_and_nothing_is_made_of_text() {
+        for (path, _, contents) in FILES {
+            for forbidden in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                " style=",
+                "onclick=",
+            ] {
+                assert!(!contents.contains(forbidden), "{forbidden} in {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_has_its_kind_and_the_policy() {
+        for (path, kind, contents) in FILES {
+            let response = file(kind, contents);
+            let head = response.headers();
+            assert_eq!(head[CONTENT_TYPE], kind, "{path}");
+            assert_eq!(head[CONTENT_SECURITY_POLICY], POLICY, "{path}");
+            assert_eq!(head[X_CONTENT_TYPE_OPTIONS], "nosniff", "{path}");
+        }
+    }
 }

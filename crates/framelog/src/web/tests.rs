@@ -89,7 +89,8 @@ async fn only_what_there_is_is_answered() {
     open(&status);
     assert_eq!(code("GET /api/status").await, 200);
     assert_eq!(code("POST /api/status").await, 405);
-    assert_eq!(code("GET /").await, 404);
+    assert_eq!(code("GET /").await, 200);
+    assert_eq!(code("GET /page/").await, 404);
     assert_eq!(code("GET /healthz/..").await, 404);
     let response = serving.ask("POST /api/status HTTP/1.0").await;
     assert!(

@@ -61,7 +61,7 @@ export class CameraView {
     clearTimeout(this.#noteTimer);
     this.#player.close();
     this.#timeline.close();
-    for (const part of ['player', 'timeline', 'status', 'save']) tell(part, null);
+    for (const part of ['player', 'timeline', 'status', 'unknown', 'save']) tell(part, null);
   }
 
   /** Another address of the same camera. */
@@ -105,8 +105,12 @@ export class CameraView {
   }
 
   #toggle() {
-    if (this.#player.isPlaying) this.#player.pause();
-    else this.#player.play();
+    if (!this.#player.isPlaying) {
+      this.#player.play();
+      return;
+    }
+    this.#player.pause();
+    this.#keepAddress(true);
   }
 
   #key(event) {
@@ -143,7 +147,7 @@ export class CameraView {
     this.#parts.play.textContent = isPlaying ? 'Pause' : 'Play';
     this.#parts.live.setAttribute('aria-pressed', isLive);
     this.#parts.speed.value = String(speed);
-    this.#keepAddress(true);
+    if (isLive) this.#keepAddress(true);
   }
 
   #keepAddress(isNow) {
@@ -188,7 +192,7 @@ export class CameraView {
       if (this.#status) {
         this.#parts.state.textContent = state(this.#status, nowUs());
         this.#parts.state.dataset.state = this.#status.state;
-        if (before === undefined) tell('player', null);
+        if (before === undefined) tell('unknown', null);
       } else {
         this.#parts.state.textContent = 'not in the configuration';
         this.#parts.state.dataset.state = 'disabled';
@@ -200,7 +204,7 @@ export class CameraView {
   }
 
   #unknown() {
-    tell('player', `This recorder has no camera “${this.#camera}” and no footage of one: look in the overview for what there is.`);
+    tell('unknown', `This recorder has no camera “${this.#camera}” and no footage of one: look in the overview for what there is.`);
   }
 
   // Saving

@@ -1,6 +1,6 @@
 // What a browser must be told of an MP4 before it takes it: the codec string, from the boxes at its beginning. Plays nothing.
 
-/** The media type of what begins with these bytes, or null until the whole `moov` is there. */
+/** The media type of a film, or null until the whole `moov` is there. */
 export function mediaType(bytes) {
   const moov = boxes(bytes, 0, bytes.length).find((box) => box.type === 'moov');
   if (!moov || moov.end > bytes.length) return null;
@@ -21,10 +21,11 @@ function boxes(bytes, begin, end) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const found = [];
   while (begin + 8 <= end) {
-    const size = view.getUint32(begin);
-    if (size < 8) break; // nothing that a recorder writes
     const type = String.fromCharCode(...bytes.subarray(begin + 4, begin + 8));
-    found.push({ type, begin: begin + 8, end: begin + size });
+    const isLong = view.getUint32(begin) === 1 && begin + 16 <= end;
+    const size = isLong ? Number(view.getBigUint64(begin + 8)) : view.getUint32(begin);
+    if (size < 8) break; // nothing that a recorder writes
+    found.push({ type, begin: begin + (isLong ? 16 : 8), end: begin + size });
     begin += size;
   }
   return found;

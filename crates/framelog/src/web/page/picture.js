@@ -42,27 +42,22 @@ export function unshowable(codec) {
 }
 
 async function lastPicture(blob, codec) {
-  const bytes = new Uint8Array(await blob.arrayBuffer());
-  const type = mediaType(bytes) ?? 'video/mp4';
-  if (!globalThis.MediaSource?.isTypeSupported(type)) throw unshowable(codec);
+  const type = mediaType(new Uint8Array(await blob.arrayBuffer()));
   const video = document.createElement('video');
-  const source = new MediaSource();
-  const url = URL.createObjectURL(source);
+  if (!type || !video.canPlayType(type)) throw unshowable(codec);
+  const url = URL.createObjectURL(blob);
   try {
-    Object.assign(video, { muted: true, playsInline: true, src: url });
-    await happens(source, 'sourceopen');
-    const buffer = source.addSourceBuffer(type);
-    const appended = happens(buffer, 'updateend', video);
-    buffer.appendBuffer(bytes);
-    await appended;
-    if (!buffer.buffered.length) throw unshowable(codec);
-    source.endOfStream();
-    const seeked = happens(video, 'seeked', video);
-    video.currentTime = Math.max(0, buffer.buffered.end(buffer.buffered.length - 1) - 0.0005);
-    await seeked;
+    const loaded = happens(video, 'loadeddata');
+    Object.assign(video, { muted: true, playsInline: true, preload: 'auto', src: url });
+    await loaded;
+    if (video.duration > 0) {
+      const seeked = happens(video, 'seeked');
+      video.currentTime = video.duration;
+      await seeked;
+    }
     return await createImageBitmap(video);
-  } catch (error) {
-    throw error instanceof Problem ? error : unshowable(codec);
+  } catch {
+    throw unshowable(codec);
   } finally {
     URL.revokeObjectURL(url);
     video.removeAttribute('src');
@@ -70,10 +65,10 @@ async function lastPicture(blob, codec) {
   }
 }
 
-/** Waits for an event; an `error` of the film ends the waiting. */
-function happens(target, event, film) {
+/** Waits for an event; an `error` ends the waiting. */
+function happens(video, event) {
   return new Promise((resolve, reject) => {
-    target.addEventListener(event, resolve, { once: true });
-    film?.addEventListener('error', () => reject(film.error), { once: true });
+    video.addEventListener(event, resolve, { once: true });
+    video.addEventListener('error', () => reject(video.error), { once: true });
   });
 }

@@ -226,6 +226,10 @@ export class Player {
         ended: resolve,
         failed: reject,
       };
+      if (signal.aborted) {
+        resolve();
+        return;
+      }
       const film = new (isFilm ? Film : Jpegs)(response, { isLive, speed: this.#speed, fromUs, listener });
       this.#film = film;
       signal.addEventListener('abort', () => {

@@ -58,6 +58,7 @@ export class Timeline {
     this.#resized.observe(track);
     this.#growTimer = setInterval(() => this.#grow(), GROW_MS);
     this.#view = dayAround(nowUs());
+    this.#want();
   }
 
   close() {
