@@ -67,7 +67,8 @@ export class Overview {
   #show({ storage, cameras }) {
     const failing = cameras.filter((camera) => camera.state === 'missing' || camera.state === 'down').length;
     const room = storage.room ? `, ${bytes(storage.room.free_bytes)} of ${bytes(storage.room.disk_bytes)} free` : '';
-    this.#parts.summary.textContent = `${cameras.length}${failing ? `, ${failing} not recorded` : ''}${room}`;
+    const count = cameras.length === 1 ? '1 camera' : `${cameras.length} cameras`;
+    this.#parts.summary.textContent = `${count}${failing ? `, ${failing} not recorded` : ''}${room}`;
     this.#parts.empty.hidden = cameras.length > 0;
     this.#warn(storage);
     const sorted = [...cameras].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.name < b.name ? -1 : 1));
