@@ -318,7 +318,7 @@ fn a_gap_is_shown_with_its_reason_and_jumped_over() {
         rows[0].captured_us
     ) + r#"
         location.hash = `#/gate/${local(middle)}`;
-        await until('the gap is told', () => !part('gap').hidden);
+        await until('the gap is told', () => part('gap')?.hidden === false);
         say(JSON.stringify({ told: part('gap').textContent, shown: shownUs() }));
         const button = await until('the timeline has the gap', () => [...part('track').querySelectorAll('.gap')].at(-1));
         button.focus();

@@ -17,13 +17,19 @@ export function removalInWords(removal) {
   return `Removed ${span(removal.started_us, removal.ended_us)}: by the rule ${removal.rule}`;
 }
 
+/** Files next to each other are as far apart as two frames of a slow camera. */
+const APART_US = 120e6;
+
 /** Why there is no footage at a moment, in words; null if there is. */
 export async function missingAt(camera, us, signal) {
-  const { footage, gaps, removals } = await footageOf(camera, us - 1, us + 1, signal);
+  const { footage, gaps, removals } = await footageOf(camera, us - APART_US, us + APART_US, signal);
   const covers = (stretch) => stretch.started_us <= us && us <= (stretch.ended_us ?? Infinity);
   const gap = gaps.find(covers);
   if (gap) return gapInWords(gap);
-  if (footage.some(covers)) return null;
+  // What no gap is between is continuous.
+  const isBefore = footage.some((stretch) => stretch.started_us <= us);
+  const isBehind = footage.some((stretch) => us <= stretch.ended_us || (stretch.recording && us <= nowUs()));
+  if (isBefore && isBehind) return null;
   const removal = removals.find(covers);
   if (removal) return removalInWords(removal);
   return us > nowUs() ? 'That moment is yet to come' : 'No footage of that moment';
@@ -43,8 +49,8 @@ const length = (gap) => (gap.ended_us ?? Infinity) - gap.started_us;
 
 /** The capture time of the frame next to one, on (1) or back (-1); null if there is none. */
 export async function neighbour(camera, us, direction, signal) {
-  // Most are near; one a minute is some cameras' pace.
-  for (const reachUs of [2e6, 120e6]) {
+  // Most are near; one in some minutes is some cameras' pace.
+  for (const reachUs of [2e6, 120e6, 3600e6]) {
     const [fromUs, toUs] = direction > 0 ? [us, us + reachUs] : [us - reachUs, us];
     const found = await nearestOf(camera, us, direction, fromUs, toUs, signal);
     if (found !== null) return found;

@@ -1,19 +1,29 @@
-// What a browser must be told of an MP4 before it takes it: the codec string, from the boxes at its beginning. Plays nothing.
+// What a browser doesn't tell of an MP4, or must be told: how many pictures, and the codec string, from its boxes. Plays nothing.
 
 /** The media type of a film, or null until the whole `moov` is there. */
 export function mediaType(bytes) {
-  const moov = boxes(bytes, 0, bytes.length).find((box) => box.type === 'moov');
-  if (!moov || moov.end > bytes.length) return null;
-  for (const trak of within(bytes, moov, 'trak')) {
-    for (const stsd of within(bytes, trak, 'mdia', 'minf', 'stbl', 'stsd')) {
-      // Version, flags and number of entries come first.
-      for (const entry of boxes(bytes, stsd.begin + 8, stsd.end)) {
-        const codec = codecOf(bytes, entry);
-        if (codec) return `video/mp4; codecs="${codec}"`;
-      }
+  const tables = tablesOf(bytes);
+  if (tables === null) return null;
+  for (const stsd of tables.flatMap((stbl) => within(bytes, stbl, 'stsd'))) {
+    // Version, flags and number of entries come first.
+    for (const entry of boxes(bytes, stsd.begin + 8, stsd.end)) {
+      const codec = codecOf(bytes, entry);
+      if (codec) return `video/mp4; codecs="${codec}"`;
     }
   }
   return 'video/mp4';
+}
+
+/** How many pictures a film has that is not in fragments. */
+export function pictures(bytes) {
+  const [stsz] = (tablesOf(bytes) ?? []).flatMap((stbl) => within(bytes, stbl, 'stsz'));
+  return stsz ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(stsz.begin + 8) : 0;
+}
+
+/** The sample tables of all tracks; null until they are there. */
+function tablesOf(bytes) {
+  const moov = boxes(bytes, 0, bytes.length).find((box) => box.type === 'moov');
+  return !moov || moov.end > bytes.length ? null : within(bytes, moov, 'trak', 'mdia', 'minf', 'stbl');
 }
 
 /** All the boxes that begin there; the last may end behind the bytes. */

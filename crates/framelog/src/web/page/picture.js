@@ -1,7 +1,7 @@
 // One frame from the recorder, ready to be drawn: a JPEG as it is, of H.264 and H.265 the last picture of a short film. Plays nothing.
 
 import { Problem } from './api.js';
-import { mediaType } from './mp4.js';
+import { mediaType, pictures } from './mp4.js';
 
 /** `{us, receivedUs, clock, codec, blob, image}` of an answer to `frame`. Whoever gets it closes `image`. */
 export async function picture(response) {
@@ -42,7 +42,8 @@ export function unshowable(codec) {
 }
 
 async function lastPicture(blob, codec) {
-  const type = mediaType(new Uint8Array(await blob.arrayBuffer()));
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const type = mediaType(bytes);
   const video = document.createElement('video');
   if (!type || !video.canPlayType(type)) throw unshowable(codec);
   const url = URL.createObjectURL(blob);
@@ -50,10 +51,10 @@ async function lastPicture(blob, codec) {
     const loaded = happens(video, 'loadeddata');
     Object.assign(video, { muted: true, playsInline: true, preload: 'auto', src: url });
     await loaded;
-    if (video.duration > 0) {
-      const seeked = happens(video, 'seeked');
+    if (pictures(bytes) > 1) {
+      const presented = presentsLater(video);
       video.currentTime = video.duration;
-      await seeked;
+      await presented;
     }
     return await createImageBitmap(video);
   } catch {
@@ -63,6 +64,18 @@ async function lastPicture(blob, codec) {
     video.removeAttribute('src');
     video.load();
   }
+}
+
+/** Waits until another picture than the first is there to be drawn: `seeked` comes before that. */
+function presentsLater(video) {
+  return new Promise((resolve, reject) => {
+    video.addEventListener('error', () => reject(video.error), { once: true });
+    const look = () => video.requestVideoFrameCallback((_, { mediaTime }) => {
+      if (mediaTime > 0) resolve();
+      else look();
+    });
+    look();
+  });
 }
 
 /** Waits for an event; an `error` ends the waiting. */

@@ -62,7 +62,9 @@ export class Player {
     await this.#until(signal, async () => {
       const [found, missing] = await Promise.all([this.#fetch(us, signal), missingAt(this.#camera, us, signal).catch(() => null)]);
       if (!this.#show(found, signal)) return;
-      this.#listener.missing(missing && `${missing}. Shown is the nearest frame.`);
+      // Addresses have milliseconds: the first frame behind a gap is not in it.
+      const isThere = Math.abs(found.us - us) < 1000;
+      this.#listener.missing(missing && !isThere ? `${missing}. Shown is the nearest frame.` : null);
       if (thenPlays) this.play();
     });
   }
