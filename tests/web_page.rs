@@ -135,10 +135,10 @@ fn hanging_up(first: usize) -> Camera {
     Camera::start(Listen::plainly(1), moving(show))
 }
 
-/// A place with four seconds of H.264 of a camera, from an hour ago on; and when that was.
-fn recorded_h264(camera: &str) -> (Place, Vec<i64>) {
+/// A place with four seconds of a camera in this format, from an hour ago on; and when its frames were taken.
+fn recorded(camera: &str, codec: Codec) -> (Place, Vec<i64>) {
     let place = Place::new("");
-    let film = frames(Codec::H264, "320x180", 0, 100, now_us() - 3600 * S);
+    let film = frames(codec, "320x180", 0, 100, now_us() - 3600 * S);
     let times = film.iter().map(|frame| frame.captured_us).collect();
     let storage = place.storage();
     RUNTIME.block_on(async {
@@ -162,7 +162,7 @@ fn unreachable(name: &str) -> String {
 
 #[test]
 fn the_overview_shows_a_picture_of_each_camera_and_those_that_fail_first() {
-    let (place, _) = recorded_h264("yard");
+    let (place, _) = recorded("yard", Codec::H264);
     let camera = working();
     let cameras = camera.section("gate", "/") + &unreachable("yard");
     let recorder = Recorder::run(place, "", &cameras, Some(camera));
@@ -363,7 +363,7 @@ fn a_gap_is_shown_with_its_reason_and_jumped_over() {
 
 #[test]
 fn films_of_h264_are_shown_stepped_through_and_played() {
-    let (place, times) = recorded_h264("gate");
+    let (place, times) = recorded("gate", Codec::H264);
     let recorder = Recorder::run(place, "", &unreachable("gate"), None);
     let script = format!("const times = {times:?};")
         + r#"
@@ -390,6 +390,96 @@ fn films_of_h264_are_shown_stepped_through_and_played() {
         return;
     };
     assert_eq!(page.heard_json(), "done");
+}
+
+#[test]
+fn films_that_the_browser_has_no_decoder_for_are_told_and_can_be_saved() {
+    let (place, times) = recorded("gate", Codec::H265);
+    let recorder = Recorder::run(place, "", &unreachable("gate"), None);
+    let script = format!("const times = {times:?};")
+        + r#"
+        location.hash = `#/gate/${local(times[30])}`;
+        await until('that moment is shown', () => shownUs() === times[30]);
+        const canShow = MediaSource.isTypeSupported('video/mp4; codecs="hvc1.1.6.L60.90"');
+        const problem = document.getElementById('problem');
+        if (!canShow) await until('it is told', () => problem.textContent.includes("can't show H.265"));
+        part('mark-from').click();
+        press('.');
+        await until('the next frame is the position', () => shownUs() === times[31]);
+        part('mark-to').click();
+        const saved = await fetch(part('save-span').href);
+        say(JSON.stringify({ type: saved.headers.get('Content-Type'), name: part('save-span').download, bytes: (await saved.blob()).size }));
+        press(' ');
+        await until('it plays, or is told', () => (canShow ? shownUs() > times[40] : !problem.hidden && part('play').textContent === 'Play'));
+        say('"done"');
+        "#;
+    let Some(page) = recorder.show("", &script) else {
+        return;
+    };
+    let told = page.heard_json();
+    assert_eq!(told["type"], "video/mp4");
+    let name = told["name"].as_str().unwrap();
+    assert!(
+        name.starts_with("gate_") && name.ends_with(".mp4"),
+        "{name}"
+    );
+    assert!(told["bytes"].as_u64() > Some(1000), "{told}");
+    assert_eq!(page.heard_json(), "done");
+}
+
+#[test]
+fn the_timeline_is_zoomed_and_clicked_and_a_span_is_saved() {
+    let recorder = Recorder::of(working());
+    let rows = recorder.rows(40);
+    let script = format!("const wanted = {};", rows[20].captured_us)
+        + r#"
+        location.hash = `#/gate/${local(wanted)}`;
+        await until('the frame is shown', () => shownUs() === wanted);
+        const track = part('track');
+        const wheel = (deltaY, clientX) => track.dispatchEvent(new WheelEvent('wheel', { deltaY, clientX, bubbles: true, cancelable: true }));
+        const box = track.getBoundingClientRect();
+        const cursor = track.querySelector('.cursor');
+        const at = () => cursor.getBoundingClientRect().left + 1.5;
+        for (let step = 0; step < 40; step += 1) {
+          wheel(-100, at());
+          await new Promise(requestAnimationFrame);
+          await new Promise(requestAnimationFrame);
+        }
+        const span = () => cursor.ariaValueMax - cursor.ariaValueMin;
+        await until('it shows a minute', () => Math.abs(span() - 60e6) < 1000);
+        await until('there is footage', () => track.querySelector('.footage'));
+        // A second before.
+        const clientX = at() - box.width / 60;
+        for (const type of ['pointerdown', 'pointerup']) track.dispatchEvent(new PointerEvent(type, { clientX, button: 0, pointerId: 1, bubbles: true }));
+        await until('another frame is shown', () => shownUs() !== wanted);
+        const clicked = shownUs();
+        part('mark-from').click();
+        location.hash = `#/gate/${local(wanted)}`;
+        await until('the frame is shown again', () => shownUs() === wanted);
+        part('mark-to').click();
+        const link = part('save-span');
+        const saved = await (await fetch(link.href)).text();
+        say(JSON.stringify({ clicked, name: link.download, times: [...saved.matchAll(/X-Timestamp: ([0-9.]+)/g)].map((found) => found[1]) }));
+        "#;
+    let Some(page) = recorder.show("", &script) else {
+        return;
+    };
+    let told = page.heard_json();
+    let clicked = told["clicked"].as_i64().unwrap();
+    // A pixel is some 50 ms of that minute, and frames are 100 ms apart.
+    let off_us = (rows[20].captured_us - S - clicked).abs();
+    assert!(off_us < 300_000, "{off_us} us off");
+    let name = told["name"].as_str().unwrap();
+    assert!(
+        name.starts_with("gate_") && name.ends_with(".mjpeg"),
+        "{name}"
+    );
+    let from = rows.iter().position(|row| row.captured_us == clicked);
+    let wanted: Vec<String> = rows[from.expect("a frame")..=20]
+        .iter()
+        .map(|row| seconds(row.captured_us))
+        .collect();
+    assert_eq!(told["times"], serde_json::json!(wanted));
 }
 
 #[test]

@@ -214,6 +214,7 @@ export class CameraView {
     if (!shown) return;
     const name = fileName(this.#camera, shown.us);
     if (shown.codec === 'mjpeg' && shown.blob) save(shown.blob, `${name}.jpg`);
+    else if (shown.problem) save(shown.blob, `${name}.mp4`); // for a player that can show it
     else this.#parts.canvas.toBlob((blob) => save(blob, `${name}.png`), 'image/png');
   }
 

@@ -12,6 +12,9 @@ const PICTURE_MS = 2000;
 /** Over all cards: a browser opens some six connections, and the status needs one too. */
 const PICTURES_AT_ONCE = 4;
 
+/** Pixels of a card's picture: hundreds of cards must not hold hundreds of large pictures. */
+const WIDTH_MAX = 640;
+
 /** As `framelog status` has them. */
 const ORDER = ['down', 'missing', 'frozen', 'recording', 'disabled'];
 
@@ -177,16 +180,15 @@ class Card {
   async #refresh(signal) {
     try {
       const found = await picture(await ask(pathOf(this.#camera, 'frame'), signal));
-      draw(this.#parts.canvas, found.image);
-      found.image.close();
+      if (found.image) draw(this.#parts.canvas, found.image, WIDTH_MAX);
+      found.image?.close();
       this.#shownUs = found.us;
       this.#parts.canvas.dataset.us = found.us;
-      this.#parts.instead.textContent = '';
+      this.#parts.instead.textContent = found.problem ?? '';
     } catch (error) {
       if (signal.aborted) return;
       // That the recorder doesn't answer, the status says for all.
       if (error.kind === 'none') this.#parts.instead.textContent = 'No footage yet';
-      if (error.kind === 'unshowable') this.#parts.instead.textContent = error.message;
     }
   }
 }

@@ -3,20 +3,22 @@
 import { Problem } from './api.js';
 import { mediaType, pictures } from './mp4.js';
 
-/** `{us, receivedUs, clock, codec, blob, image}` of an answer to `frame`. Whoever gets it closes `image`. */
+/**
+ * `{us, receivedUs, clock, codec, blob, image, problem}` of an answer to `frame`. Whoever gets it closes `image`; where that is null, `problem` says why
+ * there is nothing to be seen.
+ */
 export async function picture(response) {
   const header = (name) => response.headers.get(name);
   const blob = await response.blob();
   const codec = header('X-Codec') ?? '';
   const isFilm = (header('Content-Type') ?? '').startsWith('video/');
-  return {
-    us: Number(header('X-Captured-Us')),
-    receivedUs: Number(header('X-Received-Us')),
-    clock: header('X-Clock'),
-    codec,
-    blob,
-    image: isFilm ? await lastPicture(blob, codec) : await jpeg(blob),
-  };
+  const frame = { us: Number(header('X-Captured-Us')), receivedUs: Number(header('X-Received-Us')), clock: header('X-Clock'), codec, blob };
+  try {
+    return { ...frame, image: isFilm ? await lastPicture(blob, codec) : await jpeg(blob), problem: null };
+  } catch (error) {
+    if (error.kind !== 'unshowable') throw error;
+    return { ...frame, image: null, problem: error.message };
+  }
 }
 
 /** A JPEG as an image; torn ones may be none. */
@@ -28,11 +30,13 @@ export async function jpeg(blob) {
   }
 }
 
-/** Draws an image, the canvas taking its size. */
-export function draw(canvas, image) {
-  const [width, height] = [image.videoWidth ?? image.width, image.videoHeight ?? image.height];
+/** Draws an image, the canvas taking its shape, and its size up to that width. */
+export function draw(canvas, image, widthMax = Infinity) {
+  const [fullWidth, fullHeight] = [image.videoWidth ?? image.width, image.videoHeight ?? image.height];
+  const width = Math.min(fullWidth, widthMax);
+  const height = Math.round((fullHeight * width) / fullWidth);
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-  canvas.getContext('2d').drawImage(image, 0, 0);
+  canvas.getContext('2d').drawImage(image, 0, 0, width, height);
 }
 
 /** What to say where the browser has no decoder. */

@@ -42,7 +42,7 @@ export class Player {
   get isPlaying() { return this.#mode !== 'paused'; }
   get isLive() { return this.#mode === 'live'; }
 
-  /** The frame shown: `{us, clock, codec, blob}`, or null. */
+  /** The frame shown: `{us, clock, codec, blob, problem}`, or null; `problem` says why nothing can be seen of it. */
   get shown() { return this.#shown; }
 
   get speed() { return this.#speed; }
@@ -149,11 +149,14 @@ export class Player {
 
   #show(frame, signal) {
     if (!signal.aborted) {
-      draw(this.#canvas, frame.image);
-      this.#shown = { us: frame.us, clock: frame.clock, codec: frame.codec, blob: frame.blob };
+      if (frame.image) draw(this.#canvas, frame.image);
+      // What is shown is this frame, even where nothing can be seen of it.
+      else this.#canvas.getContext('2d').clearRect(0, 0, this.#canvas.width, this.#canvas.height);
+      this.#shown = { us: frame.us, clock: frame.clock, codec: frame.codec, blob: frame.blob, problem: frame.problem ?? null };
+      this.#listener.problem(this.#shown.problem);
       this.#listener.shown(this.#shown);
     }
-    if (frame.image.close) frame.image.close();
+    frame.image?.close?.();
     return !signal.aborted;
   }
 
@@ -162,7 +165,7 @@ export class Player {
     while (!signal.aborted) {
       try {
         await act();
-        if (!signal.aborted) this.#listener.problem(null);
+        if (!signal.aborted) this.#listener.problem(this.#shown?.problem ?? null);
         return;
       } catch (error) {
         if (signal.aborted) return;
