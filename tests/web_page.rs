@@ -5,13 +5,14 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use framelog_core::frame::Codec;
+use framelog_core::frame::{Codec, Frame};
 use framelog_store::{Options, Store};
 
 use crate::support::camera::{Camera, Clock, HEAD, Listen, Script, Shot, script};
 use crate::support::daemon::{Daemon, Place};
 use crate::support::elementary::{frames, jpegs};
 use crate::support::index::Row;
+use crate::support::rtsp::{Stage as RtspStage, stored, units};
 use crate::support::{RUNTIME, free_port, now_us, seconds};
 
 mod stage;
@@ -150,6 +151,36 @@ fn recorded(camera: &str, codec: Codec) -> (Place, Vec<i64>) {
         store.close().await.expect("a clean stop");
     });
     (place, times)
+}
+
+/// A camera that shows ten pictures a second of H.264 over RTSP, a keyframe every 25.
+fn filming() -> Camera {
+    let film: Arc<Vec<Frame>> = Arc::new(frames(Codec::H264, "320x180", 0, 100, now_us()));
+    let script = script(move |camera| {
+        let film = Arc::clone(&film);
+        async move {
+            let parameters = film[0].parameters.as_ref().expect("H.264 has some");
+            let sets = parameters.sets.iter().map(|set| set.to_vec());
+            let sets: Vec<Vec<u8>> = sets.collect();
+            let sdp =
+                "v=0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\na=control:track1\r\n";
+            let mut stage = RtspStage::new(camera).describe(sdp);
+            stage.encoder.packet_bytes = usize::from(u16::MAX) - 100;
+            stage.begin().await?;
+            for frame in film.iter().cycle() {
+                let mut units = units(&frame.payload.to_vec());
+                if frame.keyframe {
+                    units.splice(0..0, sets.clone());
+                }
+                let (packets, _) = stage.encoder.packed(&units);
+                let shot = Shot::new(&stored(&units)).keyframe(frame.keyframe);
+                stage.deliver((packets, shot)).await?;
+                stage.camera.wait(100).await;
+            }
+            Ok(())
+        }
+    });
+    Camera::start(Listen::plainly(1), script)
 }
 
 /// A camera that nobody answers for.
@@ -390,6 +421,42 @@ fn films_of_h264_are_shown_stepped_through_and_played() {
         return;
     };
     assert_eq!(page.heard_json(), "done");
+}
+
+#[test]
+fn live_follows_films_of_h264() {
+    let camera = filming();
+    let section = format!("[cameras.gate]\nurl = \"rtsp://{}/live\"\n", camera.address);
+    let recorder = Recorder::run(Place::new(""), "", &section, Some(camera));
+    recorder.rows(30);
+    let Some(page) = recorder.show(
+        "#/gate",
+        r#"
+        await until('a frame is shown', shownUs);
+        const [first, seen, looks] = [shownUs(), new Set(), new Set()];
+        new MutationObserver(() => seen.add(shownUs())).observe(part('time'), { attributes: true, attributeFilter: ['data-us'] });
+        await until('live goes on', () => {
+          looks.add(colours(part('canvas')));
+          return shownUs() > first + 6e6;
+        });
+        if (looks.size < 10) throw new Error(`${looks.size} pictures are told from each other`);
+        say(JSON.stringify([...seen]));
+        "#,
+    ) else {
+        return;
+    };
+    let seen = page.heard_json();
+    let seen: Vec<i64> = seen
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(serde_json::Value::as_i64)
+        .collect();
+    let rows = recorder.rows(1);
+    let of_a_row = |us: i64| rows.iter().any(|row| (row.captured_us - us).abs() < 1000);
+    let strangers: Vec<_> = seen.iter().filter(|us| !of_a_row(**us)).collect();
+    assert!(strangers.is_empty(), "{strangers:?} are of no frame");
+    assert!(seen.is_sorted(), "{seen:?}");
 }
 
 #[test]

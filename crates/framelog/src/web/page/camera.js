@@ -166,7 +166,8 @@ export class CameraView {
   #note(text) {
     clearTimeout(this.#noteTimer);
     this.#parts.note.textContent = text;
-    if (text) this.#noteTimer = setTimeout(() => { this.#parts.note.textContent = ''; }, NOTE_MS);
+    this.#parts.note.hidden = !text;
+    if (text) this.#noteTimer = setTimeout(() => this.#note(''), NOTE_MS);
   }
 
   #missing(text) {
