@@ -1,7 +1,9 @@
 // What each test's own script stands on: it drives the page as a person does, looks at what it shows, and says what it saw.
 
-/** Tells the test. What begins with `now` is only for when it fails. */
-const say = (what) => fetch(`/said?${encodeURIComponent(what)}`);
+let said = Promise.resolve();
+
+/** Tells the test, one thing after the other. What begins with `now` is only for when it fails. */
+const say = (what) => { said = said.then(() => fetch(`/said?${encodeURIComponent(what)}`)); };
 
 /** Waits until something is so; how long that may take the test says. */
 async function until(what, found) {
