@@ -8,6 +8,8 @@ pub const TIMESCALE: u32 = 1_000_000;
 
 /// How long a frame lasts while nothing is known of the camera's pace, microseconds.
 const INTERVAL_US: u32 = 40_000;
+/// Frames that are farther apart have a hole between them: that is no pace, and a frame that lasted as long would hide the hole from a player.
+const INTERVAL_MAX_US: u32 = 2_000_000;
 /// For how long a picture that is shown later may be decoded first, by what its parameters say, microseconds for each.
 const REORDER_EACH_US: u32 = 100_000;
 /// A stamp that goes back farther is no picture out of order, microseconds.
@@ -135,7 +137,9 @@ impl Timeline {
         // The first picture that is shown later says nothing yet: others may come in between.
         if self.delay_us == 0 || latest.came > 1 || latest.before == 1 {
             let interval_us = (elapsed_us - latest.elapsed_us) / i128::from(latest.came);
-            self.pace.interval_us = u32::try_from(interval_us.max(1)).unwrap_or(u32::MAX);
+            if interval_us <= INTERVAL_MAX_US.into() {
+                self.pace.interval_us = u32::try_from(interval_us.max(1)).unwrap_or(u32::MAX);
+            }
         }
         *latest = Latest {
             elapsed_us,
@@ -204,6 +208,15 @@ mod tests {
         assert!(!timeline.is_outgrown());
         // The next segment begins at the pace of this one.
         assert_eq!(placed(&[9], timeline.pace()).1[0].duration_us, 1_000_000);
+    }
+
+    #[test]
+    fn a_hole_is_no_pace() {
+        let times = [0, 40_000, 600_000_000, 600_040_000];
+        let (_, places) = placed(&times, Pace::default());
+        let decode: Vec<_> = places.iter().map(|place| place.decode_us).collect();
+        assert_eq!(decode, [0, 40_000, 600_000_000, 600_040_000]);
+        assert!(places.iter().all(|place| place.duration_us == 40_000));
     }
 
     /// I P B B, shown I B B P.
