@@ -136,11 +136,14 @@ fn hanging_up(first: usize) -> Camera {
     Camera::start(Listen::plainly(1), moving(show))
 }
 
-/// A place with four seconds of a camera in this format, from an hour ago on; and when its frames were taken.
-fn recorded(camera: &str, codec: Codec) -> (Place, Vec<i64>) {
+/// A place with four seconds of a camera in this format, from an hour ago on, and two more ten minutes later; and when its frames were taken.
+fn recorded(camera: &str, codec: Codec, b_frames: u32) -> (Place, Vec<i64>) {
     let place = Place::new("");
-    let film = frames(codec, "320x180", 0, 100, now_us() - 3600 * S);
-    let times = film.iter().map(|frame| frame.captured_us).collect();
+    let begin_us = now_us() - 3600 * S;
+    let mut film = frames(codec, "320x180", b_frames, 100, begin_us);
+    film.extend(frames(codec, "320x180", b_frames, 50, begin_us + 600 * S));
+    let mut times: Vec<i64> = film.iter().map(|frame| frame.captured_us).collect();
+    times.sort_unstable();
     let storage = place.storage();
     RUNTIME.block_on(async {
         let store = Store::open(Options::new(storage)).await.expect("a store");
@@ -193,7 +196,7 @@ fn unreachable(name: &str) -> String {
 
 #[test]
 fn the_overview_shows_a_picture_of_each_camera_and_those_that_fail_first() {
-    let (place, _) = recorded("yard", Codec::H264);
+    let (place, _) = recorded("yard", Codec::H264, 0);
     let camera = working();
     let cameras = camera.section("gate", "/") + &unreachable("yard");
     let recorder = Recorder::run(place, "", &cameras, Some(camera));
@@ -394,7 +397,16 @@ fn a_gap_is_shown_with_its_reason_and_jumped_over() {
 
 #[test]
 fn films_of_h264_are_shown_stepped_through_and_played() {
-    let (place, times) = recorded("gate", Codec::H264);
+    assert_films_play(0);
+}
+
+#[test]
+fn films_whose_pictures_are_decoded_out_of_order_are_too() {
+    assert_films_play(2);
+}
+
+fn assert_films_play(b_frames: u32) {
+    let (place, times) = recorded("gate", Codec::H264, b_frames);
     let recorder = Recorder::run(place, "", &unreachable("gate"), None);
     let script = format!("const times = {times:?};")
         + r#"
@@ -411,6 +423,7 @@ fn films_of_h264_are_shown_stepped_through_and_played() {
         new MutationObserver(() => seen.add(shownUs())).observe(part('time'), { attributes: true, attributeFilter: ['data-us'] });
         press(' ');
         await until('it plays over the end of a file', () => shownUs() > times[60]);
+        await until('it plays over ten minutes of nothing, at once', () => shownUs() > times[110]);
         for (const us of seen) if (!times.some((time) => near(us, time))) throw new Error(`no frame was taken at ${us}`);
         if (Math.min(...seen) < times[10] - 1000) throw new Error('it began before the frame that was shown');
         press(' ');
@@ -461,7 +474,7 @@ fn live_follows_films_of_h264() {
 
 #[test]
 fn films_that_the_browser_has_no_decoder_for_are_told_and_can_be_saved() {
-    let (place, times) = recorded("gate", Codec::H265);
+    let (place, times) = recorded("gate", Codec::H265, 0);
     let recorder = Recorder::run(place, "", &unreachable("gate"), None);
     let script = format!("const times = {times:?};")
         + r#"

@@ -1,10 +1,10 @@
-// What a browser doesn't tell of an MP4, or must be told: how many pictures, and the codec string, from its boxes. Plays nothing.
+// What a browser doesn't tell of an MP4, or must be told: when a picture is shown, and the codec string, from its boxes. Plays nothing.
 
 /** The media type of a film, or null until the whole `moov` is there. */
 export function mediaType(bytes) {
-  const tables = tablesOf(bytes);
-  if (tables === null) return null;
-  for (const stsd of tables.flatMap((stbl) => within(bytes, stbl, 'stsd'))) {
+  const moov = moovOf(bytes);
+  if (!moov) return null;
+  for (const stsd of within(bytes, moov, 'trak', 'mdia', 'minf', 'stbl', 'stsd')) {
     // Version, flags and number of entries come first.
     for (const entry of boxes(bytes, stsd.begin + 8, stsd.end)) {
       const codec = codecOf(bytes, entry);
@@ -14,16 +14,40 @@ export function mediaType(bytes) {
   return 'video/mp4';
 }
 
-/** How many pictures a film has that is not in fragments. */
-export function pictures(bytes) {
-  const [stsz] = (tablesOf(bytes) ?? []).flatMap((stbl) => within(bytes, stbl, 'stsz'));
-  return stsz ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(stsz.begin + 8) : 0;
+/** When the picture is shown that is decoded last, in seconds, of a film of one track that is not in fragments: others may be shown after it. */
+export function lastDecodedS(bytes) {
+  const moov = moovOf(bytes);
+  const one = (...path) => {
+    const [box] = within(bytes, moov, 'trak', ...path);
+    return box && new DataView(bytes.buffer, bytes.byteOffset + box.begin, box.end - box.begin);
+  };
+  const mdhd = one('mdia', 'mdhd');
+  const timescale = mdhd.getUint32(mdhd.getUint8(0) === 1 ? 20 : 12);
+  const decoded = runs(one('mdia', 'minf', 'stbl', 'stts')).reduce((sum, [count, delta]) => sum + count * delta, 0);
+  const lastDelta = runs(one('mdia', 'minf', 'stbl', 'stts')).at(-1)[1];
+  const later = runs(one('mdia', 'minf', 'stbl', 'ctts')).at(-1)?.[1] ?? 0;
+  return (decoded - lastDelta + later - editOf(one('edts', 'elst'))) / timescale;
 }
 
-/** The sample tables of all tracks; null until they are there. */
-function tablesOf(bytes) {
+/** Where in the media a film begins (ISO/IEC 14496-12, 8.6.6). */
+function editOf(elst) {
+  if (!elst) return 0;
+  const isLong = elst.getUint8(0) === 1;
+  for (let entry = 0; entry < elst.getUint32(4); entry += 1) {
+    const begin = isLong ? Number(elst.getBigInt64(8 + entry * 20 + 8)) : elst.getInt32(8 + entry * 12 + 4);
+    if (begin >= 0) return begin; // else it is an empty one
+  }
+  return 0;
+}
+
+/** The runs of a table: how many samples, and what they have in common. */
+function runs(table) {
+  return Array.from({ length: table?.getUint32(4) ?? 0 }, (_, run) => [table.getUint32(8 + run * 8), table.getInt32(12 + run * 8)]);
+}
+
+function moovOf(bytes) {
   const moov = boxes(bytes, 0, bytes.length).find((box) => box.type === 'moov');
-  return !moov || moov.end > bytes.length ? null : within(bytes, moov, 'trak', 'mdia', 'minf', 'stbl');
+  return !moov || moov.end > bytes.length ? null : moov;
 }
 
 /** All the boxes that begin there; the last may end behind the bytes. */

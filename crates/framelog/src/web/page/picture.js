@@ -1,7 +1,7 @@
 // One frame from the recorder, ready to be drawn: a JPEG as it is, of H.264 and H.265 the last picture of a short film. Plays nothing.
 
 import { Problem } from './api.js';
-import { mediaType, pictures } from './mp4.js';
+import { lastDecodedS, mediaType } from './mp4.js';
 
 /**
  * `{us, receivedUs, clock, codec, blob, image, problem}` of an answer to `frame`. Whoever gets it closes `image`; where that is null, `problem` says why
@@ -45,6 +45,7 @@ export function unshowable(codec) {
   return new Problem('unshowable', `This browser can't show ${name}. Save the span and play it elsewhere, or use another browser.`);
 }
 
+/** The picture that a film was made for: the last one that is decoded. */
 async function lastPicture(blob, codec) {
   const bytes = new Uint8Array(await blob.arrayBuffer());
   const type = mediaType(bytes);
@@ -52,14 +53,13 @@ async function lastPicture(blob, codec) {
   if (!type || !video.canPlayType(type)) throw unshowable(codec);
   const url = URL.createObjectURL(blob);
   try {
+    const at = lastDecodedS(bytes);
     const loaded = happens(video, 'loadeddata');
+    const presented = presents(video, at);
     Object.assign(video, { muted: true, playsInline: true, preload: 'auto', src: url });
     await loaded;
-    if (pictures(bytes) > 1) {
-      const presented = presentsLater(video);
-      video.currentTime = video.duration;
-      await presented;
-    }
+    if (at > SAME_S) video.currentTime = at + SAME_S / 2;
+    await presented;
     return await createImageBitmap(video);
   } catch {
     throw unshowable(codec);
@@ -70,15 +70,22 @@ async function lastPicture(blob, codec) {
   }
 }
 
-/** Waits until another picture than the first is there to be drawn: `seeked` comes before that. */
-function presentsLater(video) {
+/** Times that differ by less are of the same picture. */
+const SAME_S = 0.001;
+
+/** A browser that doesn't say when a picture is there has it by then. */
+const PRESENTED_MS = 5000;
+
+/** Waits until this picture is there to be drawn: `seeked` comes before that. */
+function presents(video, at) {
   return new Promise((resolve, reject) => {
     video.addEventListener('error', () => reject(video.error), { once: true });
     const look = () => video.requestVideoFrameCallback((_, { mediaTime }) => {
-      if (mediaTime > 0) resolve();
+      if (Math.abs(mediaTime - at) < SAME_S) resolve();
       else look();
     });
     look();
+    setTimeout(resolve, PRESENTED_MS);
   });
 }
 
