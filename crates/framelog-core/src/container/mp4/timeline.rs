@@ -43,6 +43,8 @@ pub struct Timeline {
     /// When the last frame is decoded.
     last_us: Option<u64>,
     latest: Option<Latest>,
+    /// The pace that was measured last was not believed.
+    is_in_doubt: bool,
     pace: Pace,
 }
 
@@ -87,6 +89,7 @@ impl Timeline {
             delay_us: said_us.max(pace.reorder_us),
             last_us: None,
             latest: None,
+            is_in_doubt: false,
             pace,
         }
     }
@@ -135,17 +138,26 @@ impl Timeline {
             return;
         }
         // The first picture that is shown later says nothing yet: others may come in between.
-        if self.delay_us == 0 || latest.came > 1 || latest.before == 1 {
-            let interval_us = (elapsed_us - latest.elapsed_us) / i128::from(latest.came);
-            if interval_us <= INTERVAL_MAX_US.into() {
-                self.pace.interval_us = u32::try_from(interval_us.max(1)).unwrap_or(u32::MAX);
-            }
-        }
+        let says = self.delay_us == 0 || latest.came > 1 || latest.before == 1;
+        let interval_us = (elapsed_us - latest.elapsed_us) / i128::from(latest.came);
         *latest = Latest {
             elapsed_us,
             came: 0,
             before: latest.came,
         };
+        if says {
+            self.believe(interval_us.max(1));
+        }
+    }
+
+    /// Where pictures are out of order, the first of a closed GOP comes behind others that were shown before, and seems to come too soon: such a pace is
+    /// believed when it shows twice.
+    fn believe(&mut self, interval_us: i128) {
+        let is_odd = self.delay_us > 0 && interval_us * 4 < i128::from(self.pace.interval_us) * 3;
+        let is_new = !std::mem::replace(&mut self.is_in_doubt, is_odd);
+        if interval_us <= INTERVAL_MAX_US.into() && !(is_odd && is_new) {
+            self.pace.interval_us = u32::try_from(interval_us).unwrap_or(u32::MAX);
+        }
     }
 
     /// A picture was decoded so much after its time.
@@ -221,6 +233,20 @@ mod tests {
 
     /// I P B B, shown I B B P.
     const OUT_OF_ORDER: [i64; 7] = [0, 120_000, 40_000, 80_000, 240_000, 160_000, 200_000];
+
+    #[test]
+    fn the_first_picture_of_a_closed_gop_does_not_quicken_the_pace() {
+        let gop = [0, 120_000, 40_000, 80_000, 240_000, 160_000, 200_000];
+        let times: Vec<i64> = (0..3)
+            .flat_map(|n| gop.map(|us| us + n * 280_000))
+            .collect();
+        let pace = Pace {
+            interval_us: 40_000,
+            reorder_us: 200_000,
+        };
+        let (_, places) = placed(&times, pace);
+        assert!(places.iter().all(|place| place.duration_us == 40_000));
+    }
 
     #[test]
     fn pictures_out_of_order_are_learnt_from_and_then_decoded_in_time() {
