@@ -42,6 +42,7 @@ export class Film {
   #isDry = false;
   #dryMs = null;
   #jumpMs = null;
+  #lastS = null; // where it was at the last look
   #room = null;
   #timer = setInterval(() => this.#look(), LOOK_MS);
 
@@ -186,11 +187,15 @@ export class Film {
     const next = ranges.find(([start]) => start > at + 0.01);
     const last = ranges.at(-1)?.[1] ?? 0;
     const leftS = here ? here[1] - at : 0;
+    // A decoder that puts pictures in order keeps the last ones back until more come.
+    const isStuck = this.#video.readyState < 3 && at === this.#lastS;
+    this.#lastS = at;
+    const isAtEnd = leftS < 0.05 || isStuck;
     if (this.#isLive && last - at > LIVE_LATE_S) {
       this.#video.currentTime = last - LIVE_DELAY_S;
-    } else if (next && leftS < 0.05) {
+    } else if (next && isAtEnd && !this.#video.seeking) {
       this.#cross(at, next[0]);
-    } else if (this.#hasEnded && !next && (leftS < 0.05 || this.#video.ended)) {
+    } else if (this.#hasEnded && !next && (isAtEnd || this.#video.ended)) {
       this.#end();
     } else {
       this.#jumpMs = null;
