@@ -147,8 +147,10 @@ class Card {
     this.element.dataset.state = camera.state;
     this.#parts.state.textContent = state(camera, nowUs());
     const numbers = [];
-    if (camera.fps !== null && ['recording', 'frozen'].includes(camera.state)) numbers.push(`${camera.fps.toFixed(1)} fps`);
-    if (camera.last_captured_us !== null) numbers.push(`last frame ${duration(nowUs() - camera.last_captured_us)} ago`);
+    const comes = ['recording', 'frozen'].includes(camera.state);
+    if (comes && camera.fps !== null) numbers.push(`${camera.fps.toFixed(1)} fps`);
+    // How long ago that is by this clock means something only where none comes: rates are of some seconds, and clocks differ.
+    if (!comes && camera.last_captured_us !== null) numbers.push(`last frame ${duration(nowUs() - camera.last_captured_us)} ago`);
     this.#parts.numbers.textContent = numbers.join(', ');
     this.wake();
   }
