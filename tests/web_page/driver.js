@@ -21,10 +21,13 @@ const press = (key) => document.body.dispatchEvent(new KeyboardEvent('keydown', 
 /** Capture time of the frame that is shown, or 0. */
 const shownUs = () => Number(part('time')?.dataset.us ?? 0);
 
-/** A moment as an address has it: local time. */
+/** A moment as an address has it: local time and its zone. */
 function local(us) {
   const at = new Date(us / 1000);
-  return new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, -1);
+  const minutes = -at.getTimezoneOffset();
+  const two = (number) => String(Math.floor(number)).padStart(2, '0');
+  const zone = `${minutes < 0 ? '-' : '+'}${two(Math.abs(minutes) / 60)}:${two(Math.abs(minutes) % 60)}`;
+  return new Date(at.getTime() + minutes * 60000).toISOString().replace('Z', zone);
 }
 
 /** The picture of a canvas: its colours, or nothing where nothing was drawn. */

@@ -22,19 +22,26 @@ export function pathOf(camera, what, parameters = {}) {
   for (const [name, value] of Object.entries(parameters)) {
     if (value !== null && value !== undefined) query.set(name, String(Math.round(value)));
   }
-  return `/api/cameras/${encodeURIComponent(camera)}/${what}${query.size ? `?${query}` : ''}`;
+  return `/api/cameras/${encodeURIComponent(camera)}/${what}${query.toString() && `?${query}`}`;
 }
 
-/** The response, once it is a good one; else a `Problem`, or the `AbortError` of the signal. */
-export async function ask(path, signal) {
+/** Whoever says nothing for so long does not answer: a recorder that hangs, or a cable that is pulled. */
+const PATIENCE_MS = 15000;
+
+/**
+ * The response, once it is a good one; else a `Problem`, or the `AbortError` of the signal. All of it must be there within `patienceMs`; null where it
+ * never ends.
+ */
+export async function ask(path, signal, patienceMs = PATIENCE_MS) {
   for (;;) {
     const sent = token();
     const headers = sent ? { Authorization: `Bearer ${sent}` } : {};
     let response;
     try {
-      response = await fetch(path, { signal, headers, cache: 'no-store' });
+      const limit = patienceMs === null ? signal : AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
+      response = await fetch(path, { signal: limit, headers, cache: 'no-store' });
     } catch (error) {
-      if (error.name === 'AbortError') throw error;
+      signal.throwIfAborted();
       throw new Problem('offline', 'The recorder does not answer. Does it run, and is this device on its network? Trying again.');
     }
     noteClock(response);
@@ -46,11 +53,15 @@ export async function ask(path, signal) {
 
 /** The JSON of a good response. */
 export async function askJson(path, signal) {
-  const response = await ask(path, signal);
+  return bodyOf(await ask(path, signal), 'json', signal);
+}
+
+/** A response's body, as `json` or `blob`. */
+export async function bodyOf(response, kind, signal) {
   try {
-    return await response.json();
-  } catch (error) {
-    if (error.name === 'AbortError') throw error;
+    return await response[kind]();
+  } catch {
+    signal.throwIfAborted();
     throw new Problem('offline', 'The recorder broke off its answer. Trying again.');
   }
 }

@@ -1,7 +1,7 @@
 // The view of one camera: joins the player, the timeline, the controls and the address. What each of them does is in its own file.
 
 import * as address from './address.js';
-import { ask, askJson, nowUs, pathOf } from './api.js';
+import { ask, askJson, bodyOf, nowUs, pathOf } from './api.js';
 import { footageOf } from './footage.js';
 import { Player } from './player.js';
 import { tell } from './problems.js';
@@ -22,6 +22,7 @@ export class CameraView {
   #player;
   #timeline;
   #status = null; // of this camera; undefined if the recorder has none of this name
+  #isAsking = false;
   #statusTimer;
   #noteTimer = 0;
   #addressMs = -Infinity;
@@ -143,6 +144,8 @@ export class CameraView {
   }
 
   #changed() {
+    // The address is another view's already.
+    if (this.#closing.signal.aborted) return;
     const { isPlaying, isLive, speed } = this.#player;
     this.#parts.play.textContent = isPlaying ? 'Pause' : 'Play';
     this.#parts.live.setAttribute('aria-pressed', isLive);
@@ -184,7 +187,8 @@ export class CameraView {
   // What the recorder says of the camera
 
   async #refresh() {
-    if (document.hidden) return;
+    if (document.hidden || this.#isAsking) return;
+    this.#isAsking = true;
     try {
       const { cameras } = await askJson('/api/status', this.#closing.signal);
       const before = this.#status;
@@ -200,7 +204,12 @@ export class CameraView {
         if (!this.#player.shown) this.#unknown();
       }
     } catch (error) {
-      if (error.name !== 'AbortError') tell('status', error.message);
+      if (this.#closing.signal.aborted) return;
+      tell('status', error.message);
+      this.#parts.state.textContent = 'unknown: the recorder does not answer';
+      this.#parts.state.dataset.state = 'disabled';
+    } finally {
+      this.#isAsking = false;
     }
   }
 
@@ -236,6 +245,7 @@ export class CameraView {
     link.hidden = !isWhole;
     if (!isWhole) return;
     // The last frame belongs to it.
+    link.title = `A film with each picture's own time, on the recorder: framelog export ${this.#camera} --from ${fromUs} --to ${toUs + 1} -o FILE.mp4`;
     link.href = pathOf(this.#camera, 'stream', { from_us: fromUs, to_us: toUs + 1 });
     link.download = `${fileName(this.#camera, fromUs)}.${shown.codec === 'mjpeg' ? 'mjpeg' : 'mp4'}`;
   }
@@ -248,8 +258,8 @@ export class CameraView {
     const { href, download } = link;
     link.textContent = 'Saving…';
     try {
-      const response = await ask(href, this.#closing.signal);
-      save(await response.blob(), download);
+      const response = await ask(href, this.#closing.signal, null);
+      save(await bodyOf(response, 'blob', this.#closing.signal), download);
       tell('save', null);
     } catch (error) {
       if (error.name !== 'AbortError') tell('save', `The span was not saved: ${error.message}`);

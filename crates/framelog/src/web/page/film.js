@@ -119,6 +119,7 @@ export class Film {
   async #append(bytes) {
     while (!this.#isStopped) {
       try {
+        while (this.#buffer.updating) await this.#updated();
         const done = this.#updated();
         this.#buffer.appendBuffer(bytes);
         return await done;

@@ -1,14 +1,14 @@
 // What the recorder says of a camera's footage, gaps and removals, and what that means at one moment. Draws nothing.
 
 import { askJson, nowUs, pathOf } from './api.js';
-import { secondOf, span, why } from './words.js';
+import { span, timeBeside, why } from './words.js';
 
 /** Footage, gaps and removals of a span, as they overlap it. */
 export const footageOf = (camera, fromUs, toUs, signal) => askJson(pathOf(camera, 'footage', { from_us: fromUs, to_us: toUs }), signal);
 
 /** A gap in words: reason and span. */
 export function gapInWords(gap) {
-  const when = gap.ended_us === null ? `since ${secondOf(gap.started_us)}` : span(gap.started_us, gap.ended_us);
+  const when = gap.ended_us === null ? `since ${timeBeside(gap.started_us, nowUs())}` : span(gap.started_us, gap.ended_us);
   return `No footage ${when}: ${why(gap.reason, gap.detail)}`;
 }
 

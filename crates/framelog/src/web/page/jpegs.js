@@ -18,6 +18,8 @@ const DRY_TOLD_MS = 3000;
 const LIVE_DELAY_US = 1e6;
 const LIVE_LATE_US = 3e6;
 
+const LIVE_FRAMES_MAX = 256;
+
 /** Frames further apart than this may have a gap between them. */
 const HOLE_US = 1.5e6;
 
@@ -82,6 +84,8 @@ export class Jpegs {
     }
     this.#lastReadUs = frame.us;
     this.#queue.push(frame);
+    // A page that draws nothing doesn't hold what is live either.
+    if (this.#isLive && this.#queue.length > LIVE_FRAMES_MAX) this.#queue.shift();
   }
 
   #isFull() {

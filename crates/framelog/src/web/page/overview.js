@@ -61,7 +61,9 @@ export class Overview {
       this.#show(await askJson('/api/status', this.#closing.signal));
       tell('status', null);
     } catch (error) {
-      if (error.name !== 'AbortError') tell('status', error.message);
+      if (this.#closing.signal.aborted) return;
+      tell('status', error.message);
+      for (const card of this.#cards.values()) card.showUnknown();
     } finally {
       this.#isAsking = false;
     }
@@ -74,7 +76,7 @@ export class Overview {
     this.#parts.summary.textContent = `${count}${failing ? `, ${failing} not recorded` : ''}${room}`;
     this.#parts.empty.hidden = cameras.length > 0;
     this.#warn(storage);
-    const sorted = [...cameras].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.name < b.name ? -1 : 1));
+    const sorted = [...cameras].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || a.name.localeCompare(b.name, undefined, { numeric: true }));
     const gone = new Set(this.#cards.keys());
     for (const camera of sorted) {
       gone.delete(camera.name);
@@ -155,6 +157,13 @@ class Card {
     this.wake();
   }
 
+  /** What was told last may be true no more. */
+  showUnknown() {
+    this.element.dataset.state = 'disabled';
+    this.#parts.state.textContent = 'unknown: the recorder does not answer';
+    this.#parts.numbers.textContent = '';
+  }
+
   see(isSeen) {
     this.#isSeen = isSeen;
     this.wake();
@@ -181,7 +190,7 @@ class Card {
 
   async #refresh(signal) {
     try {
-      const found = await picture(await ask(pathOf(this.#camera, 'frame'), signal));
+      const found = await picture(await ask(pathOf(this.#camera, 'frame'), signal), signal);
       if (found.image) draw(this.#parts.canvas, found.image, WIDTH_MAX);
       found.image?.close();
       this.#shownUs = found.us;
@@ -191,6 +200,7 @@ class Card {
       if (signal.aborted) return;
       // That the recorder doesn't answer, the status says for all.
       if (error.kind === 'none') this.#parts.instead.textContent = 'No footage yet';
+      else if (error.kind !== 'offline') this.#parts.instead.textContent = error.message;
     }
   }
 }

@@ -1,15 +1,15 @@
 // One frame from the recorder, ready to be drawn: a JPEG as it is, of H.264 and H.265 the last picture of a short film. Plays nothing.
 
-import { Problem } from './api.js';
+import { Problem, bodyOf } from './api.js';
 import { lastDecodedS, mediaType } from './mp4.js';
 
 /**
  * `{us, receivedUs, clock, codec, blob, image, problem}` of an answer to `frame`. Whoever gets it closes `image`; where that is null, `problem` says why
  * there is nothing to be seen.
  */
-export async function picture(response) {
+export async function picture(response, signal) {
   const header = (name) => response.headers.get(name);
-  const blob = await response.blob();
+  const blob = await bodyOf(response, 'blob', signal);
   const codec = header('X-Codec') ?? '';
   const isFilm = (header('Content-Type') ?? '').startsWith('video/');
   const frame = { us: Number(header('X-Captured-Us')), receivedUs: Number(header('X-Received-Us')), clock: header('X-Clock'), codec, blob };

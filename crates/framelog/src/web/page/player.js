@@ -10,6 +10,9 @@ import { duration } from './words.js';
 
 const RETRY_MS = 2000;
 
+/** Where one going follows another, it is waited so long for a third. */
+const SETTLE_MS = 100;
+
 /** Frames further apart than this are told to be. */
 const HOLE_US = 1.5e6;
 
@@ -23,6 +26,8 @@ export class Player {
   #going = new AbortController();
   #mode = 'paused';
   #suspended = null;
+  /** Where it is going: `{us, thenPlays}`. */
+  #target = null;
   #shown = null;
   #film = null;
   #speed = 1;
@@ -53,25 +58,31 @@ export class Player {
     this.#listener.changed();
   }
 
-  close() { this.#stop(); }
+  close() { this.#stop('paused'); }
 
   /** Goes to a moment, and plays on from there if it was playing. */
-  async seek(us, thenPlays = this.isPlaying) {
+  async seek(us, thenPlays = this.#target?.thenPlays ?? this.isPlaying) {
+    const isAgain = this.#target !== null;
     const signal = this.#stop('paused');
+    this.#target = { us, thenPlays };
     this.#listener.note('');
+    // A key that is held goes far with few questions.
+    if (isAgain) await sleep(SETTLE_MS, signal);
     await this.#until(signal, async () => {
       const [found, missing] = await Promise.all([this.#fetch(us, signal), missingAt(this.#camera, us, signal).catch(() => null)]);
       if (!this.#show(found, signal)) return;
       // Addresses have milliseconds: the first frame behind a gap is not in it.
       const isThere = Math.abs(found.us - us) < 1000;
       this.#listener.missing(missing && !isThere ? `${missing}. Shown is the nearest frame.` : null);
+      this.#target = null;
       if (thenPlays) this.play();
     });
   }
 
   /** Ten seconds back, say. */
   skip(byUs) {
-    if (this.#shown) this.seek(this.#shown.us + byUs);
+    const fromUs = this.#target?.us ?? this.#shown?.us;
+    if (fromUs !== undefined) this.seek(fromUs + byUs);
   }
 
   /** One frame on (1) or back (-1). */
@@ -123,8 +134,9 @@ export class Player {
   /** A page that nobody sees plays nothing. */
   suspend() {
     if (!this.isPlaying) return;
-    this.#suspended = this.#mode;
-    this.#stop(this.#mode);
+    const mode = this.#mode;
+    this.#stop(mode);
+    this.#suspended = mode;
   }
 
   resume() {
@@ -139,13 +151,15 @@ export class Player {
     this.#going.abort();
     this.#going = new AbortController();
     this.#film = null;
+    this.#target = null;
+    this.#suspended = null;
     this.#mode = mode;
     this.#listener.problem(null);
     this.#listener.changed();
     return this.#going.signal;
   }
 
-  #fetch = async (us, signal) => picture(await ask(pathOf(this.#camera, 'frame', { at_us: us }), signal));
+  #fetch = async (us, signal) => picture(await ask(pathOf(this.#camera, 'frame', { at_us: us }), signal), signal);
 
   #show(frame, signal) {
     if (!signal.aborted) {
@@ -187,12 +201,16 @@ export class Player {
 
   async #stream(fromUs, mode) {
     const signal = this.#stop(mode);
+    if (document.hidden) {
+      this.#suspended = mode;
+      return;
+    }
     this.#listener.missing(null);
     const isLive = mode === 'live';
     while (!signal.aborted) {
       const lastUs = this.#shown?.us ?? null;
       try {
-        const response = await ask(pathOf(this.#camera, 'stream', { from_us: fromUs }), signal);
+        const response = await ask(pathOf(this.#camera, 'stream', { from_us: fromUs }), signal, null);
         this.#listener.problem(null);
         this.#noteBegin(response, fromUs, signal);
         await this.#playOut(response, fromUs, isLive, signal);
@@ -228,8 +246,14 @@ export class Player {
         jumped: (from, to, why) => this.#noteJump(from, to, why, signal),
         ranDry: () => { if (!isLive && this.#shown?.us > nowUs() - NEAR_NOW_US && !signal.aborted) this.#catchUp(); },
         waiting: (is) => { if (!signal.aborted) this.#listener.waiting(is); },
-        ended: resolve,
-        failed: reject,
+        ended: () => {
+          listener.over();
+          resolve();
+        },
+        failed: (problem) => {
+          listener.over();
+          reject(problem);
+        },
       };
       if (signal.aborted) {
         resolve();
@@ -237,10 +261,12 @@ export class Player {
       }
       const film = new (isFilm ? Film : Jpegs)(response, { isLive, speed: this.#speed, fromUs, listener });
       this.#film = film;
-      signal.addEventListener('abort', () => {
+      const stop = () => {
         film.stop();
         resolve();
-      });
+      };
+      signal.addEventListener('abort', stop);
+      listener.over = () => signal.removeEventListener('abort', stop);
     });
   }
 
@@ -268,10 +294,13 @@ export class Player {
 /** Ends early, without an error, when it is no longer of interest. */
 function sleep(ms, signal) {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener('abort', () => {
+    const end = () => {
       clearTimeout(timer);
+      signal.removeEventListener('abort', end);
       resolve();
-    });
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
   });
 }

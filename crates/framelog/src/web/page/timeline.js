@@ -130,7 +130,8 @@ export class Timeline {
 
   async #fetch() {
     this.#loading?.abort();
-    const { signal } = this.#loading = new AbortController();
+    const loading = this.#loading = new AbortController();
+    const { signal } = loading;
     const length = this.#view.toUs - this.#view.fromUs;
     const [fromUs, toUs] = [this.#view.fromUs - length, this.#view.toUs + length];
     try {
@@ -145,11 +146,13 @@ export class Timeline {
         this.#listener.problem(error);
         this.#loadTimer = setTimeout(() => this.#fetch(), GROW_MS);
       }
+    } finally {
+      if (this.#loading === loading) this.#loading = null;
     }
   }
 
   #grow() {
-    if (document.hidden) return;
+    if (document.hidden || this.#loading) return;
     if (this.#has(nowUs())) this.#want(true);
     else this.#want();
   }

@@ -24,12 +24,20 @@ function askPerson(isSecondTime) {
   dialog.showModal();
   return new Promise((resolve) => {
     // Without a token there is nothing to show: the question stays.
-    dialog.oncancel = (event) => event.preventDefault();
+    let isGiven = false;
+    dialog.onclose = () => { if (!isGiven) dialog.showModal(); };
     form.onsubmit = (event) => {
       event.preventDefault();
-      sessionStorage.setItem(KEY, field.value.trim());
+      const given = field.value.trim();
+      // What no header field can hold is no token.
+      const isPossible = /^[\x21-\x7e]+$/.test(given);
+      field.setCustomValidity(isPossible ? '' : 'A token has letters, digits and signs of ASCII, and no blanks.');
+      if (!field.reportValidity()) return;
+      isGiven = true;
+      sessionStorage.setItem(KEY, given);
       dialog.close();
       resolve();
     };
+    field.oninput = () => field.setCustomValidity('');
   });
 }

@@ -22,6 +22,13 @@ export const minuteOf = (us) => secondOf(us).slice(0, 5);
 /** `10:02:11.123` */
 export const millisecondOf = (us) => `${secondOf(us)}.${String(date(us).getMilliseconds()).padStart(3, '0')}`;
 
+/** `+01:00`, as it was or will be then. */
+export function zoneOf(us) {
+  const minutes = -date(us).getTimezoneOffset();
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60];
+  return `${minutes < 0 ? '-' : '+'}${two(hours)}:${two(rest)}`;
+}
+
 /** `Sun 2026-11-22`, the weekday in the browser's language. */
 export function weekdayOf(us) {
   return `${date(us).toLocaleDateString(undefined, { weekday: 'short' })} ${dayOf(us)}`;
@@ -38,10 +45,12 @@ export function duration(us) {
   return `${Math.floor(whole / 86400)} d ${two(Math.floor(whole / 3600) % 24)} h`;
 }
 
-/** `10:02:11 to 10:04:00 (1 min 49 s)`, with the day where it is another one. */
+/** `10:02:11`, with the day where that is not the other one's. */
+export const timeBeside = (us, otherUs) => (dayOf(us) === dayOf(otherUs) ? secondOf(us) : `${dayOf(us)} ${secondOf(us)}`);
+
+/** `10:02:11 to 10:04:00 (1 min 49 s)`, with the days where they are two. */
 export function span(fromUs, toUs) {
-  const end = dayOf(fromUs) === dayOf(toUs) ? secondOf(toUs) : `${dayOf(toUs)} ${secondOf(toUs)}`;
-  return `${secondOf(fromUs)} to ${end} (${duration(toUs - fromUs)})`;
+  return `${timeBeside(fromUs, toUs)} to ${timeBeside(toUs, fromUs)} (${duration(toUs - fromUs)})`;
 }
 
 /** `41 GB`, in powers of ten. */
