@@ -1,5 +1,6 @@
 //! X-Timestamp and its relatives: text to integer microseconds and back. Not for whether to believe them: that is `clock`.
 
+mod apart;
 mod date;
 mod number;
 
@@ -48,7 +49,8 @@ impl Stamp {
     /// Reads the stamps from a part's (or a response's) headers; camera-quirks §4 has who sends what.
     ///
     /// In this order: `X-Timestamp` if it is a date, `X-Time` if that is one (AxxonSoft, whose `X-Timestamp` counts from the start of
-    /// the stream), any `X-Timestamp`, `X-UtcTime` (Kasa), any `X-Time`, `x-axis-dvr-frame-time`, and last whatever home-made servers call it
+    /// the stream), any `X-Timestamp`, `X-UtcTime` (Kasa), any `X-Time`, `x-axis-dvr-frame-time`, two fields for one stamp
+    /// (`X-Timestamp-Sec`, `X-Timestamp-Usec`; microseconds also beside an `X-Timestamp` of whole seconds), and last whatever home-made servers call it
     /// (`X-Frame-Timestamp`, `X-Timestamp-Ms`, `X-Capture-Time`) if it is a date: nothing else tells it from the monotonic `X-UStreamer-*`
     /// fields. `Date` is never used: in parts it is local time without a zone (row 57).
     pub fn read(headers: &Headers) -> Self {
@@ -58,6 +60,11 @@ impl Stamp {
             None => (None, None),
         };
         if is_date(stamp) {
+            if let Some(us) = stamp.filter(|us| us % 1_000_000 == 0)
+                && let Some(finer_us) = apart::finer_us(headers, b"x-timestamp")
+            {
+                return Self::of(Some(us + finer_us));
+            }
             return Self {
                 written,
                 ..Self::of(stamp)
@@ -76,8 +83,9 @@ impl Stamp {
             };
         }
         let axis = || last_readable(headers, AXIS_FRAME_TIME, read_axis_frame_time);
+        let apart = || apart::read(headers);
         let other = || date_of_another_name(headers);
-        Self::of(second.or(date).or_else(axis).or_else(other))
+        Self::of(second.or(date).or_else(axis).or_else(apart).or_else(other))
     }
 
     fn of(stamp_us: Option<i64>) -> Self {
@@ -115,15 +123,20 @@ fn last_readable<T>(headers: &Headers, name: &str, read: impl Fn(&[u8]) -> Optio
 /// The date in a field whose name is much like a stamp's: rather that of a capture than of a request or a reply, and of several the last.
 fn date_of_another_name(headers: &Headers) -> Option<i64> {
     let dates = headers.iter().filter_map(|(name, value)| {
-        let name =
-            (name.get(..2)?.eq_ignore_ascii_case(b"x-")).then(|| name.to_ascii_lowercase())?;
-        let contains = |word: &[u8]| memmem::find(&name, word).is_some();
-        let rank = (contains(b"capture"), contains(b"timestamp"));
-        let is_alike = (rank.1 || name.ends_with(b"-time")) && name != AXIS_FRAME_TIME.as_bytes();
-        let date = read_text(value).filter(|&us| is_alike && is_date(Some(us)))?;
+        let rank = rank_of_another_name(name)?;
+        let date = read_text(value).filter(|&us| is_date(Some(us)))?;
         Some((rank, date))
     });
     (dates.max_by_key(|&(rank, _)| rank)).map(|(_, date)| date)
+}
+
+/// Whether a field whose name is much like a stamp's is of a capture, and says that it is a stamp; `None` of any other name.
+fn rank_of_another_name(name: &[u8]) -> Option<(bool, bool)> {
+    let name = (name.get(..2)?.eq_ignore_ascii_case(b"x-")).then(|| name.to_ascii_lowercase())?;
+    let contains = |word: &[u8]| memmem::find(&name, word).is_some();
+    let rank = (contains(b"capture"), contains(b"timestamp"));
+    let is_alike = (rank.1 || name.ends_with(b"-time")) && name != AXIS_FRAME_TIME.as_bytes();
+    is_alike.then_some(rank)
 }
 
 /// A stamp in any of its spellings, above 0: an input that is never set is not the year 1970 (row 51).

@@ -38,6 +38,12 @@ pub(super) fn read_written(text: &[u8]) -> Option<Written> {
     })
 }
 
+/// Nothing but digits, 18 of them at most.
+pub(super) fn read_whole(text: &[u8]) -> Option<i64> {
+    let is_whole = (1..=18).contains(&text.len()) && text.iter().all(u8::is_ascii_digit);
+    is_whole.then(|| value(text))
+}
+
 /// Of so few digits that it fits.
 fn value(digits: &[u8]) -> i64 {
     (digits.iter()).fold(0, |value, digit| value * 10 + i64::from(digit - b'0'))

@@ -539,3 +539,71 @@ proptest! {
         let _ = parse_us(&value);
     }
 }
+
+#[test]
+fn seconds_and_what_is_finer_may_have_fields_of_their_own() {
+    for (lines, us) in [
+        (
+            "X-Timestamp-Sec: 1700000000\r\nX-Timestamp-Usec: 123456",
+            US,
+        ),
+        (
+            "x-timestamp-usec: 123456\r\nX-TIMESTAMP-SEC: 1700000000",
+            US,
+        ),
+        (
+            "X-Timestamp-Seconds: 1700000000\r\nX-Timestamp-Microseconds: 123456",
+            US,
+        ),
+        (
+            "X-Timestamp-Sec: 1700000000\r\nX-Timestamp-Nsec: 123456789",
+            US,
+        ),
+        (
+            "X-Timestamp_sec: 1700000000\r\nX-Timestamp_msec: 123",
+            US - 456,
+        ),
+        (
+            "X-Capture-Time-Sec: 1700000000\r\nX-Capture-Time-Usec: 123456",
+            US,
+        ),
+        ("X-Timestamp: 1700000000\r\nX-Timestamp-Usec: 123456", US),
+        // No zeros in front: a count of microseconds.
+        (
+            "X-Timestamp-Sec: 1700000000\r\nX-Timestamp-Usec: 5",
+            1_700_000_000_000_005,
+        ),
+        (
+            "X-Timestamp-Sec: 184659\r\nX-Timestamp-Usec: 604338",
+            184_659_604_338,
+        ),
+        // What is not finer, or belongs to something else, is not added.
+        (
+            "X-Timestamp-Sec: 1700000000\r\nX-Timestamp-Usec: 1000000",
+            1_700_000_000_000_000,
+        ),
+        (
+            "X-Timestamp-Sec: 1700000000\r\nX-Encode-Usec: 123456",
+            1_700_000_000_000_000,
+        ),
+        (
+            "X-Timestamp-Sec: 1700000000\r\nX-Timestamp-Ms: 1700000000123",
+            US - 456,
+        ),
+        (
+            "X-Timestamp: 1700000000.5\r\nX-Timestamp-Usec: 123456",
+            1_700_000_000_500_000,
+        ),
+        (
+            "X-Timestamp: 1700000000\r\nX-Timestamp-Usec: 1700000000123456",
+            1_700_000_000_000_000,
+        ),
+    ] {
+        assert_eq!(read(lines), stamp(us), "{lines}");
+    }
+    assert_eq!(read("X-Timestamp-Usec: 123456"), Stamp::default());
+    assert_eq!(
+        read("X-Encode-Sec: 1\r\nX-Encode-Usec: 5"),
+        Stamp::default()
+    );
+}
