@@ -264,6 +264,9 @@ cases! {
     snapshots_behind_line_ends => snapshots(|jpeg| response("200 OK", "Content-Type: image/jpeg\r\n", &[b"\r\n", jpeg].concat())).requests(10..=19);
     snapshots_with_line_ends_behind => snapshots(|jpeg| [&response("200 OK", "Content-Type: image/jpeg\r\n", jpeg)[..], b"\r\n"].concat()).requests(10..=19);
     snapshots_without_an_end => snapshots_of(Jpeg::without_end, |jpeg| Shot::new(jpeg).marked(), |jpeg| response("200 OK", "Content-Type: image/jpeg\r\n", jpeg)).requests(10..=19);
+    snapshots_with_something_behind_up_to_the_close => snapshots_closed_of(|jpeg| Shot::new(&[jpeg, b"\0VENDOR\x01"].concat()).unsure(), |jpeg| {
+        [b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n", jpeg, b"\0VENDOR\x01"].concat()
+    });
     snapshots_padded => {
         const ZEROS: &[u8] = &[0; 100];
         snapshots_of(|jpeg| jpeg.padding(ZEROS), |kept| Shot::new(kept).or(&kept[..kept.len() - 100]), |jpeg| response("200 OK", "Content-Type: image/jpeg\r\n", jpeg)).requests(10..=19)

@@ -119,7 +119,9 @@ impl Parser {
     /// To be called before anything but line ends has been polled.
     pub fn expect_picture(&mut self, length: Option<u64>) {
         let start = self.window.start();
-        self.state = self.pending(Headers::default(), start, length, length.is_none());
+        let mut pending = self.pending(Headers::default(), start, length, length.is_none());
+        pending.may_be_all = length.is_none();
+        self.state = State::Payload(pending);
     }
 
     /// No more bytes will come: a JPEG that is whole is handed out by the next [`Parser::poll`], a torn one is skipped.

@@ -171,7 +171,7 @@ impl Parser {
         self.evidence |= bare;
         self.window.skip_to(start);
         let length = headers.get("content-length").and_then(read_length);
-        self.pending(headers, start, length, bare)
+        State::Payload(self.pending(headers, start, length, bare))
     }
 
     pub(super) fn pending(
@@ -180,10 +180,10 @@ impl Parser {
         start: u64,
         length: Option<u64>,
         bare: bool,
-    ) -> State {
+    ) -> Pending {
         let length =
             length.filter(|length| (1..=self.limits.part_bytes_max as u64).contains(length));
-        State::Payload(Pending::new(headers, start, length, bare))
+        Pending::new(headers, start, length, bare)
     }
 }
 

@@ -180,7 +180,7 @@ impl Parser {
 
     /// Behind an EOI: the part ends here if a delimiter follows, else padding belongs to it.
     pub(super) fn end_of_padding(&mut self, mut pending: Pending, end: u64, searched: u64) -> Step {
-        if pending.bare {
+        if pending.bare && !pending.may_be_all {
             return self.give(pending, end, true);
         }
         match self.next(end) {
@@ -198,6 +198,9 @@ impl Parser {
                 return Step::Wait(State::Payload(pending));
             }
             Next::Other => {}
+        }
+        if pending.may_be_all {
+            return self.end_of_all(pending, end, searched);
         }
         let limit = end + self.junk_max();
         let (delimiter, searched_now) = self.find_delimiter(end, searched, limit);
@@ -221,6 +224,27 @@ impl Parser {
             // A delimiter that is no longer one, or endless junk: only this part is touched by it.
             _ => self.give(pending, end, true),
         }
+    }
+
+    /// Behind the EOI of a picture that was expected: what follows up to the end of the body belongs to it, unless there is another picture in it, or too
+    /// much, or a silence: then it is no single picture, or that end will not come.
+    fn end_of_all(&mut self, mut pending: Pending, end: u64, searched: u64) -> Step {
+        let came = self.window.end();
+        let from = searched.saturating_sub(2).max(end);
+        let has_another =
+            self.window.begins(end, &SOI) == Some(true) || self.find_soi(from, came).is_some();
+        if has_another || came >= end + self.junk_max() || self.settling && !self.finished {
+            return self.give(pending, end, true);
+        }
+        if self.finished {
+            let padded = self.before_line_end(end, came);
+            return self.give(pending, padded, true);
+        }
+        pending.body = Body::Padded {
+            end,
+            searched: came,
+        };
+        Step::Wait(State::Payload(pending))
     }
 
     /// How far the padding behind an EOI reaches if no more of it comes. A second JPEG there (MPO) is whole or is left to be a picture.

@@ -43,6 +43,8 @@ pub(super) struct Pending {
     pub(super) filler: u64,
     /// No boundary and no header line came before it.
     pub(super) bare: bool,
+    /// As far as is known, the body is this picture, up to its end.
+    pub(super) may_be_all: bool,
     /// Where its first picture ends, if a second is expected behind it (MPO).
     pub(super) first_end: Option<u64>,
     pub(super) body: Body,
@@ -74,6 +76,7 @@ impl Pending {
             length,
             filler: 0,
             bare,
+            may_be_all: false,
             first_end: None,
             body: Body::Unknown,
         }

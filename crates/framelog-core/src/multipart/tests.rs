@@ -690,6 +690,71 @@ fn snapshot(length: Option<u64>, body: &[u8], size: usize) -> Vec<(Vec<u8>, bool
 }
 
 #[test]
+fn what_follows_an_expected_picture_up_to_the_end_is_kept_unless_there_is_another() {
+    let (first, second) = (picture(1), picture(2));
+    let given = |body: &[u8]| {
+        let given = |size: usize| -> Vec<_> {
+            let found = snapshot(None, body, size).into_iter();
+            found.map(|(payload, _)| payload).collect()
+        };
+        assert_eq!(given(1), given(body.len()));
+        given(50)
+    };
+    let padding: [&[u8]; 4] = [
+        b"\0\0\0\0",
+        b"\xff\xff\xff",
+        b"\r\nVENDOR\0\x01\x02",
+        &[0x5a; 30_000],
+    ];
+    for padding in padding {
+        let padded = [&first[..], padding].concat();
+        assert_eq!(given(&padded), std::slice::from_ref(&padded));
+        let with_line_end = [&padded[..], b"\r\n"].concat();
+        assert_eq!(given(&with_line_end), [padded]);
+        // A sequence, of pictures as they have been stored all along.
+        let both = [&first[..], padding, &second, padding].concat();
+        assert_eq!(given(&both), [first.clone(), second.clone()]);
+    }
+    for behind in [
+        "\r\n",
+        "\n\n",
+        "\r\n--b\r\nContent-Type: image/jpeg\r\n\r\n",
+    ] {
+        assert_eq!(
+            given(&[&first[..], behind.as_bytes()].concat()),
+            std::slice::from_ref(&first)
+        );
+    }
+}
+
+#[test]
+fn an_expected_picture_waits_for_no_more_than_the_next_or_a_silence() {
+    let (first, second) = (picture(1), picture(2));
+    let mut parser = Parser::new(None, Limits::default());
+    parser.expect_picture(None);
+    parser.push(first.clone().into(), 5);
+    assert_eq!(parser.poll(), None);
+    parser.push(second[..2].to_vec().into(), 6);
+    assert_eq!(
+        payloads(&Vec::from_iter(parser.poll())),
+        std::slice::from_ref(&first)
+    );
+    parser.push(second[2..].to_vec().into(), 7);
+    assert_eq!(payloads(&Vec::from_iter(parser.poll())), [second]);
+    for behind in [&b""[..], b"\0\0"] {
+        let mut parser = Parser::new(None, Limits::default());
+        parser.expect_picture(None);
+        parser.push([&first[..], behind].concat().into(), 5);
+        assert_eq!(parser.poll(), None);
+        parser.settle();
+        assert_eq!(
+            payloads(&Vec::from_iter(parser.poll())),
+            std::slice::from_ref(&first)
+        );
+    }
+}
+
+#[test]
 fn an_expected_picture_is_found_whatever_its_length_says() {
     let whole = picture(3);
     let right = whole.len() as u64;

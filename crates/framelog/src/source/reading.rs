@@ -248,7 +248,12 @@ impl Reading {
             Some(SETTLE)
         } else {
             let may_be_all = is_awaited || self.is_single() || self.is_as_announced();
-            (may_be_all && !holds).then_some(SNAPSHOT_SILENCE)
+            // Of that silence some has passed where the picture itself has waited for it.
+            let silence = match self.settled {
+                true => SNAPSHOT_SILENCE - SETTLE,
+                false => SNAPSHOT_SILENCE,
+            };
+            (may_be_all && !holds).then_some(silence)
         }
     }
 
