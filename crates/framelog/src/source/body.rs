@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use framelog_core::chunked;
-use hyper::StatusCode;
 use tokio::io::AsyncReadExt;
 use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
@@ -72,17 +71,16 @@ pub struct Body {
 impl Body {
     /// The body of an answer.
     pub fn new(answer: Answer) -> Self {
+        let has_no_body = answer.has_no_body();
         let Answer {
             stream,
             early,
-            status,
             mended,
             ..
         } = answer;
-        let content_length = match status {
-            // They have no body, whatever their heads say (RFC 9110 §15.3.5, §15.4.5).
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED => Some(0),
-            _ => mended.content_length,
+        let content_length = match has_no_body {
+            true => Some(0),
+            false => mended.content_length,
         };
         let may_be_hidden = mended.chunked || content_length.is_none();
         Self {

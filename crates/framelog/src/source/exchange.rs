@@ -71,6 +71,14 @@ impl Answer {
             .map(|value| ContentType::read(value.as_bytes()))
             .unwrap_or_default()
     }
+
+    /// Whether it can have no body, whatever its head says (RFC 9110 §15.3.5, §15.4.5).
+    pub fn has_no_body(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
+        )
+    }
 }
 
 /// The request target as it goes over the wire: byte for byte, but for bytes that no request line may have.

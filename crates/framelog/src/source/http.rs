@@ -2,7 +2,7 @@
 //! says why it ended. Not for opening connections (`request`), nor for opening them again (the supervisor's).
 
 use bytes::Bytes;
-use hyper::{StatusCode, header};
+use hyper::header;
 use tokio::time::{Instant, timeout_at};
 
 use crate::config::Camera;
@@ -276,11 +276,7 @@ impl HttpSource {
         let reached = attempt.run().await?;
         let answer = reached.answer;
         (self.url, self.next_url) = (reached.url, reached.next);
-        let has_none_new = matches!(
-            answer.status,
-            StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED
-        );
-        if has_none_new && self.may_miss(Instant::now()) {
+        if answer.has_no_body() && self.may_miss(Instant::now()) {
             self.state = State::Waiting(Box::new(Waiting {
                 body: Some(Body::new(answer)),
                 missed: true,

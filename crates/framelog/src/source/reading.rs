@@ -127,11 +127,13 @@ impl Reading {
     pub fn new(answer: Answer) -> Self {
         let content_type = answer.content_type();
         let stamp = Stamp::read(&Headers::new(answer.mended.fields.clone()));
+        let has_no_body = answer.has_no_body();
         let body = Body::new(answer);
         let announced = body.content_length();
         let (kind, worth): (_, fn(u64) -> Length) = match is_multipart(&content_type.essence) {
             // Row 7: the length is mostly a fantasy.
-            true => (Kind::Stream, Length::Told),
+            true if !has_no_body => (Kind::Stream, Length::Told),
+            true => (Kind::Stream, Length::Believed),
             false => (Kind::Unknown, Length::Believed),
         };
         let parser = Parser::new(content_type.boundary.as_deref(), Limits::default());

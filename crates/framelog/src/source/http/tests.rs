@@ -889,6 +889,27 @@ async fn an_error_in_place_of_a_snapshot_is_not_video() {
 }
 
 #[tokio::test]
+async fn a_multipart_that_can_have_no_body_is_told_at_once() {
+    let multipart = "Content-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n";
+    for status in ["304 Not Modified", "204 No Content"] {
+        let answer = text(&format!("HTTP/1.1 {status}\r\n{multipart}"));
+        let script = Script::start(vec![(answer.clone(), Then::Hang)]).await;
+        let mut camera = script.camera();
+        camera.stall_timeout = Duration::from_secs(10);
+        let began = Instant::now();
+        let (_, ended) = run(&camera, &mut Memory::default()).await;
+        assert_eq!(ended.reason, GapReason::NotVideo);
+        assert!(ended.detail.contains("is empty"), "{}", ended.detail);
+        assert!(began.elapsed() < Duration::from_secs(5), "{status}");
+        // It may say so, and send pictures all the same.
+        let pictures = stream(&format!("HTTP/1.1 {status}"), &[1, 2]);
+        let script = Script::start(vec![(pictures, Then::Close)]).await;
+        let (marks, _) = run(&script.camera(), &mut Memory::default()).await;
+        assert_eq!(marks, [1, 2], "{status}");
+    }
+}
+
+#[tokio::test]
 async fn what_comes_in_place_of_pictures_is_told_without_its_bytes() {
     let video = b"\0\0\0\x01gd\0\x1f\xac\xd9\x40\xa0\x2f\xf9";
     let parts = |head: &str| [format!("--b\r\n{head}\r\n").as_bytes(), video, b"\r\n"].concat();
