@@ -53,6 +53,14 @@ impl ChunkLayer {
         matches!(&self.0, State::Present(decoder) if decoder.is_done())
     }
 
+    /// Nothing more is waited for: it is not there, where that isn't known, and what came till then is moved to `out`.
+    pub fn give_up(&mut self, out: &mut Vec<Bytes>) {
+        if let State::Undecided { came, .. } = &mut self.0 {
+            out.append(came);
+            self.0 = State::Absent;
+        }
+    }
+
     /// Moves what is in `pieces` to `out`, without the layer. `ended`: no more will come.
     ///
     /// # Errors

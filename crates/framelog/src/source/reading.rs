@@ -300,6 +300,10 @@ impl Reading {
 
     /// No more will be read: what is whole is handed out.
     pub fn finish(&mut self, out: &mut Vec<Delivery>) {
+        if let Some(body) = &mut self.body {
+            body.end_doubt(&mut self.surplus);
+            self.parse(out);
+        }
         self.parser.finish();
         self.deliver(out);
     }

@@ -910,6 +910,23 @@ async fn a_multipart_that_can_have_no_body_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn text_that_may_be_the_size_of_a_chunk_is_told_when_the_stall_comes() {
+    for answer in [
+        "",
+        "Content-Type: image/jpeg\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let answer = text(&format!("HTTP/1.1 200 OK\r\n{answer}\r\ndeadbeef"));
+        let script = Script::start(vec![(answer, Then::Hang)]).await;
+        let mut camera = script.camera();
+        camera.stall_timeout = Duration::from_secs(1);
+        let (_, ended) = run(&camera, &mut Memory::default()).await;
+        assert_eq!(ended.reason, GapReason::NotVideo, "{}", ended.detail);
+        assert!(ended.detail.contains("\"deadbeef\""), "{}", ended.detail);
+    }
+}
+
+#[tokio::test]
 async fn what_comes_in_place_of_pictures_is_told_without_its_bytes() {
     let video = b"\0\0\0\x01gd\0\x1f\xac\xd9\x40\xa0\x2f\xf9";
     let parts = |head: &str| [format!("--b\r\n{head}\r\n").as_bytes(), video, b"\r\n"].concat();
