@@ -83,9 +83,16 @@ impl Stamp {
             };
         }
         let axis = || last_readable(headers, AXIS_FRAME_TIME, read_axis_frame_time);
-        let apart = || apart::read(headers);
-        let other = || date_of_another_name(headers);
-        Self::of(second.or(date).or_else(axis).or_else(apart).or_else(other))
+        // A date under any name is better than an uptime in two fields.
+        let rest = || {
+            let apart = apart::read(headers);
+            let other = || date_of_another_name(headers);
+            apart
+                .filter(|&us| is_date(Some(us)))
+                .or_else(other)
+                .or(apart)
+        };
+        Self::of(second.or(date).or_else(axis).or_else(rest))
     }
 
     fn of(stamp_us: Option<i64>) -> Self {

@@ -577,6 +577,10 @@ fn seconds_and_what_is_finer_may_have_fields_of_their_own() {
             "X-Timestamp-Sec: 184659\r\nX-Timestamp-Usec: 604338",
             184_659_604_338,
         ),
+        (
+            "X-Timestamp-Sec: 184659\r\nX-Timestamp-Usec: 604338\r\nX-Capture-Time: 2023-11-14T22:13:20.123456Z",
+            US,
+        ),
         // What is not finer, or belongs to something else, is not added.
         (
             "X-Timestamp-Sec: 1700000000\r\nX-Timestamp-Usec: 1000000",
