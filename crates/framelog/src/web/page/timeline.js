@@ -16,6 +16,7 @@ const TICK_PX = 70;
 /** What is nearer to each other than this is drawn as one. */
 const TOGETHER_PX = 2;
 const GAP_PX_MIN = 3;
+const SHARE_MIN = 0.2;
 
 /** A pointer that moved less has clicked. */
 const CLICK_PX = 4;
@@ -214,11 +215,14 @@ export class Timeline {
 
   #gap({ started_us: fromUs, ended_us: toUs, all }) {
     const gap = part('button', 'gap');
-    const words = all.length === 1 ? gapInWords(all[0]) : `${all.length} gaps, ${span(fromUs, toUs)}: ${reasons(all)}`;
+    const missingUs = all.reduce((sum, one) => sum + (one.ended_us ?? nowUs()) - one.started_us, 0);
+    const words = all.length === 1 ? gapInWords(all[0]) : `${all.length} gaps, ${duration(missingUs)} in all, ${span(fromUs, toUs)}: ${reasons(all)}`;
     gap.dataset.gap = fromUs;
     gap.setAttribute('aria-label', words);
     this.#put(gap, fromUs, toUs);
     gap.style.minWidth = `${GAP_PX_MIN}px`;
+    // Of many short ones that are drawn as one the height says how much is missing: there is footage between them.
+    if (all.length > 1) gap.style.height = `calc(var(--bar) * ${Math.max(SHARE_MIN, Math.min(1, missingUs / (toUs - fromUs)))})`;
     this.#tells(gap, words);
     // With a pointer it is where that is that counts.
     gap.addEventListener('click', (event) => { if (event.detail === 0) this.#listener.go(fromUs); });
