@@ -416,6 +416,11 @@ fn a_segment_of_many_frames_is_sent_whole() {
         T + 3600 * S
     ));
     assert!(pictures(&all.body) == jpegs);
+    let first = recorder.get(&format!(
+        "/api/cameras/gate/stream?from_us={T}&to_us={}",
+        T + S
+    ));
+    assert!(pictures(&first.body) == jpegs[..10], "and a part of it");
     recorder.stop();
 }
 

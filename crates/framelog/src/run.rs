@@ -304,7 +304,10 @@ async fn serve(
     status.set_index_cycles(Some(store.index_cycles()));
     // What was read while the storage was being opened.
     store.set_rules(config.rules());
-    cameras.apply(&config.cameras).await?;
+    if let Err(error) = cameras.apply(&config.cameras).await {
+        watchers.end().await;
+        return Err(error.into());
+    }
     status.reload_waits_no_more();
     service::ready(status);
     tracing::info!(cameras = config.cameras.len(), path = %config.storage.path.display(), uuid = %store.uuid(), "started");

@@ -13,7 +13,7 @@ pub const SLACK_US: i64 = 10_000_000;
 const GOP_US: i64 = 30_000_000;
 
 /// Frames of a segment, in this order.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Run {
     /// They.
     pub frames: Vec<FrameRow>,
@@ -35,8 +35,10 @@ pub fn since(
     limit: usize,
 ) -> Result<Run, Error> {
     let to_us = segment.ended_us.saturating_add(1);
+    // What was stored since the segment's row was read is for the next time: of that not all would be found.
+    let offsets = from_offset..segment.bytes;
     let is_wanted =
-        |frame: &FrameRow| frame.segment_id == segment.id && frame.offset >= from_offset;
+        |frame: &FrameRow| frame.segment_id == segment.id && offsets.contains(&frame.offset);
     let mut frames = Vec::new();
     let mut more = false;
     for frame in FramePages::of(reader, &segment.camera, from_us, to_us) {

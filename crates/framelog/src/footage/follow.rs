@@ -105,6 +105,9 @@ impl Follower {
     /// If the index can't be read.
     pub fn new_frames(&mut self, reader: &Reader, segment: &SegmentRow) -> Result<Run, Error> {
         self.reach(segment);
+        if segment.ended_us < self.from_us {
+            return Ok(Run::default());
+        }
         let from_us = self.captured_us.map_or(segment.started_us, |captured_us| {
             captured_us.saturating_sub(SLACK_US)
         });
@@ -120,8 +123,10 @@ impl Follower {
     }
 
     async fn begin_at(&mut self, reader: &Reader, from_us: i64) -> Result<(), Error> {
-        // First, so that what is stored meanwhile is not passed over.
+        // First, so that what is stored meanwhile is not passed over. Nothing is done by it.
+        let done_us = self.done_us;
         self.skip_to_newest(reader).await?;
+        self.done_us = done_us;
         self.from_us = from_us;
         if let Some(first) = reader.first_segment_since(&self.camera, from_us).await? {
             self.enter(first);

@@ -95,7 +95,11 @@ impl Footage {
         work: impl FnOnce(Reader, String) -> W + Send + 'static,
     ) -> Result<T, Refusal> {
         let (path, watcher) = self.enter()?;
-        let Some(seat) = self.room.reader().await else {
+        let seat = tokio::select! {
+            seat = self.room.reader() => seat,
+            () = watcher.ending() => return Err(closing()),
+        };
+        let Some(seat) = seat else {
             return Err(unavailable(
                 "the disk or the network is too slow for all that is asked; ask again",
             ));

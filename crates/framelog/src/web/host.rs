@@ -30,7 +30,8 @@ fn is_for_us(headers: &HeaderMap) -> bool {
 /// Whether a page of another site has it shown in itself (Fetch Metadata): it can't read that, but it can take all streams. A link is followed.
 fn is_of_another_site(headers: &HeaderMap) -> bool {
     let says = |name: &str, word: &str| headers.get(name).is_some_and(|value| value == word);
-    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
+    let is_followed = says("sec-fetch-mode", "navigate") && says("sec-fetch-dest", "document");
+    says("sec-fetch-site", "cross-site") && !is_followed
 }
 
 fn is_own(host: &[u8]) -> bool {
@@ -64,10 +65,15 @@ mod tests {
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-mode", "no-cors")
         ]));
-        assert!(!is_refused(&[
-            ("sec-fetch-site", "cross-site"),
-            ("sec-fetch-mode", "navigate")
-        ]));
+        let navigates = |to| {
+            is_refused(&[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", to),
+            ])
+        };
+        assert!(!navigates("document"));
+        assert!(navigates("iframe"));
         assert!(!is_refused(&[
             ("sec-fetch-site", "same-origin"),
             ("sec-fetch-mode", "cors")

@@ -68,7 +68,7 @@ async fn film(room: &Room, reader: &Reader, row: &FrameRow) -> Result<Response, 
     let needed = decoding_order::up_to(reader, row).await;
     let needed = needed.map_err(unreadable)?;
     let bytes = needed.iter().map(|frame| frame.length).sum();
-    if bytes > BYTES_MAX.into() {
+    if bytes > u64::from(BYTES_MAX) / 2 {
         return Err(Refusal::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!(

@@ -15,7 +15,7 @@ use futures_util::stream;
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::room::{Room, STREAMS_MAX};
 use super::{Asked, Footage, read, unavailable, unreadable};
@@ -153,7 +153,9 @@ impl Watching {
                 loop {
                     let new = self.follower.new_frames(&self.reader, segment);
                     let new = new.map_err(unreadable)?;
+                    let mut passed_any = false;
                     for frame in before(new.frames, self.to_us) {
+                        passed_any = true;
                         if !self.follower.pass(&frame) {
                             continue;
                         }
@@ -162,9 +164,12 @@ impl Watching {
                             return Ok(());
                         }
                     }
-                    if !new.more {
+                    // Without any, what follows is behind the end of the span.
+                    if !new.more || !passed_any {
                         break;
                     }
+                    // Where none was wanted nothing has been waited for yet.
+                    yield_now().await;
                 }
             }
             if got_any || segments.len() >= SEGMENTS_MAX as usize {
@@ -219,24 +224,23 @@ async fn from(
     to_us: i64,
 ) -> Result<Follower, framelog_store::Error> {
     let first = reader.frames(camera, from_us, to_us, None, 1)?.pop();
-    let begin_us = match first {
-        Some(first) if !first.keyframe => {
-            let needed = decoding_order::up_to(reader, &first).await?;
-            let times = needed.iter().map(|frame| frame.captured_us);
-            times.min().unwrap_or(from_us)
-        }
-        _ => from_us,
-    };
-    Follower::from(reader, camera, begin_us).await
+    match first.filter(|first| first.codec != Codec::Mjpeg) {
+        // A film can't go back: what came earlier with a later time would end it.
+        Some(first) => at(reader, &first).await,
+        None => Follower::from(reader, camera, from_us).await,
+    }
+}
+
+/// From this frame on, and those that it needs.
+async fn at(reader: &Reader, frame: &FrameRow) -> Result<Follower, framelog_store::Error> {
+    let needed = decoding_order::up_to(reader, frame).await?;
+    Ok(Follower::at(needed.first().unwrap_or(frame)))
 }
 
 /// From the frame that came last on.
 async fn live(reader: &Reader, camera: &str) -> Result<Follower, framelog_store::Error> {
     match newest::frame(reader, camera).await? {
-        Some(newest) => {
-            let needed = decoding_order::up_to(reader, &newest).await?;
-            Ok(Follower::at(needed.first().unwrap_or(&newest)))
-        }
+        Some(newest) => at(reader, &newest).await,
         None => Follower::behind_newest(reader, camera).await,
     }
 }
