@@ -231,6 +231,16 @@ impl Reader {
         names.map_err(self.failed())
     }
 
+    /// Whether there is a camera of this name, or was one.
+    ///
+    /// # Errors
+    /// [`Error::Index`] or [`Error::MalformedIndex`] if the index can't be read.
+    pub async fn knows(&self, camera: &str) -> Result<bool, Error> {
+        let known = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM cameras WHERE name = ?)");
+        let known = known.bind(camera).fetch_one(&self.pool).await;
+        known.map_err(self.failed())
+    }
+
     /// Whether the recorder has been told that the camera is in the configuration no more.
     ///
     /// # Errors

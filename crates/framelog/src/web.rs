@@ -24,14 +24,17 @@ use tokio_io_timeout::TimeoutStream;
 use crate::config::secret::Password;
 use crate::reload::Requests;
 use crate::status::Status;
+use index::Index;
 
 mod answer;
 mod cameras;
 mod healthz;
 mod host;
+mod index;
 mod metrics;
 mod page;
 mod reload;
+mod room;
 mod status;
 mod token;
 
@@ -123,12 +126,16 @@ fn answer_all(
 }
 
 fn routes(status: Arc<Status>, token: Option<Password>, reloads: Requests) -> Router {
+    let index = Index::of(Arc::clone(&status));
     let has_token = token.is_some();
     let token = middleware::from_fn_with_state(token.map(Arc::new), token::check);
     let host = middleware::from_fn_with_state(has_token, host::check);
     let for_those_who_may = Router::new()
-        .merge(cameras::routes(Arc::clone(&status)))
-        .route("/api/status", get(status::get))
+        .merge(cameras::routes(index.clone()))
+        .route(
+            "/api/status",
+            get(status::get).with_state((status.clone(), index)),
+        )
         .route("/metrics", get(metrics::get))
         .route("/api/reload", post(reload::post).with_state(reloads))
         .route_layer(token)

@@ -231,6 +231,8 @@ async fn segments_since_one_begin_with_it_in_the_order_they_began() {
     let newest = reader.newest_segment("a").await.unwrap();
     assert_eq!(newest.as_ref(), all.last());
     assert_eq!(reader.newest_segment("c").await.unwrap(), None);
+    assert!(reader.knows("b").await.unwrap());
+    assert!(!reader.knows("c").await.unwrap());
     let first_since = async |us| reader.first_segment_since("a", us).await.unwrap();
     assert_eq!(first_since(T + 20).await, Some(all[0].id), "it began first");
     assert_eq!(first_since(T + 51).await, Some(all[2].id));

@@ -13,11 +13,12 @@ use framelog_store::Reader;
 use framelog_store::query::FrameRow;
 use serde::Deserialize;
 
-use super::room::{BYTES_MAX, Room};
-use super::{Asked, Footage, unreadable};
+use super::{Asked, require};
 use crate::footage::gop::{self, GopError};
 use crate::footage::{decoding_order, newest};
 use crate::web::answer::{Refusal, picture};
+use crate::web::index::{Index, unreadable};
+use crate::web::room::{BYTES_MAX, Room};
 
 /// When the picture is shown in the film, microseconds from its beginning.
 const SHOWN: HeaderName = HeaderName::from_static("x-shown-us");
@@ -31,11 +32,12 @@ pub struct Moment {
 
 /// The picture, with what is known of it.
 pub async fn get(
-    State(footage): State<Footage>,
+    State(index): State<Index>,
     Asked { camera, query }: Asked<Moment>,
 ) -> Result<Response, Refusal> {
-    let room = footage.room.clone();
-    let answer = footage.read(camera, async move |reader, camera| {
+    let room = index.room.clone();
+    let answer = index.read(async move |reader| {
+        require(&reader, &camera).await?;
         let found = match query.at_us {
             Some(at_us) => reader.nearest(&camera, at_us),
             None => newest::frame(&reader, &camera).await,

@@ -3,21 +3,14 @@
 use axum::extract::State;
 use axum::response::Response;
 use framelog_store::query::FrameRow;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Asked, Footage, unreadable};
+use super::{Asked, Span, require};
 use crate::web::answer::Refusal;
+use crate::web::index::{Index, unreadable};
 
 /// So many are told at once: a camera's frames of some minutes.
 const FRAMES_MAX: u32 = 10_000;
-
-/// A span of time.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Span {
-    from_us: i64,
-    to_us: i64,
-}
 
 #[derive(Debug, Serialize)]
 struct Told {
@@ -40,12 +33,13 @@ struct Frame {
 
 /// Those captured from `from_us` to before `to_us`, in that order. Where there are more, all of the last one's time are among these.
 pub async fn get(
-    State(footage): State<Footage>,
+    State(index): State<Index>,
     Asked { camera, query }: Asked<Span>,
 ) -> Result<Response, Refusal> {
-    let Span { from_us, to_us } = query;
-    let room = footage.room.clone();
-    let told = footage.read(camera, async move |reader, camera| {
+    let (from_us, to_us) = query.bounds();
+    let room = index.room.clone();
+    let told = index.read(async move |reader| {
+        require(&reader, &camera).await?;
         let found = reader.frames(&camera, from_us, to_us, None, FRAMES_MAX + 1);
         let mut rows = found.map_err(unreadable)?;
         let more = rows.len() > FRAMES_MAX as usize;

@@ -12,18 +12,18 @@ use framelog_core::frame::Codec;
 use framelog_store::query::FrameRow;
 use framelog_store::{Reader, wall};
 use futures_util::stream;
-use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, Sender};
 use tokio::task::{spawn_blocking, yield_now};
 
-use super::room::{Room, STREAMS_MAX};
-use super::{Asked, Footage, read, unavailable, unreadable};
+use super::{Asked, Span, require};
 use crate::footage::decoding_order::{self, SLACK_US};
 use crate::footage::follow::{Follower, SEGMENTS_MAX};
 use crate::footage::newest;
 use crate::footage::stream::Stream;
 use crate::web::answer::{Refusal, picture};
+use crate::web::index::{self, Index, unavailable, unreadable};
+use crate::web::room::{Room, STREAMS_MAX};
 
 /// How often the index is asked for new rows; they are committed within a second.
 const POLL: Duration = Duration::from_millis(200);
@@ -34,14 +34,6 @@ const LOOK: Duration = Duration::from_secs(5);
 /// So long after a time its last frame is in the index at the latest, microseconds: some pictures are held for 2 s, and a disk may be as slow.
 const LATE_US: i64 = 6_000_000;
 
-/// From when to when.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Span {
-    from_us: Option<i64>,
-    to_us: Option<i64>,
-}
-
 /// A frame's bytes, and the frame.
 type Piece = (FrameRow, Bytes);
 
@@ -50,7 +42,7 @@ type Pieces = Sender<Result<Piece, Refusal>>;
 
 /// The answer comes with the first frame: only then is known what it is.
 pub async fn get(
-    State(footage): State<Footage>,
+    State(index): State<Index>,
     Asked { camera, query }: Asked<Span>,
 ) -> Result<Response, Refusal> {
     let span = query;
@@ -62,26 +54,27 @@ pub async fn get(
             "from_us is not before to_us",
         ));
     }
-    let (path, watcher) = footage.enter()?;
-    let Some(seat) = footage.room.stream() else {
+    let (path, watcher) = index.enter()?;
+    let Some(seat) = index.room.stream() else {
         return Err(unavailable(format!(
             "{STREAMS_MAX} streams are being watched, which is as many as can be: close one"
         )));
     };
     // One frame is on its way while the next is read.
     let (pieces, mut received) = mpsc::channel(1);
-    let (room, runtime) = (footage.room, Handle::current());
+    let (room, runtime) = (index.room, Handle::current());
     spawn_blocking(move || {
         let _seat = seat;
-        let (to, sends) = (pieces.clone(), pieces.clone());
-        let watch = async move |reader, camera: String| {
+        let sends = pieces.clone();
+        let watch = async move |reader| {
+            require(&reader, &camera).await?;
             let mut watching = Watching::begin(reader, &camera, span, room).await?;
             watching.send_all(&camera, &sends).await
         };
-        let watched = runtime.block_on(read(path, watcher, camera, watch, pieces.closed()));
+        let watched = runtime.block_on(index::read(path, watcher, watch, pieces.closed()));
         if let Err(why) = watched {
             // Who watches may have gone.
-            let _ = runtime.block_on(to.send(Err(why)));
+            let _ = runtime.block_on(pieces.send(Err(why)));
         }
     });
     let Some(first) = received.recv().await else {

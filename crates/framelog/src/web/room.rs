@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::web::answer::{JSON, Refusal, of_kind};
+use super::answer::{JSON, Refusal, of_kind};
 
 /// So many streams at a time.
 pub const STREAMS_MAX: usize = 16;
